@@ -1,0 +1,35 @@
+# One place for the commands a person types; each is one line of Python that works without make (see the README).
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run-all test lint clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv with everything in it
+
+$(INSTALLED): install.py pyproject.toml bundle_training/requirements.txt bundle_inference/requirements.txt scoring_program/requirements.txt
+	$(PYTHON) install.py
+	@touch $@
+
+run-all: $(INSTALLED) ## go from images to a score and a report
+	$(BIN)/python tools/bundle.py run-all $(ARGS)
+
+test: $(INSTALLED) ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy tools install.py
+	cd bundle_training && ../$(BIN)/mypy --config-file ../pyproject.toml .
+	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
+	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .
+
+clean: ## remove what the bundle made (not .venv)
+	rm -rf .bundle model_output submission.zip input_data/*-data input_data/*_solution.csv
+	rm -rf submission_directory/input/ref/*.csv submission_directory/input/res/*.csv
+	rm -rf submission_directory/output/*.html submission_directory/output/scores.*

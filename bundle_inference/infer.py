@@ -1,0 +1,257 @@
+"""Program 2, inference: a folder of images in, classification_results.csv out.
+
+    python infer.py [IN_DIR OUT_DIR] [--options]
+
+Reads every file of IN_DIR (hidden ones left out) and the model that training exported. Writes
+OUT_DIR/classification_results.csv: a row an image, sorted by file name, with the class and a probability for each.
+An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the exit status is 1.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+RESULTS_NAME = "classification_results.csv"
+BATCH_SIZE = 64
+"""Fixed: images meet the same neighbours whatever the number of workers, so the csv's bytes are the same."""
+NAMED_FAULTS = 10
+SAY_EVERY_S = 2.0
+
+
+class InputError(Exception):
+    """The input folder or the model is at fault; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An exported network and what it expects.
+
+    Args:
+        session: Takes float32 images (B, C, H, W), returns logits (B, K).
+        class_names: Logit k is of class_names[k].
+        channels: 1 for gray, 3 for RGB.
+        height: Pixels.
+        width: Pixels.
+        mean: (C, 1, 1), of images scaled to 0..1.
+        standard_deviation: (C, 1, 1), likewise.
+    """
+
+    session: onnxruntime.InferenceSession
+    class_names: tuple[str, ...]
+    channels: int
+    height: int
+    width: int
+    mean: np.ndarray
+    standard_deviation: np.ndarray
+
+
+def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
+    """Classify a folder of images.
+
+    Args:
+        in_dir: The images.
+        out_dir: Gets classification_results.csv; made if it is not there.
+        model_dir: Holds best_metric_model.onnx and model.json.
+        workers: Threads that decode; 0 takes one a core.
+
+    Returns:
+        Exit status: 0 done, 1 the input is at fault (said on stderr).
+    """
+    try:
+        files = list_images(in_dir)
+        model = load_model(model_dir)
+    except InputError as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    out_dir.mkdir(parents=True, exist_ok=True)
+    temporary = out_dir / f".{RESULTS_NAME}.part"
+    faults: list[str] = []
+    done, said = 0, time.monotonic()
+    with temporary.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(["file", "class", *(f"probability_{name}" for name in model.class_names)])
+        for batch in read_batches(files, model, workers or os.cpu_count() or 1):
+            readable = [(file, image) for file, image in batch if isinstance(image, np.ndarray)]
+            faults += [f"{file}: {image}" for file, image in batch if isinstance(image, str)]
+            if readable:
+                probabilities = classify(model, np.stack([image for _, image in readable]))
+                for (file, _), row in zip(readable, probabilities, strict=True):
+                    if np.isfinite(row).all():
+                        cells = [f"{value:.6f}" for value in row]
+                        writer.writerow([file.name, model.class_names[int(row.argmax())], *cells])
+                    else:
+                        faults.append(f"{file}: the model's output is not finite")
+            done += len(batch)
+            if done == len(files) or time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                print(f"{done}/{len(files)} images", flush=True)
+    temporary.replace(out_dir / RESULTS_NAME)
+    if faults:
+        more = f" (and {len(faults) - NAMED_FAULTS} more)" if len(faults) > NAMED_FAULTS else ""
+        print(f"no row for {len(faults)} images: {'; '.join(faults[:NAMED_FAULTS])}{more}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def list_images(in_dir: Path) -> list[Path]:
+    """The files of the input folder, sorted by name.
+
+    Raises:
+        InputError: No such folder, no file in it, or a name that a UTF-8 csv cannot hold.
+    """
+    if not in_dir.is_dir():
+        raise InputError(f"{in_dir}: no such folder; give a folder of images")
+    files = sorted(path for path in in_dir.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise InputError(f"{in_dir}: holds no file; give a folder of images")
+    for file in files:
+        if not file.name.isprintable():
+            raise InputError(f"{str(file)!r}: the name has unprintable characters; rename the file")
+    return files
+
+
+def load_model(model_dir: Path) -> Model:
+    """Load the exported network.
+
+    Raises:
+        InputError: A file is not there or is not what training writes, or the two do not fit each other.
+    """
+    card_path, graph_path = model_dir / "model.json", model_dir / "best_metric_model.onnx"
+    for path in (card_path, graph_path):
+        if not path.is_file():
+            raise InputError(f"{path}: not found; training writes it, and --model names its folder")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        expected = card["input"]
+        class_names = tuple(card["class_names"])
+        channels, height, width = (int(expected[key]) for key in ("channels", "height", "width"))
+        mean, deviation = (
+            np.array(expected[key], dtype=np.float32).reshape(channels, 1, 1)
+            for key in ("mean", "standard_deviation")
+        )
+    except (ValueError, KeyError, TypeError) as fault:
+        raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
+    try:
+        session = onnxruntime.InferenceSession(str(graph_path), providers=["CPUExecutionProvider"])
+        probe = np.zeros((1, channels, height, width), dtype=np.float32)
+        (logits,) = session.run(None, {session.get_inputs()[0].name: probe})
+    except Exception as fault:  # ONNX Runtime's errors have no common class but this
+        shape = f"{channels}x{height}x{width}"
+        raise InputError(
+            f"{graph_path}: cannot be run on {shape} images ({str(fault).splitlines()[0]})"
+        ) from None
+    if logits.shape != (1, len(class_names)):
+        raise InputError(
+            f"{graph_path}: its output has shape {logits.shape}, but {card_path.name} names {len(class_names)} classes"
+        )
+    return Model(session, class_names, channels, height, width, mean, deviation)
+
+
+def read_batches(
+    files: Sequence[Path], model: Model, workers: int
+) -> Iterator[list[tuple[Path, np.ndarray | str]]]:
+    """Decode the images batch by batch, the next one while the caller works on this one.
+
+    Yields:
+        (file, image) of a batch; the image (C, H, W), or a text that says why it cannot be read.
+    """
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+
+        def submit(start: int) -> list[tuple[Path, Future[np.ndarray | str]]]:
+            return [
+                (file, pool.submit(read_or_explain, file, model))
+                for file in files[start : start + BATCH_SIZE]
+            ]
+
+        ahead = submit(0)
+        for start in range(BATCH_SIZE, len(files) + BATCH_SIZE, BATCH_SIZE):
+            batch, ahead = ahead, submit(start)
+            yield [(file, future.result()) for file, future in batch]
+
+
+def read_or_explain(path: Path, model: Model) -> np.ndarray | str:
+    """The decoded image, or why it cannot be read."""
+    try:
+        return read_image(path, model.channels, model.height, model.width)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
+        return "not an image" if isinstance(fault, Image.UnidentifiedImageError) else str(fault)
+
+
+def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+    """Decode an image to the network's channels and size, as the training program does.
+
+    Args:
+        path: Of any mode and size that Pillow reads.
+        channels: 1 for gray, 3 for RGB.
+        height: Wanted, pixels.
+        width: Wanted, pixels.
+
+    Returns:
+        Image (C, H, W), from 0 to 255: uint8, or float32 where the file has more than 8 bits a channel.
+    """
+    with Image.open(path) as opened:
+        if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
+            values = np.asarray(opened, dtype=np.float32)
+            # 16-bit files use the range of 16 bits; floating-point files are taken to run from 0 to 1.
+            image = Image.fromarray(values * (255.0 if opened.mode == "F" else 255.0 / 65535.0))
+        else:
+            image = opened.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[None], channels, axis=0)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def classify(model: Model, images: np.ndarray) -> np.ndarray:
+    """Run the network.
+
+    Args:
+        model: As loaded.
+        images: (B, C, H, W), from 0 to 255.
+
+    Returns:
+        Probabilities (B, K), float64; a row sums to 1.
+    """
+    normalised = (images.astype(np.float32) / 255.0 - model.mean) / model.standard_deviation
+    (logits,) = model.session.run(None, {model.session.get_inputs()[0].name: normalised})
+    logits = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Path, int]:
+    """Parse the command line."""
+    # Beside this script's folder lies model_output/: in the project, in the submission zip and in the image.
+    model_dir = Path(__file__).resolve().parent.parent / "model_output"
+    parser = argparse.ArgumentParser(
+        description="Classify a folder of images.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("in_dir", nargs="?", default="/mnt/in", type=Path, help="folder of images")
+    parser.add_argument(
+        "out_dir", nargs="?", default="/mnt/out", type=Path, help=f"folder for {RESULTS_NAME}"
+    )
+    parser.add_argument("--model", default=model_dir, type=Path, help="folder with the exported model")
+    parser.add_argument("--workers", default=0, type=int, help="threads that decode images; 0: one a core")
+    parsed = parser.parse_args(arguments)
+    if parsed.workers < 0:
+        parser.error("--workers is a number from 0")
+    return parsed.in_dir, parsed.out_dir, parsed.model, parsed.workers
+
+
+if __name__ == "__main__":
+    sys.exit(main(*parse_arguments()))

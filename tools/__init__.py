@@ -1,0 +1,1 @@
+"""The tool around the three programs: fills their input, runs them, packs, checks and reports."""

@@ -1,0 +1,313 @@
+"""The command line: parses, calls one function, prints. The only module that imports click."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):
+    # Started as a script: the folder that holds tools/, not tools/ itself, is where imports begin.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import click
+
+from tools.errors import BundleError, DataError
+from tools.layout import PROJECT_ROOT, Layout
+
+if TYPE_CHECKING:
+    from tools.display import TerminalDisplay
+    from tools.manifest import Bundle
+    from tools.programs import Program
+
+SHOWN_DETAILS = 20
+RUN_ALL_STAGES = 5
+
+
+class BundleGroup(click.Group):
+    """A group whose commands end an expected failure in one line and its exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BundleError as fault:
+            click.echo(f"Error: {fault}", err=True)
+            for detail in fault.details[:SHOWN_DETAILS]:
+                click.echo(f"       {detail}", err=True)
+            if len(fault.details) > SHOWN_DETAILS:
+                click.echo(f"       ... and {len(fault.details) - SHOWN_DETAILS} more", err=True)
+            ctx.exit(fault.exit_code)
+
+
+@click.group(
+    cls=BundleGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option(
+    "--bundle",
+    "root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=PROJECT_ROOT,
+    help="Folder with the bundle.toml; this project's own by default.",
+)
+@click.version_option(package_name="challenge-bundle", message="%(version)s")
+@click.pass_context
+def main(ctx: click.Context, root: Path) -> None:
+    """Turn images into a challenge: train, infer, score, pack, check and report."""
+    ctx.obj = Layout(root.resolve())
+
+
+runner_option = click.option(
+    "--runner",
+    "runner_name",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Containers, or plain processes (for your own code only); auto takes Docker when an engine answers.",
+)
+program_arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+
+
+@main.command()
+@click.pass_obj
+def doctor(layout: Layout) -> None:
+    """Say what this machine can run, and what is missing for the rest."""
+    from tools.doctor import can_run, examine
+
+    diagnoses = examine(layout)
+    for diagnosis in diagnoses:
+        sign = "ok     " if diagnosis.good else "MISSING" if diagnosis.needed else "-      "
+        mend = f"\n{'':35}-> {diagnosis.mend}" if diagnosis.mend else ""
+        click.echo(f"{sign} {diagnosis.subject:<26} {diagnosis.found}{mend}")
+    if not can_run(diagnoses):
+        sys.exit(4)
+
+
+@main.group()
+def data() -> None:
+    """Fill input_data/."""
+
+
+@data.command("import")
+@click.argument("source", required=False)
+@click.option(
+    "--sample-size", type=click.IntRange(min=0), help="Images of each class in each split; 0 takes all."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
+@click.option("--any-size", is_flag=True, help="Take images of different sizes.")
+@click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
+@click.pass_obj
+def import_command(
+    layout: Layout,
+    source: str | None,
+    sample_size: int | None,
+    seed: int | None,
+    any_size: bool,
+    keep_names: bool,
+) -> None:
+    """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
+
+    folder:PATH holds CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/,
+    training_solution.csv, ...). What was there stays whole until the new data are complete.
+    """
+    from dataclasses import replace
+
+    from tools.pipeline import describe, make_request
+    from tools.sources.choice import choose_source
+    from tools.sources.importing import import_images
+
+    bundle = _read_bundle(layout)
+    request = make_request(bundle)
+    if sample_size is not None:
+        request = replace(request, sample_size=sample_size)
+    if seed is not None:
+        request = replace(request, seed=seed)
+    request = replace(request, any_size=any_size, keep_names=keep_names)
+    chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
+    with _working(layout) as display:
+        display.begin("import")
+        summary = import_images(chosen, request, layout, display.progress)
+        display.end(describe(summary))
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}")
+
+
+@main.command()
+@runner_option
+@program_arguments
+@click.pass_obj
+def train(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+    """Run the training program; options after -- go to it (try: train -- --help)."""
+    from tools.programs import TRAINING
+
+    _run(TRAINING, layout, runner_name, arguments)
+    click.echo(
+        f"model: {layout.model_output}; curves: tensorboard --logdir {layout.model_output / 'tensorboard'}"
+    )
+
+
+@main.command()
+@runner_option
+@program_arguments
+@click.pass_obj
+def infer(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+    """Run the inference program on the testing images; options after -- go to it."""
+    from tools.programs import INFERENCE
+
+    _run(INFERENCE, layout, runner_name, arguments)
+    click.echo(f"predictions: {layout.results_csv}")
+
+
+@main.command()
+@runner_option
+@program_arguments
+@click.pass_obj
+def score(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+    """Run the scoring program on reference and predictions; options after -- go to it."""
+    from tools.programs import SCORING
+
+    _run(SCORING, layout, runner_name, arguments)
+    click.echo(f"scores: {layout.scoring_output / 'scores.txt'}")
+
+
+@main.command("run-all")
+@runner_option
+@click.option("--fresh", is_flag=True, help="Run what is unchanged as well.")
+@program_arguments
+@click.pass_obj
+def run_all_command(layout: Layout, runner_name: str, fresh: bool, arguments: tuple[str, ...]) -> None:
+    """Go from images to score: import if there are none, train, infer, score, report.
+
+    What is unchanged since the last run is reused. Options after -- go to training.
+    """
+    from tools.formats.scores import HEADLINE
+    from tools.pipeline import run_all
+    from tools.runners.choice import choose_runner
+
+    bundle = _read_bundle(layout)
+    runner, why = choose_runner(runner_name)
+    click.echo(f"bundle: {bundle.name}\nrunner: {why}")
+    with _working(layout, RUN_ALL_STAGES) as display:
+        verdict = run_all(bundle, layout, runner, arguments, display, fresh)
+    click.echo()
+    for name in HEADLINE:
+        interval = verdict.scores.intervals[name]
+        click.echo(
+            f"{name:<19} {verdict.scores.values[name]:.4f}   (95 % interval {interval.low:.4f} to {interval.high:.4f})"
+        )
+    click.echo(f"\nscores: {_relative(layout.scoring_output / 'scores.txt')}")
+    click.echo(f"report: {_relative(verdict.report)}   (open it: {verdict.report.as_uri()})")
+
+
+@main.command("zip")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="submission.zip by default.")
+@click.pass_obj
+def zip_command(layout: Layout, output: Path | None) -> None:
+    """Pack the inference submission: Dockerfile, code and model; the same content gives the same bytes."""
+    from tools.checking import check_submission
+    from tools.files import hash_file
+    from tools.packing import pack_submission
+
+    bundle = _read_bundle(layout)
+    path = output or layout.submission_zip
+    sizes = pack_submission(layout, path)
+    for name, size in sizes.items():
+        click.echo(f"{size:>12,}  {name}")
+    click.echo(f"{path.stat().st_size:>12,}  {_relative(path)}  (sha256 {hash_file(path)})")
+    _show_findings(check_submission(path, bundle.submission, _class_names(bundle, layout)))
+
+
+@main.command()
+@click.argument("submission", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_obj
+def check(layout: Layout, submission: Path) -> None:
+    """Say what the platform would refuse of SUBMISSION.zip (or of a results csv), and how to mend it."""
+    from tools.checking import check_submission
+    from tools.formats.label_table import check_predictions
+
+    bundle = _read_bundle(layout)
+    class_names = _class_names(bundle, layout)
+    if submission.suffix.lower() == ".csv":
+        images = {path.name for path in layout.testing_data.glob("*") if not path.name.startswith(".")}
+        if not images or not class_names:
+            raise DataError(
+                "no testing images to check against; run `data import` first", layout.testing_data
+            )
+        table = check_predictions(submission, images, class_names)
+        click.echo(f"{submission.name}: good; {len(table.class_of):,} images, each with one class")
+        return
+    _show_findings(check_submission(submission, bundle.submission, class_names))
+    click.echo(f"{submission.name}: good, nothing in it would be refused")
+
+
+@main.command()
+@click.pass_obj
+def report(layout: Layout) -> None:
+    """Write the HTML report: scores, confusion matrix, per class, wrong cases, data, training."""
+    from tools.report.page import write_report
+
+    path = write_report(_read_bundle(layout), layout)
+    click.echo(f"report: {_relative(path)}   (open it: {path.as_uri()})")
+
+
+def _run(program: "Program", layout: Layout, runner_name: str, arguments: Sequence[str]) -> None:
+    from tools.programs import run_program
+    from tools.runners.choice import choose_runner
+
+    bundle = _read_bundle(layout)
+    runner, why = choose_runner(runner_name)
+    click.echo(f"runner: {why}")
+    with _working(layout) as display:
+        display.begin(program.name)
+        seconds = run_program(program, bundle, layout, runner, arguments, display.line)
+        display.end(f"{seconds:.1f} s")
+
+
+@contextmanager
+def _working(layout: Layout, stages: int = 0) -> Iterator["TerminalDisplay"]:
+    """Hold the bundle, finish what an interrupted import left, and show what is done."""
+    from tools.display import TerminalDisplay
+    from tools.lock import bundle_lock
+    from tools.sources.importing import recover_import
+
+    display = TerminalDisplay(stages)
+    with bundle_lock(layout):
+        recover_import(layout)
+        try:
+            yield display
+        finally:
+            display.close()
+
+
+def _read_bundle(layout: Layout) -> "Bundle":
+    from tools.manifest import read_manifest
+
+    return read_manifest(layout.manifest)
+
+
+def _class_names(bundle: "Bundle", layout: Layout) -> tuple[str, ...]:
+    """The challenge's classes: of the manifest, else of the training images, else unknown."""
+    from tools.formats.label_table import read_label_table
+
+    solution = layout.solution_csv("training")
+    if bundle.class_names or not solution.exists():
+        return bundle.class_names
+    return tuple(sorted(set(read_label_table(solution).class_of.values())))
+
+
+def _show_findings(findings: Sequence[Any]) -> None:
+    for finding in findings:
+        click.echo(str(finding))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        click.echo(f"Error: the submission would be refused: {len(errors)} errors above", err=True)
+        sys.exit(1)
+
+
+def _relative(path: Path) -> Path:
+    """A path as seen from here, where that is shorter."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""What a platform would refuse of a submission, and how to mend it; the zip is treated as a stranger's."""
+
+import ast
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from tools.errors import DataError, SubmissionError
+from tools.findings import Finding
+from tools.formats.dockerfile import Instruction, copied_sources, parse_dockerfile
+from tools.formats.label_table import shown
+from tools.formats.model_json import parse_model_json
+from tools.manifest import SubmissionSettings
+
+MAX_RATIO = 200
+"""A member that grows by more when it is unpacked is taken for a bomb; real weights and texts stay far below."""
+
+MAX_NAME_CHARACTERS = 240
+MAX_TEXT_BYTES = 1 << 20
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+_CHUNK_BYTES = 1 << 20
+
+
+def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequence[str]) -> list[Finding]:
+    """Find what is wrong with a submission zip; nothing of it is run.
+
+    Args:
+        path: The zip.
+        settings: What a submission may be.
+        class_names: The bundle's classes; empty if they are not known here.
+
+    Returns:
+        Findings, errors first; none if it would be taken.
+    """
+    findings = check_archive(path, settings)
+    if any(finding.severity == "error" for finding in findings):
+        return findings
+    with TemporaryDirectory(prefix="submission-") as folder:
+        try:
+            unpack_submission(path, Path(folder), settings)
+        except SubmissionError as fault:
+            return [*findings, Finding("error", path.name, str(fault), "make the zip anew")]
+        findings += check_unpacked(Path(folder), class_names)
+    return sorted(findings, key=lambda finding: finding.severity != "error")
+
+
+def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
+    """Look at the zip's table of contents, without unpacking anything."""
+    if not path.is_file():
+        raise SubmissionError("no such file; give a zip made by `zip`", path)
+    size = path.stat().st_size
+    if size > settings.zip_mb * 2**20:
+        what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
+        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
+        return [Finding("error", path.name, f"not a readable zip ({fault})", "make it anew with `zip`")]
+    if len(members) > settings.files:
+        what = f"{len(members)} files; at most {settings.files} are taken"
+        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+    return [*_check_totals(members, settings, path.name), *_check_names(members), *_check_root(members)]
+
+
+def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) -> None:
+    """Unpack a zip that check_archive found no error in, counting the bytes that really come out.
+
+    Every file gets mode 0644; links, modes and times of the zip are not taken over.
+
+    Args:
+        path: The zip.
+        folder: An empty folder.
+        settings: Gives the limit.
+
+    Raises:
+        SubmissionError: More bytes come out than the table of contents says, or they do not fit their checksum.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.is_dir():
+                continue
+            target = folder / member.filename
+            target.parent.mkdir(parents=True, exist_ok=True)
+            left = member.file_size
+            try:
+                with archive.open(member) as opened, target.open("xb") as out:
+                    while chunk := opened.read(min(_CHUNK_BYTES, left + 1)):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise SubmissionError(
+                                f"{shown(member.filename)} is larger than the zip says", path
+                            )
+                        out.write(chunk)
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                OSError,
+                EOFError,
+                NotImplementedError,
+                RuntimeError,
+            ) as fault:
+                raise SubmissionError(
+                    f"{shown(member.filename)} cannot be unpacked ({fault})", path
+                ) from None
+
+
+def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
+    """Look at the files of a submission: what a build would fail on, and the contract of the model."""
+    dockerfile = folder / "Dockerfile"
+    text = _read_text(dockerfile)
+    if text is None:
+        return [Finding("error", "Dockerfile", "not a UTF-8 text of at most 1 MB", "save it as UTF-8")]
+    instructions = parse_dockerfile(text)
+    findings = [
+        *_check_dockerfile(instructions),
+        *_check_copied(instructions, folder),
+        *_check_model_card(folder, class_names),
+        *_check_code(folder),
+    ]
+    copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        used = any(source in ("", ".") or PurePosixPath(name).is_relative_to(source) for source in copied)
+        if (
+            path.is_file()
+            and name != "Dockerfile"
+            and not used
+            and not any("*" in source for source in copied)
+        ):
+            findings.append(
+                Finding("warning", name, "the Dockerfile does not copy it", "leave it out of the zip")
+            )
+    return findings
+
+
+def _check_totals(
+    members: Sequence[zipfile.ZipInfo], settings: SubmissionSettings, name: str
+) -> Iterator[Finding]:
+    total = sum(member.file_size for member in members)
+    if total > settings.unpacked_mb * 2**20:
+        what = f"unpacks to {total / 2**20:.0f} MB; at most {settings.unpacked_mb} MB are taken"
+        yield Finding("error", name, what, "leave out what the Dockerfile does not copy")
+    for member in members:
+        if member.file_size > MAX_RATIO * max(member.compress_size, 1) and member.file_size > _CHUNK_BYTES:
+            what = f"unpacks to more than {MAX_RATIO} times its size, as a zip bomb does"
+            yield Finding("error", shown(member.filename), what, "store it without compression")
+        if member.flag_bits & 0x1:
+            yield Finding("error", shown(member.filename), "is encrypted", "make the zip without a password")
+        if member.filename.lower().endswith(_ARCHIVES):
+            what = "is an archive inside the archive; some platforms unpack it, some do not"
+            yield Finding("error", shown(member.filename), what, "put its files into the zip themselves")
+
+
+def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    files = {member.filename.rstrip("/").casefold() for member in members if not member.is_dir()}
+    for member in members:
+        name = member.filename
+        # zipfile cuts a name at a NUL and turns backslashes into slashes on Windows: look at the name as stored.
+        original = member.orig_filename
+        parts = PurePosixPath(name).parts
+        if "\0" in original or not original.isprintable() or len(name) > MAX_NAME_CHARACTERS:
+            yield Finding("error", shown(original), "unprintable or over-long name", "rename the file")
+        elif (
+            "\\" in original or original.startswith("/") or re.match(r"[A-Za-z]:", original) or ".." in parts
+        ):
+            what = "an absolute path, a backslash or '..' in the name"
+            yield Finding("error", shown(original), what, "zip from inside the folder, with relative names")
+        elif "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
+            what = "macOS's own files; one platform takes them for the submission"
+            yield Finding("error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)")
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) != member.is_dir() and kind:
+            yield Finding(
+                "error", shown(name), "a link or a device, not a file", "put the file itself into the zip"
+            )
+        key = name.rstrip("/").casefold()
+        if key in seen and not (member.is_dir() and seen[key] == name):
+            yield Finding(
+                "error", shown(name), "the name is there twice (capitals do not count)", "keep one of them"
+            )
+        seen[key] = name
+        parents = (parent.as_posix().casefold() for parent in PurePosixPath(name).parents)
+        if any(parent in files for parent in parents):
+            yield Finding("error", shown(name), "lies below a file", "make the zip anew")
+
+
+def _check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
+    names = [member.filename for member in members if not member.is_dir()]
+    if not names:
+        yield Finding("error", "the zip", "is empty", "make it anew with `zip`")
+    elif "Dockerfile" not in names:
+        deeper = [name for name in names if PurePosixPath(name).name == "Dockerfile"]
+        if deeper:
+            mend = "zip the files inside the folder, not the folder"
+            yield Finding("error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", mend)
+        else:
+            yield Finding(
+                "error",
+                "Dockerfile",
+                "not in the zip; the platform builds from it",
+                "make the zip with `zip`",
+            )
+    for name in ("metadata", "metadata.yaml"):
+        if name in names:
+            what = "the platform would take the zip for code of its own kind"
+            yield Finding("error", name, what, "leave the file out")
+
+
+def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+    names = [instruction.name for instruction in instructions]
+    first = next((i for i in instructions if i.name != "ARG"), None)
+    if first is None or first.name != "FROM":
+        yield Finding("error", "Dockerfile", "does not begin with FROM", "name the base image first")
+    if "ENTRYPOINT" not in names and "CMD" not in names:
+        mend = 'end with ENTRYPOINT ["python", "infer.py"]'
+        yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", mend)
+    for instruction in instructions:
+        where = f"Dockerfile:{instruction.line}"
+        if instruction.name == "ADD" and re.search(r"(https?|git)://|git@", instruction.value):
+            yield Finding(
+                "error", where, "fetches from the network while it is built", "put the file into the zip"
+            )
+        if instruction.name == "FROM" and ":" not in instruction.value and "@" not in instruction.value:
+            if "$" not in instruction.value and instruction.value.split()[0] != "scratch":
+                mend = "name a version, such as python:3.11-slim"
+                yield Finding(
+                    "warning", where, f"the base image {shown(instruction.value)} has no version", mend
+                )
+    users = [instruction.value for instruction in instructions if instruction.name == "USER"]
+    if not users or users[-1].split(":")[0] in ("", "0", "root"):
+        mend = "add a line such as USER 1000 before ENTRYPOINT"
+        yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", mend)
+
+
+def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator[Finding]:
+    for source, line in copied_sources(instructions):
+        where = f"Dockerfile:{line}"
+        relative = source.lstrip("/")
+        if ".." in PurePosixPath(relative).parts:
+            yield Finding("error", where, f"copies {shown(source)} from outside", "copy from inside the zip")
+        elif "$" in relative:
+            continue
+        elif not any(folder.glob(relative)) if relative.strip("./") else False:
+            what = f"copies {shown(source)}, which is not in the zip"
+            yield Finding("error", where, what, "add the file, or mend the line")
+
+
+def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding]:
+    for path in sorted(folder.rglob("model.json")):
+        name = path.relative_to(folder).as_posix()
+        text = _read_text(path)
+        try:
+            card = parse_model_json("" if text is None else text, name, SubmissionError)
+        except DataError as fault:
+            yield Finding("error", name, str(fault).removeprefix(f"{name}: "), "train again")
+            continue
+        unknown = [
+            class_name for class_name in card.class_names if class_names and class_name not in class_names
+        ]
+        if unknown:
+            what = f"knows a class {shown(unknown[0])}, but this challenge has {', '.join(class_names)}"
+            yield Finding("error", name, what, "train on this challenge's images")
+
+
+def _check_code(folder: Path) -> Iterator[Finding]:
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder).as_posix()
+        text = _read_text(path)
+        try:
+            if text is None:
+                raise ValueError("not a UTF-8 text of at most 1 MB")
+            ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
+            yield Finding("error", name, f"is not valid Python ({fault})", "mend it")
+
+
+def _read_text(path: Path) -> str | None:
+    """A small UTF-8 text, or None."""
+    if not path.is_file() or path.stat().st_size > MAX_TEXT_BYTES:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None

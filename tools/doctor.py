@@ -1,0 +1,100 @@
+"""What this machine can run, and what is missing for the rest."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+
+from tools.errors import UnavailableError
+from tools.layout import Layout
+
+MINIMUM_PYTHON = (3, 11)
+MINIMUM_FREE_GB = 3.0
+
+_PACKAGES = {
+    "data import": ("numpy", "PIL", "platformdirs", "requests"),
+    "train": ("torch", "monai", "onnx", "tensorboard"),
+    "infer": ("onnxruntime", "numpy", "PIL"),
+    "score": ("sklearn", "numpy", "jinja2"),
+    "report": ("matplotlib", "PIL"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was looked at.
+
+    Args:
+        subject: What.
+        good: Whether it is as it should be.
+        needed: Whether nothing runs without it.
+        found: What is there.
+        mend: What to do, empty where nothing is to be done.
+    """
+
+    subject: str
+    good: bool
+    needed: bool
+    found: str
+    mend: str = ""
+
+
+def examine(layout: Layout) -> list[Diagnosis]:
+    """Look at Python, the packages of each command, the Docker Engine, a GPU and the disk."""
+    return [_python(), *_packages(), _docker(), _gpu(), _disk(layout), _memory()]
+
+
+def can_run(diagnoses: list[Diagnosis]) -> bool:
+    """Tell whether the whole bundle can be run here."""
+    return all(diagnosis.good for diagnosis in diagnoses if diagnosis.needed)
+
+
+def _python() -> Diagnosis:
+    good = sys.version_info >= MINIMUM_PYTHON
+    mend = "" if good else f"install Python {'.'.join(map(str, MINIMUM_PYTHON))} or newer"
+    return Diagnosis("Python", good, True, f"{platform.python_version()} ({sys.executable})", mend)
+
+
+def _packages() -> list[Diagnosis]:
+    diagnoses = []
+    for command, names in _PACKAGES.items():
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        found = f"missing: {', '.join(missing)}" if missing else "all there"
+        mend = "run `make install`, or `python install.py`" if missing else ""
+        diagnoses.append(Diagnosis(f"packages for `{command}`", not missing, True, found, mend))
+    return diagnoses
+
+
+def _docker() -> Diagnosis:
+    from tools.runners.docker import DockerRunner
+
+    try:
+        engine = DockerRunner.connect().engine
+    except UnavailableError as fault:
+        mend = "start Docker to run the programs as containers; without it they run as plain processes"
+        return Diagnosis("Docker Engine", False, False, str(fault), mend)
+    return Diagnosis("Docker Engine", True, False, engine)
+
+
+def _gpu() -> Diagnosis:
+    driver = shutil.which("nvidia-smi") is not None
+    found = (
+        "an NVIDIA driver" if driver else "none; training runs on the CPU, which is enough for small images"
+    )
+    return Diagnosis("GPU", driver, False, found)
+
+
+def _disk(layout: Layout) -> Diagnosis:
+    free_gb = shutil.disk_usage(layout.root).free / 1e9
+    good = free_gb >= MINIMUM_FREE_GB
+    mend = "" if good else f"free some: installing and building take up to {MINIMUM_FREE_GB:.0f} GB"
+    return Diagnosis("free disk", good, False, f"{free_gb:.0f} GB", mend)
+
+
+def _memory() -> Diagnosis:
+    if not hasattr(os, "sysconf"):
+        return Diagnosis("memory", True, False, f"{os.cpu_count()} processors; size not known on this system")
+    total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return Diagnosis("memory", total_gb >= 4, False, f"{total_gb:.0f} GB, {os.cpu_count()} processors")

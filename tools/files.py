@@ -1,0 +1,67 @@
+"""Writing files so that nothing half-written is ever left under a final name."""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` if the block ends well, else remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with `\\n` line ends, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a csv with `\\n` line ends, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def signature(paths: Iterable[Path]) -> str:
+    """Tell whether a set of files changed, by name, size and time, without reading them.
+
+    Args:
+        paths: Files and folders (folders count with all that they hold). One that is missing counts as such.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
+            if entry.is_dir() or entry.name == ".gitkeep" or "__pycache__" in entry.parts:
+                continue
+            if entry.exists():
+                status = entry.stat()
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            else:
+                state = "missing"
+            digest.update(f"{entry}\0{state}\n".encode())
+    return digest.hexdigest()

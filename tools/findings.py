@@ -1,0 +1,23 @@
+"""What a check finds: a list of findings is returned, not raised, so that a person sees all of them at once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        severity: `error`: it will be refused; `warning`: it will be accepted, and a person should know.
+        where: The file, with its line if there is one.
+        what: What was found, and what was expected.
+        mend: What to do.
+    """
+
+    severity: str
+    where: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.what}; {self.mend}"

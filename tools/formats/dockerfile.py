@@ -1,0 +1,97 @@
+"""The few things that packing and checking need to know of a Dockerfile.
+
+Docker's own parser is only reachable by building, and the parsers published for Python read no heredocs and
+no flags; what is asked here (which local files are copied, what is run, as whom) takes little.
+"""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+
+_CONTINUED = re.compile(r"\\[ \t]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction.
+
+    Args:
+        name: In capitals, such as `COPY`.
+        flags: What begins with `--`.
+        value: The rest, continued lines joined.
+        line: Where it begins, from 1.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    value: str
+    line: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The value's words, from its shell or its JSON form."""
+        if self.value.startswith("["):
+            try:
+                words = json.loads(self.value)
+            except ValueError:
+                return ()
+            return tuple(str(word) for word in words) if isinstance(words, list) else ()
+        try:
+            return tuple(shlex.split(self.value))
+        except ValueError:
+            return tuple(self.value.split())
+
+
+def parse_dockerfile(text: str) -> list[Instruction]:
+    """Split a Dockerfile into its instructions; comments, blank lines and heredoc bodies are passed over.
+
+    Source:
+        Dockerfile reference, "Format", "Escape", "Here-documents".
+    """
+    instructions: list[Instruction] = []
+    lines = enumerate(text.splitlines(), start=1)
+    for number, line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        joined = line.strip()
+        while _CONTINUED.search(joined):
+            joined = _CONTINUED.sub(" ", joined)
+            following = next(((n, text) for n, text in lines if not text.lstrip().startswith("#")), None)
+            if following is None:
+                break
+            joined += following[1].strip()
+        for word in re.findall(r"<<-?['\"]?(\w+)['\"]?", joined):
+            for _, body in lines:
+                if body.strip() == word:
+                    break
+        name, _, rest = joined.partition(" ")
+        words = rest.split()
+        flags = tuple(
+            word for index, word in enumerate(words) if all(w.startswith("--") for w in words[: index + 1])
+        )
+        value = rest.strip()
+        for flag in flags:
+            value = value.removeprefix(flag).strip()
+        instructions.append(Instruction(name.upper(), flags, value, number))
+    return instructions
+
+
+def copied_sources(instructions: list[Instruction]) -> list[tuple[str, int]]:
+    """List what COPY and ADD take from the build context.
+
+    Returns:
+        (source as written, line) of each; those from another stage (`--from`), of a URL and of a heredoc left out.
+    """
+    sources: list[tuple[str, int]] = []
+    for instruction in instructions:
+        if instruction.name not in ("COPY", "ADD"):
+            continue
+        if any(flag.startswith("--from=") for flag in instruction.flags):
+            continue
+        sources += [
+            (source, instruction.line)
+            for source in instruction.words[:-1]
+            if not re.match(r"(https?|git)://|git@|<<", source)
+        ]
+    return sources

@@ -1,0 +1,154 @@
+"""The csv with one class an image (`file,class`), as sources, training, inference and scoring exchange it."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from tools.errors import DataError, SubmissionError
+
+HEADER = ("file", "class")
+PROBABILITY_PREFIX = "probability_"
+MAX_LINE_BYTES = 65_536
+"""A longer line is refused: it is read whole into memory before anything is known of it."""
+
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """A csv that was read and found sound by itself.
+
+    Args:
+        path: Where it was read.
+        class_of: Class name of each image, keyed by the image's base name, in the order of the rows.
+        file_of: The path as written in the csv, keyed by base name.
+        row_of: The line of each base name.
+        probability_classes: The classes that have a `probability_` column, in the order of the columns.
+    """
+
+    path: Path
+    class_of: dict[str, str]
+    file_of: dict[str, str]
+    row_of: dict[str, int]
+    probability_classes: tuple[str, ...]
+
+
+def shown(text: str) -> str:
+    """Quote a foreign text for a message: control characters escaped, long ones cut."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
+
+
+def base_name(file: str) -> str:
+    """The name by which a file is matched: what follows the last `/`."""
+    return PurePosixPath(file).name
+
+
+def read_label_table(path: Path, error: type[DataError] = DataError) -> LabelTable:
+    """Read a csv of classes; the same faults are refused as by the scoring program.
+
+    Args:
+        path: The csv, UTF-8 with or without a byte-order mark, any line end.
+        error: The type to raise; SubmissionError for a participant's file.
+
+    Raises:
+        DataError: Not UTF-8, empty, a wrong header, a row with another number of columns than the header,
+            a line over 64 KiB, an empty name or class, a base name that appears twice.
+    """
+    with path.open("rb") as opened:
+        reader = csv.reader(_decoded_lines(opened, path, error), strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise error("the file is empty; expected the header 'file,class' and a row an image", path)
+            probability_classes = _check_header(header, path, error)
+            class_of: dict[str, str] = {}
+            file_of: dict[str, str] = {}
+            row_of: dict[str, int] = {}
+            for row in reader:
+                if not row:
+                    continue
+                name = _check_row(row, len(header), row_of, path, reader.line_num, error)
+                file_of[name], class_of[name] = row[0], row[1]
+                row_of[name] = reader.line_num
+        except csv.Error as fault:
+            raise error(f"not a valid csv line: {fault}", path, reader.line_num) from None
+    if not row_of:
+        raise error("no row after the header; expected one row an image", path)
+    return LabelTable(path, class_of, file_of, row_of, probability_classes)
+
+
+def check_predictions(path: Path, image_names: set[str], class_names: Sequence[str]) -> LabelTable:
+    """Say of a participant's csv what the scoring program would say, without the reference.
+
+    Args:
+        path: The csv.
+        image_names: Base names of the images that inference reads.
+        class_names: The bundle's classes.
+
+    Raises:
+        SubmissionError: As read_label_table, or an unknown class, an image that is missing or one too many.
+    """
+    table = read_label_table(path, SubmissionError)
+    for name, row in table.row_of.items():
+        if name not in image_names:
+            raise SubmissionError(f"{shown(name)} is not among the test images; remove the row", path, row)
+        if table.class_of[name] not in class_names:
+            raise SubmissionError(
+                f"unknown class {shown(table.class_of[name])}; expected one of {', '.join(class_names)}",
+                path,
+                row,
+            )
+    missing = sorted(image_names - table.row_of.keys())
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SubmissionError(f"no row for '{missing[0]}'{more}; each test image needs exactly one row", path)
+    return table
+
+
+def _decoded_lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[str]:
+    row = 0
+    while line := opened.readline(MAX_LINE_BYTES + 1):
+        row += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise error(
+                f"the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows", path, row
+            )
+        try:
+            yield line.decode("utf-8-sig" if row == 1 else "utf-8")
+        except UnicodeDecodeError as fault:
+            raise error(f"not UTF-8 ({fault.reason}); save the csv as UTF-8", path, row) from None
+
+
+def _check_header(header: list[str], path: Path, error: type[DataError]) -> tuple[str, ...]:
+    extra = header[2:]
+    if tuple(header[:2]) != HEADER or not all(name.startswith(PROBABILITY_PREFIX) for name in extra):
+        raise error(
+            f"the header is {shown(','.join(header))}; expected exactly 'file,class', then at most"
+            f" '{PROBABILITY_PREFIX}<class>' columns",
+            path,
+            1,
+        )
+    if len(set(extra)) != len(extra):
+        raise error("a probability column appears twice in the header; name each class once", path, 1)
+    return tuple(name.removeprefix(PROBABILITY_PREFIX) for name in extra)
+
+
+def _check_row(
+    row: list[str], columns: int, row_of: dict[str, int], path: Path, line: int, error: type[DataError]
+) -> str:
+    if len(row) != columns:
+        raise error(
+            f"{len(row)} columns where the header has {columns}; write one value a column", path, line
+        )
+    name = base_name(row[0])
+    if not name or not row[1]:
+        raise error("the file or the class is empty; each row needs both", path, line)
+    if name in row_of:
+        raise error(
+            f"{shown(name)} appears twice (first in line {row_of[name]}); each image needs exactly one row",
+            path,
+            line,
+        )
+    return name

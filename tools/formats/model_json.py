@@ -1,0 +1,81 @@
+"""model.json, what training tells inference about the exported model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The part of model.json that others than training rely on.
+
+    Args:
+        class_names: In label order: logit k is class_names[k].
+        height: Of the input, pixels.
+        width: Of the input, pixels.
+        channels: Of the input, 1 or 3.
+        document: All of it, for showing.
+    """
+
+    class_names: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+    document: dict[str, Any]
+
+
+def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataError) -> ModelCard:
+    """Parse a model.json.
+
+    Args:
+        text: Its content.
+        path: Its place, for messages.
+        error: The type to raise; SubmissionError for a participant's file.
+
+    Raises:
+        DataError: Not JSON, or a key is missing or of another type.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as fault:
+        raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
+    if not isinstance(document, dict):
+        raise error("expected a JSON object; take the file that training wrote", path)
+    class_names = document.get("class_names")
+    if not _are_texts(class_names) or len(set(class_names)) != len(class_names) or len(class_names) < 2:
+        raise error("'class_names' must list two or more different class names, in label order", path)
+    size = document.get("input")
+    if not isinstance(size, dict):
+        raise error("'input' must hold height, width, channels, mean and standard_deviation", path)
+    for key in ("height", "width", "channels"):
+        if type(size.get(key)) is not int or size[key] < 1:
+            raise error(f"'input.{key}' must be a positive whole number", path)
+    if size["channels"] not in (1, 3):
+        raise error(f"'input.channels' is {size['channels']}; expected 1 (gray) or 3 (RGB)", path)
+    for key in ("mean", "standard_deviation"):
+        values = size.get(key)
+        if not isinstance(values, list) or len(values) != size["channels"]:
+            raise error(f"'input.{key}' must list one number a channel", path)
+        if not all(type(value) in (int, float) for value in values):
+            raise error(f"'input.{key}' must list numbers", path)
+    return ModelCard(tuple(class_names), size["height"], size["width"], size["channels"], document)
+
+
+def read_model_json(path: Path) -> ModelCard:
+    """Read a model.json.
+
+    Raises:
+        DataError: As parse_model_json, or the file is not there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("there is no trained model yet; run `train` first", path) from None
+    return parse_model_json(text, path)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)

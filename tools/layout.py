@@ -1,0 +1,115 @@
+"""Every path inside a bundle, in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+SPLITS = ("training", "validation", "testing")
+"""The three parts of the data, in the order in which they are used."""
+
+RESULTS_NAME = "classification_results.csv"
+
+
+def split_dir_name(split: str) -> str:
+    """Name of the folder with a split's images, such as `training-data`."""
+    return f"{split}-data"
+
+
+def solution_name(split: str) -> str:
+    """Name of the csv with a split's classes, such as `training_solution.csv`."""
+    return f"{split}_solution.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one bundle.
+
+    Args:
+        root: The folder that holds bundle.toml.
+    """
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest, bundle.toml."""
+        return self.root / "bundle.toml"
+
+    @property
+    def input_data(self) -> Path:
+        """Images of all splits; classes of training and validation."""
+        return self.root / "input_data"
+
+    @property
+    def testing_data(self) -> Path:
+        """The unlabelled images that inference reads."""
+        return self.split_dir("testing")
+
+    @property
+    def model_output(self) -> Path:
+        """What training wrote, and inference loads."""
+        return self.root / "model_output"
+
+    @property
+    def scoring_input(self) -> Path:
+        """The scoring program's input, `ref/` and `res/`."""
+        return self.root / "submission_directory" / "input"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where inference writes its csv."""
+        return self.scoring_input / "res"
+
+    @property
+    def results_csv(self) -> Path:
+        """The predictions of the bundle's own model."""
+        return self.results_dir / RESULTS_NAME
+
+    @property
+    def scoring_output(self) -> Path:
+        """Where scoring writes, and the report beside it."""
+        return self.root / "submission_directory" / "output"
+
+    @property
+    def report_html(self) -> Path:
+        """The page made by `report`."""
+        return self.scoring_output / "report.html"
+
+    @property
+    def state(self) -> Path:
+        """The tool's own records: imports, stages, work folders."""
+        return self.root / ".bundle"
+
+    @property
+    def origins_csv(self) -> Path:
+        """Where each image of input_data/ came from; holds the testing classes, so it is never mounted."""
+        return self.state / "origins.csv"
+
+    @property
+    def submission_zip(self) -> Path:
+        """Where `zip` puts the submission if not told otherwise."""
+        return self.root / "submission.zip"
+
+    def split_dir(self, split: str) -> Path:
+        """Folder with the images of a split."""
+        return self.input_data / split_dir_name(split)
+
+    def solution_csv(self, split: str) -> Path:
+        """Csv with the classes of a split.
+
+        The testing split's is the reference: it lies where only the scoring program reads, never in
+        input_data/, which the training container gets whole.
+        """
+        if split == "testing":
+            return self.scoring_input / "ref" / solution_name(split)
+        return self.input_data / solution_name(split)
+
+    def work_dir(self, program_name: str) -> Path:
+        """Where a program writes until it has ended well."""
+        return self.state / "work" / program_name
+
+    def program_dir(self, folder: str) -> Path:
+        """A program's folder: the bundle's own if it has one, else the project's."""
+        own = self.root / folder
+        return own if own.is_dir() else PROJECT_ROOT / folder

@@ -1,0 +1,217 @@
+"""The three programs as data, and the one function that runs any of them."""
+
+import hashlib
+import json
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.collecting import collect
+from tools.errors import DataError, ProgramError
+from tools.files import signature
+from tools.layout import RESULTS_NAME, Layout
+from tools.manifest import Bundle
+from tools.runners.base import OnLine, Outcome, ProgramRun, Runner
+from tools.stages import StageBook
+
+MODEL_FILES = ("best_metric_model.pth", "best_metric_model.onnx", "model.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program as the tool knows it; all else about it is in its folder.
+
+    Args:
+        name: As in bundle.toml.
+        folder: Where it lies.
+        script: What Python runs.
+        context_is_root: Whether its image is built from the bundle's root, not from its folder.
+        reads: What must be there before it runs, and which command makes it.
+        input_dir: What it gets to read.
+        output_dir: Where its files go.
+        files: What it must write.
+        folders: What it may write besides.
+        resumes: Whether it can continue from what an interrupted run left.
+    """
+
+    name: str
+    folder: str
+    script: str
+    context_is_root: bool
+    reads: Callable[[Layout], dict[Path, str]]
+    input_dir: Callable[[Layout], Path]
+    output_dir: Callable[[Layout], Path]
+    files: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+TRAINING = Program(
+    name="training",
+    folder="bundle_training",
+    script="train.py",
+    context_is_root=False,
+    reads=lambda layout: {
+        path: "data import"
+        for split in ("training", "validation")
+        for path in (layout.solution_csv(split), layout.split_dir(split))
+    },
+    input_dir=lambda layout: layout.input_data,
+    output_dir=lambda layout: layout.model_output,
+    files=(*MODEL_FILES, "history.csv"),
+    folders=("tensorboard",),
+    resumes=True,
+)
+
+INFERENCE = Program(
+    name="inference",
+    folder="bundle_inference",
+    script="infer.py",
+    context_is_root=True,
+    reads=lambda layout: {
+        layout.testing_data: "data import",
+        layout.model_output / "best_metric_model.onnx": "train",
+        layout.model_output / "model.json": "train",
+    },
+    input_dir=lambda layout: layout.testing_data,
+    output_dir=lambda layout: layout.results_dir,
+    files=(RESULTS_NAME,),
+)
+
+SCORING = Program(
+    name="scoring",
+    folder="scoring_program",
+    script="score.py",
+    context_is_root=False,
+    reads=lambda layout: {layout.solution_csv("testing"): "data import", layout.results_csv: "infer"},
+    input_dir=lambda layout: layout.scoring_input,
+    output_dir=lambda layout: layout.scoring_output,
+    files=("scores.txt", "scores.json", "detailed_results.html"),
+)
+
+PROGRAMS = {program.name: program for program in (TRAINING, INFERENCE, SCORING)}
+
+
+def run_program(
+    program: Program,
+    bundle: Bundle,
+    layout: Layout,
+    runner: Runner,
+    arguments: Sequence[str],
+    on_line: OnLine,
+) -> float:
+    """Run a program; its files appear in its output folder only when it has ended well.
+
+    Args:
+        program: Which.
+        bundle: Gives its options and limits.
+        layout: Gives its folders.
+        runner: Runs it.
+        arguments: Options after those of the bundle.
+        on_line: Told of each line that it prints.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        DataError: What it reads is not there.
+        ProgramError: It failed, overran a limit or left out a file.
+        UnavailableError: The runner lacks something.
+    """
+    check_inputs(program, layout)
+    work_dir = layout.work_dir(program.name)
+    if not program.resumes:
+        shutil.rmtree(work_dir, ignore_errors=True)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    run = plan_run(program, bundle, layout, arguments)
+    outcome = runner.run(run, on_line)
+    check_outcome(program, outcome, bundle.limits[program.name].time_s)
+    limit_bytes = bundle.limits[program.name].output_mb * 2**20
+    collect(work_dir, program.output_dir(layout), program.files, program.folders, limit_bytes, program.name)
+    StageBook(layout).record(
+        program.name, stage_key(program, bundle, layout, runner, arguments), output_files(program, layout)
+    )
+    shutil.rmtree(work_dir, ignore_errors=True)
+    return outcome.seconds
+
+
+def is_current(
+    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+) -> bool:
+    """Tell whether a run would only repeat the last: same code, input and options, and its files still there."""
+    key = stage_key(program, bundle, layout, runner, arguments)
+    return StageBook(layout).is_current(program.name, key, output_files(program, layout))
+
+
+def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequence[str]) -> ProgramRun:
+    """Say what is to be run, without running it."""
+    program_dir = layout.program_dir(program.folder)
+    return ProgramRun(
+        name=program.name,
+        program_dir=program_dir,
+        script=program.script,
+        dockerfile=program_dir / "Dockerfile",
+        context=layout.root if program.context_is_root else program_dir,
+        input_dir=program.input_dir(layout),
+        output_dir=layout.work_dir(program.name),
+        arguments=(*bundle.arguments[program.name], *arguments),
+        model_dir=layout.model_output if program is INFERENCE else None,
+        limits=bundle.limits[program.name],
+    )
+
+
+def check_inputs(program: Program, layout: Layout) -> None:
+    """Refuse to run a program whose input is not there.
+
+    Raises:
+        DataError: Names the first thing missing and the command that makes it.
+    """
+    for path, command in program.reads(layout).items():
+        if not path.exists():
+            raise DataError(f"not found; {program.name} reads it, run `{command}` first (or `run-all`)", path)
+
+
+def check_outcome(program: Program, outcome: Outcome, time_limit_s: int) -> None:
+    """Turn a run that did not end well into one sentence.
+
+    Raises:
+        ProgramError: It did not end well.
+    """
+    if outcome.timed_out:
+        raise ProgramError(
+            f"{program.name} was ended at its limit of {time_limit_s} s;"
+            f" make it faster, or raise 'time_s' under [{program.name}] in bundle.toml"
+        )
+    if outcome.out_of_memory:
+        raise ProgramError(
+            f"{program.name} was ended at its memory limit;"
+            f" use less, or raise 'memory_mb' under [{program.name}] in bundle.toml"
+        )
+    said = f": {outcome.last_line}" if outcome.last_line else ", and printed nothing"
+    if outcome.exit_status > 128:
+        number = outcome.exit_status - 128
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        raise ProgramError(f"{program.name} was ended by {name}; its last line{said}")
+    if outcome.exit_status != 0:
+        raise ProgramError(f"{program.name} failed (exit status {outcome.exit_status}){said}")
+
+
+def output_files(program: Program, layout: Layout) -> list[Path]:
+    """The files that a program must have written."""
+    return [program.output_dir(layout) / name for name in program.files]
+
+
+def stage_key(
+    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+) -> str:
+    """SHA-256 over all that decides a program's result: its code, its input, its options and its runner."""
+    content = json.dumps(
+        [
+            runner.name,
+            signature([layout.program_dir(program.folder), *program.reads(layout)]),
+            [*bundle.arguments[program.name], *arguments],
+        ]
+    )
+    return hashlib.sha256(content.encode()).hexdigest()

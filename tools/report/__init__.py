@@ -1,0 +1,1 @@
+"""From scores to a page a person looks at."""

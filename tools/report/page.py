@@ -1,0 +1,177 @@
+"""The report: the scoring program's page, with what only this side of the boundary knows set below it."""
+
+import base64
+import csv
+import html
+import io
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools.errors import DataError
+from tools.files import write_text
+from tools.formats.label_table import base_name, read_label_table
+from tools.formats.model_json import read_model_json
+from tools.formats.scores import Scores, read_scores
+from tools.layout import SPLITS, Layout
+from tools.manifest import Bundle
+
+SHOWN_WRONG_CASES = 48
+SHOWN_EXAMPLES = 6
+THUMBNAIL_PX = 128
+
+_STYLE = """
+figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
+figure img { width: 128px; height: 128px; object-fit: contain; background: #000; border-radius: .3rem;
+  image-rendering: pixelated; }
+figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.3; }
+.curves img { max-width: 100%; background: #fff; border-radius: .4rem; }
+"""
+
+
+def write_report(bundle: Bundle, layout: Layout) -> Path:
+    """Make the report of the bundle's own model; one HTML file that needs nothing else.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        DataError: There are no scores or no predictions yet, or they are not of the data that are there.
+    """
+    scores = read_scores(layout.scoring_output / "scores.json")
+    page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
+    sections = [
+        _wrong_cases(scores, layout),
+        _examples(layout),
+        _training_curves(layout.model_output / "history.csv"),
+        _model(layout.model_output / "model.json"),
+    ]
+    heading = f"<h1>{html.escape(bundle.title)}</h1>"
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    heading += f'<p class="note">Bundle {html.escape(bundle.name)}, report of {made}.</p>'
+    page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
+    page = page.replace("</style>", _STYLE + "</style>", 1)
+    page = page.replace("<h1>Detailed results</h1>", heading, 1)
+    page = page.replace("</main>", "\n".join(sections) + "\n</main>", 1)
+    write_text(layout.report_html, page)
+    return layout.report_html
+
+
+def _read_scoring_page(path: Path) -> str:
+    try:
+        page = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("not found; run `score` first", path) from None
+    if not re.search(r"</main>", page):
+        raise DataError("not the scoring program's page; run `score` again", path)
+    return page
+
+
+def _wrong_cases(scores: Scores, layout: Layout) -> str:
+    cases = scores.wrong_cases[:SHOWN_WRONG_CASES]
+    if not cases:
+        return ""
+    figures = [
+        _figure(
+            layout.testing_data / case.file, f"{case.file}: {case.reference}, taken for {case.prediction}"
+        )
+        for case in cases
+    ]
+    more = (
+        ""
+        if len(cases) == len(scores.wrong_cases)
+        else f", the first {len(cases)} of {len(scores.wrong_cases):,}"
+    )
+    return f"<h2>What went wrong, in pictures{more}</h2>\n" + "".join(figures)
+
+
+def _examples(layout: Layout) -> str:
+    """A few training images of each class, and how many there are in each split."""
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    of_class: dict[str, list[str]] = {}
+    for name, class_name in tables["training"].class_of.items():
+        of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
+    rows = ["<h2>The data</h2>"]
+    for class_name, files in sorted(of_class.items()):
+        counts = ", ".join(
+            f"{sum(found == class_name for found in tables[split].class_of.values()):,} {split}"
+            for split in SPLITS
+        )
+        rows.append(f'<h3>{html.escape(class_name)}</h3><p class="note">{counts}</p>')
+        rows += [_figure(layout.input_data / file, base_name(file)) for file in files[:SHOWN_EXAMPLES]]
+    return "\n".join(rows)
+
+
+def _figure(path: Path, caption: str) -> str:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, ValueError):
+        return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    escaped = html.escape(caption)
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{escaped}"><figcaption>{escaped}</figcaption></figure>'
+
+
+def _training_curves(path: Path) -> str:
+    """Loss and F1 by epoch, as one picture."""
+    try:
+        with path.open(encoding="utf-8", newline="") as opened:
+            history = list(csv.DictReader(opened))
+        epochs = [int(row["epoch"]) for row in history]
+        losses = {
+            name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
+        }
+        f1 = [float(row["validation_weighted_f1"]) for row in history]
+    except FileNotFoundError:
+        return ""
+    except (KeyError, ValueError) as fault:
+        raise DataError(f"not a history as training writes it ({fault!r}); run `train` again", path) from None
+    return f'<h2>Training</h2>\n<div class="curves">{_draw_curves(epochs, losses, f1)}</div>'
+
+
+def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequence[float]) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for name, values in losses.items():
+            left.plot(epochs, values, label=name, marker=".")
+        left.set(xlabel="epoch", title="loss")
+        left.legend()
+        right.plot(epochs, f1, color="tab:green", marker=".")
+        right.set(xlabel="epoch", title="weighted F1, validation images")
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="Loss and weighted F1 by epoch">'
+
+
+def _model(path: Path) -> str:
+    card = read_model_json(path).document
+    rows = {
+        "network": card.get("network"),
+        **{
+            f"training: {key}": value
+            for key, value in dict(card.get("training", {})).items()
+            if key != "network"
+        },
+        **{f"version: {key}": value for key, value in dict(card.get("versions", {})).items()},
+    }
+    cells = "".join(
+        f'<tr><td>{html.escape(name.replace("_", " "))}</td><td class="name">{html.escape(str(value))}</td></tr>'
+        for name, value in rows.items()
+    )
+    return f'<h2>The model</h2>\n<div class="scroll"><table><tbody>{cells}</tbody></table></div>'

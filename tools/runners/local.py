@@ -1,0 +1,108 @@
+"""Programs as plain processes: for one's own code only, nothing is held off from this machine."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from tools.errors import ProgramError
+from tools.runners.base import MAX_LINE_CHARACTERS, OnLine, Outcome, ProgramRun, printable
+
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+)
+
+
+class LocalRunner:
+    """Runs a program with this Python, under its time limit; the other limits need a container."""
+
+    name = "local"
+
+    def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
+        """Run a program; see Runner."""
+        command = [sys.executable, str(run.program_dir / run.script), str(run.input_dir), str(run.output_dir)]
+        if run.model_dir is not None:
+            command += ["--model", str(run.model_dir)]
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        started = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                [*command, *run.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+                cwd=run.output_dir,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as fault:
+            raise ProgramError(f"{run.name} cannot be started: {fault}") from None
+        deadline = threading.Timer(run.limits.time_s, _kill, [process])
+        deadline.start()
+        last_line = ""
+        try:
+            assert process.stdout is not None
+            for line in _lines(process.stdout):
+                last_line = line if line.strip() else last_line
+                on_line(line)
+            status = process.wait()
+        finally:
+            deadline.cancel()
+            _kill(process)
+            process.wait()
+        seconds = time.monotonic() - started
+        return Outcome(
+            exit_status=status if status >= 0 else 128 - status,
+            timed_out=seconds >= run.limits.time_s,
+            out_of_memory=False,
+            last_line=last_line.strip(),
+            seconds=seconds,
+        )
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    while line := stream.readline(MAX_LINE_CHARACTERS):
+        yield printable(line.rstrip("\r\n"))
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a program and all that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux, make the kernel end the program when this tool is killed: two trainings must not share a folder."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    set_death_signal = 1
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask

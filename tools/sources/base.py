@@ -1,0 +1,72 @@
+"""What a source is: something that lists images with their classes and hands out their bytes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done, how many are done, how many there are)."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm", ".pgm"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """One image of a source.
+
+    Args:
+        origin: Where it is, in the source's own terms; unique within the source, and shown in messages.
+        class_name: Its class.
+        split: Its split if the source says so, else None.
+        load: Gives its bytes, as they are stored.
+    """
+
+    origin: str
+    class_name: str
+    split: str | None
+    load: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What the person asked of an import.
+
+    Args:
+        sample_size: Images of each class in each split; 0 takes all.
+        seed: Of sampling, splitting and making images.
+        image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
+        any_size: Whether images may differ in size.
+        keep_names: Whether images keep their file names where the source would number them.
+        class_names: The classes expected; empty takes those of the images.
+        split: Shares of training, validation and testing, where the source is not split.
+    """
+
+    sample_size: int = 0
+    seed: int = 0
+    image_size: tuple[int, int] | None = None
+    any_size: bool = False
+    keep_names: bool = False
+    class_names: tuple[str, ...] = ()
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+
+
+class Source(Protocol):
+    """Something that images are imported from."""
+
+    @property
+    def description(self) -> str:
+        """What is imported, for messages: a name, a path or a URL."""
+
+    @property
+    def names_are_public(self) -> bool:
+        """Whether file names are the bundle's already, so that they are kept."""
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
+        """List the images there are.
+
+        Raises:
+            DataError: The source is not what it should be.
+            UnavailableError: It cannot be reached from here.
+        """

@@ -1,0 +1,407 @@
+"""From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from tools.errors import DataError
+from tools.files import write_csv, write_text
+from tools.formats.label_table import HEADER, read_label_table, shown
+from tools.layout import SPLITS, Layout, solution_name, split_dir_name
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
+from tools.sources.splitting import missing_splits, rank, sample, split_groups
+
+MAX_PIXELS = 50_000_000
+"""An image with more is refused: as raw pixels it would not fit beside a network."""
+
+_READY = "READY"
+_AHEAD = 256
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImage:
+    """An image that was read, found sound and copied into the staging folder.
+
+    Args:
+        source: Where it came from.
+        file: The copy.
+        sha256: Of its bytes, in hexadecimal.
+        size: (width, height), pixels.
+        split: Where it goes.
+        name: Its name there.
+    """
+
+    source: SourceImage
+    file: Path
+    sha256: str
+    size: tuple[int, int]
+    split: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """What input_data/ holds.
+
+    Args:
+        source: What was imported.
+        class_names: In alphabetical order.
+        counts: Images of each split.
+        warnings: What a person should know of; nothing that stops the work.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    counts: dict[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
+    """Fill input_data/ and the reference from a source; the old data stay whole until the new are complete.
+
+    Raises:
+        DataError: The source or an image in it is at fault; nothing was changed.
+    """
+    recover_import(layout)
+    staging = _staging(layout)
+    staging.mkdir(parents=True)
+    try:
+        listed = source.list_images(request, progress)
+        _check_classes(listed, request.class_names)
+        chosen = _sample(listed, request)
+        staged = _stage(chosen, staging, progress)
+        warned = _check_images(staged, request)
+        placed = _name(
+            _split(staged, request), keep=request.keep_names or source.names_are_public, seed=request.seed
+        )
+        summary = _write_staging(placed, source.description, warned, staging)
+        (staging / "images").rmdir()
+        (staging / _READY).touch()
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    recover_import(layout)
+    return summary
+
+
+def recover_import(layout: Layout) -> None:
+    """Finish an import that was interrupted while it was published; drop one that was interrupted before."""
+    staging = _staging(layout)
+    if not staging.is_dir():
+        return
+    if (staging / _READY).exists():
+        outgoing = staging / "outgoing"
+        outgoing.mkdir(exist_ok=True)
+        for name, target in _targets(layout).items():
+            incoming = staging / name
+            if not incoming.exists():
+                continue
+            if target.exists():
+                shutil.rmtree(outgoing / name, ignore_errors=True)
+                target.replace(outgoing / name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            incoming.replace(target)
+        # Removed first: a removal that is interrupted must not be taken for an import to publish.
+        (staging / _READY).unlink()
+    shutil.rmtree(staging)
+
+
+def read_summary(layout: Layout) -> DataSummary | None:
+    """Say what the last import put into input_data/; None if input_data/ holds no data.
+
+    Raises:
+        DataError: input_data/ holds a part of the data only.
+    """
+    recover_import(layout)
+    there = [path for split in SPLITS for path in (layout.solution_csv(split), layout.split_dir(split))]
+    if not any(path.exists() for path in there):
+        return None
+    lacking = next((path for path in there if not path.exists()), None)
+    if lacking is not None:
+        raise DataError("not found, though other data are there; run `data import` again", lacking)
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    record = _record(layout)
+    return DataSummary(
+        source=record["source"] if record else "put there by hand",
+        class_names=tuple(sorted(set(tables["training"].class_of.values()))),
+        counts={split: len(table.class_of) for split, table in tables.items()},
+    )
+
+
+def _record(layout: Layout) -> dict[str, str] | None:
+    try:
+        record: dict[str, str] = json.loads((layout.state / "import.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return record
+
+
+def _staging(layout: Layout) -> Path:
+    return layout.input_data / ".incoming"
+
+
+def _targets(layout: Layout) -> dict[str, Path]:
+    """Where each staged file or folder goes; the record last, as the sign that all is in place."""
+    targets = {split_dir_name(split): layout.split_dir(split) for split in SPLITS}
+    targets |= {layout.solution_csv(split).name: layout.solution_csv(split) for split in SPLITS}
+    targets |= {layout.origins_csv.name: layout.origins_csv, "import.json": layout.state / "import.json"}
+    return targets
+
+
+def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> None:
+    found = {image.class_name for image in listed}
+    if expected and found != set(expected):
+        raise DataError(
+            f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml says"
+            f" {', '.join(expected)}; correct the folders, or the line, or use another bundle (--bundle)"
+        )
+    if len(found) < 2:
+        raise DataError(
+            f"{len(found)} class found ({', '.join(sorted(found))}); a classification needs two or more"
+        )
+    for name in found:
+        if not name.isprintable() or name != name.strip():
+            raise DataError(
+                f"the class name {shown(name)} has blanks at its ends or unprintable characters; rename it"
+            )
+
+
+def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[SourceImage]:
+    ranked = sorted(listed, key=lambda image: rank(request.seed, _key(image)))
+    if not request.sample_size:
+        return ranked
+    given = {image.split for image in listed if image.split}
+    shared = len(missing_splits(given)) + bool(given)
+
+    def room(image: SourceImage) -> int:
+        cut_from = image.split is None or (image.split == "training" and given)
+        return request.sample_size * (shared if cut_from else 1)
+
+    chosen: list[SourceImage] = []
+    for count in {room(image) for image in ranked}:
+        same_room = [image for image in ranked if room(image) == count]
+        chosen += sample(same_room, count, request.seed, _key, lambda image: (image.split, image.class_name))
+    return sorted(chosen, key=lambda image: rank(request.seed, _key(image)))
+
+
+def _key(image: SourceImage) -> str:
+    """What an image's place in the random order depends on: not on where the source lies on this machine."""
+    return f"{image.split}/{image.class_name}/{_base_name(image)}"
+
+
+def _base_name(image: SourceImage) -> str:
+    return PurePosixPath(image.origin.replace(os.sep, "/")).name
+
+
+def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> list[StagedImage]:
+    (staging / "images").mkdir()
+    staged: list[StagedImage] = []
+    faults: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        tasks = _ahead(pool, chosen, lambda number, image: _stage_one(number, image, staging / "images"))
+        for done, result in enumerate(tasks, start=1):
+            if isinstance(result, str):
+                faults.append(result)
+            else:
+                staged.append(result)
+            progress("checking images", done, len(chosen))
+    if faults:
+        raise DataError(
+            f"{len(faults)} of {len(chosen)} images cannot be read, the first: {faults[0]};"
+            " mend or remove them, nothing was imported",
+            details=tuple(faults[1:]),
+        )
+    return staged
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    items: Sequence[SourceImage],
+    work: Callable[[int, SourceImage], StagedImage | str],
+) -> Iterator[StagedImage | str]:
+    """Map in order with a bounded number of tasks in flight, so that memory stays flat and Ctrl-C is quick."""
+    for start in range(0, len(items), _AHEAD):
+        part = items[start : start + _AHEAD]
+        yield from pool.map(work, range(start, start + len(part)), part)
+
+
+def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | str:
+    suffix = PurePosixPath(_base_name(image)).suffix
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        return (
+            f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    try:
+        data = image.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as opened:
+                size = opened.size
+                if size[0] * size[1] > MAX_PIXELS:
+                    return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
+                opened.load()
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as fault:
+        return f"{image.origin}: {_first_line(fault)}"
+    file = folder / f"{number:08d}{suffix}"
+    file.write_bytes(data)
+    return StagedImage(image, file, hashlib.sha256(data).hexdigest(), size)
+
+
+def _first_line(fault: Exception) -> str:
+    text = str(fault).strip() or type(fault).__name__
+    return "not an image" if "cannot identify image file" in text else text.splitlines()[0]
+
+
+def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
+    """Refuse what cannot be used; return what is only worth knowing."""
+    _check_sizes(staged, request)
+    by_content: dict[str, list[StagedImage]] = defaultdict(list)
+    for image in staged:
+        by_content[image.sha256].append(image)
+    conflicts = [
+        f"{twins[0].source.origin} ({twins[0].source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
+        for twins in by_content.values()
+        for twin in twins[1:]
+        if twin.source.class_name != twins[0].source.class_name
+    ]
+    if conflicts:
+        raise DataError(
+            f"{len(conflicts)} images lie in two classes with the same bytes, the first: {conflicts[0]};"
+            " keep each in one class",
+            details=tuple(conflicts[1:]),
+        )
+    warned: list[str] = []
+    twins_count = sum(len(twins) - 1 for twins in by_content.values())
+    if twins_count:
+        warned.append(f"{twins_count} images are byte-identical copies of others")
+    leaks = [
+        [twin for twin in twins if twin.source.split == "testing"]
+        for twins in by_content.values()
+        if len({twin.source.split for twin in twins}) > 1
+        and any(twin.source.split == "testing" for twin in twins)
+    ]
+    if leaks:
+        warned.append(
+            f"{sum(map(len, leaks))} testing images lie in another split too, the first: {leaks[0][0].source.origin}"
+        )
+    return tuple(warned)
+
+
+def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
+    if request.any_size:
+        return
+    sizes = Counter(image.size for image in staged)
+    expected = request.image_size or sizes.most_common(1)[0][0]
+    wrong = [
+        f"{image.source.origin}: {image.size[0]}x{image.size[1]} pixels"
+        for image in staged
+        if image.size != expected
+    ]
+    if wrong:
+        why = "'data.image_size' in bundle.toml says" if request.image_size else "most images have"
+        raise DataError(
+            f"{len(wrong)} of {len(staged)} images have another size than {expected[0]}x{expected[1]}, as {why},"
+            f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size",
+            details=tuple(wrong[1:]),
+        )
+
+
+def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[StagedImage]:
+    """Give every image its split: its own where the source has one, else its share of what has none."""
+    given = {image.source.split for image in staged if image.source.split}
+    missing = missing_splits(given)
+    if not missing:
+        placed = [replace(image, split=image.source.split or "") for image in staged]
+    else:
+        cut_from = "training" if given else None
+        targets = [split for split in SPLITS if split in missing or split == cut_from]
+        wanted = {
+            split: 1.0 if request.sample_size else request.split[SPLITS.index(split)] for split in targets
+        }
+        shares = {split: share / sum(wanted.values()) for split, share in wanted.items()}
+        placed = [replace(i, split=i.source.split or "") for i in staged if i.source.split != cut_from]
+        by_class: dict[str, dict[str, list[StagedImage]]] = defaultdict(lambda: defaultdict(list))
+        for image in staged:
+            if image.source.split == cut_from:
+                by_class[image.source.class_name][image.sha256].append(image)
+        for class_name, groups in sorted(by_class.items()):
+            try:
+                dealt = split_groups(list(groups.values()), shares)
+            except DataError as fault:
+                raise DataError(f"class {class_name}: {fault}") from None
+            placed += [replace(image, split=split) for split, images in dealt.items() for image in images]
+    classes = {image.source.class_name for image in placed}
+    for split in SPLITS:
+        absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
+        if absent:
+            raise DataError(
+                f"class {absent[0]} has no {split} image; every split needs at least one of each class"
+            )
+    return placed
+
+
+def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedImage]:
+    """Name the images: as they are, or by numbers in random order that tell neither class nor split nor origin."""
+    ordered = sorted(placed, key=lambda image: (rank(seed, _key(image.source)), image.source.origin))
+    if not keep:
+        return [
+            replace(image, name=f"{number:06d}{image.file.suffix.lower()}")
+            for number, image in enumerate(ordered, start=1)
+        ]
+    named = sorted(
+        (replace(image, name=_base_name(image.source)) for image in placed), key=lambda image: image.name
+    )
+    clashes = [
+        f"{one.source.origin} and {other.source.origin}"
+        for one, other in zip(named, named[1:], strict=False)
+        if one.name.casefold() == other.name.casefold()
+    ]
+    if clashes:
+        raise DataError(
+            f"{len(clashes)} base names appear twice, the first: {clashes[0]};"
+            " base names must be unique in a bundle, so rename them (or leave out --keep-names)",
+            details=tuple(clashes[1:]),
+        )
+    return named
+
+
+def _write_staging(
+    placed: Sequence[StagedImage], description: str, warned: tuple[str, ...], staging: Path
+) -> DataSummary:
+    counts: dict[str, int] = {}
+    for split in SPLITS:
+        folder = staging / split_dir_name(split)
+        folder.mkdir()
+        images = sorted((image for image in placed if image.split == split), key=lambda image: image.name)
+        for image in images:
+            image.file.replace(folder / image.name)
+        rows = [(f"{folder.name}/{image.name}", image.source.class_name) for image in images]
+        write_csv(staging / solution_name(split), HEADER, rows)
+        counts[split] = len(images)
+    origins = [
+        (image.name, image.split, image.source.class_name, image.sha256, image.source.origin)
+        for image in sorted(placed, key=lambda image: image.name)
+    ]
+    write_csv(staging / "origins.csv", ("file", "split", "class", "sha256", "origin"), origins)
+    summary = DataSummary(
+        description, tuple(sorted({image.source.class_name for image in placed})), counts, warned
+    )
+    record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
+    write_text(staging / "import.json", json.dumps(record, indent=2) + "\n")
+    return summary

@@ -1,0 +1,47 @@
+"""The record of what was made from what, by which a second run knows what it need not repeat."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.files import hash_file, write_text
+from tools.layout import Layout
+
+
+class StageBook:
+    """One record a stage: the key of what it was made from, and the hash of each file that it made.
+
+    Args:
+        layout: Of the bundle whose stages these are.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.path = layout.state / "stages.json"
+        self.root = layout.root
+
+    def is_current(self, stage: str, key: str, outputs: Sequence[Path]) -> bool:
+        """Tell whether a stage was made from `key`, and its files are there as it left them."""
+        record = self._read().get(stage)
+        if record is None or record["key"] != key:
+            return False
+        return all(
+            path.is_file() and record["outputs"].get(self._name(path)) == hash_file(path) for path in outputs
+        )
+
+    def record(self, stage: str, key: str, outputs: Sequence[Path]) -> None:
+        """Note that a stage was made, with its files as they are now."""
+        book = self._read()
+        book[stage] = {"key": key, "outputs": {self._name(path): hash_file(path) for path in outputs}}
+        write_text(self.path, json.dumps(book, indent=2) + "\n")
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            book: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            # A record that is lost or spoiled costs a repeated stage, nothing else.
+            return {}
+        return book
