@@ -1,7 +1,7 @@
 """Make .venv with all that the bundle, its three programs and its tests need: `python install.py`.
 
-Uses the standard library alone. Without an NVIDIA GPU it takes torch's CPU build: the usual build for Linux brings
-gigabytes of CUDA.
+Uses the standard library alone. Without an NVIDIA GPU it takes torch's CPU build: the usual build for Linux
+brings gigabytes of CUDA.
 """
 
 import json
@@ -22,7 +22,7 @@ UV = "uv==0.11.32"
 
 def main() -> int:
     """Install; a second call only brings up to date what changed."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older Python gets a sentence, not a traceback
         print(
             f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})",
             file=sys.stderr,
@@ -68,7 +68,7 @@ def install_torch() -> None:
 
 
 def brings_cuda(pin: str) -> bool:
-    """Tell whether the build that pip would take here comes with CUDA packages; asks pip, installs nothing."""
+    """Tell whether the build that pip would take here brings CUDA packages; installs nothing."""
     report = subprocess.run(
         [str(PYTHON), "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-", pin],
         check=True,

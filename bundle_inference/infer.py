@@ -3,8 +3,9 @@
     python infer.py [IN_DIR OUT_DIR] [--options]
 
 Reads every file of IN_DIR (hidden ones left out) and the model that training exported. Writes
-OUT_DIR/classification_results.csv: a row an image, sorted by file name, with the class and a probability for each.
-An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the exit status is 1.
+OUT_DIR/classification_results.csv: a row an image, sorted by file name, with the class and a probability
+for each. An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the
+exit status is 1.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 RESULTS_NAME = "classification_results.csv"
 BATCH_SIZE = 64
@@ -153,7 +154,8 @@ def load_model(model_dir: Path) -> Model:
         ) from None
     if logits.shape != (1, len(class_names)):
         raise InputError(
-            f"{graph_path}: its output has shape {logits.shape}, but {card_path.name} names {len(class_names)} classes"
+            f"{graph_path}: its output has shape {logits.shape},"
+            f" but {card_path.name} names {len(class_names)} classes"
         )
     return Model(session, class_names, channels, height, width, mean, deviation)
 
@@ -185,7 +187,7 @@ def read_or_explain(path: Path, model: Model) -> np.ndarray | str:
     try:
         return read_image(path, model.channels, model.height, model.width)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-        return "not an image" if isinstance(fault, Image.UnidentifiedImageError) else str(fault)
+        return "not an image" if isinstance(fault, UnidentifiedImageError) else str(fault)
 
 
 def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:

@@ -49,7 +49,8 @@ def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
         split: `training` or `validation`.
 
     Raises:
-        InputError: The csv or a file that it names is not there, a wrong header, a row that is not two values,
+        InputError: The csv or a file that it names is not there, a wrong header, a row that is not two
+            values,
             a file that is named twice.
     """
     path = in_dir / f"{split}_solution.csv"

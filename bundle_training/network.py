@@ -54,7 +54,7 @@ def make_densenet121(channels: int, class_count: int) -> nn.Module:
 
 def make_resnet18(channels: int, class_count: int) -> nn.Module:
     """MONAI's ResNet-18, from random weights."""
-    from monai.networks.nets import resnet18
+    from monai.networks.nets.resnet import resnet18
 
     return resnet18(spatial_dims=2, n_input_channels=channels, num_classes=class_count)
 

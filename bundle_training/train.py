@@ -3,8 +3,8 @@
     python train.py [IN_DIR OUT_DIR] [--options]
 
 Reads IN_DIR/{training,validation}_solution.csv and the images named there. Writes best_metric_model.onnx,
-best_metric_model.pth, model.json, history.csv, tensorboard/, and checkpoint.pth, from which a training that was
-interrupted continues when the same command is given again.
+best_metric_model.pth, model.json, history.csv, tensorboard/, and checkpoint.pth, from which a training that
+was interrupted continues when the same command is given again.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from dataset import (
     Batches,
     InputError,
@@ -38,7 +40,6 @@ from dataset import (
     shuffled_batches,
 )
 from network import NETWORKS, make_network
-from torch import nn
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -116,7 +117,8 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         return 1
     training, validation = splits["training"], splits["validation"]
     say(
-        f"{len(training.labels)} training and {len(validation.labels)} validation images in {len(class_names)} classes"
+        f"{len(training.labels)} training and {len(validation.labels)} validation images"
+        f" in {len(class_names)} classes"
     )
     say(f"network {options.network}, input {'x'.join(map(str, geometry))} (C x H x W), on {describe(device)}")
 
@@ -127,9 +129,8 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     }
     torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    network = make_network(options.network, geometry[0], len(class_names)).to(
-        device, memory_format=torch.channels_last
-    )
+    network = make_network(options.network, geometry[0], len(class_names)).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
     out_dir.mkdir(parents=True, exist_ok=True)
     progress = fit(network, normalised["training"], normalised["validation"], options, data_sha256, out_dir)
 
@@ -214,8 +215,8 @@ def fit(
 ) -> Progress:
     """Train until the epochs are done or the validation score has stopped rising.
 
-    Every random number depends on the seed and the epoch alone, so a training that continues from a checkpoint ends
-    where an undisturbed one does.
+    Every random number depends on the seed and the epoch alone, so a training that continues from a
+    checkpoint ends where an undisturbed one does.
 
     Returns:
         The progress, with the weights of the best epoch.
@@ -242,14 +243,7 @@ def fit(
             for name in HISTORY_COLUMNS[1:]:
                 events.add_scalar(name, row[name], progress.epoch)
             write_history(progress.history, out_dir / "history.csv")
-            state = {
-                "identity": identity,
-                "progress": asdict(progress),
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
-            }
-            replace_file(checkpoint, lambda path, state=state: torch.save(state, path))
+            save_checkpoint(checkpoint, identity, progress, network, optimizer, scheduler)
             left_s = (
                 (time.monotonic() - started)
                 / (progress.epoch - first_epoch)
@@ -275,6 +269,25 @@ def identify(options: Options, data_sha256: dict[str, str]) -> str:
     ]
     content = json.dumps([chosen, data_sha256, torch.__version__, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def save_checkpoint(
+    path: Path,
+    identity: str,
+    progress: Progress,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    """Write all that `resume` needs."""
+    state = {
+        "identity": identity,
+        "progress": asdict(progress),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+    }
+    replace_file(path, lambda temporary: torch.save(state, temporary))
 
 
 def resume(
@@ -402,7 +415,7 @@ def export(
 
     def write_onnx(path: Path) -> None:
         with warnings.catch_warnings():
-            # The exporter that does not trace with dynamo is 20 times faster here; torch warns that it is the older.
+            # torch warns that this exporter is the older one; it is also 20 times faster than dynamo's.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network,

@@ -44,7 +44,7 @@ def classification_scores(
         reference,
         predictions,
         labels=range(len(class_names)),
-        target_names=range(len(class_names)),
+        target_names=[str(label) for label in range(len(class_names))],
         output_dict=True,
         zero_division=0.0,
     )
@@ -56,10 +56,10 @@ def classification_scores(
     scores["accuracy"] = float((reference == predictions).mean())
     per_class = {
         class_name: {
-            "precision": float(report[label]["precision"]),
-            "recall": float(report[label]["recall"]),
-            "f1": float(report[label]["f1-score"]),
-            "support": int(report[label]["support"]),
+            "precision": float(report[str(label)]["precision"]),
+            "recall": float(report[str(label)]["recall"]),
+            "f1": float(report[str(label)]["f1-score"]),
+            "support": int(report[str(label)]["support"]),
         }
         for label, class_name in enumerate(class_names)
     }
@@ -88,8 +88,8 @@ def weighted_scores(confusion: np.ndarray) -> np.ndarray:
 def bootstrap_intervals(confusion: np.ndarray, seed: int = 0) -> dict[str, list[float]]:
     """Percentile intervals of the headline scores over resampled cases.
 
-    Drawing N cases with replacement and counting their cells is drawing the counts from a multinomial distribution,
-    so the resamples are drawn as counts: the time does not grow with the number of cases.
+    Drawing N cases with replacement and counting their cells is drawing the counts from a multinomial
+    distribution, so the resamples are drawn as counts: the time does not grow with the number of cases.
 
     Args:
         confusion: Counts (K, K).
@@ -126,7 +126,8 @@ def probability_scores(reference: np.ndarray, probabilities: np.ndarray) -> dict
         `calibration_error` (expected, of the predicted class, 15 bins of equal width).
 
     Source:
-        scikit-learn, roc_auc_score and log_loss; Guo et al. 2017, "On Calibration of Modern Neural Networks", (5).
+        scikit-learn, roc_auc_score and log_loss; Guo et al. 2017, "On Calibration of Modern Neural
+        Networks", equation 5.
     """
     from sklearn.metrics import log_loss, roc_auc_score
 

@@ -2,9 +2,9 @@
 
     python score.py [INPUT OUTPUT]
 
-Reads INPUT/ref/testing_solution.csv and the one csv in INPUT/res/. Writes OUTPUT/scores.txt (a `key: value` a line),
-scores.json (the same and all the rest) and detailed_results.html (a page to look at). A fault in either csv is one
-line on stderr that names file and row, exit status 1, and no file in OUTPUT.
+Reads INPUT/ref/testing_solution.csv and the one csv in INPUT/res/. Writes OUTPUT/scores.txt (a `key: value`
+a line), scores.json (the same and all the rest) and detailed_results.html (a page to look at). A fault in
+either csv is one line on stderr that names file and row, exit status 1, and no file in OUTPUT.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
+
 from metrics import bootstrap_intervals, classification_scores, confusion_matrix, probability_scores
 
 HEADER = ["file", "class"]
@@ -199,7 +200,8 @@ def score(reference: Table, predictions: Table, class_names: Sequence[str]) -> d
     """Compute all scores.
 
     Returns:
-        The content of scores.json: scores by name at the top, as a platform's board reads them, then the rest.
+        The content of scores.json: scores by name at the top, as a platform's board reads them, then the
+        rest.
     """
     label_of = {class_name: label for label, class_name in enumerate(class_names)}
     names = sorted(reference.row_of)

@@ -193,7 +193,8 @@ def run_all_command(layout: Layout, runner_name: str, fresh: bool, arguments: tu
     for name in HEADLINE:
         interval = verdict.scores.intervals[name]
         click.echo(
-            f"{name:<19} {verdict.scores.values[name]:.4f}   (95 % interval {interval.low:.4f} to {interval.high:.4f})"
+            f"{name:<19} {verdict.scores.values[name]:.4f}"
+            f"   (95 % interval {interval.low:.4f} to {interval.high:.4f})"
         )
     click.echo(f"\nscores: {_relative(layout.scoring_output / 'scores.txt')}")
     click.echo(f"report: {_relative(verdict.report)}   (open it: {verdict.report.as_uri()})")

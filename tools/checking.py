@@ -17,7 +17,7 @@ from tools.formats.model_json import parse_model_json
 from tools.manifest import SubmissionSettings
 
 MAX_RATIO = 200
-"""A member that grows by more when it is unpacked is taken for a bomb; real weights and texts stay far below."""
+"""A member that grows by more is taken for a bomb; real weights and texts stay far below."""
 
 MAX_NAME_CHARACTERS = 240
 MAX_TEXT_BYTES = 1 << 20
@@ -78,7 +78,8 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
         settings: Gives the limit.
 
     Raises:
-        SubmissionError: More bytes come out than the table of contents says, or they do not fit their checksum.
+        SubmissionError: More bytes come out than the table of contents says, or they do not fit their
+            checksum.
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -161,7 +162,7 @@ def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     files = {member.filename.rstrip("/").casefold() for member in members if not member.is_dir()}
     for member in members:
         name = member.filename
-        # zipfile cuts a name at a NUL and turns backslashes into slashes on Windows: look at the name as stored.
+        # zipfile cuts a name at a NUL and, on Windows, turns backslashes: look at the name as stored.
         original = member.orig_filename
         parts = PurePosixPath(name).parts
         if "\0" in original or not original.isprintable() or len(name) > MAX_NAME_CHARACTERS:
@@ -175,7 +176,9 @@ def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
             what = "macOS's own files; one platform takes them for the submission"
             yield Finding("error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)")
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) != member.is_dir() and kind:
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (
+            (kind == stat.S_IFDIR) != member.is_dir() and kind
+        ):
             yield Finding(
                 "error", shown(name), "a link or a device, not a file", "put the file itself into the zip"
             )
@@ -226,12 +229,10 @@ def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:
             yield Finding(
                 "error", where, "fetches from the network while it is built", "put the file into the zip"
             )
-        if instruction.name == "FROM" and ":" not in instruction.value and "@" not in instruction.value:
-            if "$" not in instruction.value and instruction.value.split()[0] != "scratch":
-                mend = "name a version, such as python:3.11-slim"
-                yield Finding(
-                    "warning", where, f"the base image {shown(instruction.value)} has no version", mend
-                )
+        if instruction.name == "FROM" and not re.search(r"[:@$]|^scratch", instruction.value):
+            mend = "name a version, such as python:3.11-slim"
+            what = f"the base image {shown(instruction.value)} has no version"
+            yield Finding("warning", where, what, mend)
     users = [instruction.value for instruction in instructions if instruction.name == "USER"]
     if not users or users[-1].split(":")[0] in ("", "0", "root"):
         mend = "add a line such as USER 1000 before ENTRYPOINT"

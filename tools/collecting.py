@@ -15,10 +15,10 @@ _CHUNK_BYTES = 1 << 20
 def collect(
     work_dir: Path, output_dir: Path, files: Sequence[str], folders: Sequence[str], limit_bytes: int, who: str
 ) -> None:
-    """Copy what a program promised from its work folder to where it belongs; all is checked before the first copy.
+    """Copy what a program promised to where it belongs; nothing is replaced before all is checked.
 
-    A link, a device or a pipe in place of a file is refused, and what was not promised stays behind: whatever the
-    program wrote is a stranger's.
+    A link, a device or a pipe in place of a file is refused, and what was not promised stays behind:
+    whatever the program wrote is a stranger's.
 
     Args:
         work_dir: Where the program wrote.

@@ -1,4 +1,4 @@
-"""What a check finds: a list of findings is returned, not raised, so that a person sees all of them at once."""
+"""What a check finds: returned as a list, not raised, so that a person sees all at once."""
 
 from dataclasses import dataclass
 

@@ -84,7 +84,8 @@ def _context(layout: Layout) -> Path:
     program_parent = layout.program_dir(INFERENCE.folder).parent
     if program_parent != layout.root:
         raise DataError(
-            f"{INFERENCE.folder}/ is not in this bundle, so its Dockerfile cannot copy it; copy the folder there",
+            f"{INFERENCE.folder}/ is not in this bundle, so its Dockerfile cannot copy it;"
+            " copy the folder there",
             layout.root,
         )
     return layout.root

@@ -140,7 +140,7 @@ def run_program(
 def is_current(
     program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
 ) -> bool:
-    """Tell whether a run would only repeat the last: same code, input and options, and its files still there."""
+    """Tell whether a run would only repeat the last: same code, input and options, its files there."""
     key = stage_key(program, bundle, layout, runner, arguments)
     return StageBook(layout).is_current(program.name, key, output_files(program, layout))
 

@@ -7,6 +7,7 @@ no flags; what is asked here (which local files are copied, what is run, as whom
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _CONTINUED = re.compile(r"\\[ \t]*$")
@@ -77,11 +78,12 @@ def parse_dockerfile(text: str) -> list[Instruction]:
     return instructions
 
 
-def copied_sources(instructions: list[Instruction]) -> list[tuple[str, int]]:
+def copied_sources(instructions: Sequence[Instruction]) -> list[tuple[str, int]]:
     """List what COPY and ADD take from the build context.
 
     Returns:
-        (source as written, line) of each; those from another stage (`--from`), of a URL and of a heredoc left out.
+        (source as written, line) of each; those from another stage (`--from`), of a URL and of a heredoc
+        left out.
     """
     sources: list[tuple[str, int]] = []
     for instruction in instructions:

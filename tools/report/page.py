@@ -115,8 +115,9 @@ def _figure(path: Path, caption: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
-    escaped = html.escape(caption)
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escaped}"><figcaption>{escaped}</figcaption></figure>'
+    text = html.escape(caption)
+    picture_tag = f'<img src="data:image/png;base64,{data}" alt="{text}">'
+    return f"<figure>{picture_tag}<figcaption>{text}</figcaption></figure>"
 
 
 def _training_curves(path: Path) -> str:
@@ -171,7 +172,8 @@ def _model(path: Path) -> str:
         **{f"version: {key}": value for key, value in dict(card.get("versions", {})).items()},
     }
     cells = "".join(
-        f'<tr><td>{html.escape(name.replace("_", " "))}</td><td class="name">{html.escape(str(value))}</td></tr>'
+        f"<tr><td>{html.escape(name.replace('_', ' '))}</td>"
+        f'<td class="name">{html.escape(str(value))}</td></tr>'
         for name, value in rows.items()
     )
     return f'<h2>The model</h2>\n<div class="scroll"><table><tbody>{cells}</tbody></table></div>'

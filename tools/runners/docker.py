@@ -1,4 +1,4 @@
-"""Programs in containers: no network, nothing writable but the output, no rights, limits held from outside."""
+"""Programs in containers: no network, no rights, one writable folder, limits held from outside."""
 
 import contextlib
 import io

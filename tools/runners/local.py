@@ -91,7 +91,7 @@ def _kill(process: "subprocess.Popen[str]") -> None:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """On Linux, make the kernel end the program when this tool is killed: two trainings must not share a folder."""
+    """Make Linux end the program when this tool is killed: two trainings must not share a folder."""
     if not sys.platform.startswith("linux"):
         return None
     import ctypes

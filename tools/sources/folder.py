@@ -22,7 +22,7 @@ _IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 
 class FolderSource:
-    """`PATH/CLASS/...`, `PATH/{train,val,test}/CLASS/...`, or `PATH/{training-data/, training_solution.csv, ...}`.
+    """`PATH/CLASS/...`, `PATH/{train,val,test}/CLASS/...`, or the bundle layout in PATH.
 
     Args:
         path: The folder.
@@ -38,7 +38,8 @@ class FolderSource:
         """List the images, in order of path.
 
         Raises:
-            DataError: No such folder, no class folder in it, a csv row without its file, a file without its row.
+            DataError: No such folder, no class folder in it, a csv row without its file, a file without its
+                row.
         """
         if not self.path.is_dir():
             raise DataError(
@@ -104,8 +105,8 @@ class FolderSource:
         images = _list_classes(self.path, None)
         if not images:
             raise DataError(
-                "no image in a class folder; expected CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle"
-                " layout (training-data/, training_solution.csv, ...)",
+                "no image in a class folder; expected CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the"
+                " bundle layout (training-data/, training_solution.csv, ...)",
                 self.path,
             )
         return images

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -162,8 +163,8 @@ def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> No
     found = {image.class_name for image in listed}
     if expected and found != set(expected):
         raise DataError(
-            f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml says"
-            f" {', '.join(expected)}; correct the folders, or the line, or use another bundle (--bundle)"
+            f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml"
+            f" says {', '.join(expected)}; correct the folders, or the line, or use another bundle (--bundle)"
         )
     if len(found) < 2:
         raise DataError(
@@ -229,7 +230,7 @@ def _ahead(
     items: Sequence[SourceImage],
     work: Callable[[int, SourceImage], StagedImage | str],
 ) -> Iterator[StagedImage | str]:
-    """Map in order with a bounded number of tasks in flight, so that memory stays flat and Ctrl-C is quick."""
+    """Map in order with a bounded number of tasks in flight: memory stays flat, Ctrl-C is quick."""
     for start in range(0, len(items), _AHEAD):
         part = items[start : start + _AHEAD]
         yield from pool.map(work, range(start, start + len(part)), part)
@@ -275,10 +276,10 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
     for image in staged:
         by_content[image.sha256].append(image)
     conflicts = [
-        f"{twins[0].source.origin} ({twins[0].source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
-        for twins in by_content.values()
-        for twin in twins[1:]
-        if twin.source.class_name != twins[0].source.class_name
+        f"{one.source.origin} ({one.source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
+        for one, *twins in by_content.values()
+        for twin in twins
+        if twin.source.class_name != one.source.class_name
     ]
     if conflicts:
         raise DataError(
@@ -298,7 +299,8 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
     ]
     if leaks:
         warned.append(
-            f"{sum(map(len, leaks))} testing images lie in another split too, the first: {leaks[0][0].source.origin}"
+            f"{sum(map(len, leaks))} testing images lie in another split too,"
+            f" the first: {leaks[0][0].source.origin}"
         )
     return tuple(warned)
 
@@ -316,7 +318,7 @@ def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
     if wrong:
         why = "'data.image_size' in bundle.toml says" if request.image_size else "most images have"
         raise DataError(
-            f"{len(wrong)} of {len(staged)} images have another size than {expected[0]}x{expected[1]}, as {why},"
+            f"{len(wrong)} of {len(staged)} images are not {expected[0]}x{expected[1]}, as {why},"
             f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size",
             details=tuple(wrong[1:]),
         )
@@ -357,7 +359,7 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
 
 
 def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedImage]:
-    """Name the images: as they are, or by numbers in random order that tell neither class nor split nor origin."""
+    """Name the images: as they are, or by numbers in random order that tell neither class nor split."""
     ordered = sorted(placed, key=lambda image: (rank(seed, _key(image.source)), image.source.origin))
     if not keep:
         return [
@@ -369,7 +371,7 @@ def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedIm
     )
     clashes = [
         f"{one.source.origin} and {other.source.origin}"
-        for one, other in zip(named, named[1:], strict=False)
+        for one, other in itertools.pairwise(named)
         if one.name.casefold() == other.name.casefold()
     ]
     if clashes:

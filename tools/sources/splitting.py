@@ -1,4 +1,4 @@
-"""Which images are taken, and into which split each goes: seeded, stratified by class, twins kept together."""
+"""Which images are taken, and into which split each goes: seeded, by class, twins kept together."""
 
 import hashlib
 from collections import defaultdict
@@ -51,7 +51,8 @@ def split_groups(groups: Sequence[Sequence[T]], shares: Mapping[str, float]) -> 
     """
     if len(groups) < len(shares):
         raise DataError(
-            f"{len(groups)} different images for {len(shares)} splits; every split needs at least one of each class"
+            f"{len(groups)} different images for {len(shares)} splits;"
+            " every split needs at least one of each class"
         )
     total = sum(len(group) for group in groups)
     dealt: dict[str, list[T]] = {split: [] for split in shares}

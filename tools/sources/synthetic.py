@@ -25,7 +25,7 @@ class SyntheticSource:
     names_are_public = False
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
-        """List the images; each is drawn when it is loaded, from the seed, its split, class and number alone."""
+        """List the images; each is drawn when it is loaded, from seed, split, class and number alone."""
         count = request.sample_size or DEFAULT_SAMPLE_SIZE
         return [
             SourceImage(
