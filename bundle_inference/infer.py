@@ -135,7 +135,7 @@ def load_model(model_dir: Path) -> Model:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         expected = card["input"]
-        class_names = tuple(card["class_names"])
+        class_names = tuple(card["class_names"]) if isinstance(card["class_names"], list) else ()
         channels, height, width = (int(expected[key]) for key in ("channels", "height", "width"))
         mean, deviation = (
             np.array(expected[key], dtype=np.float32).reshape(channels, 1, 1)
@@ -152,7 +152,7 @@ def load_model(model_dir: Path) -> Model:
         raise InputError(
             f"{graph_path}: cannot be run on {shape} images ({str(fault).splitlines()[0]})"
         ) from None
-    if logits.shape != (1, len(class_names)):
+    if not class_names or logits.shape != (1, len(class_names)):
         raise InputError(
             f"{graph_path}: its output has shape {logits.shape},"
             f" but {card_path.name} names {len(class_names)} classes"

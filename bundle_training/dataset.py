@@ -29,8 +29,8 @@ class LabelledFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
-    """A split, decoded.
+class Split:
+    """The images of a split, decoded.
 
     Args:
         images: (N, C, H, W), uint8, or float32 from 0 to 255 where a file has more than 8 bits.
@@ -147,7 +147,7 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
 
 def decode(
     files: Sequence[LabelledFile], class_names: Sequence[str], geometry: tuple[int, int, int], workers: int
-) -> Batches:
+) -> Split:
     """Decode a whole split.
 
     Args:
@@ -173,7 +173,7 @@ def decode(
     with ThreadPoolExecutor(max_workers=workers) as pool:
         images = np.stack(list(pool.map(read, files)))
     labels = torch.tensor([label_of[file.class_name] for file in files])
-    return Batches(torch.from_numpy(images), labels)
+    return Split(torch.from_numpy(images), labels)
 
 
 def normalise(

@@ -47,7 +47,7 @@ def make_small(channels: int, class_count: int) -> nn.Module:
 
 def make_densenet121(channels: int, class_count: int) -> nn.Module:
     """MONAI's DenseNet121, the network of MONAI's own MedNIST tutorial."""
-    from monai.networks.nets import DenseNet121
+    from monai.networks.nets.densenet import DenseNet121
 
     return DenseNet121(spatial_dims=2, in_channels=channels, out_channels=class_count)
 

@@ -9,6 +9,7 @@ was interrupted continues when the same command is given again.
 
 import argparse
 import csv
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -29,8 +30,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from dataset import (
-    Batches,
     InputError,
+    Split,
     augment,
     decode,
     find_geometry,
@@ -50,6 +51,9 @@ HISTORY_COLUMNS = (
     "seconds",
 )
 HEARTBEAT_S = 10.0
+
+Prepare = Callable[[torch.Tensor], torch.Tensor]
+"""From stored images (B, C, H, W) to normalised ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +127,16 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     say(f"network {options.network}, input {'x'.join(map(str, geometry))} (C x H x W), on {describe(device)}")
 
     mean, standard_deviation = channel_statistics(training.images)
-    normalised = {
-        split: Batches(normalise(part.images, mean, standard_deviation).to(device), part.labels.to(device))
-        for split, part in splits.items()
-    }
+    on_device = {name: Split(part.images.to(device), part.labels.to(device)) for name, part in splits.items()}
+    prepare = functools.partial(normalise, mean=mean, standard_deviation=standard_deviation)
     torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     network = make_network(options.network, geometry[0], len(class_names)).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
     out_dir.mkdir(parents=True, exist_ok=True)
-    progress = fit(network, normalised["training"], normalised["validation"], options, data_sha256, out_dir)
+    progress = fit(
+        network, on_device["training"], on_device["validation"], prepare, options, data_sha256, out_dir
+    )
 
     network.load_state_dict(progress.best_state_dict)
     chosen = {name: value for name, value in asdict(options).items() if name != "workers"}
@@ -207,8 +211,9 @@ def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
 
 def fit(
     network: nn.Module,
-    training: Batches,
-    validation: Batches,
+    training: Split,
+    validation: Split,
+    prepare: Prepare,
     options: Options,
     data_sha256: dict[str, str],
     out_dir: Path,
@@ -238,7 +243,9 @@ def fit(
         str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None
     ) as events:
         while progress.epoch < options.epochs and progress.epoch - progress.best_epoch < options.patience:
-            row = run_epoch(network, training, validation, options, progress.epoch + 1, optimizer, scheduler)
+            row = run_epoch(
+                network, training, validation, prepare, options, progress.epoch + 1, optimizer, scheduler
+            )
             record(progress, row, network)
             for name in HISTORY_COLUMNS[1:]:
                 events.add_scalar(name, row[name], progress.epoch)
@@ -311,8 +318,9 @@ def resume(
 
 def run_epoch(
     network: nn.Module,
-    training: Batches,
-    validation: Batches,
+    training: Split,
+    validation: Split,
+    prepare: Prepare,
     options: Options,
     epoch: int,
     optimizer: torch.optim.Optimizer,
@@ -331,8 +339,8 @@ def run_epoch(
     network.train()
     total_loss, seen = 0.0, 0
     for batch in shuffled_batches(count, options.batch_size, generator):
-        images = augment(training.images[batch], generator).contiguous(memory_format=torch.channels_last)
-        logits = network(images)
+        images = augment(prepare(training.images[batch]), generator)
+        logits = network(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, training.labels[batch], label_smoothing=0.05)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -343,7 +351,7 @@ def run_epoch(
         if time.monotonic() - said > HEARTBEAT_S:
             said = time.monotonic()
             say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %  loss {total_loss / seen:.4f}")
-    validation_loss, f1 = evaluate(network, validation)
+    validation_loss, f1 = evaluate(network, validation, prepare)
     return {
         "epoch": epoch,
         "training_loss": total_loss / max(seen, 1),
@@ -355,10 +363,10 @@ def run_epoch(
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, validation: Batches) -> tuple[float, float]:
+def evaluate(network: nn.Module, validation: Split, prepare: Prepare) -> tuple[float, float]:
     """Loss and weighted F1 on the validation images."""
     network.eval()
-    logits = torch.cat([network(images) for images in validation.images.split(256)])
+    logits = torch.cat([network(prepare(images)) for images in validation.images.split(256)])
     loss = F.cross_entropy(logits, validation.labels).item()
     return loss, weighted_f1(validation.labels.cpu(), logits.argmax(dim=1).cpu(), logits.shape[1])
 

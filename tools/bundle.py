@@ -118,6 +118,9 @@ def import_command(
 
     bundle = _read_bundle(layout)
     request = make_request(bundle)
+    if source:
+        # The manifest's sample size is of its own source; one that is named here is taken whole.
+        request = replace(request, sample_size=0)
     if sample_size is not None:
         request = replace(request, sample_size=sample_size)
     if seed is not None:

@@ -30,5 +30,5 @@ def choose_source(text: str, base: Path) -> Source:
     if kind == "folder" and rest:
         from tools.sources.folder import FolderSource
 
-        return FolderSource(base / Path(rest).expanduser())
+        return FolderSource((base / Path(rest).expanduser()).resolve())
     raise DataError(f"unknown source {text!r}; expected {', '.join(SOURCE_FORMS)}")

@@ -290,7 +290,7 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
     warned: list[str] = []
     twins_count = sum(len(twins) - 1 for twins in by_content.values())
     if twins_count:
-        warned.append(f"{twins_count} images are byte-identical copies of others")
+        warned.append(f"byte-identical copies of other images: {twins_count}")
     leaks = [
         [twin for twin in twins if twin.source.split == "testing"]
         for twins in by_content.values()
@@ -299,8 +299,8 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
     ]
     if leaks:
         warned.append(
-            f"{sum(map(len, leaks))} testing images lie in another split too,"
-            f" the first: {leaks[0][0].source.origin}"
+            f"testing images that lie in another split too: {sum(map(len, leaks))},"
+            f" the first {leaks[0][0].source.origin}"
         )
     return tuple(warned)
 

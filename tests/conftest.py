@@ -1,0 +1,92 @@
+"""What the tests share: small images, small bundles, and the three programs as modules and as processes."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tools.layout import PROJECT_ROOT, Layout
+from tools.sources.base import ImportRequest
+from tools.sources.importing import import_images
+from tools.sources.synthetic import SyntheticSource
+
+MANIFEST = """\
+[bundle]
+name = "tiny"
+
+[data]
+source = "synthetic"
+sample_size = 4
+
+[training]
+arguments = ["--epochs", "2"]
+"""
+
+RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def say_nothing(what: str, done: int, total: int) -> None:
+    """A progress callback for tests that do not look at it."""
+
+
+def write_image(path: Path, seed: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
+    """Write an image of noise, different for each seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """An empty bundle."""
+    root = tmp_path / "bundle"
+    root.mkdir()
+    (root / "bundle.toml").write_text(MANIFEST)
+    return Layout(root)
+
+
+@pytest.fixture
+def filled_layout(layout: Layout) -> Layout:
+    """A bundle with four synthetic images of each class in each split."""
+    import_images(SyntheticSource(), ImportRequest(sample_size=4), layout, say_nothing)
+    return layout
+
+
+@pytest.fixture
+def program_module() -> Iterator[Callable[[str, str], ModuleType]]:
+    """Import a program's module as the program itself would; its siblings are forgotten afterwards."""
+    before, path = set(sys.modules), list(sys.path)
+
+    def load(folder: str, name: str) -> ModuleType:
+        sys.path.insert(0, str(PROJECT_ROOT / folder))
+        return importlib.import_module(name)
+
+    yield load
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(PROJECT_ROOT)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> RunProgram:
+    """Run a program as a process, with an environment that holds next to nothing."""
+
+    def run(script: str, *arguments: object, cwd: Path = tmp_path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, str(PROJECT_ROOT / script), *map(str, arguments)],
+            cwd=cwd,
+            env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

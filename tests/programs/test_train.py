@@ -1,0 +1,202 @@
+"""The training program: what it refuses, that it learns, resumes and exports what it trained."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import f1_score
+
+from tests.conftest import RunProgram
+from tools.layout import PROJECT_ROOT
+
+TRAIN = "bundle_training/train.py"
+
+
+@pytest.fixture
+def train(program_module):
+    return program_module("bundle_training", "train")
+
+
+@pytest.fixture
+def in_dir(tmp_path: Path) -> Path:
+    """Two classes that differ in brightness, 12 training and 6 validation images."""
+    folder = tmp_path / "in"
+    for split, count in (("training", 12), ("validation", 6)):
+        (folder / f"{split}-data").mkdir(parents=True)
+        rows = ["file,class"]
+        for number in range(count):
+            name = f"{split}-data/{split[0]}{number:03d}.png"
+            bright = number % 2
+            pixels = np.random.default_rng(number).integers(0, 100, (16, 16), dtype=np.uint8) + 120 * bright
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
+            rows.append(f"{name},{['dark', 'bright'][bright]}")
+        (folder / f"{split}_solution.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_writes_what_the_contract_promises(train, in_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    assert train.main(in_dir, out, train.Options(epochs=4, batch_size=4)) == 0
+
+    card = json.loads((out / "model.json").read_text())
+    assert card["class_names"] == ["bright", "dark"]
+    assert (card["input"]["channels"], card["input"]["height"], card["input"]["width"]) == (1, 16, 16)
+    assert set(card["data_sha256"]) == {"training", "validation"}
+    with (out / "history.csv").open(newline="") as opened:
+        history = list(csv.DictReader(opened))
+    assert [row["epoch"] for row in history] == ["1", "2", "3", "4"]
+    assert (
+        max(float(row["validation_weighted_f1"]) for row in history)
+        == card["metrics"]["validation_weighted_f1"]
+    )
+    assert list((out / "tensorboard").glob("events.out.tfevents.*"))
+    assert not list(out.glob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["small", "densenet121", "resnet18"])
+def test_onnx_equals_torch(name: str, program_module, train, tmp_path: Path) -> None:
+    network_module = program_module("bundle_training", "network")
+    torch.manual_seed(0)
+    network = network_module.make_network(name, 3, 5)
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(8, 3, 32, 32))
+    state_dict = {key: value.clone() for key, value in network.state_dict().items()}
+    train.export(network, (3, 32, 32), state_dict, {}, tmp_path)
+
+    fresh = network_module.make_network(name, 3, 5)
+    fresh.load_state_dict(torch.load(tmp_path / "best_metric_model.pth", weights_only=True))
+    fresh.eval()
+    images = torch.randn(7, 3, 32, 32)
+    session = onnxruntime.InferenceSession(tmp_path / "best_metric_model.onnx")
+    (logits,) = session.run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        assert np.abs(logits - fresh(images).numpy()).max() < 1e-5
+
+
+def test_weighted_f1_equals_scikit_learns(train) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for classes in (2, 5):
+        reference = torch.randint(0, classes, (200,), generator=generator)
+        predictions = torch.randint(0, classes - 1, (200,), generator=generator)
+        expected = f1_score(reference, predictions, average="weighted", zero_division=0)
+        assert train.weighted_f1(reference, predictions, classes) == pytest.approx(expected, abs=1e-12)
+
+
+def test_same_seed_same_bytes_and_another_seed_others(train, in_dir: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train.main(in_dir, tmp_path / name, train.Options(epochs=2, seed=seed, workers=1 + (name == "b")))
+
+    a, b, c = ((tmp_path / name / "best_metric_model.onnx").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_killed_and_run_again_ends_where_an_undisturbed_run_does(
+    in_dir: Path, tmp_path: Path, run_script: RunProgram
+) -> None:
+    options = ("--epochs", "6", "--batch-size", "4")
+    whole = run_script(TRAIN, in_dir, tmp_path / "whole", *options)
+    assert whole.returncode == 0, whole.stderr
+
+    broken = subprocess.Popen(
+        [sys.executable, str(PROJECT_ROOT / TRAIN), str(in_dir), str(tmp_path / "broken"), *options],
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "broken" / "checkpoint.pth").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(broken.pid, signal.SIGKILL)
+    broken.wait()
+    assert not (tmp_path / "broken" / "model.json").exists()
+    again = run_script(TRAIN, in_dir, tmp_path / "broken", *options)
+
+    assert "continuing after epoch" in again.stdout
+    for name in ("best_metric_model.onnx", "best_metric_model.pth", "model.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+
+
+def test_a_checkpoint_of_other_options_is_not_continued(train, in_dir: Path, tmp_path: Path, capsys) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1, seed=5))
+    assert "starting anew" in capsys.readouterr().out
+
+
+def test_stops_early(train, in_dir: Path, tmp_path: Path, capsys) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=40, patience=1, learning_rate=1e-9))
+    assert "stopped early" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda folder: (folder / "training_solution.csv").unlink(), "training_solution.csv: not found"),
+        (lambda folder: (folder / "training-data/t001.png").unlink(), "training_solution.csv:3:"),
+        (lambda folder: (folder / "training-data/t001.png").write_text("x"), "t001.png: cannot be read"),
+        (lambda folder: (folder / "validation-data/v001.png").write_text("x"), "v001.png: cannot be read"),
+        (lambda folder: append(folder, "training-data/t001.png,dark"), "appears twice"),
+        (lambda folder: append(folder, "training-data/t001.png"), "is not a file and a class"),
+        (lambda folder: append(folder, "x,dark", "validation"), "validation_solution.csv:8:"),
+        (
+            lambda folder: append(folder, "training-data/t000.png,green", "validation"),
+            "'green' has no training image",
+        ),
+        (lambda folder: (folder / "training_solution.csv").write_text("a,b\n"), "expected 'file,class'"),
+        (lambda folder: (folder / "training_solution.csv").write_text("file,class\n"), "no row"),
+    ],
+)
+def test_input_at_fault_is_named_before_anything_is_written(
+    spoil, word: str, train, in_dir: Path, tmp_path: Path, capsys
+) -> None:
+    spoil(in_dir)
+
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1)) == 1
+
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def append(folder: Path, line: str, split: str = "training") -> None:
+    with (folder / f"{split}_solution.csv").open("a") as opened:
+        opened.write(line + "\n")
+
+
+def test_images_of_different_sizes_and_colour(train, in_dir: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(in_dir / "training-data/t000.png")
+
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1, image_size=24)) == 0
+
+    card = json.loads((tmp_path / "out" / "model.json").read_text())["input"]
+    assert (card["channels"], card["height"], card["width"]) == (3, 24, 24)
+
+
+def test_cuda_that_is_not_there_is_said(train, in_dir: Path, tmp_path: Path, capsys) -> None:
+    if torch.cuda.is_available():
+        assert train.choose_device("cuda").type == "cuda"
+    else:
+        assert train.main(in_dir, tmp_path / "out", train.Options(device="cuda")) == 1
+        assert "--device cuda" in capsys.readouterr().err
+
+
+def test_augmentation_keeps_shape_and_depends_on_the_generator_alone(program_module) -> None:
+    dataset = program_module("bundle_training", "dataset")
+    images = torch.rand(6, 1, 16, 16)
+    first, second, other = (
+        dataset.augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert first.shape == images.shape
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
