@@ -75,10 +75,11 @@ def _copy_plain(work_dir: Path, name: str, target: Path, left: int, limit_bytes:
                 f"{who} left a link or a socket as {name}; it must write a plain file"
             ) from None
         raise ProgramError(f"{who}'s {name} cannot be read: {fault.strerror}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ProgramError(f"{who} left something else than a plain file as {name}; it must write a file")
     with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ProgramError(f"{who} left something else than a plain file as {name}; it must write a file")
         if status.st_size > left:
             raise ProgramError(
                 f"{who} wrote more than {limit_bytes / 2**20:.0f} MB;"

@@ -360,7 +360,10 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
 
 def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedImage]:
     """Name the images: as they are, or by numbers in random order that tell neither class nor split."""
-    ordered = sorted(placed, key=lambda image: (rank(seed, _key(image.source)), image.source.origin))
+    # Another order than the one that splits were dealt in, or small numbers would be training images.
+    ordered = sorted(
+        placed, key=lambda image: (rank(seed, f"name/{_key(image.source)}"), image.source.origin)
+    )
     if not keep:
         return [
             replace(image, name=f"{number:06d}{image.file.suffix.lower()}")

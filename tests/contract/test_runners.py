@@ -1,0 +1,106 @@
+"""What every runner does alike: the same program, the same verdict, nothing left running."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.errors import ProgramError
+from tools.manifest import Limits
+from tools.programs import SCORING, check_outcome
+from tools.runners.base import Outcome, ProgramRun, Runner
+from tools.runners.local import LocalRunner
+
+LIMITS = Limits(time_s=20, memory_mb=512, cpus=1, pids=64, output_mb=8)
+
+
+@pytest.fixture(params=["local"])
+def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
+    yield LocalRunner()
+
+
+@pytest.fixture
+def run_code(runner: Runner, tmp_path: Path):
+    """Run a script as a program; gives the outcome and the lines that it printed."""
+
+    def run(code: str, time_s: int = 20) -> tuple[Outcome, list[str]]:
+        for name in ("program", "in", "out"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / "program" / "program.py").write_text("import os, sys, time, signal\n" + code)
+        lines: list[str] = []
+        outcome = runner.run(
+            ProgramRun(
+                name="probe",
+                program_dir=tmp_path / "program",
+                script="program.py",
+                dockerfile=tmp_path / "program" / "Dockerfile",
+                context=tmp_path / "program",
+                input_dir=tmp_path / "in",
+                output_dir=tmp_path / "out",
+                arguments=("--option", "value with blanks"),
+                model_dir=None,
+                limits=Limits(time_s, LIMITS.memory_mb, LIMITS.cpus, LIMITS.pids, LIMITS.output_mb),
+            ),
+            lines.append,
+        )
+        return outcome, lines
+
+    return run
+
+
+def test_lines_and_status(run_code) -> None:
+    outcome, lines = run_code("print('one'); print('two', file=sys.stderr); sys.exit(3)")
+    assert (outcome.exit_status, outcome.timed_out, outcome.last_line) == (3, False, "two")
+    assert lines == ["one", "two"]
+    with pytest.raises(ProgramError, match=r"scoring failed \(exit status 3\): two"):
+        check_outcome(SCORING, outcome, 20)
+
+
+def test_options_reach_the_program_and_output_the_folder(run_code, tmp_path: Path) -> None:
+    outcome, lines = run_code("print(sys.argv[-2:]); open('written', 'w').write('x')")
+    assert outcome.exit_status == 0
+    assert lines == ["['--option', 'value with blanks']"]
+    assert (tmp_path / "out" / "written").read_text() == "x"
+
+
+def test_a_signal_is_named(run_code) -> None:
+    outcome, _ = run_code("print('before', flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV; its last line: before"):
+        check_outcome(SCORING, outcome, 20)
+
+
+def test_the_time_limit_holds_for_all_that_it_started(run_code) -> None:
+    started = time.monotonic()
+    outcome, lines = run_code(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = os.fork()\n"
+        "if child: print(child, flush=True)\n"
+        "time.sleep(60)",
+        time_s=2,
+    )
+    assert time.monotonic() - started < 15
+    assert outcome.timed_out
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(int(lines[0]), 0)
+            time.sleep(0.05)
+    with pytest.raises(ProgramError, match="scoring was ended at its limit of 2 s"):
+        check_outcome(SCORING, outcome, 2)
+
+
+def test_control_characters_and_endless_lines(run_code) -> None:
+    outcome, lines = run_code(
+        "sys.stdout.write('\\x1b[2J' + 'a' * 5000 + '\\n'); sys.stdout.buffer.write(b'\\xff\\n')"
+    )
+    assert outcome.exit_status == 0
+    assert not any("\x1b" in line for line in lines)
+    assert max(map(len, lines)) <= 2000
+    assert sum(line.count("a") for line in lines) == 5000
+
+
+def test_the_environment_is_not_passed_on(run_code, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    _, lines = run_code("print('secret' in str(os.environ))")
+    assert lines == ["False"]

@@ -1,0 +1,160 @@
+"""What `check` finds in a zip, and that nothing in one can reach outside of it."""
+
+import io
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.checking import check_submission
+from tools.manifest import SubmissionSettings
+
+CLASS_NAMES = ("CXR", "Hand")
+CARD = (
+    '{"class_names": ["CXR", "Hand"], "input": {"channels": 1, "height": 8, "width": 8,'
+    ' "mean": [0.5], "standard_deviation": [0.2]}}'
+)
+DOCKERFILE = """\
+FROM python:3.11-slim
+COPY infer.py model.json /opt/
+USER 1000
+ENTRYPOINT ["python", "/opt/infer.py"]
+"""
+GOOD = {"Dockerfile": DOCKERFILE, "infer.py": "print('hello')\n", "model.json": CARD}
+SETTINGS = SubmissionSettings(zip_mb=4, unpacked_mb=8, files=20)
+
+Add = Callable[[zipfile.ZipFile], None]
+
+
+def make_zip(path: Path, files: dict[str, str], *more: Add) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        for add in more:
+            add(archive)
+    return path
+
+
+def find(path: Path) -> list[str]:
+    return [str(finding) for finding in check_submission(path, SETTINGS, CLASS_NAMES)]
+
+
+def test_a_good_one(tmp_path: Path) -> None:
+    assert find(make_zip(tmp_path / "s.zip", GOOD)) == []
+
+
+def member(name: str, mode: int = stat.S_IFREG | 0o644, text: str = "x") -> Add:
+    def add(archive: zipfile.ZipFile) -> None:
+        info = zipfile.ZipInfo("x")
+        info.filename = name
+        info.external_attr = mode << 16
+        archive.writestr(info, text)
+
+    return add
+
+
+def deflated(name: str, size: int) -> Add:
+    return lambda archive: archive.writestr(name, b"\0" * size, zipfile.ZIP_DEFLATED)
+
+
+ARCHIVE_FAULTS: dict[str, tuple[Add, str]] = {
+    "absolute": (member("/etc/cron.d/x"), "an absolute path"),
+    "parent": (member("a/../../x"), "'..' in the name"),
+    "drive": (member("C:/x"), "an absolute path"),
+    "backslash": (member("a\\b"), "a backslash"),
+    "control": (member("a\x1b[2Jb"), "unprintable"),
+    "long": (member("a" * 300), "over-long name"),
+    "link": (member("link", stat.S_IFLNK | 0o777, "/etc/passwd"), "a link or a device"),
+    "device": (member("null", stat.S_IFCHR | 0o666), "a link or a device"),
+    "fifo": (member("pipe", stat.S_IFIFO | 0o666), "a link or a device"),
+    "macos": (member("__MACOSX/._Dockerfile"), "macOS's own files"),
+    "ds_store": (member("sub/.DS_Store"), "macOS's own files"),
+    "capitals": (member("INFER.py"), "the name is there twice"),
+    "below_file": (member("infer.py/x"), "lies below a file"),
+    "nested": (member("more.zip"), "an archive inside the archive"),
+    "metadata": (member("metadata"), "code of its own kind"),
+    "bomb": (deflated("zeros", 6 * 2**20), "as a zip bomb does"),
+    "too_large": (deflated("a", 9 * 2**20), "at most 8 MB are taken"),
+    "too_many": (lambda a: [a.writestr(f"{n}.txt", "") for n in range(30)] and None, "at most 20 are taken"),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVE_FAULTS)
+def test_faults_of_the_archive(name: str, tmp_path: Path) -> None:
+    add, word = ARCHIVE_FAULTS[name]
+
+    found = find(make_zip(tmp_path / "s.zip", GOOD, add))
+
+    assert any(word in line and line.startswith("error: ") for line in found), found
+    assert all("; " in line for line in found), "each finding says how to mend it"
+    assert not any(character in line for line in found for character in "\x1b\0")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.zip"]
+
+
+CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
+    "no_dockerfile": ({"Dockerfile": None}, "Dockerfile: not in the zip"),
+    "in_a_folder": ({"Dockerfile": None, "sub/Dockerfile": DOCKERFILE}, "not at the root of the zip"),
+    "not_copied": ({"model.json": None}, "Dockerfile:2: copies 'model.json', which is not in the zip"),
+    "outside": ({"Dockerfile": DOCKERFILE.replace("model.json", "../model.json")}, "from outside"),
+    "no_from": ({"Dockerfile": 'COPY infer.py /\nCMD ["x"]'}, "does not begin with FROM"),
+    "no_entry": ({"Dockerfile": "FROM a:1\nUSER 1\nCOPY infer.py model.json /"}, "nothing runs"),
+    "fetches": ({"Dockerfile": DOCKERFILE + "ADD https://example.org/x /x"}, "fetches from the network"),
+    "card_not_json": ({"model.json": "{"}, "model.json: not JSON"),
+    "card_classes": ({"model.json": CARD.replace("Hand", "Foot")}, "knows a class 'Foot'"),
+    "card_input": ({"model.json": CARD.replace('"height": 8', '"height": "8"')}, "'input.height' must be"),
+    "syntax": ({"infer.py": "def broken(:\n"}, "infer.py: is not valid Python"),
+    "nul_code": ({"infer.py": "a\0b"}, "infer.py: is not valid Python"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENT_FAULTS)
+def test_faults_of_the_content(name: str, tmp_path: Path) -> None:
+    changes, word = CONTENT_FAULTS[name]
+    files = {key: text for key, text in (GOOD | changes).items() if text is not None}
+
+    found = find(make_zip(tmp_path / "s.zip", files))
+
+    assert any(word in line and line.startswith("error: ") for line in found), found
+
+
+def test_warnings_do_not_refuse(tmp_path: Path) -> None:
+    files = GOOD | {
+        "notes.txt": "x",
+        "Dockerfile": DOCKERFILE.replace("USER 1000\n", "").replace(":3.11-slim", ""),
+    }
+    found = find(make_zip(tmp_path / "s.zip", files))
+    assert len(found) == 3
+    assert all(line.startswith("warning: ") for line in found)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"hello" * 100])
+def test_not_a_zip(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s.zip").write_bytes(content)
+    assert "not a readable zip" in find(tmp_path / "s.zip")[0]
+
+
+def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in GOOD.items():
+            archive.writestr(name, text)
+        archive.writestr("liar.bin", b"\0" * 100_000)
+    data = buffer.getvalue()
+    # The size stands in the central directory, 24 bytes into the entry, as a little-endian number.
+    entry = data.rindex(b"PK\x01\x02")
+    data = data[: entry + 24] + (10).to_bytes(4, "little") + data[entry + 28 :]
+    (tmp_path / "s.zip").write_bytes(data)
+
+    found = find(tmp_path / "s.zip")
+
+    assert any("liar.bin" in line and line.startswith("error: ") for line in found), found
+
+
+def test_a_damaged_member(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "s.zip", GOOD)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"print('hello')")] ^= 0xFF
+    path.write_bytes(data)
+    assert any("cannot be unpacked" in line for line in find(path))

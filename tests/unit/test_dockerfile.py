@@ -1,0 +1,48 @@
+"""What is read of a Dockerfile."""
+
+from tools.formats.dockerfile import copied_sources, parse_dockerfile
+
+TEXT = """\
+# syntax=docker/dockerfile:1
+ARG BASE_IMAGE=python:3.11-slim
+FROM ${BASE_IMAGE} AS base
+COPY --chown=1:1 a.py \\
+     # a comment inside
+     b.py /opt/
+COPY ["with blank.txt", "/opt/"]
+copy --from=base /x /y
+ADD https://example.org/z /z
+RUN <<EOF
+COPY not/me /there
+EOF
+USER 1000
+ENTRYPOINT ["python", "a.py"]
+"""
+
+
+def test_instructions_with_their_lines() -> None:
+    found = [(instruction.name, instruction.line) for instruction in parse_dockerfile(TEXT)]
+    assert found == [
+        ("ARG", 2),
+        ("FROM", 3),
+        ("COPY", 4),
+        ("COPY", 7),
+        ("COPY", 8),
+        ("ADD", 9),
+        ("RUN", 10),
+        ("USER", 13),
+        ("ENTRYPOINT", 14),
+    ]
+
+
+def test_copied_sources() -> None:
+    assert copied_sources(parse_dockerfile(TEXT)) == [("a.py", 4), ("b.py", 4), ("with blank.txt", 7)]
+
+
+def test_unfinished_files_end() -> None:
+    assert parse_dockerfile("RUN a \\") != []
+    assert parse_dockerfile("RUN <<EOF\nnever closed") != []
+    assert copied_sources(parse_dockerfile("COPY [not json\nCOPY 'open quote /x")) == [
+        ("'open", 2),
+        ("quote", 2),
+    ]

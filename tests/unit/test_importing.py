@@ -1,0 +1,270 @@
+"""Importing: what is refused is named, what is interrupted leaves the old data whole."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import say_nothing, write_image
+from tools.errors import DataError
+from tools.formats.label_table import read_label_table
+from tools.layout import SPLITS, Layout
+from tools.sources.base import ImportRequest
+from tools.sources.folder import FolderSource
+from tools.sources.importing import import_images, read_summary, recover_import
+from tools.sources.synthetic import SyntheticSource
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    """Ten images in each of two class folders, with the same base names in both."""
+    for label, class_name in enumerate(("cat", "dog")):
+        for number in range(10):
+            write_image(tmp_path / "images" / class_name / f"{number:06d}.png", seed=100 * label + number)
+    return tmp_path / "images"
+
+
+def fill(layout: Layout, folder: Path, **request: object) -> None:
+    import_images(FolderSource(folder), ImportRequest(**request), layout, say_nothing)  # type: ignore[arg-type]
+
+
+def contents(layout: Layout) -> dict[str, bytes]:
+    """All that an import writes, by relative path."""
+    places = [layout.input_data, layout.scoring_input]
+    return {
+        path.relative_to(layout.root).as_posix(): path.read_bytes()
+        for place in places
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_class_folders_become_a_bundle(layout: Layout, class_folders: Path) -> None:
+    fill(layout, class_folders)
+
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    assert {split: len(table.class_of) for split, table in tables.items()} == {
+        "training": 12,
+        "validation": 4,
+        "testing": 4,
+    }
+    for split, table in tables.items():
+        assert {path.name for path in layout.split_dir(split).iterdir()} == set(table.class_of)
+        assert set(table.class_of.values()) == {"cat", "dog"}
+    assert not (layout.input_data / "testing_solution.csv").exists()
+    with layout.origins_csv.open(newline="") as opened:
+        origins = {row["file"]: row["origin"] for row in csv.DictReader(opened)}
+    for table in tables.values():
+        for name, class_name in table.class_of.items():
+            assert Path(origins[name]).parent.name == class_name
+            split = next(split for split in SPLITS if name in tables[split].class_of)
+            assert (layout.split_dir(split) / name).read_bytes() == Path(origins[name]).read_bytes()
+
+
+def test_numbers_tell_neither_class_nor_split(layout: Layout, tmp_path: Path) -> None:
+    for label, class_name in enumerate("ab"):
+        for number in range(100):
+            write_image(tmp_path / "images" / class_name / f"{number}.png", seed=1000 * label + number)
+    fill(layout, tmp_path / "images")
+
+    rows = sorted(
+        (name, split, class_name)
+        for split in SPLITS
+        for name, class_name in read_label_table(layout.solution_csv(split)).class_of.items()
+    )
+    first_half = rows[:100]
+    assert 30 < sum(class_name == "a" for _, _, class_name in first_half) < 70
+    assert 40 < sum(split == "training" for _, split, _ in first_half) < 80
+
+
+@pytest.mark.parametrize(
+    ("folders", "counts"),
+    [
+        ({"train": 6, "val": 2, "test": 2}, (12, 4, 4)),
+        ({"training": 6, "testing": 2}, (8, 4, 4)),
+        ({"train": 10}, (12, 4, 4)),
+    ],
+)
+def test_given_splits_are_kept_and_missing_ones_cut(
+    folders: dict[str, int], counts: tuple[int, int, int], layout: Layout, tmp_path: Path
+) -> None:
+    seed = 0
+    for split, count in folders.items():
+        for class_name in ("cat", "dog"):
+            for number in range(count):
+                seed += 1
+                write_image(tmp_path / "images" / split / class_name / f"{number}.png", seed=seed)
+
+    fill(layout, tmp_path / "images")
+
+    summary = read_summary(layout)
+    assert summary is not None
+    assert tuple(summary.counts[split] for split in SPLITS) == counts
+
+
+def test_the_bundle_layout_keeps_names_and_splits(
+    layout: Layout, class_folders: Path, tmp_path: Path
+) -> None:
+    fill(layout, class_folders)
+    before = contents(layout)
+    given = tmp_path / "given"
+    shutil.copytree(layout.input_data, given)
+    shutil.copy(layout.solution_csv("testing"), given)
+    other = Layout(tmp_path / "other")
+
+    fill(other, given)
+
+    assert contents(other) == before
+
+
+def test_byte_identical_images_never_part(layout: Layout, class_folders: Path) -> None:
+    for number in range(8):
+        shutil.copy(class_folders / "cat" / "000000.png", class_folders / "cat" / f"twin{number}.png")
+
+    fill(layout, class_folders)
+
+    with layout.origins_csv.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    splits_of: dict[str, set[str]] = {}
+    for row in rows:
+        splits_of.setdefault(row["sha256"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in splits_of.values())
+
+
+def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:
+    fill(layout, class_folders, sample_size=2)
+    for split in SPLITS:
+        classes = list(read_label_table(layout.solution_csv(split)).class_of.values())
+        assert sorted(classes) == ["cat", "cat", "dog", "dog"]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no_header": (lambda f: (f / "cat/000003.png").write_bytes(b"hello"), "000003.png: not an image"),
+    "truncated": (lambda f: truncate(f / "dog/000003.png"), "000003.png:"),
+    "wrong_size": (lambda f: write_image(f / "dog/000003.png", size=(9, 8)), "000003.png: 9x8 pixels"),
+    "two_classes": (lambda f: shutil.copy(f / "cat/000001.png", f / "dog/000001.png"), "in two classes"),
+    "one_class": (lambda f: shutil.rmtree(f / "dog"), "1 class found (cat)"),
+    "too_few": (
+        lambda f: [p.unlink() for p in sorted((f / "dog").iterdir())[2:]],
+        "class dog: 2 different images",
+    ),
+    "nothing": (lambda f: [shutil.rmtree(f / name) for name in ("cat", "dog")], "no image in a class folder"),
+    "class_beside_split": (lambda f: write_image(f / "train/cat/x.png"), "stands beside train/val/test"),
+    "blank_class": (lambda f: (f / "cat").rename(f / "cat "), "has blanks at its ends"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_and_the_old_data_stay(
+    name: str, filled_layout: Layout, class_folders: Path
+) -> None:
+    spoil, word = FAULTS[name]
+    spoil(class_folders)
+    before = contents(filled_layout)
+
+    with pytest.raises(DataError) as fault:
+        fill(filled_layout, class_folders)
+
+    assert word in str(fault.value)
+    assert contents(filled_layout) == before
+
+
+def test_faults_of_the_bundle_layout(filled_layout: Layout, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(filled_layout.input_data, given)
+    shutil.copy(filled_layout.solution_csv("testing"), given)
+    lost = next((given / "testing-data").iterdir())
+    lost.unlink()
+    write_image(given / "training-data" / "unnamed.png")
+    fresh = Layout(tmp_path / "fresh")
+
+    with pytest.raises(DataError) as fault:
+        fill(fresh, given)
+
+    assert "2 rows without a file or files without a row" in str(fault.value)
+    told = str(fault.value) + "".join(fault.value.details)
+    assert "testing_solution.csv:" in told
+    assert f"'{lost.name}' is not in testing-data/" in told
+    assert "unnamed.png: has no row in training_solution.csv" in told
+
+    (given / "validation_solution.csv").unlink()
+    with pytest.raises(DataError, match="validation_solution.csv: not found"):
+        fill(fresh, given)
+
+
+def test_kept_names_must_be_unique(layout: Layout, class_folders: Path) -> None:
+    with pytest.raises(DataError, match="10 base names appear twice"):
+        fill(layout, class_folders, keep_names=True)
+
+
+def test_expected_classes_and_size(layout: Layout, class_folders: Path) -> None:
+    with pytest.raises(DataError, match="the images' classes are cat, dog, but"):
+        fill(layout, class_folders, class_names=("cat", "mouse"))
+    with pytest.raises(DataError, match="20 of 20 images are not 64x64, as 'data.image_size'"):
+        fill(layout, class_folders, image_size=(64, 64))
+    write_image(class_folders / "dog/000003.png", seed=7, size=(9, 8))
+    fill(layout, class_folders, any_size=True)
+
+
+def test_an_interrupt_at_any_step_leaves_old_data_or_new(
+    filled_layout: Layout, class_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rename of the import is interrupted once; what the next command finds is whole each time."""
+    old = contents(filled_layout)
+    backup = filled_layout.root.with_name("backup")
+    shutil.copytree(filled_layout.root, backup)
+    fill(filled_layout, class_folders)
+    new = contents(filled_layout)
+    rename = Path.replace
+
+    class Killed(BaseException):
+        pass
+
+    outcomes = set()
+    for step in range(1000):
+        shutil.rmtree(filled_layout.root)
+        shutil.copytree(backup, filled_layout.root)
+        left = step
+
+        def replace_or_die(self: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return rename(self, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", replace_or_die)
+            # A killed process cleans nothing up.
+            patched.setattr("tools.sources.importing.shutil.rmtree", lambda *args, **kwargs: None)
+            try:
+                fill(filled_layout, class_folders)
+            except Killed:
+                survived = False
+            else:
+                survived = True
+        recover_import(filled_layout)
+        found = contents(filled_layout)
+        assert found in (old, new), f"interrupted at rename {step}"
+        outcomes.add(found == new)
+        if survived:
+            break
+    assert outcomes == {False, True}
+
+
+def test_part_of_the_data_is_not_taken_for_all(filled_layout: Layout) -> None:
+    filled_layout.solution_csv("testing").unlink()
+    with pytest.raises(DataError, match=r"testing_solution.csv: not found, though other data are there"):
+        read_summary(filled_layout)
+
+
+def test_synthetic_fills_a_bundle(layout: Layout) -> None:
+    summary = import_images(SyntheticSource(), ImportRequest(sample_size=2), layout, say_nothing)
+    assert summary.counts == dict.fromkeys(SPLITS, 12)
+    assert read_summary(layout) == summary
