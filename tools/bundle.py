@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +190,7 @@ def run_all_command(layout: Layout, runner_name: str, fresh: bool, arguments: tu
     bundle = _read_bundle(layout)
     runner, why = choose_runner(runner_name)
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")
-    with _working(layout, RUN_ALL_STAGES) as display:
+    with closing(runner), _working(layout, RUN_ALL_STAGES) as display:
         verdict = run_all(bundle, layout, runner, arguments, display, fresh)
     click.echo()
     for name in HEADLINE:
@@ -261,7 +261,7 @@ def _run(program: "Program", layout: Layout, runner_name: str, arguments: Sequen
     bundle = _read_bundle(layout)
     runner, why = choose_runner(runner_name)
     click.echo(f"runner: {why}")
-    with _working(layout) as display:
+    with closing(runner), _working(layout) as display:
         display.begin(program.name)
         seconds = run_program(program, bundle, layout, runner, arguments, display.line)
         display.end(f"{seconds:.1f} s")

@@ -71,11 +71,12 @@ def _docker() -> Diagnosis:
     from tools.runners.docker import DockerRunner
 
     try:
-        engine = DockerRunner.connect().engine
+        runner = DockerRunner.connect()
     except UnavailableError as fault:
         mend = "start Docker to run the programs as containers; without it they run as plain processes"
         return Diagnosis("Docker Engine", False, False, str(fault), mend)
-    return Diagnosis("Docker Engine", True, False, engine)
+    runner.close()
+    return Diagnosis("Docker Engine", True, False, runner.engine)
 
 
 def _gpu() -> Diagnosis:

@@ -75,6 +75,9 @@ class Runner(Protocol):
             ProgramError: The program cannot even be started.
         """
 
+    def close(self) -> None:
+        """Let go of what the runner holds, such as a connection."""
+
 
 def printable(text: str) -> str:
     """A program's line as it may be shown: control characters, which could rewrite a terminal, replaced."""

@@ -77,6 +77,10 @@ class DockerRunner:
             with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True, v=True)
 
+    def close(self) -> None:
+        """Close the connection to the engine."""
+        self.client.close()
+
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
         """Make the image of a program, unless one of the same content is there.
 

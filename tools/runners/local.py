@@ -66,6 +66,8 @@ class LocalRunner:
             deadline.cancel()
             _kill(process)
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         seconds = time.monotonic() - started
         return Outcome(
             exit_status=status if status >= 0 else 128 - status,
@@ -74,6 +76,9 @@ class LocalRunner:
             last_line=last_line.strip(),
             seconds=seconds,
         )
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

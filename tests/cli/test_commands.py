@@ -1,0 +1,201 @@
+"""The command line as a person uses it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.csv_faults import FAULTS
+from tools.bundle import main
+from tools.files import write_csv
+from tools.formats.label_table import HEADER, read_label_table
+from tools.layout import PROJECT_ROOT, Layout
+
+HEAVY = (
+    "numpy",
+    "PIL",
+    "docker",
+    "matplotlib",
+    "jinja2",
+    "requests",
+    "torch",
+    "onnxruntime",
+    "tomllib",
+    "filelock",
+)
+
+
+def bundle(layout: Layout, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--bundle", str(layout.root), *arguments])
+
+
+def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, command in group.commands.items():
+        found.append((*prefix, name))
+        if isinstance(command, click.Group):
+            found += commands(command, (*prefix, name))
+    return found
+
+
+@pytest.mark.parametrize("command", [(), *commands()], ids=" ".join)
+def test_every_command_has_help_and_stands_in_the_readme(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
+    assert "bundle.py " + " ".join(command) in (PROJECT_ROOT / "README.md").read_text()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['tools/bundle.py', 'run-all', '--help']\n"
+        "try: runpy.run_path('tools/bundle.py', run_name='__main__')\n"
+        f"except SystemExit: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--runner" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_as_a_script_from_anywhere(tmp_path: Path) -> None:
+    script = PROJECT_ROOT / "tools" / "bundle.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--version"], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert re.fullmatch(rb"\d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_doctor(layout: Layout) -> None:
+    result = bundle(layout, "doctor")
+    assert result.exit_code == 0, result.output
+    for subject in ("Python", "packages for `train`", "Docker Engine", "GPU", "free disk"):
+        assert subject in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (
+            ("data", "import", "nowhere:x"),
+            1,
+            "unknown source 'nowhere:x'; expected synthetic, mednist, folder:PATH",
+        ),
+        (("data", "import", "folder:/no/such"), 1, "/no/such: no such folder"),
+        (
+            ("train", "--runner", "local"),
+            1,
+            "training_solution.csv: not found; training reads it, run `data import`",
+        ),
+        (("infer", "--runner", "local"), 1, "testing-data: not found; inference reads it"),
+        (("score", "--runner", "local"), 1, "testing_solution.csv: not found; scoring reads it"),
+        (("report",), 1, "scores.json: there are no scores yet"),
+        (("zip",), 1, "not found; inference reads it"),
+        (("check", "none.zip"), 1, "none.zip: no such file"),
+        (("check", "none.csv"), 1, "no testing images to check against"),
+        (("train", "--no-such-option"), 2, "No such option"),
+        (("run-all", "--runner", "podman"), 2, "Invalid value for '--runner'"),
+    ],
+)
+def test_failures_are_one_sentence_with_the_right_status(
+    arguments: tuple[str, ...], status: int, word: str, layout: Layout
+) -> None:
+    result = bundle(layout, *arguments)
+    assert result.exit_code == status, result.output
+    assert word in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_faulty_manifest_ends_in_its_line(layout: Layout) -> None:
+    layout.manifest.write_text('[bundle]\nname = "tiny"\nclasses = 3\n')
+    result = bundle(layout, "run-all", "--runner", "local")
+    assert result.exit_code == 1
+    assert "bundle.toml:3: 'bundle.classes' is not known here" in result.output
+
+
+def test_a_program_that_fails_is_named_with_what_it_said(filled_layout: Layout) -> None:
+    result = bundle(filled_layout, "train", "--runner", "local", "--", "--epochs", "0")
+    assert result.exit_code == 3
+    assert re.search(r"Error: training failed \(exit status 2\): .*--epochs: 0 is less than 1", result.output)
+
+
+def test_docker_where_no_engine_answers(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    result = bundle(layout, "run-all", "--runner", "docker")
+    assert result.exit_code == 4
+    assert "no Docker Engine answers (no such file or directory)" in result.output
+
+
+def test_two_commands_at_once(layout: Layout) -> None:
+    from tools.lock import bundle_lock
+
+    with bundle_lock(layout):
+        result = bundle(layout, "data", "import")
+    assert result.exit_code == 4
+    assert "another command is at work" in result.output
+
+
+def test_a_named_source_is_taken_whole(filled_layout: Layout, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for split in ("training", "validation", "testing"):
+        for name, class_name in read_label_table(filled_layout.solution_csv(split)).class_of.items():
+            (folder / class_name).mkdir(parents=True, exist_ok=True)
+            (folder / class_name / name).write_bytes((filled_layout.split_dir(split) / name).read_bytes())
+
+    result = bundle(filled_layout, "data", "import", f"folder:{folder}")
+    assert "42 training + 15 validation + 15 testing" in result.output or "72" in result.output, result.output
+
+    result = bundle(filled_layout, "data", "import", f"folder:{folder}", "--sample-size", "2")
+    assert "12 training + 12 validation + 12 testing" in result.output
+
+
+def test_check_of_a_results_csv(filled_layout: Layout, tmp_path: Path) -> None:
+    images = sorted(path.name for path in filled_layout.testing_data.iterdir())
+    path = tmp_path / "classification_results.csv"
+    write_csv(path, HEADER, [(name, "Hand") for name in images])
+    good = bundle(filled_layout, "check", str(path))
+    assert (good.exit_code, "good; 24 images" in good.output) == (0, True)
+
+    path.write_bytes(FAULTS["wrong_header"][0])
+    bad = bundle(filled_layout, "check", str(path))
+    assert bad.exit_code == 1
+    assert "classification_results.csv:1: the header is" in bad.output
+
+
+@pytest.mark.slow
+def test_from_images_to_a_checked_submission(layout: Layout) -> None:
+    first = bundle(layout, "run-all", "--runner", "local")
+    assert first.exit_code == 0, first.output
+    assert "weighted_f1" in first.output
+    scores = (layout.scoring_output / "scores.txt").read_text()
+    page = layout.report_html.read_text()
+    for heading in ("Confusion matrix", "Per class", "The data", "Training", "The model"):
+        assert heading in page
+    assert "<script" not in page
+
+    second = bundle(layout, "run-all", "--runner", "local")
+    assert second.output.count("reused") == 5
+    assert (layout.scoring_output / "scores.txt").read_text() == scores
+
+    # What changed is run again, and what depends on it; the rest is not.
+    (layout.results_csv).write_text(layout.results_csv.read_text().replace("Hand", "CXR"))
+    third = bundle(layout, "run-all", "--runner", "local")
+    assert third.output.count("reused") == 2
+    assert (layout.scoring_output / "scores.txt").read_text() == scores
+
+    assert (layout.model_output / "tensorboard").is_dir()
+    assert json.loads((layout.model_output / "model.json").read_text())["training"]["epochs"] == 2
+    assert not (layout.state / "work" / "training").exists()
+
+    again = bundle(layout, "report")
+    assert again.exit_code == 0
+
+    refused = bundle(layout, "zip")
+    assert refused.exit_code == 1
+    assert "bundle_inference/ is not in this bundle" in refused.output
