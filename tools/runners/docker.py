@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import socket
 import tarfile
 import threading
 import time
@@ -52,8 +53,10 @@ class DockerRunner:
             import docker
         except ImportError:
             raise UnavailableError("the docker package is not installed; run `make install`") from None
+        address = _engine_address()
         try:
-            client = docker.DockerClient(base_url=_engine_address())
+            _knock(address)
+            client = docker.DockerClient(base_url=address)
             version = client.version()
         except (docker.errors.DockerException, OSError, ValueError) as fault:
             raise UnavailableError(f"no Docker Engine answers ({_root_cause(fault)})") from None
@@ -188,12 +191,22 @@ def _engine_address() -> str | None:
     return context.Host if context else None
 
 
+def _knock(address: str | None) -> None:
+    """Try a Unix socket before the docker package does: it says plainly what is wrong, and closes it.
+
+    Raises:
+        OSError: Nobody answers there.
+    """
+    kind, _, path = (address or "unix:///var/run/docker.sock").partition("://")
+    if kind == "unix" and hasattr(socket, "AF_UNIX"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
+
+
 def _root_cause(fault: BaseException) -> str:
-    text = str(fault)
-    for phrase in ("No such file or directory", "Permission denied", "Connection refused"):
-        if phrase in text:
-            return phrase.lower()
-    return text.splitlines()[0] if text else type(fault).__name__
+    if isinstance(fault, OSError) and fault.strerror:
+        return fault.strerror.lower()
+    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
 
 
 def _container_user() -> int:
