@@ -62,16 +62,18 @@ def filled_layout(layout: Layout) -> Layout:
 @pytest.fixture
 def program_module() -> Iterator[Callable[[str, str], ModuleType]]:
     """Import a program's module as the program itself would; its siblings are forgotten afterwards."""
-    before, path = set(sys.modules), list(sys.path)
+    path = list(sys.path)
+    folders: set[Path] = set()
 
     def load(folder: str, name: str) -> ModuleType:
+        folders.add(PROJECT_ROOT / folder)
         sys.path.insert(0, str(PROJECT_ROOT / folder))
         return importlib.import_module(name)
 
     yield load
     sys.path[:] = path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(PROJECT_ROOT)):
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").parent in folders:
             del sys.modules[name]
 
 
