@@ -72,10 +72,10 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
     try:
         files = list_images(in_dir)
         model = load_model(model_dir)
+        open_output(out_dir)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
-    out_dir.mkdir(parents=True, exist_ok=True)
     temporary = out_dir / f".{RESULTS_NAME}.part"
     faults: list[str] = []
     done, said = 0, time.monotonic()
@@ -120,6 +120,25 @@ def list_images(in_dir: Path) -> list[Path]:
         if not file.name.isprintable():
             raise InputError(f"{str(file)!r}: the name has unprintable characters; rename the file")
     return files
+
+
+def open_output(out_dir: Path) -> None:
+    """Make the output folder if it is not there.
+
+    Raises:
+        InputError: It cannot be written to.
+    """
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        probe = out_dir / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+        raise InputError(
+            f"{out_dir}: {user} cannot write there ({fault.strerror}); make the folder writable (chmod a+w),"
+            " or run the container as yourself (--user $(id -u):$(id -g))"
+        ) from None
 
 
 def load_model(model_dir: Path) -> Model:

@@ -116,6 +116,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         workers = options.workers or os.cpu_count() or 1
         splits = {split: decode(files[split], class_names, geometry, workers) for split in files}
         data_sha256 = {split: hash_files(files[split]) for split in files}
+        open_output(out_dir)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
@@ -133,7 +134,6 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     network = make_network(options.network, geometry[0], len(class_names)).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
-    out_dir.mkdir(parents=True, exist_ok=True)
     progress = fit(
         network, on_device["training"], on_device["validation"], prepare, options, data_sha256, out_dir
     )
@@ -163,6 +163,25 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         f" model written after {time.monotonic() - started:.1f} s"
     )
     return 0
+
+
+def open_output(out_dir: Path) -> None:
+    """Make the output folder if it is not there.
+
+    Raises:
+        InputError: It cannot be written to.
+    """
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        probe = out_dir / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+        raise InputError(
+            f"{out_dir}: {user} cannot write there ({fault.strerror}); make the folder writable (chmod a+w),"
+            " or run the container as yourself (--user $(id -u):$(id -g))"
+        ) from None
 
 
 def say(line: str) -> None:

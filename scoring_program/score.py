@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,10 +64,8 @@ def main(in_dir: Path, out_dir: Path) -> int:
     Returns:
         Exit status: 0 done, 1 the input is at fault (said on stderr).
     """
-    # What an earlier run left must not be taken for this one's scores.
-    for name in OUTPUT_NAMES:
-        (out_dir / name).unlink(missing_ok=True)
     try:
+        open_output(out_dir)
         reference = read_table(in_dir / "ref" / REFERENCE_NAME)
         predictions = read_table(find_predictions(in_dir / "res"))
         class_names = sorted(set(reference.class_of.values()))
@@ -80,6 +79,27 @@ def main(in_dir: Path, out_dir: Path) -> int:
         low, high = result["intervals"][name]
         print(f"{name.replace('_', ' ')} {result[name]:.4f} (95 % interval {low:.4f} to {high:.4f})")
     return 0
+
+
+def open_output(out_dir: Path) -> None:
+    """Make the output folder, without what an earlier run left: that must not be taken for this one's.
+
+    Raises:
+        InputError: It cannot be written to.
+    """
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        probe = out_dir / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+        for name in OUTPUT_NAMES:
+            (out_dir / name).unlink(missing_ok=True)
+    except OSError as fault:
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+        raise InputError(
+            f"{out_dir}: {user} cannot write there ({fault.strerror}); make the folder writable (chmod a+w),"
+            " or run the container as yourself (--user $(id -u):$(id -g))"
+        ) from None
 
 
 def find_predictions(folder: Path) -> Path:
@@ -272,7 +292,6 @@ def write_results(result: dict[str, Any], out_dir: Path) -> None:
         "scores.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
         "scores.txt": "".join(f"{key}: {value:.6f}\n" for key, value in scores.items()),
     }
-    out_dir.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         temporary = out_dir / f".{name}.part"
         temporary.write_text(text, encoding="utf-8", newline="\n")
