@@ -1,8 +1,10 @@
 """The command line: parses, calls one function, prints. The only module that imports click."""
 
+import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +59,49 @@ def main(ctx: click.Context, root: Path) -> None:
     ctx.obj = Layout(root.resolve())
 
 
-runner_option = click.option(
-    "--runner",
-    "runner_name",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Containers, or plain processes (for your own code only); auto takes Docker when an engine answers.",
-)
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How programs are to be run; see the options' help."""
+
+    runner: str
+    gpus: str
+    wheelhouse: Path | None
+
+
+def image_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of building images."""
+    gpus = click.option(
+        "--gpus",
+        type=click.Choice(["auto", "none", "all"]),
+        default="auto",
+        show_default=True,
+        help="What the training container gets; auto gives NVIDIA GPUs if the engine has their runtime.",
+    )
+    wheelhouse = click.option(
+        "--wheelhouse",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Build images from this folder of wheels, with no network; `wheelhouse` fills it.",
+    )
+    return gpus(wheelhouse(command))
+
+
+def runner_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of running programs; the command gets them as one RunnerOptions."""
+
+    @functools.wraps(command)
+    def with_options(*args: Any, runner: str, gpus: str, wheelhouse: Path | None, **kwargs: Any) -> None:
+        command(*args, options=RunnerOptions(runner, gpus, wheelhouse), **kwargs)
+
+    choice = click.option(
+        "--runner",
+        type=click.Choice(["auto", "docker", "local"]),
+        default="auto",
+        show_default=True,
+        help="Containers, or plain processes (your own code only); auto takes Docker when an engine answers.",
+    )
+    return choice(image_options(with_options))
+
+
 program_arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 
 
@@ -136,49 +173,87 @@ def import_command(
 
 
 @main.command()
-@runner_option
+@click.argument("programs", nargs=-1, type=click.Choice(["training", "inference", "scoring"]))
+@image_options
+@click.pass_obj
+def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gpus: str) -> None:
+    """Build the images of PROGRAMS, of all three by default; what is unchanged is not built again.
+
+    The inference image holds the trained model, so train first.
+    """
+    from tools.programs import PROGRAMS, plan_run
+    from tools.runners.docker import DockerRunner
+
+    bundle = _read_bundle(layout)
+    runner = DockerRunner.connect(gpus, wheelhouse)
+    with closing(runner), _working(layout) as display:
+        for name in programs or PROGRAMS:
+            display.begin(name)
+            display.end(runner.build(plan_run(PROGRAMS[name], bundle, layout, ()), display.line))
+
+
+@main.command("wheelhouse")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--python-version", default="3.11", show_default=True, help="Of the images.")
+@click.option("--machine", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True)
+@click.pass_obj
+def wheelhouse_command(layout: Layout, folder: Path, python_version: str, machine: str) -> None:
+    """Fill FOLDER with the wheels that `build --wheelhouse FOLDER` installs where there is no network.
+
+    pip is asked as it is set up here; for torch's CPU build, set it up with PyTorch's index of those.
+    """
+    from tools.programs import PROGRAMS
+    from tools.wheelhouse import fill_wheelhouse
+
+    for program in PROGRAMS.values():
+        count = fill_wheelhouse(program, layout, folder, python_version, machine, click.echo)
+        click.echo(f"{folder / program.folder}: {count} wheels")
+
+
+@main.command()
+@runner_options
 @program_arguments
 @click.pass_obj
-def train(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
     """Run the training program; options after -- go to it (try: train -- --help)."""
     from tools.programs import TRAINING
 
-    _run(TRAINING, layout, runner_name, arguments)
+    _run(TRAINING, layout, options, arguments)
     click.echo(
         f"model: {layout.model_output}; curves: tensorboard --logdir {layout.model_output / 'tensorboard'}"
     )
 
 
 @main.command()
-@runner_option
+@runner_options
 @program_arguments
 @click.pass_obj
-def infer(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
     """Run the inference program on the testing images; options after -- go to it."""
     from tools.programs import INFERENCE
 
-    _run(INFERENCE, layout, runner_name, arguments)
+    _run(INFERENCE, layout, options, arguments)
     click.echo(f"predictions: {layout.results_csv}")
 
 
 @main.command()
-@runner_option
+@runner_options
 @program_arguments
 @click.pass_obj
-def score(layout: Layout, runner_name: str, arguments: tuple[str, ...]) -> None:
+def score(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
     """Run the scoring program on reference and predictions; options after -- go to it."""
     from tools.programs import SCORING
 
-    _run(SCORING, layout, runner_name, arguments)
+    _run(SCORING, layout, options, arguments)
     click.echo(f"scores: {layout.scoring_output / 'scores.txt'}")
 
 
 @main.command("run-all")
-@runner_option
+@runner_options
 @click.option("--fresh", is_flag=True, help="Run what is unchanged as well.")
 @program_arguments
 @click.pass_obj
-def run_all_command(layout: Layout, runner_name: str, fresh: bool, arguments: tuple[str, ...]) -> None:
+def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, arguments: tuple[str, ...]) -> None:
     """Go from images to score: import if there are none, train, infer, score, report.
 
     What is unchanged since the last run is reused. Options after -- go to training.
@@ -188,7 +263,7 @@ def run_all_command(layout: Layout, runner_name: str, fresh: bool, arguments: tu
     from tools.runners.choice import choose_runner
 
     bundle = _read_bundle(layout)
-    runner, why = choose_runner(runner_name)
+    runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")
     with closing(runner), _working(layout, RUN_ALL_STAGES) as display:
         verdict = run_all(bundle, layout, runner, arguments, display, fresh)
@@ -254,12 +329,12 @@ def report(layout: Layout) -> None:
     click.echo(f"report: {_relative(path)}   (open it: {path.as_uri()})")
 
 
-def _run(program: "Program", layout: Layout, runner_name: str, arguments: Sequence[str]) -> None:
+def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> None:
     from tools.programs import run_program
     from tools.runners.choice import choose_runner
 
     bundle = _read_bundle(layout)
-    runner, why = choose_runner(runner_name)
+    runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"runner: {why}")
     with closing(runner), _working(layout) as display:
         display.begin(program.name)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from tools.errors import DataError, SubmissionError
 from tools.findings import Finding
-from tools.formats.dockerfile import Instruction, copied_sources, parse_dockerfile
+from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
 from tools.formats.label_table import shown
 from tools.formats.model_json import parse_model_json
 from tools.manifest import SubmissionSettings
@@ -126,16 +126,10 @@ def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
     copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        used = any(source in ("", ".") or PurePosixPath(name).is_relative_to(source) for source in copied)
-        if (
-            path.is_file()
-            and name != "Dockerfile"
-            and not used
-            and not any("*" in source for source in copied)
-        ):
-            findings.append(
-                Finding("warning", name, "the Dockerfile does not copy it", "leave it out of the zip")
-            )
+        used = any(_takes(source, name) for source in copied)
+        if path.is_file() and name != "Dockerfile" and not used:
+            what = "the Dockerfile does not copy it"
+            findings.append(Finding("warning", name, what, "leave it out of the zip"))
     return findings
 
 
@@ -245,9 +239,9 @@ def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator
         relative = source.lstrip("/")
         if ".." in PurePosixPath(relative).parts:
             yield Finding("error", where, f"copies {shown(source)} from outside", "copy from inside the zip")
-        elif "$" in relative:
+        elif "$" in relative or is_pattern(relative) or not relative.strip("./"):
             continue
-        elif not any(folder.glob(relative)) if relative.strip("./") else False:
+        elif not (folder / relative).exists():
             what = f"copies {shown(source)}, which is not in the zip"
             yield Finding("error", where, what, "add the file, or mend the line")
 
@@ -279,6 +273,12 @@ def _check_code(folder: Path) -> Iterator[Finding]:
             ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
             yield Finding("error", name, f"is not valid Python ({fault})", "mend it")
+
+
+def _takes(source: str, name: str) -> bool:
+    """Tell whether a COPY source, a folder or a pattern among them, takes a file."""
+    path = PurePosixPath(name)
+    return source in ("", ".") or path.is_relative_to(source) or (is_pattern(source) and path.match(source))
 
 
 def _read_text(path: Path) -> str | None:

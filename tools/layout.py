@@ -109,6 +109,10 @@ class Layout:
         """Where a program writes until it has ended well."""
         return self.state / "work" / program_name
 
+    def log(self, program_name: str) -> Path:
+        """What a program printed in its last run."""
+        return self.state / "logs" / f"{program_name}.log"
+
     def program_dir(self, folder: str) -> Path:
         """A program's folder: the bundle's own if it has one, else the project's."""
         own = self.root / folder

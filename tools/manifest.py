@@ -84,6 +84,7 @@ class Bundle:
         arguments: Options of each program, by program name.
         limits: What each program may use, by program name.
         submission: What a submission zip may be.
+        base_image: What the programs' images are built on; empty takes each Dockerfile's own.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Bundle:
     arguments: dict[str, tuple[str, ...]] = field(default_factory=dict)
     limits: dict[str, Limits] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     submission: SubmissionSettings = field(default_factory=SubmissionSettings)
+    base_image: str = ""
 
 
 def read_manifest(path: Path) -> Bundle:
@@ -129,6 +131,7 @@ def parse_manifest(text: str, path: Path) -> Bundle:
         title=bundle.text("title", default=bundle.text("name", pattern=r".+")),
         task=bundle.choice("task", ("classification",)),
         class_names=bundle.texts("class_names"),
+        base_image=bundle.text("base_image", default="", pattern=r"[\w./:@-]+"),
         data=DataSettings(
             source=data.text("source", default="synthetic"),
             sample_size=int(data.number("sample_size", 0, low=0, high=10**9)),

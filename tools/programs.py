@@ -11,10 +11,13 @@ from pathlib import Path
 from tools.collecting import collect
 from tools.errors import DataError, ProgramError
 from tools.files import signature
+from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, Layout
-from tools.manifest import Bundle
+from tools.manifest import Bundle, Limits
 from tools.runners.base import OnLine, Outcome, ProgramRun, Runner
 from tools.stages import StageBook
+
+LIMIT_KEYS = {"time": ("time_s", "s"), "memory": ("memory_mb", "MB"), "output": ("output_mb", "MB")}
 
 MODEL_FILES = ("best_metric_model.pth", "best_metric_model.onnx", "model.json")
 
@@ -125,10 +128,17 @@ def run_program(
     if not program.resumes:
         shutil.rmtree(work_dir, ignore_errors=True)
     work_dir.mkdir(parents=True, exist_ok=True)
+    limits = bundle.limits[program.name]
     run = plan_run(program, bundle, layout, arguments)
-    outcome = runner.run(run, on_line)
-    check_outcome(program, outcome, bundle.limits[program.name].time_s)
-    limit_bytes = bundle.limits[program.name].output_mb * 2**20
+    with KeptLog(layout.log(program.name)) as log:
+
+        def show(line: str) -> None:
+            log.line(line)
+            on_line(line)
+
+        outcome = runner.run(run, show)
+    check_outcome(program, outcome, limits)
+    limit_bytes = limits.output_mb * 2**20
     collect(work_dir, program.output_dir(layout), program.files, program.folders, limit_bytes, program.name)
     StageBook(layout).record(
         program.name, stage_key(program, bundle, layout, runner, arguments), output_files(program, layout)
@@ -159,6 +169,11 @@ def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequen
         arguments=(*bundle.arguments[program.name], *arguments),
         model_dir=layout.model_output if program is INFERENCE else None,
         limits=bundle.limits[program.name],
+        image_name=bundle.name,
+        base_image=bundle.base_image,
+        owner=hashlib.sha256(str(layout.root).encode()).hexdigest()[:16],
+        names_folders=program is SCORING,
+        wants_gpu=program is TRAINING,
     )
 
 
@@ -173,21 +188,17 @@ def check_inputs(program: Program, layout: Layout) -> None:
             raise DataError(f"not found; {program.name} reads it, run `{command}` first (or `run-all`)", path)
 
 
-def check_outcome(program: Program, outcome: Outcome, time_limit_s: int) -> None:
+def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
     """Turn a run that did not end well into one sentence.
 
     Raises:
         ProgramError: It did not end well.
     """
-    if outcome.timed_out:
+    if outcome.limit:
+        key, unit = LIMIT_KEYS[outcome.limit]
         raise ProgramError(
-            f"{program.name} was ended at its limit of {time_limit_s} s;"
-            f" make it faster, or raise 'time_s' under [{program.name}] in bundle.toml"
-        )
-    if outcome.out_of_memory:
-        raise ProgramError(
-            f"{program.name} was ended at its memory limit;"
-            f" use less, or raise 'memory_mb' under [{program.name}] in bundle.toml"
+            f"{program.name} was ended at its {outcome.limit} limit of {getattr(limits, key)} {unit};"
+            f" use less, or raise '{key}' under [{program.name}] in bundle.toml"
         )
     said = f": {outcome.last_line}" if outcome.last_line else ", and printed nothing"
     if outcome.exit_status > 128:

@@ -56,10 +56,10 @@ def run_code(runner: Runner, tmp_path: Path):
 
 def test_lines_and_status(run_code) -> None:
     outcome, lines = run_code("print('one'); print('two', file=sys.stderr); sys.exit(3)")
-    assert (outcome.exit_status, outcome.timed_out, outcome.last_line) == (3, False, "two")
+    assert (outcome.exit_status, outcome.limit, outcome.last_line) == (3, "", "two")
     assert lines == ["one", "two"]
     with pytest.raises(ProgramError, match=r"scoring failed \(exit status 3\): two"):
-        check_outcome(SCORING, outcome, 20)
+        check_outcome(SCORING, outcome, LIMITS)
 
 
 def test_options_reach_the_program_and_output_the_folder(run_code, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_options_reach_the_program_and_output_the_folder(run_code, tmp_path: Pat
 def test_a_signal_is_named(run_code) -> None:
     outcome, _ = run_code("print('before', flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV; its last line: before"):
-        check_outcome(SCORING, outcome, 20)
+        check_outcome(SCORING, outcome, LIMITS)
 
 
 def test_the_time_limit_holds_for_all_that_it_started(run_code) -> None:
@@ -85,10 +85,10 @@ def test_the_time_limit_holds_for_all_that_it_started(run_code) -> None:
         time_s=2,
     )
     assert time.monotonic() - started < 15
-    assert outcome.timed_out
+    assert outcome.limit == "time"
     assert has_ended(int(lines[0]))
-    with pytest.raises(ProgramError, match="scoring was ended at its limit of 2 s"):
-        check_outcome(SCORING, outcome, 2)
+    with pytest.raises(ProgramError, match="scoring was ended at its time limit of 20 s"):
+        check_outcome(SCORING, outcome, LIMITS)
 
 
 def has_ended(pid: int) -> bool:

@@ -11,12 +11,12 @@ from tools.layout import PROJECT_ROOT
 LAYERS = [
     {"errors", "findings"},
     {"layout", "files"},
-    {"lock", "stages", "collecting", "display"},
+    {"lock", "stages", "collecting", "display", "keptlog"},
     {"formats"},
     {"manifest"},
     {"sources", "runners"},
     {"programs"},
-    {"packing", "checking", "report", "doctor"},
+    {"packing", "checking", "report", "doctor", "wheelhouse"},
     {"pipeline"},
     {"bundle"},
 ]

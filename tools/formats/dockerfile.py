@@ -78,6 +78,11 @@ def parse_dockerfile(text: str) -> list[Instruction]:
     return instructions
 
 
+def is_pattern(source: str) -> bool:
+    """Tell whether a source has wildcards, so that it may match nothing."""
+    return any(character in source for character in "*?[")
+
+
 def copied_sources(instructions: Sequence[Instruction]) -> list[tuple[str, int]]:
     """List what COPY and ADD take from the build context.
 

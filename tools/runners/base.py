@@ -29,6 +29,11 @@ class ProgramRun:
         arguments: Options after the two folders.
         model_dir: The model that inference loads: in its image, or else given by an option.
         limits: What it may use.
+        image_name: What the images of this bundle are called.
+        base_image: What its image is built on; empty takes the Dockerfile's own.
+        owner: The bundle, by a name of its own, so that what a killed command left is found again.
+        names_folders: Whether a container is told its folders: ours find /mnt/in and /mnt/out by themselves.
+        wants_gpu: Whether it uses a GPU if there is one.
     """
 
     name: str
@@ -41,6 +46,11 @@ class ProgramRun:
     arguments: tuple[str, ...]
     model_dir: Path | None
     limits: Limits
+    image_name: str = "bundle"
+    base_image: str = ""
+    owner: str = ""
+    names_folders: bool = False
+    wants_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +59,13 @@ class Outcome:
 
     Args:
         exit_status: Of the program; above 128 it was ended by signal (status - 128).
-        timed_out: Whether the runner ended it at its time limit.
-        out_of_memory: Whether the kernel ended it at its memory limit.
+        limit: The limit at which it was ended: `time`, `memory`, `output`, or empty.
         last_line: The last line that it printed, empty if none.
         seconds: Wall time.
     """
 
     exit_status: int
-    timed_out: bool
-    out_of_memory: bool
+    limit: str
     last_line: str
     seconds: float
 

@@ -1,16 +1,20 @@
 """From `auto`, `docker` or `local` to a runner."""
 
+from pathlib import Path
+
 from tools.errors import UnavailableError
 from tools.runners.base import Runner
 
 RUNNER_NAMES = ("auto", "docker", "local")
 
 
-def choose_runner(name: str) -> tuple[Runner, str]:
+def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner, str]:
     """Make a runner.
 
     Args:
         name: One of RUNNER_NAMES; `auto` takes Docker when an engine answers, else `local`.
+        gpus: What containers get: `auto`, `none` or `all`.
+        wheelhouse: Where images are built from without a network; None fetches.
 
     Returns:
         (the runner, a sentence that says which it is and why)
@@ -24,7 +28,7 @@ def choose_runner(name: str) -> tuple[Runner, str]:
     if name == "local":
         return LocalRunner(), "local: plain processes, for your own code only"
     try:
-        runner = DockerRunner.connect()
+        runner = DockerRunner.connect(gpus, wheelhouse)
     except UnavailableError as fault:
         if name == "docker":
             raise

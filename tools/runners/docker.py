@@ -1,20 +1,18 @@
 """Programs in containers: no network, no rights, one writable folder, limits held from outside."""
 
 import contextlib
-import io
 import os
 import socket
-import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.errors import DataError, ProgramError, UnavailableError
-from tools.files import hash_file
-from tools.formats.dockerfile import copied_sources, parse_dockerfile
+from tools.errors import ProgramError, UnavailableError
 from tools.runners.base import MAX_LINE_CHARACTERS, OnLine, Outcome, ProgramRun, printable
+from tools.runners.images import BuildOptions, ImagePlan, build_image, context_files
 
 if TYPE_CHECKING:
     import docker
@@ -22,10 +20,34 @@ if TYPE_CHECKING:
 
 INPUT_MOUNT = "/mnt/in"
 OUTPUT_MOUNT = "/mnt/out"
-LABEL = "challenge-bundle.run"
+OWNER_LABEL = "challenge-bundle.owner"
+PROGRAM_LABEL = "challenge-bundle.program"
+
+LOG_BYTES = 1 << 20
+"""So much of a program's output is shown and kept while it runs; its last lines are always read."""
+
+MAX_OUTPUT_FILES = 10_000
+WATCH_EVERY_S = 0.2
+GRACE_S = 60.0
+"""An engine that has not reported a container's end so long after the time limit is taken for gone."""
 
 _NOBODY = 65534
 _MB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the engine's machine gives.
+
+    Args:
+        cpus: Processors.
+        gives_gpu: Whether programs that want one get its NVIDIA GPUs.
+        user: `uid:gid` that containers run as: never root, and the owner of what they write.
+    """
+
+    cpus: int
+    gives_gpu: bool
+    user: str
 
 
 class DockerRunner:
@@ -34,17 +56,27 @@ class DockerRunner:
     Args:
         client: Speaks to the engine.
         engine: What the engine is, for messages.
+        host: What its machine gives.
+        wheelhouse: See BuildOptions.
     """
 
     name = "docker"
 
-    def __init__(self, client: "docker.DockerClient", engine: str) -> None:
+    def __init__(
+        self, client: "docker.DockerClient", engine: str, host: Host, wheelhouse: Path | None
+    ) -> None:
         self.client = client
         self.engine = engine
+        self.host = host
+        self.options = BuildOptions(wheelhouse, torch_backend="" if host.gives_gpu else "cpu")
 
     @classmethod
-    def connect(cls) -> "DockerRunner":
-        """Find the engine: DOCKER_HOST, else the docker command's current context.
+    def connect(cls, gpus: str = "auto", wheelhouse: Path | None = None) -> "DockerRunner":
+        """Find the engine: DOCKER_HOST, else the docker command's current context, else Podman's socket.
+
+        Args:
+            gpus: `auto` (if the engine has NVIDIA's runtime), `none` or `all`.
+            wheelhouse: See BuildOptions.
 
         Raises:
             UnavailableError: None answers, or the docker package is not installed.
@@ -57,93 +89,100 @@ class DockerRunner:
         try:
             _knock(address)
             client = docker.DockerClient(base_url=address)
-            version = client.version()
+            info = client.info()
         except (docker.errors.DockerException, OSError, ValueError) as fault:
             raise UnavailableError(f"no Docker Engine answers ({_root_cause(fault)})") from None
-        return cls(client, f"Engine {version.get('Version', '?')}")
+        return cls(client, f"Engine {info.get('ServerVersion', '?')}", read_host(info, gpus), wheelhouse)
 
     def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
         """Build the image if its content changed, then run it; see Runner."""
         import docker
 
+        self.sweep(run.owner)
         image = self.build(run, on_line)
-        user = _container_user()
         if os.name == "posix" and os.geteuid() == 0:
-            os.chown(run.output_dir, user, user)
+            os.chown(run.output_dir, *map(int, self.host.user.split(":")))
         try:
-            container = self.client.containers.create(**container_config(run, image, user))
+            container = self.client.containers.create(**container_config(run, image, self.host))
         except docker.errors.APIError as fault:
             raise ProgramError(f"{run.name} cannot be started: {fault.explanation}") from None
         try:
             return _follow(container, run, on_line)
+        except docker.errors.APIError as fault:
+            raise ProgramError(f"{run.name} cannot be run: {fault.explanation}") from None
+        except OSError as fault:
+            # requests' exceptions are OSErrors: the connection to the engine broke.
+            raise UnavailableError(f"the Docker Engine went away while {run.name} ran ({fault})") from None
         finally:
-            with contextlib.suppress(docker.errors.APIError):
+            with contextlib.suppress(docker.errors.APIError, OSError):
                 container.remove(force=True, v=True)
-
-    def close(self) -> None:
-        """Close the connection to the engine."""
-        self.client.close()
 
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
         """Make the image of a program, unless one of the same content is there.
 
         Returns:
-            Its name.
+            Its full name.
 
         Raises:
-            ProgramError: The build failed; the message has its last lines.
+            ProgramError: The build failed.
             DataError: The Dockerfile or a file that it copies is not there.
+        """
+        files = context_files(run.dockerfile, run.context)
+        plan = ImagePlan(f"{run.image_name}-{run.name}", run.program_dir.name, files, run.base_image)
+        on_line(f"image {plan.tag}")
+        started = time.monotonic()
+        tag, built = build_image(self.client, plan, self.options, on_line)
+        on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
+        return tag
+
+    def sweep(self, owner: str) -> int:
+        """Remove the containers that a killed command of this bundle left running.
+
+        The bundle's lock is held, so whatever bears its label is nobody's any more.
+
+        Returns:
+            How many there were.
         """
         import docker
 
-        files = build_files(run)
-        image = f"challenge-bundle/{run.name}:{_content_tag(files)}"
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            self.client.images.get(image)
-            return image
-        on_line(f"building the image {image}; this is done once for this content")
-        said: list[str] = []
-        stream = self.client.api.build(
-            fileobj=_context_archive(files),
-            custom_context=True,
-            tag=image,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for message in stream:
-            for line in str(message.get("stream", "")).splitlines():
-                if line.strip():
-                    said.append(printable(line))
-                    if line.startswith("Step "):
-                        on_line(said[-1])
-            if "error" in message:
-                raise ProgramError(
-                    f"the image of {run.name} cannot be built: {printable(message['error'])}",
-                    tuple(said[-15:]),
-                )
-        return image
+        left = self.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
+        for container in left:
+            with contextlib.suppress(docker.errors.APIError):
+                container.remove(force=True, v=True)
+        return len(left)
+
+    def close(self) -> None:
+        """Close the connection to the engine."""
+        self.client.close()
 
 
-def container_config(run: ProgramRun, image: str, user: int) -> dict[str, Any]:
-    """Say what a container may see and use: a pure function of the run.
+def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
+    """Say what a container may see and use: a pure function, for what it gives is all that holds a stranger.
 
     Args:
         run: What is run.
         image: Its image.
-        user: The user and group id that it runs as, never 0.
+        host: What the engine's machine gives.
 
     Returns:
         Keyword arguments of docker's `containers.create`.
     """
-    from docker.types import LogConfig, Mount
+    from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
     memory_bytes = run.limits.memory_mb * _MB
+    output_bytes = run.limits.output_mb * _MB
+    cpus = min(run.limits.cpus, float(host.cpus))
+    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if run.wants_gpu and host.gives_gpu else []
+    folders = [INPUT_MOUNT, OUTPUT_MOUNT] if run.names_folders else []
     return {
         "image": image,
-        "command": list(run.arguments),
-        "user": f"{user}:{user}",
+        "command": [*folders, *run.arguments],
+        "user": host.user,
+        "hostname": "program",
+        # Numerical libraries count the machine's processors, not the container's share of them.
+        "environment": {"OMP_NUM_THREADS": str(max(1, int(cpus)))},
         "network_mode": "none",
+        "ipc_mode": "private",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
@@ -151,35 +190,38 @@ def container_config(run: ProgramRun, image: str, user: int) -> dict[str, Any]:
         "pids_limit": run.limits.pids,
         "mem_limit": memory_bytes,
         "memswap_limit": memory_bytes,
-        "nano_cpus": int(run.limits.cpus * 1e9),
-        "shm_size": "64m",
+        "nano_cpus": int(cpus * 1e9),
+        "oom_score_adj": 500,
+        "shm_size": "256m",
         "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=256m,mode=1777"},
+        "ulimits": [
+            Ulimit(name="fsize", soft=output_bytes, hard=output_bytes),
+            Ulimit(name="nofile", soft=4096, hard=4096),
+            Ulimit(name="core", soft=0, hard=0),
+        ],
         "mounts": [
             Mount(INPUT_MOUNT, str(run.input_dir), type="bind", read_only=True),
             Mount(OUTPUT_MOUNT, str(run.output_dir), type="bind"),
         ],
+        "device_requests": gpus,
         "log_config": LogConfig(type="json-file", config={"max-size": "4m", "max-file": "1"}),
-        "labels": {LABEL: run.name},
+        "labels": {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name},
     }
 
 
-def build_files(run: ProgramRun) -> dict[str, Path]:
-    """List what an image is built from: its Dockerfile and what that copies, by name in the context.
+def read_host(info: dict[str, Any], gpus: str) -> Host:
+    """Parse what the engine says of its machine.
 
-    Raises:
-        DataError: One of them is not there.
+    Args:
+        info: The answer to `docker info`.
+        gpus: See `connect`.
     """
-    if not run.dockerfile.is_file():
-        raise DataError("not found; the container is built from it", run.dockerfile)
-    files = {"Dockerfile": run.dockerfile}
-    for source, line in copied_sources(parse_dockerfile(run.dockerfile.read_text(encoding="utf-8"))):
-        path = run.context / source
-        if not path.exists():
-            raise DataError(f"copies {source}, which is not in {run.context}", run.dockerfile, line)
-        for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                files[file.relative_to(run.context).as_posix()] = file
-    return files
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+    uid = os.geteuid() if os.name == "posix" else _NOBODY
+    # In a rootless engine the container's root is the unprivileged user whose engine it is.
+    user = "0:0" if rootless else f"{uid or _NOBODY}:{_NOBODY}"
+    gives_gpu = gpus == "all" or (gpus == "auto" and "nvidia" in (info.get("Runtimes") or {}))
+    return Host(int(info.get("NCPU") or 1), gives_gpu, user)
 
 
 def _engine_address() -> str | None:
@@ -188,7 +230,11 @@ def _engine_address() -> str | None:
     if "DOCKER_HOST" in os.environ:
         return os.environ["DOCKER_HOST"]
     context = ContextAPI.get_current_context()
-    return context.Host if context else None
+    address = context.Host if context else None
+    if address is None and not Path("/var/run/docker.sock").exists():
+        podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "podman" / "podman.sock"
+        return f"unix://{podman}" if podman.exists() else None
+    return address
 
 
 def _knock(address: str | None) -> None:
@@ -209,72 +255,109 @@ def _root_cause(fault: BaseException) -> str:
     return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
 
 
-def _container_user() -> int:
-    """The user that owns what the container writes: this one, or nobody in place of root."""
-    user = os.geteuid() if os.name == "posix" else _NOBODY
-    return user or _NOBODY
-
-
-def _content_tag(files: dict[str, Path]) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        digest.update(f"{name}\0{hash_file(path)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _context_archive(files: dict[str, Path]) -> io.BytesIO:
-    """A build context with fixed times and modes, so that the engine's cache sees content alone."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, path in sorted(files.items()):
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = path.stat().st_size, 0o644
-            with path.open("rb") as opened:
-                archive.addfile(member, opened)
-    buffer.seek(0)
-    return buffer
-
-
 def _follow(container: "Container", run: ProgramRun, on_line: OnLine) -> Outcome:
+    """Start a container, watch it, and say how it ended: from its exit status, never from what it printed."""
     started = time.monotonic()
     container.start()
-    timed_out = threading.Event()
-
-    def end() -> None:
-        timed_out.set()
-        with contextlib.suppress(Exception):
-            container.kill()
-
-    deadline = threading.Timer(run.limits.time_s, end)
-    deadline.start()
-    last_line = ""
+    ended = threading.Event()
+    verdict: list[str] = []
+    watcher = threading.Thread(target=_watch, args=(container, run, started, ended, verdict), daemon=True)
+    reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
+    watcher.start()
+    reader.start()
     try:
-        for line in _log_lines(lambda: container.logs(stream=True, follow=True)):
-            last_line = line if line.strip() else last_line
-            on_line(line)
-        status = int(container.wait()["StatusCode"])
+        status = int(container.wait(timeout=run.limits.time_s + GRACE_S)["StatusCode"])
     finally:
-        deadline.cancel()
+        ended.set()
+        watcher.join()
+    seconds = time.monotonic() - started
+    reader.join(timeout=10)
     container.reload()
-    return Outcome(
-        exit_status=status,
-        timed_out=timed_out.is_set(),
-        out_of_memory=bool(container.attrs["State"]["OOMKilled"]),
-        last_line=last_line.strip(),
-        seconds=time.monotonic() - started,
-    )
+    if not verdict and status != 0 and container.attrs["State"]["OOMKilled"]:
+        verdict.append("memory")
+    return Outcome(status, verdict[0] if verdict else "", _last_line(container), seconds)
 
 
-def _log_lines(logs: Callable[[], Iterator[bytes]]) -> Iterator[str]:
-    """Cut a stream of bytes into lines, none longer than the limit."""
+def _watch(
+    container: "Container", run: ProgramRun, started: float, ended: threading.Event, verdict: list[str]
+) -> None:
+    """End the container when its time is over or its output is too large."""
+    limit_bytes = run.limits.output_mb * _MB
+    while not ended.wait(WATCH_EVERY_S):
+        if time.monotonic() - started > run.limits.time_s:
+            verdict.append("time")
+        elif _is_too_large(run.output_dir, limit_bytes):
+            verdict.append("output")
+        if verdict:
+            with contextlib.suppress(Exception):
+                container.kill()
+            return
+
+
+def _is_too_large(folder: Path, limit_bytes: int) -> bool:
+    """Add up what is on disk below a folder, until it is too much; links are not followed."""
+    files, used_bytes, pending = 0, 0, [folder]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                files += 1
+                if files > MAX_OUTPUT_FILES:
+                    return True
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    else:
+                        used_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                if used_bytes > limit_bytes:
+                    return True
+    return False
+
+
+def _show_logs(container: "Container", on_line: OnLine) -> None:
+    """Show a container's lines while it runs, up to a size."""
+    with contextlib.suppress(Exception):  # whatever breaks the log, the run's verdict does not hang on it
+        stream = container.logs(stream=True, follow=True)
+        for line in split_lines(_first_bytes(stream, LOG_BYTES)):
+            on_line(line)
+        stream.close()
+
+
+def _first_bytes(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    left = limit
+    for chunk in stream:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            yield b"\n(the rest of the output is not shown)\n"
+            return
+
+
+def split_lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Cut a stream of bytes into printable lines, none longer than the limit."""
     pending = b""
-    for chunk in logs():
-        pending += chunk
-        while (end := pending.find(b"\n")) >= 0 or len(pending) > MAX_LINE_CHARACTERS:
-            cut = min(end, MAX_LINE_CHARACTERS) if end >= 0 else MAX_LINE_CHARACTERS
-            yield printable(pending[:cut].decode("utf-8", "replace").rstrip("\r"))
-            pending = pending[cut + (cut == end) :]
+    for chunk in chunks:
+        *whole, pending = (pending + chunk).split(b"\n")
+        for line in whole:
+            yield from _parts(line)
+        while len(pending) > MAX_LINE_CHARACTERS:
+            yield _text(pending[:MAX_LINE_CHARACTERS])
+            pending = pending[MAX_LINE_CHARACTERS:]
     if pending:
-        yield printable(pending.decode("utf-8", "replace"))
+        yield from _parts(pending)
+
+
+def _parts(line: bytes) -> Iterator[str]:
+    for start in range(0, max(len(line), 1), MAX_LINE_CHARACTERS):
+        yield _text(line[start : start + MAX_LINE_CHARACTERS])
+
+
+def _text(line: bytes) -> str:
+    return printable(line.decode("utf-8", "replace").rstrip("\r"))
+
+
+def _last_line(container: "Container") -> str:
+    with contextlib.suppress(Exception):
+        tail = container.logs(tail=20)[-LOG_BYTES:]
+        lines = [line for line in split_lines(iter([tail])) if line.strip()]
+        return lines[-1].strip() if lines else ""
+    return ""

@@ -71,8 +71,7 @@ class LocalRunner:
         seconds = time.monotonic() - started
         return Outcome(
             exit_status=status if status >= 0 else 128 - status,
-            timed_out=seconds >= run.limits.time_s,
-            out_of_memory=False,
+            limit="time" if seconds >= run.limits.time_s else "",
             last_line=last_line.strip(),
             seconds=seconds,
         )
