@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test lint clean
+.PHONY: help install run-all test attacks lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ run-all: $(INSTALLED) ## go from images to a score and a report
 
 test: $(INSTALLED) ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+attacks: $(INSTALLED) ## run hostile programs in containers and print what became of each
+	$(BIN)/python -m pytest tests/docker/test_hostile.py -q --attack-table $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What the tests share: small images, small bundles, and the three programs as modules and as processes."""
 
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools.errors import UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
+from tools.runners.docker import DockerRunner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images
 from tools.sources.synthetic import SyntheticSource
@@ -27,6 +30,8 @@ sample_size = 4
 [training]
 arguments = ["--epochs", "2"]
 """
+
+BASE_IMAGE = "python:3.11-slim"
 
 RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -92,3 +97,17 @@ def run_script(tmp_path: Path) -> RunProgram:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerRunner]:
+    """A runner on the engine of this machine; where none answers, or it cannot get the base image, skip."""
+    wheelhouse = os.environ.get("BUNDLE_WHEELHOUSE")
+    try:
+        runner = DockerRunner.connect("none", Path(wheelhouse) if wheelhouse else None)
+    except UnavailableError as fault:
+        pytest.skip(f"needs a Docker Engine: {fault}")
+    if not runner.client.images.list(name=BASE_IMAGE):
+        pytest.skip(f"needs the image {BASE_IMAGE}: docker pull {BASE_IMAGE}")
+    yield runner
+    runner.close()

@@ -194,6 +194,10 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
     Raises:
         ProgramError: It did not end well.
     """
+    if outcome.limit == "disk":
+        raise ProgramError(
+            f"{program.name} was ended because the disk ran short; free some space, or look at what it writes"
+        )
     if outcome.limit:
         key, unit = LIMIT_KEYS[outcome.limit]
         raise ProgramError(

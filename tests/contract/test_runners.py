@@ -10,6 +10,7 @@ from tools.errors import ProgramError
 from tools.manifest import Limits
 from tools.programs import SCORING, check_outcome
 from tools.runners.base import Outcome, ProgramRun, Runner
+from tools.runners.docker import OWNER_LABEL, DockerRunner
 from tools.runners.local import LocalRunner
 
 PRELUDE = """\
@@ -20,9 +21,17 @@ OUT = sys.argv[2] if len(sys.argv) > 2 and os.path.isdir(sys.argv[2]) else '/mnt
 LIMITS = Limits(time_s=20, memory_mb=512, cpus=1, pids=64, output_mb=8)
 
 
-@pytest.fixture(params=["local"])
+DOCKERFILE = """\
+ARG BASE_IMAGE=python:3.11-slim
+FROM ${BASE_IMAGE}
+COPY program.py /opt/
+ENTRYPOINT ["python3", "-B", "/opt/program.py"]
+"""
+
+
+@pytest.fixture(params=["local", "docker"])
 def runner(request: pytest.FixtureRequest) -> Runner:
-    return LocalRunner()
+    return LocalRunner() if request.param == "local" else request.getfixturevalue("engine")
 
 
 @pytest.fixture
@@ -33,6 +42,7 @@ def run_code(runner: Runner, tmp_path: Path):
         for name in ("program", "in", "out"):
             (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / "program" / "program.py").write_text(PRELUDE + code)
+        (tmp_path / "program" / "Dockerfile").write_text(DOCKERFILE)
         lines: list[str] = []
         outcome = runner.run(
             ProgramRun(
@@ -45,17 +55,24 @@ def run_code(runner: Runner, tmp_path: Path):
                 output_dir=tmp_path / "out",
                 arguments=("--option", "value with blanks"),
                 model_dir=None,
+                owner="contract-suite",
                 limits=Limits(time_s, LIMITS.memory_mb, LIMITS.cpus, LIMITS.pids, LIMITS.output_mb),
             ),
             lines.append,
         )
+        if isinstance(runner, DockerRunner):
+            assert lines[0].startswith("image bundle-probe:")
+            built = next(
+                number for number, line in enumerate(lines) if line.startswith(("built", "unchanged"))
+            )
+            del lines[: built + 1]
         return outcome, lines
 
     return run
 
 
 def test_lines_and_status(run_code) -> None:
-    outcome, lines = run_code("print('one'); print('two', file=sys.stderr); sys.exit(3)")
+    outcome, lines = run_code("print('one'); time.sleep(0.3); print('two', file=sys.stderr); sys.exit(3)")
     assert (outcome.exit_status, outcome.limit, outcome.last_line) == (3, "", "two")
     assert lines == ["one", "two"]
     with pytest.raises(ProgramError, match=r"scoring failed \(exit status 3\): two"):
@@ -75,7 +92,7 @@ def test_a_signal_is_named(run_code) -> None:
         check_outcome(SCORING, outcome, LIMITS)
 
 
-def test_the_time_limit_holds_for_all_that_it_started(run_code) -> None:
+def test_the_time_limit_holds_for_all_that_it_started(run_code, runner: Runner) -> None:
     started = time.monotonic()
     outcome, lines = run_code(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -86,7 +103,12 @@ def test_the_time_limit_holds_for_all_that_it_started(run_code) -> None:
     )
     assert time.monotonic() - started < 15
     assert outcome.limit == "time"
-    assert has_ended(int(lines[0]))
+    if isinstance(runner, DockerRunner):
+        assert (
+            runner.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}=contract-suite"}) == []
+        )
+    else:
+        assert has_ended(int(lines[0]))
     with pytest.raises(ProgramError, match="scoring was ended at its time limit of 20 s"):
         check_outcome(SCORING, outcome, LIMITS)
 

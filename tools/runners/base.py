@@ -59,7 +59,7 @@ class Outcome:
 
     Args:
         exit_status: Of the program; above 128 it was ended by signal (status - 128).
-        limit: The limit at which it was ended: `time`, `memory`, `output`, or empty.
+        limit: The limit at which it was ended: `time`, `memory`, `output`, `disk` (of the host), or empty.
         last_line: The last line that it printed, empty if none.
         seconds: Wall time.
     """

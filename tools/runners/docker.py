@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import threading
 import time
@@ -28,6 +29,10 @@ LOG_BYTES = 1 << 20
 
 MAX_OUTPUT_FILES = 10_000
 WATCH_EVERY_S = 0.2
+RESERVE_BYTES = 1 << 30
+"""A container is ended when less is free where its output lies: a file that was removed while it is still
+open takes space that no listing shows."""
+
 GRACE_S = 60.0
 """An engine that has not reported a container's end so long after the time limit is taken for gone."""
 
@@ -67,6 +72,7 @@ class DockerRunner:
     ) -> None:
         self.client = client
         self.engine = engine
+        self.reserve_bytes = RESERVE_BYTES
         self.host = host
         self.options = BuildOptions(wheelhouse, torch_backend="" if host.gives_gpu else "cpu")
 
@@ -107,7 +113,7 @@ class DockerRunner:
         except docker.errors.APIError as fault:
             raise ProgramError(f"{run.name} cannot be started: {fault.explanation}") from None
         try:
-            return _follow(container, run, on_line)
+            return _follow(container, run, self.reserve_bytes, on_line)
         except docker.errors.APIError as fault:
             raise ProgramError(f"{run.name} cannot be run: {fault.explanation}") from None
         except OSError as fault:
@@ -179,8 +185,12 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
         "command": [*folders, *run.arguments],
         "user": host.user,
         "hostname": "program",
-        # Numerical libraries count the machine's processors, not the container's share of them.
-        "environment": {"OMP_NUM_THREADS": str(max(1, int(cpus)))},
+        "environment": {
+            # Numerical libraries count the machine's processors, not the container's share of them.
+            "OMP_NUM_THREADS": str(max(1, int(cpus))),
+            # Lines are shown when they are printed, in the order in which they are.
+            "PYTHONUNBUFFERED": "1",
+        },
         "network_mode": "none",
         "ipc_mode": "private",
         "read_only": True,
@@ -255,13 +265,14 @@ def _root_cause(fault: BaseException) -> str:
     return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
 
 
-def _follow(container: "Container", run: ProgramRun, on_line: OnLine) -> Outcome:
+def _follow(container: "Container", run: ProgramRun, reserve_bytes: int, on_line: OnLine) -> Outcome:
     """Start a container, watch it, and say how it ended: from its exit status, never from what it printed."""
     started = time.monotonic()
     container.start()
     ended = threading.Event()
     verdict: list[str] = []
-    watcher = threading.Thread(target=_watch, args=(container, run, started, ended, verdict), daemon=True)
+    watching = (container, run, reserve_bytes, started, ended, verdict)
+    watcher = threading.Thread(target=_watch, args=watching, daemon=True)
     reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
     watcher.start()
     reader.start()
@@ -279,15 +290,22 @@ def _follow(container: "Container", run: ProgramRun, on_line: OnLine) -> Outcome
 
 
 def _watch(
-    container: "Container", run: ProgramRun, started: float, ended: threading.Event, verdict: list[str]
+    container: "Container",
+    run: ProgramRun,
+    reserve_bytes: int,
+    started: float,
+    ended: threading.Event,
+    verdict: list[str],
 ) -> None:
-    """End the container when its time is over or its output is too large."""
+    """End the container when its time is over, its output is too large or the disk runs short."""
     limit_bytes = run.limits.output_mb * _MB
     while not ended.wait(WATCH_EVERY_S):
         if time.monotonic() - started > run.limits.time_s:
             verdict.append("time")
         elif _is_too_large(run.output_dir, limit_bytes):
             verdict.append("output")
+        elif shutil.disk_usage(run.output_dir).free < reserve_bytes:
+            verdict.append("disk")
         if verdict:
             with contextlib.suppress(Exception):
                 container.kill()
@@ -319,17 +337,17 @@ def _show_logs(container: "Container", on_line: OnLine) -> None:
         stream = container.logs(stream=True, follow=True)
         for line in split_lines(_first_bytes(stream, LOG_BYTES)):
             on_line(line)
-        stream.close()
 
 
 def _first_bytes(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """Give the first bytes of a stream, and read the rest to its end: a stream cut off leaks its socket."""
     left = limit
     for chunk in stream:
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
-            yield b"\n(the rest of the output is not shown)\n"
-            return
+        if left > 0:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                yield b"\n(the rest of the output is not shown)\n"
 
 
 def split_lines(chunks: Iterator[bytes]) -> Iterator[str]:
@@ -356,8 +374,11 @@ def _text(line: bytes) -> str:
 
 
 def _last_line(container: "Container") -> str:
+    """The last line on stderr, where a fault belongs, else on stdout: the engine may mix up the two."""
     with contextlib.suppress(Exception):
-        tail = container.logs(tail=20)[-LOG_BYTES:]
-        lines = [line for line in split_lines(iter([tail])) if line.strip()]
-        return lines[-1].strip() if lines else ""
+        for stream in ("stderr", "stdout"):
+            tail = container.logs(stdout=stream == "stdout", stderr=stream == "stderr", tail=20)
+            lines = [line.strip() for line in split_lines(iter([tail[-LOG_BYTES:]])) if line.strip()]
+            if lines:
+                return lines[-1]
     return ""

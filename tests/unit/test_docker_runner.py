@@ -1,0 +1,143 @@
+"""What a container may see and use, and how an image is named: pure functions, so no engine is needed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tools.errors import DataError
+from tools.layout import Layout
+from tools.manifest import Limits, read_manifest
+from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
+from tools.runners.base import ProgramRun
+from tools.runners.docker import Host, container_config, read_host, split_lines
+from tools.runners.images import ImagePlan, context_files
+
+HOST = Host(cpus=2, gives_gpu=False, user="1000:65534")
+GPU_HOST = replace(HOST, gives_gpu=True)
+
+
+@pytest.fixture
+def run(layout: Layout) -> ProgramRun:
+    return plan_run(INFERENCE, read_manifest(layout.manifest), layout, ("--batch-size", "8"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_every_program_is_held_alike(program, layout: Layout) -> None:
+    config = container_config(plan_run(program, read_manifest(layout.manifest), layout, ()), "image", HOST)
+
+    assert config["network_mode"] == "none"
+    assert config["read_only"] is True
+    assert config["cap_drop"] == ["ALL"]
+    assert config["security_opt"] == ["no-new-privileges"]
+    assert config["init"] is True
+    assert config["user"] == "1000:65534"
+    assert config["memswap_limit"] == config["mem_limit"]
+    assert {"privileged", "cap_add", "devices", "pid_mode", "volumes", "ports"}.isdisjoint(config)
+    assert "noexec" in config["tmpfs"]["/tmp"]
+    assert "size=" in config["tmpfs"]["/tmp"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_one_folder_is_read_and_one_is_written(program, layout: Layout) -> None:
+    plan = plan_run(program, read_manifest(layout.manifest), layout, ())
+    mounts = container_config(plan, "image", HOST)["mounts"]
+
+    assert [(m["Target"], m["Source"], m["ReadOnly"]) for m in mounts] == [
+        ("/mnt/in", str(program.input_dir(layout)), True),
+        ("/mnt/out", str(layout.work_dir(program.name)), False),
+    ]
+
+
+@pytest.mark.parametrize("program", [TRAINING, INFERENCE])
+def test_the_reference_is_under_no_mount_of_a_participants_program(program, layout: Layout) -> None:
+    plan = plan_run(program, read_manifest(layout.manifest), layout, ())
+    for mount in container_config(plan, "image", HOST)["mounts"]:
+        for hidden in (layout.solution_csv("testing"), layout.origins_csv):
+            assert not hidden.is_relative_to(mount["Source"])
+
+
+def test_limits_become_the_engines_units(run: ProgramRun) -> None:
+    limits = Limits(time_s=5, memory_mb=100, cpus=1.5, pids=7, output_mb=3)
+    config = container_config(replace(run, limits=limits), "image", HOST)
+
+    assert config["mem_limit"] == 100 * 2**20
+    assert config["nano_cpus"] == 1_500_000_000
+    assert config["pids_limit"] == 7
+    assert {u["Name"]: u["Hard"] for u in config["ulimits"]} == {
+        "fsize": 3 * 2**20,
+        "nofile": 4096,
+        "core": 0,
+    }
+    assert config["log_config"]["Config"] == {"max-size": "4m", "max-file": "1"}
+
+
+def test_no_more_processors_than_there_are(run: ProgramRun) -> None:
+    generous = replace(run, limits=replace(run.limits, cpus=64))
+    assert container_config(generous, "image", HOST)["nano_cpus"] == 2_000_000_000
+
+
+def test_the_command_is_the_options_alone(run: ProgramRun, layout: Layout) -> None:
+    assert container_config(run, "image", HOST)["command"] == ["--batch-size", "8"]
+    scoring = plan_run(SCORING, read_manifest(layout.manifest), layout, ())
+    assert container_config(scoring, "image", HOST)["command"] == ["/mnt/in", "/mnt/out"]
+
+
+def test_only_training_gets_a_gpu_and_only_where_there_is_one(run: ProgramRun, layout: Layout) -> None:
+    training = plan_run(TRAINING, read_manifest(layout.manifest), layout, ())
+    assert container_config(run, "image", GPU_HOST)["device_requests"] == []
+    assert container_config(training, "image", HOST)["device_requests"] == []
+    [request] = container_config(training, "image", GPU_HOST)["device_requests"]
+    assert request["Capabilities"] == [["gpu"]]
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "gpus", "expected"),
+    [
+        ({"runc": {}}, "auto", False),
+        ({"runc": {}, "nvidia": {}}, "auto", True),
+        ({"nvidia": {}}, "none", False),
+        ({}, "all", True),
+    ],
+)
+def test_whether_the_engine_gives_gpus(runtimes: dict[str, object], gpus: str, expected: bool) -> None:
+    assert read_host({"NCPU": 4, "Runtimes": runtimes}, gpus).gives_gpu is expected
+
+
+def test_root_never_runs_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert read_host({"NCPU": 4}, "none").user == "65534:65534"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert read_host({"NCPU": 4}, "none").user == "1000:65534"
+
+
+def test_an_image_is_named_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM base\nCOPY a.py /\n")
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "unrelated.py").write_text("1")
+
+    def tag(base_image: str = "") -> str:
+        files = context_files(tmp_path / "Dockerfile", tmp_path)
+        return ImagePlan("name", "folder", files, base_image).tag
+
+    first = tag()
+    (tmp_path / "unrelated.py").write_text("2")
+    assert tag() == first
+    assert tag("other:1") != first
+    (tmp_path / "a.py").write_text("2")
+    assert tag() != first
+
+
+def test_a_source_outside_of_the_context_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    (tmp_path / "secret").touch()
+    (tmp_path / "context" / "Dockerfile").write_text("FROM base\nCOPY ../secret /\n")
+    with pytest.raises(DataError, match="outside of"):
+        context_files(tmp_path / "context" / "Dockerfile", tmp_path / "context")
+
+
+def test_lines_cut_anywhere_come_out_whole() -> None:
+    text = "one\ntwö\n\nlast".encode()
+    for size in range(1, len(text) + 1):
+        chunks = iter([text[start : start + size] for start in range(0, len(text), size)])
+        assert list(split_lines(chunks)) == ["one", "twö", "", "last"]
