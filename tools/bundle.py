@@ -79,6 +79,8 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     wheelhouse = click.option(
         "--wheelhouse",
+        envvar="BUNDLE_WHEELHOUSE",
+        show_envvar=True,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Build images from this folder of wheels, with no network; `wheelhouse` fills it.",
     )

@@ -74,7 +74,7 @@ class DockerRunner:
         self.engine = engine
         self.reserve_bytes = RESERVE_BYTES
         self.host = host
-        self.options = BuildOptions(wheelhouse, torch_backend="" if host.gives_gpu else "cpu")
+        self.options = BuildOptions(wheelhouse, torch_backend="" if host.gives_gpu or wheelhouse else "cpu")
 
     @classmethod
     def connect(cls, gpus: str = "auto", wheelhouse: Path | None = None) -> "DockerRunner":

@@ -178,8 +178,13 @@ def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: On
             on_line(printable(message["status"]))
         if "error" in message:
             step = next((line for line in reversed(said) if line.startswith("Step ")), "its first step")
+            mend = (
+                "get the base image, or name another as 'bundle.base_image' in bundle.toml"
+                if ": FROM" in step
+                else "mend the Dockerfile, or the network that it needs (see --wheelhouse)"
+            )
             raise ProgramError(
                 f"the image {plan.name} cannot be built: {printable(message['error']).strip()} (at {step});"
-                " its last lines follow",
+                f" {mend}. Its last lines:",
                 tuple(said[-SHOWN_LINES:]),
             )

@@ -1,5 +1,6 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -92,6 +93,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         shutil.rmtree(staging, ignore_errors=True)
         raise
     recover_import(layout)
+    _open_outputs(layout)
     return summary
 
 
@@ -137,6 +139,14 @@ def read_summary(layout: Layout) -> DataSummary | None:
         class_names=tuple(sorted(set(tables["training"].class_of.values()))),
         counts={split: len(table.class_of) for split, table in tables.items()},
     )
+
+
+def _open_outputs(layout: Layout) -> None:
+    """Let the images' user, who is nobody here, write where the README's docker commands have it write."""
+    for folder in (layout.model_output, layout.results_dir, layout.scoring_output):
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o777)
 
 
 def _record(layout: Layout) -> dict[str, str] | None:

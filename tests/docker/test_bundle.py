@@ -1,0 +1,220 @@
+"""The whole bundle in containers: by the tool, by hand as the README types it, and from the zip."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MANIFEST
+from tools.errors import ProgramError
+from tools.layout import PROJECT_ROOT, Layout
+from tools.manifest import read_manifest
+from tools.packing import pack_submission
+from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run, run_program
+from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.runners.local import LocalRunner
+from tools.sources.base import ImportRequest
+from tools.sources.importing import import_images
+from tools.sources.synthetic import SyntheticSource
+
+pytestmark = pytest.mark.timeout(600)
+
+FOLDERS = [program.folder for program in PROGRAMS.values()]
+BUNDLE = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py"), "--bundle"]
+
+
+def say_nothing(*_: object) -> None:
+    """A callback for tests that do not look at it."""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A checkout of its own with images, and a model trained as a plain process."""
+    layout = Layout(tmp_path_factory.mktemp("checkout"))
+    layout.manifest.write_text(MANIFEST)
+    for name in (*FOLDERS, ".dockerignore"):
+        source, target = PROJECT_ROOT / name, layout.root / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache"))
+        else:
+            shutil.copy(source, target)
+    import_images(SyntheticSource(), ImportRequest(sample_size=4), layout, say_nothing)
+    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalRunner(), (), say_nothing)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def by_processes(bundle: Layout) -> dict[str, bytes]:
+    """What the plain processes make of that model."""
+    for program in (INFERENCE, SCORING):
+        run_program(program, read_manifest(bundle.manifest), bundle, LocalRunner(), (), say_nothing)
+    return written(bundle)
+
+
+def written(layout: Layout) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in (layout.results_csv, layout.scoring_output / "scores.txt")
+    }
+
+
+def test_containers_write_the_same_bytes(
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner
+) -> None:
+    shutil.rmtree(bundle.results_dir)
+    for program in (INFERENCE, SCORING):
+        run_program(program, read_manifest(bundle.manifest), bundle, engine, (), say_nothing)
+    assert written(bundle) == by_processes
+
+
+def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunner) -> None:
+    plan = plan_run(SCORING, read_manifest(bundle.manifest), bundle, ())
+    first: list[str] = []
+    tag = engine.build(plan, first.append)
+    again: list[str] = []
+    assert engine.build(plan, again.append) == tag
+    assert again[-1] == "unchanged, not built again"
+
+    changed = bundle.program_dir("scoring_program") / "score.py"
+    original = changed.read_text()
+    try:
+        changed.write_text(original + "\n")
+        started = time.monotonic()
+        rebuilt: list[str] = []
+        assert engine.build(plan, rebuilt.append) != tag
+        # The packages are a layer of their own; installing them anew would take far longer.
+        assert time.monotonic() - started < 20
+        assert rebuilt[-1].startswith("built in")
+    finally:
+        changed.write_text(original)
+
+
+def test_a_build_that_fails_shows_where(tmp_path: Path, bundle: Layout, engine: DockerRunner) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "ARG BASE_IMAGE=python:3.11-slim\nFROM ${BASE_IMAGE}\nRUN echo the last words; exit 7\n"
+    )
+    broken = Layout(tmp_path)
+    shutil.copy(bundle.manifest, broken.manifest)
+    (tmp_path / "scoring_program").mkdir()
+    shutil.move(tmp_path / "Dockerfile", tmp_path / "scoring_program")
+    plan = plan_run(SCORING, read_manifest(broken.manifest), broken, ())
+    with pytest.raises(ProgramError, match="tiny-scoring cannot be built: .*code: 7 .at Step 3/") as caught:
+        engine.build(plan, say_nothing)
+    assert "the last words" in caught.value.details
+
+
+def test_the_six_commands_as_typed(
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner
+) -> None:
+    with_wheels(bundle.root)
+    commands = [
+        "docker build -f bundle_training/Dockerfile -t name:training bundle_training",
+        "docker run --rm --shm-size=256m -v $PWD/input_data:/mnt/in -v $PWD/model_output:/mnt/out"
+        " name:training --epochs 2",
+        "docker build -f bundle_inference/Dockerfile -t name:inference .",
+        "docker run --rm -v $PWD/input_data/testing-data:/mnt/in"
+        " -v $PWD/submission_directory/input/res:/mnt/out name:inference",
+        "docker build -f scoring_program/Dockerfile -t score_image scoring_program",
+        "docker run --rm -v $PWD/submission_directory:$PWD/submission_directory"
+        " -w $PWD/submission_directory score_image",
+    ]
+    if "BUNDLE_WHEELHOUSE" not in os.environ:
+        commands[0] = commands[0].replace("-t", "--build-arg TORCH_BACKEND=cpu -t")
+    for folder in (bundle.model_output, bundle.results_dir, bundle.scoring_output):
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folder.chmod(0o777)  # as `data import` leaves it
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=bundle.root, env=legacy_builder(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    assert {path.name for path in bundle.model_output.iterdir()} >= {"best_metric_model.onnx", "history.csv"}
+    assert written(bundle).keys() == by_processes.keys()
+    assert written(bundle)["scores.txt"].startswith(b"weighted_precision: ")
+
+
+def test_the_zip_as_a_platform_runs_it(
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner, tmp_path: Path
+) -> None:
+    pack_submission(bundle, bundle.submission_zip)
+    unpacked, out = tmp_path / "elsewhere", tmp_path / "out"
+    with zipfile.ZipFile(bundle.submission_zip) as archive:
+        archive.extractall(unpacked)
+    out.mkdir()
+    out.chmod(0o777)
+    with_wheels(unpacked)
+    subprocess.run(
+        ["docker", "build", "-q", "-t", "elsewhere", "."], cwd=unpacked, env=legacy_builder(), check=True
+    )
+    run_program(INFERENCE, read_manifest(bundle.manifest), bundle, LocalRunner(), (), say_nothing)
+    mounts = ["-v", f"{bundle.testing_data}:/mnt/in:ro", "-v", f"{out}:/mnt/out"]
+    subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", "--read-only", *mounts, "elsewhere"], check=True
+    )
+    assert (out / "classification_results.csv").read_bytes() == bundle.results_csv.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+def test_no_container_outlives_the_tool_for_long(
+    number: signal.Signals, tmp_path: Path, bundle: Layout, engine: DockerRunner
+) -> None:
+    sleeper = Layout(tmp_path)
+    shutil.copy(bundle.manifest, sleeper.manifest)
+    shutil.copytree(bundle.testing_data, sleeper.testing_data)
+    sleeper.model_output.mkdir()
+    for name in ("best_metric_model.onnx", "model.json"):
+        shutil.copy(bundle.model_output / name, sleeper.model_output)
+    program = tmp_path / "bundle_inference"
+    program.mkdir()
+    (program / "Dockerfile").write_text(
+        "ARG BASE_IMAGE=python:3.11-slim\nFROM ${BASE_IMAGE}\n"
+        'ENTRYPOINT ["python3", "-c", "import time; time.sleep(300)"]\n'
+    )
+    owner = plan_run(INFERENCE, read_manifest(sleeper.manifest), sleeper, ()).owner
+    found = {"all": True, "filters": {"label": f"{OWNER_LABEL}={owner}"}}
+    with subprocess.Popen([*BUNDLE, str(tmp_path), "infer", "--runner", "docker"]) as process:
+        wait_until(lambda: engine.client.containers.list(filters=found["filters"]))
+        process.send_signal(number)
+        process.wait(timeout=30)
+    left = engine.client.containers.list(**found)
+    assert len(left) == (1 if number == signal.SIGKILL else 0)
+
+    next_run = subprocess.Popen([*BUNDLE, str(tmp_path), "infer", "--runner", "docker"])
+    with next_run as process:
+        wait_until(
+            lambda: (
+                {c.id for c in engine.client.containers.list(filters=found["filters"])} - {c.id for c in left}
+            )
+        )
+        assert not {c.id for c in left} & {c.id for c in engine.client.containers.list(**found)}
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert engine.client.containers.list(**found) == []
+
+
+def with_wheels(root: Path) -> None:
+    """Put the wheels, if there are any, where the Dockerfiles look for them."""
+    if wheelhouse := os.environ.get("BUNDLE_WHEELHOUSE"):
+        for folder in FOLDERS:
+            if (root / folder).is_dir():
+                shutil.copytree(Path(wheelhouse) / folder, root / folder / "wheelhouse", dirs_exist_ok=True)
+
+
+def legacy_builder() -> dict[str, str]:
+    """The environment for `docker build`: BuildKit only where the client has it."""
+    plugins = subprocess.run(["docker", "buildx", "version"], capture_output=True)
+    return {**os.environ, "DOCKER_BUILDKIT": "1" if plugins.returncode == 0 else "0"}
+
+
+def wait_until(condition) -> None:
+    """Wait for something to be so, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
