@@ -16,7 +16,7 @@ from tools.errors import ProgramError
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
 from tools.packing import pack_submission
-from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run, run_program
+from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, Program, plan_run, run_program
 from tools.runners.docker import OWNER_LABEL, DockerRunner
 from tools.runners.local import LocalRunner
 from tools.sources.base import ImportRequest
@@ -70,6 +70,14 @@ def test_containers_write_the_same_bytes(
     for program in (INFERENCE, SCORING):
         run_program(program, read_manifest(bundle.manifest), bundle, engine, (), say_nothing)
     assert written(bundle) == by_processes
+
+
+@pytest.mark.parametrize(
+    ("program", "limit_mb"), [(INFERENCE, 450), (SCORING, 600)], ids=["inference", "scoring"]
+)
+def test_images_are_small(program: Program, limit_mb: int, bundle: Layout, engine: DockerRunner) -> None:
+    tag = engine.build(plan_run(program, read_manifest(bundle.manifest), bundle, ()), say_nothing)
+    assert engine.client.images.get(tag).attrs["Size"] < limit_mb * 10**6
 
 
 def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunner) -> None:
