@@ -1,13 +1,17 @@
 """Program 3, scoring: reference and predictions in, scores out.
 
-    python score.py [INPUT OUTPUT]
+    python score.py [INPUT OUTPUT] [--show-cases]
 
 Reads INPUT/ref/testing_solution.csv and the one csv in INPUT/res/. Writes OUTPUT/scores.txt (a `key: value`
 a line), scores.json (the same and all the rest) and detailed_results.html (a page to look at). A fault in
 either csv is one line on stderr that names file and row, exit status 1, and no file in OUTPUT.
+
+Platforms show OUTPUT to the participant, so the images that went wrong are listed only when they are asked
+for: with one csv that says "A" everywhere, such a list would tell the true class of every image.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import math
@@ -54,26 +58,29 @@ class Table:
     probabilities: dict[str, list[str]]
 
 
-def main(in_dir: Path, out_dir: Path) -> int:
+def main(in_dir: Path, out_dir: Path, show_cases: bool = False) -> int:
     """Score a submission.
 
     Args:
         in_dir: Holds `ref/` and `res/`.
         out_dir: Gets OUTPUT_NAMES; made if it is not there.
+        show_cases: Whether to list the images that went wrong, with their true classes.
 
     Returns:
         Exit status: 0 done, 1 the input is at fault (said on stderr).
     """
     try:
-        open_output(out_dir)
         reference = read_table(in_dir / "ref" / REFERENCE_NAME)
         predictions = read_table(find_predictions(in_dir / "res"))
         class_names = sorted(set(reference.class_of.values()))
         compare(reference, predictions, class_names)
+        open_output(out_dir)
     except InputError as fault:
+        with contextlib.suppress(OSError):
+            remove_outputs(out_dir)
         print(fault, file=sys.stderr)
         return 1
-    result = score(reference, predictions, class_names)
+    result = score(reference, predictions, class_names, show_cases)
     write_results(result, out_dir)
     for name in ("weighted_precision", "weighted_recall", "weighted_f1"):
         low, high = result["intervals"][name]
@@ -82,7 +89,7 @@ def main(in_dir: Path, out_dir: Path) -> int:
 
 
 def open_output(out_dir: Path) -> None:
-    """Make the output folder, without what an earlier run left: that must not be taken for this one's.
+    """Make the output folder, without what an earlier run left.
 
     Raises:
         InputError: It cannot be written to.
@@ -92,8 +99,7 @@ def open_output(out_dir: Path) -> None:
         probe = out_dir / f".{os.getpid()}.probe"
         probe.touch()
         probe.unlink()
-        for name in OUTPUT_NAMES:
-            (out_dir / name).unlink(missing_ok=True)
+        remove_outputs(out_dir)
     except OSError as fault:
         user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
         raise InputError(
@@ -102,16 +108,25 @@ def open_output(out_dir: Path) -> None:
         ) from None
 
 
+def remove_outputs(out_dir: Path) -> None:
+    """Remove what an earlier run left, so that nobody takes it for this one's."""
+    for name in OUTPUT_NAMES:
+        (out_dir / name).unlink(missing_ok=True)
+
+
 def find_predictions(folder: Path) -> Path:
     """The one csv of the submission.
 
     Raises:
         InputError: None there, or more than one.
     """
-    found = sorted(path for path in folder.glob("*.csv") if path.is_file()) if folder.is_dir() else []
+    found = sorted(folder.glob("*.csv")) if folder.is_dir() else []
     if len(found) != 1:
         names = ": " + ", ".join(shown(path.name) for path in found[:3]) if found else ""
         raise InputError(f"{folder}: {len(found) or 'no'} csv files{names}; expected exactly one")
+    if found[0].is_symlink() or not found[0].is_file():
+        # A link could lead to the reference, and score as a perfect submission.
+        raise InputError(f"{found[0]}: a link or a folder; expected the csv itself")
     return found[0]
 
 
@@ -216,8 +231,16 @@ def compare(reference: Table, predictions: Table, class_names: Sequence[str]) ->
         )
 
 
-def score(reference: Table, predictions: Table, class_names: Sequence[str]) -> dict[str, Any]:
+def score(
+    reference: Table, predictions: Table, class_names: Sequence[str], show_cases: bool
+) -> dict[str, Any]:
     """Compute all scores.
+
+    Args:
+        reference: The true classes, of N images.
+        predictions: The predicted ones, of the same images.
+        class_names: In label order.
+        show_cases: Whether to list the images that went wrong.
 
     Returns:
         The content of scores.json: scores by name at the top, as a platform's board reads them, then the
@@ -225,20 +248,21 @@ def score(reference: Table, predictions: Table, class_names: Sequence[str]) -> d
     """
     label_of = {class_name: label for label, class_name in enumerate(class_names)}
     names = sorted(reference.row_of)
-    true_labels = np.array([label_of[reference.class_of[name]] for name in names])
+    reference_labels = np.array([label_of[reference.class_of[name]] for name in names])
     predicted_labels = np.array([label_of[predictions.class_of[name]] for name in names])
-    scores, per_class = classification_scores(true_labels, predicted_labels, class_names)
+    scores, per_class = classification_scores(reference_labels, predicted_labels, class_names)
     probabilities = read_probabilities(predictions, names, class_names)
     if isinstance(probabilities, np.ndarray):
-        scores |= probability_scores(true_labels, probabilities)
+        scores |= probability_scores(reference_labels, probabilities)
         note = "used"
     else:
         note = probabilities
-    confusion = confusion_matrix(true_labels, predicted_labels, len(class_names))
-    wrong = [
+    confusion = confusion_matrix(reference_labels, predicted_labels, len(class_names))
+    wrong_count = int(confusion.sum() - confusion.trace())
+    wrong_cases = [
         {"file": name, "reference": reference.class_of[name], "prediction": predictions.class_of[name]}
         for name in names
-        if reference.class_of[name] != predictions.class_of[name]
+        if show_cases and reference.class_of[name] != predictions.class_of[name]
     ]
     return scores | {
         "cases": len(names),
@@ -246,7 +270,8 @@ def score(reference: Table, predictions: Table, class_names: Sequence[str]) -> d
         "class_names": list(class_names),
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
-        "wrong_cases": wrong,
+        "wrong": wrong_count,
+        "wrong_cases": wrong_cases if show_cases else None,
         "probabilities": note,
     }
 
@@ -321,7 +346,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path]:
+def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, bool]:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description="Score the predictions of a submission.",
@@ -329,8 +354,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path]
     )
     parser.add_argument("in_dir", nargs="?", default="input", type=Path, help="holds ref/ and res/")
     parser.add_argument("out_dir", nargs="?", default="output", type=Path, help="folder for the scores")
+    parser.add_argument(
+        "--show-cases",
+        action="store_true",
+        help="list the images that went wrong; never where participants see the result",
+    )
     parsed = parser.parse_args(arguments)
-    return parsed.in_dir, parsed.out_dir
+    return parsed.in_dir, parsed.out_dir, parsed.show_cases
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def signature(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-            if entry.is_dir() or entry.name == ".gitkeep" or "__pycache__" in entry.parts:
+            if entry.is_dir() or "__pycache__" in entry.parts:
                 continue
             if entry.exists():
                 status = entry.stat()

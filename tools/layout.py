@@ -87,6 +87,11 @@ class Layout:
         return self.state / "origins.csv"
 
     @property
+    def import_json(self) -> Path:
+        """What the last import was; the sign that it is complete."""
+        return self.state / "import.json"
+
+    @property
     def submission_zip(self) -> Path:
         """Where `zip` puts the submission if not told otherwise."""
         return self.root / "submission.zip"

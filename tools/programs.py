@@ -37,6 +37,7 @@ class Program:
         files: What it must write.
         folders: What it may write besides.
         resumes: Whether it can continue from what an interrupted run left.
+        arguments: Options that this tool gives it; those of the manifest and of the person follow.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Program:
     files: tuple[str, ...]
     folders: tuple[str, ...] = ()
     resumes: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 TRAINING = Program(
@@ -92,6 +94,8 @@ SCORING = Program(
     input_dir=lambda layout: layout.scoring_input,
     output_dir=lambda layout: layout.scoring_output,
     files=("scores.txt", "scores.json", "detailed_results.html"),
+    # For one's own eyes; where a participant sees the scores, they are made without it.
+    arguments=("--show-cases",),
 )
 
 PROGRAMS = {program.name: program for program in (TRAINING, INFERENCE, SCORING)}
@@ -129,6 +133,8 @@ def run_program(
         shutil.rmtree(work_dir, ignore_errors=True)
     work_dir.mkdir(parents=True, exist_ok=True)
     limits = bundle.limits[program.name]
+    # Before the run: what changes meanwhile did not make what it wrote.
+    key = stage_key(program, bundle, layout, runner, arguments)
     run = plan_run(program, bundle, layout, arguments)
     with KeptLog(layout.log(program.name)) as log:
 
@@ -140,9 +146,7 @@ def run_program(
     check_outcome(program, outcome, limits)
     limit_bytes = limits.output_mb * 2**20
     collect(work_dir, program.output_dir(layout), program.files, program.folders, limit_bytes, program.name)
-    StageBook(layout).record(
-        program.name, stage_key(program, bundle, layout, runner, arguments), output_files(program, layout)
-    )
+    StageBook(layout).record(program.name, key, output_files(program, layout))
     shutil.rmtree(work_dir, ignore_errors=True)
     return outcome.seconds
 
@@ -166,7 +170,7 @@ def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequen
         context=layout.root if program.context_is_root else program_dir,
         input_dir=program.input_dir(layout),
         output_dir=layout.work_dir(program.name),
-        arguments=(*bundle.arguments[program.name], *arguments),
+        arguments=(*program.arguments, *bundle.arguments[program.name], *arguments),
         model_dir=layout.model_output if program is INFERENCE else None,
         limits=bundle.limits[program.name],
         image_name=bundle.name,
@@ -208,7 +212,7 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
     if outcome.exit_status > 128:
         number = outcome.exit_status - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        raise ProgramError(f"{program.name} was ended by {name}; its last line{said}")
+        raise ProgramError(f"{program.name} was ended by {name}{said}")
     if outcome.exit_status != 0:
         raise ProgramError(f"{program.name} failed (exit status {outcome.exit_status}){said}")
 
@@ -225,8 +229,9 @@ def stage_key(
     content = json.dumps(
         [
             runner.name,
+            bundle.base_image,
             signature([layout.program_dir(program.folder), *program.reads(layout)]),
-            [*bundle.arguments[program.name], *arguments],
+            [*program.arguments, *bundle.arguments[program.name], *arguments],
         ]
     )
     return hashlib.sha256(content.encode()).hexdigest()

@@ -23,11 +23,10 @@ class StageBook:
     def is_current(self, stage: str, key: str, outputs: Sequence[Path]) -> bool:
         """Tell whether a stage was made from `key`, and its files are there as it left them."""
         record = self._read().get(stage)
-        if record is None or record["key"] != key:
+        if not isinstance(record, dict) or record.get("key") != key:
             return False
-        return all(
-            path.is_file() and record["outputs"].get(self._name(path)) == hash_file(path) for path in outputs
-        )
+        made = record.get("outputs") or {}
+        return all(path.is_file() and made.get(self._name(path)) == hash_file(path) for path in outputs)
 
     def record(self, stage: str, key: str, outputs: Sequence[Path]) -> None:
         """Note that a stage was made, with its files as they are now."""
@@ -40,8 +39,8 @@ class StageBook:
 
     def _read(self) -> dict[str, Any]:
         try:
-            book: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            book = json.loads(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
-            # A record that is lost or spoiled costs a repeated stage, nothing else.
-            return {}
-        return book
+            book = {}
+        # A record that is lost or spoiled costs a repeated stage, nothing else.
+        return book if isinstance(book, dict) else {}

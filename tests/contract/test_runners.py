@@ -88,7 +88,7 @@ def test_options_reach_the_program_and_output_the_folder(run_code, tmp_path: Pat
 
 def test_a_signal_is_named(run_code) -> None:
     outcome, _ = run_code("print('before', flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV; its last line: before"):
+    with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV: before"):
         check_outcome(SCORING, outcome, LIMITS)
 
 

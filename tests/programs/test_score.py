@@ -132,7 +132,7 @@ def test_numbers_are_scikit_learns(tmp_path: Path, score_module) -> None:
     assert scores["log_loss"] == pytest.approx(log_loss(reference, probabilities, labels=ordered), abs=1e-12)
     text = dict(line.split(": ") for line in (tmp_path / "output" / "scores.txt").read_text().splitlines())
     assert text["weighted_f1"] == f"{expected[2]:.6f}"
-    assert len(scores["wrong_cases"]) == int((reference != predictions).sum())
+    assert scores["wrong"] == int((reference != predictions).sum())
 
 
 def test_weighted_scores_equal_scikit_learns_for_each_resample(metrics_module) -> None:
@@ -240,4 +240,31 @@ def test_reference_with_a_fault_is_named(tmp_path: Path, score_module, capsys) -
     assert score_module.main(source, tmp_path / "output") == 1
 
     assert "testing_solution.csv:3: '000001.jpg' appears twice" in capsys.readouterr().err
-    assert set(REFERENCE) >= {"000001.jpg"}
+
+
+def test_true_classes_are_shown_only_when_asked_for(tmp_path: Path, score_module) -> None:
+    """One csv that says the same everywhere must not get the whole reference for an answer."""
+    rows = "".join(f"{name},Hand\n" for name in REFERENCE)
+    source = write_scoring_input(tmp_path / "input", f"file,class\n{rows}".encode())
+
+    assert score_module.main(source, tmp_path / "public") == 0
+    assert score_module.main(source, tmp_path / "private", show_cases=True) == 0
+
+    public = "".join(path.read_text() for path in sorted((tmp_path / "public").iterdir()))
+    assert not any(name in public for name in REFERENCE)
+    private = json.loads((tmp_path / "private" / "scores.json").read_text())
+    expected = {name: class_name for name, class_name in REFERENCE.items() if class_name != "Hand"}
+    assert {case["file"]: case["reference"] for case in private["wrong_cases"]} == expected
+    page = (tmp_path / "private" / "detailed_results.html").read_text()
+    assert all(name in page for name in expected)
+
+
+def test_a_link_is_no_submission(tmp_path: Path, score_module, capsys) -> None:
+    source = write_scoring_input(tmp_path / "input", GOOD.encode())
+    for path in (source / "res").iterdir():
+        path.unlink()
+    (source / "res" / "mine.csv").symlink_to(source / "ref" / "testing_solution.csv")
+
+    assert score_module.main(source, tmp_path / "output") == 1
+
+    assert "mine.csv: a link or a folder" in capsys.readouterr().err

@@ -187,7 +187,7 @@ def test_faults_of_the_bundle_layout(filled_layout: Layout, tmp_path: Path) -> N
     with pytest.raises(DataError) as fault:
         fill(fresh, given)
 
-    assert "2 rows without a file or files without a row" in str(fault.value)
+    assert "2 rows and files do not fit each other" in str(fault.value)
     told = str(fault.value) + "".join(fault.value.details)
     assert "testing_solution.csv:" in told
     assert f"'{lost.name}' is not in testing-data/" in told
@@ -260,8 +260,52 @@ def test_an_interrupt_at_any_step_leaves_old_data_or_new(
 
 def test_part_of_the_data_is_not_taken_for_all(filled_layout: Layout) -> None:
     filled_layout.solution_csv("testing").unlink()
-    with pytest.raises(DataError, match=r"testing_solution.csv: not found, though other data are there"):
+    with pytest.raises(
+        DataError, match=r"testing_solution.csv: not found: the classes of the testing images stay"
+    ):
         read_summary(filled_layout)
+    filled_layout.solution_csv("training").unlink()
+    with pytest.raises(DataError, match=r"training_solution.csv: not found, though other data are there"):
+        read_summary(filled_layout)
+
+
+def test_names_and_times_depend_on_content_alone(tmp_path: Path, class_folders: Path) -> None:
+    """Who knows the seed and guesses the file names must not be able to compute a class from a number."""
+    swapped = tmp_path / "swapped"
+    for one, other in (("cat", "dog"), ("dog", "cat")):
+        shutil.copytree(class_folders / one, swapped / other)
+    names: list[dict[str, str]] = []
+    for number, folder in enumerate((class_folders, swapped)):
+        layout = Layout(tmp_path / f"bundle{number}")
+        fill(layout, folder)
+        with layout.origins_csv.open(newline="") as opened:
+            names.append({row["sha256"]: row["file"] for row in csv.DictReader(opened)})
+        images = [path for split in SPLITS for path in layout.split_dir(split).iterdir()]
+        assert len({path.stat().st_mtime_ns for path in images}) == 1
+    assert names[0] == names[1]
+
+
+def test_nothing_secret_is_staged_where_participants_look(
+    layout: Layout, class_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import that is killed before it is published leaves no class of a testing image in input_data/."""
+    monkeypatch.setattr("tools.sources.importing.recover_import", lambda layout: None)
+    fill(layout, class_folders)
+    monkeypatch.undo()
+    left = {path.name for path in layout.input_data.rglob("*.csv")}
+    assert left == {"training_solution.csv", "validation_solution.csv"}
+    recover_import(layout)
+    assert layout.solution_csv("testing").exists()
+
+
+def test_the_same_base_name_twice_is_refused(filled_layout: Layout, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(filled_layout.input_data, given)
+    shutil.copy(filled_layout.solution_csv("testing"), given)
+    first = next((given / "training-data").glob("*.*"))
+    write_image(given / "training-data" / "z" / first.name, seed=5, size=(64, 64))
+    with pytest.raises(DataError, match=f"z/{first.name}: the base name is that of"):
+        fill(Layout(tmp_path / "fresh"), given)
 
 
 def test_synthetic_fills_a_bundle(layout: Layout) -> None:

@@ -34,12 +34,14 @@ class Scores:
     Args:
         values: Every score by its name, all finite.
         intervals: The interval of each headline score.
+        class_names: Of the reference, in label order.
         cases: Number of test images.
-        wrong_cases: Those that were classified wrongly, by file name.
+        wrong_cases: Those that were classified wrongly, by file name; empty if they were not asked for.
     """
 
     values: dict[str, float]
     intervals: dict[str, Interval]
+    class_names: tuple[str, ...]
     cases: int
     wrong_cases: tuple[WrongCase, ...]
 
@@ -60,10 +62,11 @@ def read_scores(path: Path) -> Scores:
         scores = Scores(
             values=values,
             intervals={key: Interval(*map(float, bounds)) for key, bounds in document["intervals"].items()},
+            class_names=tuple(map(str, document["class_names"])),
             cases=int(document["cases"]),
             wrong_cases=tuple(
                 WrongCase(case["file"], case["reference"], case["prediction"])
-                for case in document["wrong_cases"]
+                for case in document["wrong_cases"] or ()
             ),
         )
     except FileNotFoundError:

@@ -5,13 +5,13 @@ import csv
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.errors import DataError
 from tools.files import write_text
-from tools.formats.label_table import base_name, read_label_table
+from tools.formats.label_table import LabelTable, base_name, read_label_table
 from tools.formats.model_json import read_model_json
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
@@ -40,10 +40,12 @@ def write_report(bundle: Bundle, layout: Layout) -> Path:
         DataError: There are no scores or no predictions yet, or they are not of the data that are there.
     """
     scores = read_scores(layout.scoring_output / "scores.json")
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    _check_same_data(scores, tables["testing"], layout.scoring_output / "scores.json")
     page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
     sections = [
         _wrong_cases(scores, layout),
-        _examples(layout),
+        _examples(tables, layout),
         _training_curves(layout.model_output / "history.csv"),
         _model(layout.model_output / "model.json"),
     ]
@@ -68,6 +70,22 @@ def _read_scoring_page(path: Path) -> str:
     return page
 
 
+def _check_same_data(scores: Scores, reference: LabelTable, path: Path) -> None:
+    """Refuse scores of another reference: its images would be shown under names that mean others now.
+
+    Raises:
+        DataError: They do not fit.
+    """
+    classes = set(reference.class_of.values())
+    fits = (
+        scores.cases == len(reference.class_of)
+        and set(scores.class_names) == classes
+        and all(reference.class_of.get(case.file) == case.reference for case in scores.wrong_cases)
+    )
+    if not fits:
+        raise DataError("the scores are of other data than those that are there; run `run-all` again", path)
+
+
 def _wrong_cases(scores: Scores, layout: Layout) -> str:
     cases = scores.wrong_cases[:SHOWN_WRONG_CASES]
     if not cases:
@@ -86,9 +104,8 @@ def _wrong_cases(scores: Scores, layout: Layout) -> str:
     return f"<h2>What went wrong, in pictures{more}</h2>\n" + "".join(figures)
 
 
-def _examples(layout: Layout) -> str:
+def _examples(tables: Mapping[str, LabelTable], layout: Layout) -> str:
     """A few training images of each class, and how many there are in each split."""
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
     of_class: dict[str, list[str]] = {}
     for name, class_name in tables["training"].class_of.items():
         of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
@@ -132,7 +149,7 @@ def _training_curves(path: Path) -> str:
         f1 = [float(row["validation_weighted_f1"]) for row in history]
     except FileNotFoundError:
         return ""
-    except (KeyError, ValueError) as fault:
+    except (KeyError, ValueError, TypeError) as fault:
         raise DataError(f"not a history as training writes it ({fault!r}); run `train` again", path) from None
     return f'<h2>Training</h2>\n<div class="curves">{_draw_curves(epochs, losses, f1)}</div>'
 

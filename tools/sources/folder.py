@@ -63,7 +63,11 @@ class FolderSource:
                         f"not found; the bundle layout has {needed.name} for the {split} images", needed
                     )
             table = read_label_table(solution)
-            present = {path.name: path for path in _files_below(folder)}
+            present: dict[str, Path] = {}
+            for path in _files_below(folder):
+                if path.name in present:
+                    findings.append(f"{path}: the base name is that of {present[path.name]} too")
+                present[path.name] = path
             findings += [
                 f"{solution}:{row}: '{name}' is not in {folder.name}/"
                 for name, row in table.row_of.items()
@@ -81,8 +85,8 @@ class FolderSource:
             ]
         if findings:
             raise DataError(
-                f"{len(findings)} rows without a file or files without a row, the first: {findings[0]};"
-                " each image needs exactly one row",
+                f"{len(findings)} rows and files do not fit each other, the first: {findings[0]};"
+                " each image needs one base name and exactly one row",
                 details=tuple(findings[1:]),
             )
         return images

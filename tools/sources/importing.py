@@ -1,12 +1,14 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
 import json
 import os
 import shutil
+import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from tools.errors import DataError
-from tools.files import write_csv, write_text
+from tools.files import replacing, write_csv, write_text
 from tools.formats.label_table import HEADER, read_label_table, shown
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
@@ -75,22 +77,22 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         DataError: The source or an image in it is at fault; nothing was changed.
     """
     recover_import(layout)
-    staging = _staging(layout)
+    staging, secret = _staging(layout), _secret_staging(layout)
     staging.mkdir(parents=True)
+    secret.mkdir(parents=True)
     try:
         listed = source.list_images(request, progress)
         _check_classes(listed, request.class_names)
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
         warned = _check_images(staged, request)
-        placed = _name(
-            _split(staged, request), keep=request.keep_names or source.names_are_public, seed=request.seed
-        )
-        summary = _write_staging(placed, source.description, warned, staging)
+        placed = _name(_split(staged, request), keep=request.keep_names or source.names_are_public)
+        summary = _write_staging(placed, source.description, warned, layout)
         (staging / "images").rmdir()
-        (staging / _READY).touch()
+        (secret / _READY).touch()
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(secret, ignore_errors=True)
         raise
     recover_import(layout)
     _open_outputs(layout)
@@ -99,24 +101,22 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
 
 def recover_import(layout: Layout) -> None:
     """Finish an import that was interrupted while it was published; drop one that was interrupted before."""
-    staging = _staging(layout)
-    if not staging.is_dir():
-        return
-    if (staging / _READY).exists():
-        outgoing = staging / "outgoing"
-        outgoing.mkdir(exist_ok=True)
-        for name, target in _targets(layout).items():
-            incoming = staging / name
+    staging, secret = _staging(layout), _secret_staging(layout)
+    if (secret / _READY).exists():
+        for incoming, target in _moves(layout):
             if not incoming.exists():
                 continue
-            if target.exists():
-                shutil.rmtree(outgoing / name, ignore_errors=True)
-                target.replace(outgoing / name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            incoming.replace(target)
+            if target.is_dir():
+                outgoing = staging / "outgoing" / target.name
+                shutil.rmtree(outgoing, ignore_errors=True)
+                outgoing.parent.mkdir(exist_ok=True)
+                target.replace(outgoing)
+            _move(incoming, target)
         # Removed first: a removal that is interrupted must not be taken for an import to publish.
-        (staging / _READY).unlink()
-    shutil.rmtree(staging)
+        (secret / _READY).unlink()
+    for folder in (staging, secret):
+        if folder.is_dir():
+            shutil.rmtree(folder)
 
 
 def read_summary(layout: Layout) -> DataSummary | None:
@@ -130,8 +130,17 @@ def read_summary(layout: Layout) -> DataSummary | None:
     if not any(path.exists() for path in there):
         return None
     lacking = next((path for path in there if not path.exists()), None)
+    if lacking == layout.solution_csv("testing"):
+        raise DataError(
+            "not found: the classes of the testing images stay with the organiser; without them run"
+            " `train`, `infer`, `zip` and `check`",
+            lacking,
+        )
     if lacking is not None:
-        raise DataError("not found, though other data are there; run `data import` again", lacking)
+        raise DataError(
+            "not found, though other data are there; put it there, or clear input_data/ and import again",
+            lacking,
+        )
     tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
     record = _record(layout)
     return DataSummary(
@@ -151,22 +160,43 @@ def _open_outputs(layout: Layout) -> None:
 
 def _record(layout: Layout) -> dict[str, str] | None:
     try:
-        record: dict[str, str] = json.loads((layout.state / "import.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        record = json.loads(layout.import_json.read_text(encoding="utf-8"))
+        return {"source": str(record["source"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        # Lost or spoiled: it only says where the images came from.
         return None
-    return record
 
 
 def _staging(layout: Layout) -> Path:
+    """Beside what it replaces, so that images are moved by renames; holds nothing that is secret."""
     return layout.input_data / ".incoming"
 
 
-def _targets(layout: Layout) -> dict[str, Path]:
+def _secret_staging(layout: Layout) -> Path:
+    """For the classes of the testing images: input_data/ is handed out and mounted."""
+    return layout.state / "incoming"
+
+
+def _moves(layout: Layout) -> list[tuple[Path, Path]]:
     """Where each staged file or folder goes; the record last, as the sign that all is in place."""
-    targets = {split_dir_name(split): layout.split_dir(split) for split in SPLITS}
-    targets |= {layout.solution_csv(split).name: layout.solution_csv(split) for split in SPLITS}
-    targets |= {layout.origins_csv.name: layout.origins_csv, "import.json": layout.state / "import.json"}
-    return targets
+    staging, secret = _staging(layout), _secret_staging(layout)
+    targets = [layout.split_dir(split) for split in SPLITS]
+    targets += [layout.solution_csv("training"), layout.solution_csv("validation")]
+    hidden = [layout.solution_csv("testing"), layout.origins_csv, layout.import_json]
+    return [(staging / path.name, path) for path in targets] + [(secret / path.name, path) for path in hidden]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename, or, where the folders lie on different file systems, copy and then rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as fault:
+        if fault.errno != errno.EXDEV:
+            raise
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+        source.unlink()
 
 
 def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> None:
@@ -218,7 +248,9 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
     (staging / "images").mkdir()
     staged: list[StagedImage] = []
     faults: list[str] = []
-    with ThreadPoolExecutor() as pool:
+    # Around the threads, not in them: the filters are the whole process's.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         tasks = _ahead(pool, chosen, lambda number, image: _stage_one(number, image, staging / "images"))
         for done, result in enumerate(tasks, start=1):
             if isinstance(result, str):
@@ -254,13 +286,11 @@ def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | s
         )
     try:
         data = image.load()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as opened:
-                size = opened.size
-                if size[0] * size[1] > MAX_PIXELS:
-                    return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
-                opened.load()
+        with Image.open(io.BytesIO(data)) as opened:
+            size = opened.size
+            if size[0] * size[1] > MAX_PIXELS:
+                return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
+            opened.load()
     except (
         OSError,
         ValueError,
@@ -368,12 +398,10 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
     return placed
 
 
-def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedImage]:
+def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
     """Name the images: as they are, or by numbers in random order that tell neither class nor split."""
-    # Another order than the one that splits were dealt in, or small numbers would be training images.
-    ordered = sorted(
-        placed, key=lambda image: (rank(seed, f"name/{_key(image.source)}"), image.source.origin)
-    )
+    # By their content alone: an order that hangs on class or split could be computed by who knows the seed.
+    ordered = sorted(placed, key=lambda image: (image.sha256, image.source.origin))
     if not keep:
         return [
             replace(image, name=f"{number:06d}{image.file.suffix.lower()}")
@@ -397,26 +425,30 @@ def _name(placed: Sequence[StagedImage], keep: bool, seed: int) -> list[StagedIm
 
 
 def _write_staging(
-    placed: Sequence[StagedImage], description: str, warned: tuple[str, ...], staging: Path
+    placed: Sequence[StagedImage], description: str, warned: tuple[str, ...], layout: Layout
 ) -> DataSummary:
+    staging, secret = _staging(layout), _secret_staging(layout)
+    # One time for all: the order in which they were written would tell more than their names do.
+    now = time.time()
     counts: dict[str, int] = {}
     for split in SPLITS:
         folder = staging / split_dir_name(split)
         folder.mkdir()
         images = sorted((image for image in placed if image.split == split), key=lambda image: image.name)
         for image in images:
+            os.utime(image.file, (now, now))
             image.file.replace(folder / image.name)
         rows = [(f"{folder.name}/{image.name}", image.source.class_name) for image in images]
-        write_csv(staging / solution_name(split), HEADER, rows)
+        write_csv((secret if split == "testing" else staging) / solution_name(split), HEADER, rows)
         counts[split] = len(images)
     origins = [
         (image.name, image.split, image.source.class_name, image.sha256, image.source.origin)
         for image in sorted(placed, key=lambda image: image.name)
     ]
-    write_csv(staging / "origins.csv", ("file", "split", "class", "sha256", "origin"), origins)
+    write_csv(secret / layout.origins_csv.name, ("file", "split", "class", "sha256", "origin"), origins)
     summary = DataSummary(
         description, tuple(sorted({image.source.class_name for image in placed})), counts, warned
     )
     record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
-    write_text(staging / "import.json", json.dumps(record, indent=2) + "\n")
+    write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n")
     return summary
