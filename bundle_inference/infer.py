@@ -82,7 +82,7 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
     with temporary.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(["file", "class", *(f"probability_{name}" for name in model.class_names)])
-        for batch in read_batches(files, model, workers or os.cpu_count() or 1):
+        for batch in read_batches(files, model, workers or processors()):
             readable = [(file, image) for file, image in batch if isinstance(image, np.ndarray)]
             faults += [f"{file}: {image}" for file, image in batch if isinstance(image, str)]
             if readable:
@@ -163,13 +163,15 @@ def load_model(model_dir: Path) -> Model:
     except (ValueError, KeyError, TypeError) as fault:
         raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
     try:
-        session = onnxruntime.InferenceSession(str(graph_path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = processors()
+        session = onnxruntime.InferenceSession(str(graph_path), options, providers=["CPUExecutionProvider"])
         probe = np.zeros((1, channels, height, width), dtype=np.float32)
         (logits,) = session.run(None, {session.get_inputs()[0].name: probe})
     except Exception as fault:  # ONNX Runtime's errors have no common class but this
         shape = f"{channels}x{height}x{width}"
         raise InputError(
-            f"{graph_path}: cannot be run on {shape} images ({str(fault).splitlines()[0]})"
+            f"{graph_path}: cannot be run on {shape} images ({str(fault).strip().partition(chr(10))[0]})"
         ) from None
     if not class_names or logits.shape != (1, len(class_names)):
         raise InputError(
@@ -177,6 +179,16 @@ def load_model(model_dir: Path) -> Model:
             f" but {card_path.name} names {len(class_names)} classes"
         )
     return Model(session, class_names, channels, height, width, mean, deviation)
+
+
+def processors() -> int:
+    """How many this process may use: a container's share if it is told, else those it may run on."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def read_batches(

@@ -1,8 +1,11 @@
 """What a platform would refuse of a submission, and how to mend it; the zip is treated as a stranger's."""
 
 import ast
+import contextlib
+import lzma
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,9 +23,13 @@ MAX_RATIO = 200
 """A member that grows by more is taken for a bomb; real weights and texts stay far below."""
 
 MAX_NAME_CHARACTERS = 240
+MAX_PART_BYTES = 255
 MAX_TEXT_BYTES = 1 << 20
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20
+_END_BYTES = (1 << 16) + 1024
+_MAX_ENTRY_BYTES = 1024
+"""Of a file in the table of contents: its name, its fields and some room."""
 
 
 def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequence[str]) -> list[Finding]:
@@ -57,12 +64,14 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
         what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
         return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        # Before zipfile reads the whole table of contents: each entry of 50 bytes costs it 370 of memory.
+        too_many = _table_bytes(path) > settings.files * _MAX_ENTRY_BYTES
+        with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
+            members = archive.infolist() if archive else []
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
         return [Finding("error", path.name, f"not a readable zip ({fault})", "make it anew with `zip`")]
-    if len(members) > settings.files:
-        what = f"{len(members)} files; at most {settings.files} are taken"
+    if too_many or len(members) > settings.files:
+        what = f"more files than the {settings.files} that are taken"
         return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
     return [*_check_totals(members, settings, path.name), *_check_names(members), *_check_root(members)]
 
@@ -83,12 +92,14 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if member.is_dir():
+            if _is_folder(member):
                 continue
             target = folder / member.filename
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise SubmissionError(f"{shown(member.filename)} would be written elsewhere", path)
             left = member.file_size
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as opened, target.open("xb") as out:
                     while chunk := opened.read(min(_CHUNK_BYTES, left + 1)):
                         left -= len(chunk)
@@ -100,6 +111,7 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
             except (
                 zipfile.BadZipFile,
                 zlib.error,
+                lzma.LZMAError,
                 OSError,
                 EOFError,
                 NotImplementedError,
@@ -133,6 +145,40 @@ def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
     return findings
 
 
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    """As ZipInfo.is_dir, which fails on an empty name."""
+    return member.filename.endswith("/")
+
+
+def _has_second_name(extra: bytes) -> bool:
+    """Tell whether an extra field gives the file another name, which some programs take and others do not.
+
+    Source:
+        PKWARE APPNOTE 4.6.9, Info-ZIP Unicode Path Extra Field (0x7075).
+    """
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        if kind == 0x7075:
+            return True
+        extra = extra[4 + size :]
+    return False
+
+
+def _table_bytes(path: Path) -> int:
+    """Size of a zip's table of contents, as its end record says; 0 where there is none."""
+    with path.open("rb") as opened:
+        opened.seek(max(0, path.stat().st_size - _END_BYTES))
+        tail = opened.read()
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) < place + 16:
+        return 0
+    (size,) = struct.unpack_from("<L", tail, place + 12)
+    place64 = tail.rfind(b"PK\x06\x06", 0, place)
+    if size == 0xFFFFFFFF and place64 >= 0 and len(tail) >= place64 + 48:
+        (size,) = struct.unpack_from("<Q", tail, place64 + 40)
+    return int(size)
+
+
 def _check_totals(
     members: Sequence[zipfile.ZipInfo], settings: SubmissionSettings, name: str
 ) -> Iterator[Finding]:
@@ -153,31 +199,47 @@ def _check_totals(
 
 def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     seen: dict[str, str] = {}
-    files = {member.filename.rstrip("/").casefold() for member in members if not member.is_dir()}
+    files = {member.filename.casefold() for member in members if not _is_folder(member)}
     for member in members:
         name = member.filename
-        # zipfile cuts a name at a NUL and, on Windows, turns backslashes: look at the name as stored.
+        # zipfile cuts a name at a NUL, turns backslashes on Windows, and since Python 3.12 takes another name
+        # from an extra field: only a name that it left alone is one that every platform reads alike.
         original = member.orig_filename
         parts = PurePosixPath(name).parts
-        if "\0" in original or not original.isprintable() or len(name) > MAX_NAME_CHARACTERS:
-            yield Finding("error", shown(original), "unprintable or over-long name", "rename the file")
-        elif (
-            "\\" in original or original.startswith("/") or re.match(r"[A-Za-z]:", original) or ".." in parts
+        if (
+            not parts
+            or not original.isprintable()
+            or len(name) > MAX_NAME_CHARACTERS
+            or any(len(part.encode()) > MAX_PART_BYTES for part in parts)
         ):
-            what = "an absolute path, a backslash or '..' in the name"
+            what = "an empty, unprintable or over-long name"
+            yield Finding("error", shown(original), what, "rename the file")
+            continue
+        if (
+            name != original
+            or _has_second_name(member.extra)
+            or "\\" in name
+            or name.startswith("/")
+            or re.match(r"[A-Za-z]:", name)
+            or ".." in parts
+        ):
+            what = "an absolute path, a backslash, '..' in the name, or a second name"
             yield Finding("error", shown(original), what, "zip from inside the folder, with relative names")
+        elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            what = "is compressed in a way that not every platform reads"
+            yield Finding("error", shown(name), what, "store or deflate it")
         elif "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
             what = "macOS's own files; one platform takes them for the submission"
             yield Finding("error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (
-            (kind == stat.S_IFDIR) != member.is_dir() and kind
+            (kind == stat.S_IFDIR) != _is_folder(member) and kind
         ):
             yield Finding(
                 "error", shown(name), "a link or a device, not a file", "put the file itself into the zip"
             )
         key = name.rstrip("/").casefold()
-        if key in seen and not (member.is_dir() and seen[key] == name):
+        if key in seen and not (_is_folder(member) and seen[key] == name):
             yield Finding(
                 "error", shown(name), "the name is there twice (capitals do not count)", "keep one of them"
             )
@@ -188,7 +250,7 @@ def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
 
 
 def _check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
-    names = [member.filename for member in members if not member.is_dir()]
+    names = [member.filename for member in members if not _is_folder(member)]
     if not names:
         yield Finding("error", "the zip", "is empty", "make it anew with `zip`")
     elif "Dockerfile" not in names:
@@ -210,7 +272,9 @@ def _check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
 
 
 def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:
-    names = [instruction.name for instruction in instructions]
+    last_from = max((n for n, i in enumerate(instructions) if i.name == "FROM"), default=0)
+    last_stage = instructions[last_from:]
+    names = [instruction.name for instruction in last_stage]
     first = next((i for i in instructions if i.name != "ARG"), None)
     if first is None or first.name != "FROM":
         yield Finding("error", "Dockerfile", "does not begin with FROM", "name the base image first")
@@ -227,7 +291,7 @@ def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:
             mend = "name a version, such as python:3.11-slim"
             what = f"the base image {shown(instruction.value)} has no version"
             yield Finding("warning", where, what, mend)
-    users = [instruction.value for instruction in instructions if instruction.name == "USER"]
+    users = [instruction.value for instruction in last_stage if instruction.name == "USER"]
     if not users or users[-1].split(":")[0] in ("", "0", "root"):
         mend = "add a line such as USER 1000 before ENTRYPOINT"
         yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", mend)
@@ -241,20 +305,21 @@ def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator
             yield Finding("error", where, f"copies {shown(source)} from outside", "copy from inside the zip")
         elif "$" in relative or is_pattern(relative) or not relative.strip("./"):
             continue
-        elif not (folder / relative).exists():
+        elif len(relative) > MAX_NAME_CHARACTERS or not (folder / relative).exists():
             what = f"copies {shown(source)}, which is not in the zip"
             yield Finding("error", where, what, "add the file, or mend the line")
 
 
 def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding]:
-    for path in sorted(folder.rglob("model.json")):
+    path = folder / "model_output" / "model.json"
+    if path.is_file():
         name = path.relative_to(folder).as_posix()
         text = _read_text(path)
         try:
             card = parse_model_json("" if text is None else text, name, SubmissionError)
         except DataError as fault:
             yield Finding("error", name, str(fault).removeprefix(f"{name}: "), "train again")
-            continue
+            return
         unknown = [
             class_name for class_name in card.class_names if class_names and class_name not in class_names
         ]
@@ -278,7 +343,10 @@ def _check_code(folder: Path) -> Iterator[Finding]:
 def _takes(source: str, name: str) -> bool:
     """Tell whether a COPY source, a folder or a pattern among them, takes a file."""
     path = PurePosixPath(name)
-    return source in ("", ".") or path.is_relative_to(source) or (is_pattern(source) and path.match(source))
+    if source in ("", ".") or path.is_relative_to(source):
+        return True
+    # A pattern may take a folder, and so all that is in it.
+    return is_pattern(source) and any(place.match(source) for place in (path, *path.parents))
 
 
 def _read_text(path: Path) -> str | None:

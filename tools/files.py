@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +67,30 @@ def signature(paths: Iterable[Path]) -> str:
                 state = "missing"
             digest.update(f"{entry}\0{state}\n".encode())
     return digest.hexdigest()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that a stranger filled, however deep or closed; one that is not there is no fault.
+
+    shutil.rmtree recurses, so that a few thousand folders in one another stop it.
+
+    Raises:
+        OSError: Something cannot be removed.
+    """
+    pending = [folder] if folder.is_dir() and not folder.is_symlink() else []
+    while pending:
+        current = pending[-1]
+        current.chmod(0o700)
+        with os.scandir(current) as opened:
+            entries = list(opened)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                # Moved to the top, so that no path grows long; a folder must be writable to be moved.
+                os.chmod(entry.path, 0o700)
+                pending.append(folder / f".removed-{uuid.uuid4().hex}")
+                os.rename(entry.path, pending[-1])
+            else:
+                os.unlink(entry.path)
+        if pending[-1] == current:
+            current.rmdir()
+            pending.pop()

@@ -8,6 +8,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SPLITS = ("training", "validation", "testing")
 """The three parts of the data, in the order in which they are used."""
 
+STATE_NAME = ".bundle"
+SUBMISSION_DIR_NAME = "submission_directory"
 RESULTS_NAME = "classification_results.csv"
 
 
@@ -54,7 +56,7 @@ class Layout:
     @property
     def scoring_input(self) -> Path:
         """The scoring program's input, `ref/` and `res/`."""
-        return self.root / "submission_directory" / "input"
+        return self.root / SUBMISSION_DIR_NAME / "input"
 
     @property
     def results_dir(self) -> Path:
@@ -69,7 +71,7 @@ class Layout:
     @property
     def scoring_output(self) -> Path:
         """Where scoring writes, and the report beside it."""
-        return self.root / "submission_directory" / "output"
+        return self.root / SUBMISSION_DIR_NAME / "output"
 
     @property
     def report_html(self) -> Path:
@@ -79,7 +81,7 @@ class Layout:
     @property
     def state(self) -> Path:
         """The tool's own records: imports, stages, work folders."""
-        return self.root / ".bundle"
+        return self.root / STATE_NAME
 
     @property
     def origins_csv(self) -> Path:

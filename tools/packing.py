@@ -3,7 +3,6 @@
 import zipfile
 from pathlib import Path
 
-from tools.errors import DataError
 from tools.files import replacing
 from tools.formats.model_json import read_model_json
 from tools.layout import Layout
@@ -31,8 +30,8 @@ def pack_submission(layout: Layout, output: Path) -> dict[str, int]:
     """
     check_inputs(INFERENCE, layout)
     read_model_json(layout.model_output / "model.json")
-    dockerfile = layout.program_dir(INFERENCE.folder) / "Dockerfile"
-    files = context_files(dockerfile, _context(layout))
+    program_dir = layout.program_dir(INFERENCE.folder)
+    files = context_files(program_dir / "Dockerfile", layout.root, program_dir)
     sizes: dict[str, int] = {}
     with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, file in files.items():
@@ -44,15 +43,3 @@ def pack_submission(layout: Layout, output: Path) -> dict[str, int]:
                 while chunk := opened.read(1 << 20):
                     out.write(chunk)
     return sizes
-
-
-def _context(layout: Layout) -> Path:
-    """What the Dockerfile's sources are relative to: the folder that holds both the program and the model."""
-    program_parent = layout.program_dir(INFERENCE.folder).parent
-    if program_parent != layout.root:
-        raise DataError(
-            f"{INFERENCE.folder}/ is not in this bundle, so its Dockerfile cannot copy it;"
-            " copy the folder there",
-            layout.root,
-        )
-    return layout.root

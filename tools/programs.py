@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tools.collecting import collect
 from tools.errors import DataError, ProgramError
-from tools.files import signature
+from tools.files import remove_tree, signature
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, Layout
 from tools.manifest import Bundle, Limits
@@ -130,7 +129,8 @@ def run_program(
     check_inputs(program, layout)
     work_dir = layout.work_dir(program.name)
     if not program.resumes:
-        shutil.rmtree(work_dir, ignore_errors=True)
+        # With an error if anything is left: an output that the last program left must not become this one's.
+        remove_tree(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     limits = bundle.limits[program.name]
     # Before the run: what changes meanwhile did not make what it wrote.
@@ -147,7 +147,7 @@ def run_program(
     limit_bytes = limits.output_mb * 2**20
     collect(work_dir, program.output_dir(layout), program.files, program.folders, limit_bytes, program.name)
     StageBook(layout).record(program.name, key, output_files(program, layout))
-    shutil.rmtree(work_dir, ignore_errors=True)
+    remove_tree(work_dir)
     return outcome.seconds
 
 

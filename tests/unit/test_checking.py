@@ -2,7 +2,9 @@
 
 import io
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +20,14 @@ CARD = (
 )
 DOCKERFILE = """\
 FROM python:3.11-slim
-COPY infer.py model.json /opt/
+COPY infer.py model_output/model.json /opt/
 USER 1000
 ENTRYPOINT ["python", "/opt/infer.py"]
 """
-GOOD = {"Dockerfile": DOCKERFILE, "infer.py": "print('hello')\n", "model.json": CARD}
+GOOD = {"Dockerfile": DOCKERFILE, "infer.py": "print('hello')\n", "model_output/model.json": CARD}
 SETTINGS = SubmissionSettings(zip_mb=4, unpacked_mb=8, files=20)
+
+CARD_NAME = "model_output/model.json"
 
 Add = Callable[[zipfile.ZipFile], None]
 
@@ -55,6 +59,18 @@ def member(name: str, mode: int = stat.S_IFREG | 0o644, text: str = "x") -> Add:
     return add
 
 
+def second_name(archive: zipfile.ZipFile) -> None:
+    """A harmless name, and another in an extra field that Python reads from 3.12 on."""
+    info = zipfile.ZipInfo("harmless.txt")
+    other = b"/tmp/elsewhere"
+    info.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(b"harmless.txt")) + other
+    archive.writestr(info, "x")
+
+
+def compressed_by_lzma(archive: zipfile.ZipFile) -> None:
+    archive.writestr("a.txt", "x" * 100, zipfile.ZIP_LZMA)
+
+
 def deflated(name: str, size: int) -> Add:
     return lambda archive: archive.writestr(name, b"\0" * size, zipfile.ZIP_DEFLATED)
 
@@ -66,6 +82,10 @@ ARCHIVE_FAULTS: dict[str, tuple[Add, str]] = {
     "backslash": (member("a\\b"), "a backslash"),
     "control": (member("a\x1b[2Jb"), "unprintable"),
     "long": (member("a" * 300), "over-long name"),
+    "long_part": (member("ä" * 130), "over-long name"),
+    "nameless": (member(""), "an empty"),
+    "second_name": (second_name, "a second name"),
+    "lzma": (compressed_by_lzma, "not every platform reads"),
     "link": (member("link", stat.S_IFLNK | 0o777, "/etc/passwd"), "a link or a device"),
     "device": (member("null", stat.S_IFCHR | 0o666), "a link or a device"),
     "fifo": (member("pipe", stat.S_IFIFO | 0o666), "a link or a device"),
@@ -77,7 +97,10 @@ ARCHIVE_FAULTS: dict[str, tuple[Add, str]] = {
     "metadata": (member("metadata"), "code of its own kind"),
     "bomb": (deflated("zeros", 6 * 2**20), "as a zip bomb does"),
     "too_large": (deflated("a", 9 * 2**20), "at most 8 MB are taken"),
-    "too_many": (lambda a: [a.writestr(f"{n}.txt", "") for n in range(30)] and None, "at most 20 are taken"),
+    "too_many": (
+        lambda a: [a.writestr(f"{n}.txt", "") for n in range(30)] and None,
+        "more files than",
+    ),
 }
 
 
@@ -96,14 +119,21 @@ def test_faults_of_the_archive(name: str, tmp_path: Path) -> None:
 CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
     "no_dockerfile": ({"Dockerfile": None}, "Dockerfile: not in the zip"),
     "in_a_folder": ({"Dockerfile": None, "sub/Dockerfile": DOCKERFILE}, "not at the root of the zip"),
-    "not_copied": ({"model.json": None}, "Dockerfile:2: copies 'model.json', which is not in the zip"),
-    "outside": ({"Dockerfile": DOCKERFILE.replace("model.json", "../model.json")}, "from outside"),
+    "not_copied": (
+        {CARD_NAME: None},
+        "Dockerfile:2: copies 'model_output/model.json', which is not in the zip",
+    ),
+    "outside": ({"Dockerfile": DOCKERFILE.replace(CARD_NAME, "../model.json")}, "from outside"),
     "no_from": ({"Dockerfile": 'COPY infer.py /\nCMD ["x"]'}, "does not begin with FROM"),
-    "no_entry": ({"Dockerfile": "FROM a:1\nUSER 1\nCOPY infer.py model.json /"}, "nothing runs"),
+    "no_entry": ({"Dockerfile": "FROM a:1\nUSER 1\nCOPY infer.py /"}, "nothing runs"),
     "fetches": ({"Dockerfile": DOCKERFILE + "ADD https://example.org/x /x"}, "fetches from the network"),
-    "card_not_json": ({"model.json": "{"}, "model.json: not JSON"),
-    "card_classes": ({"model.json": CARD.replace("Hand", "Foot")}, "knows a class 'Foot'"),
-    "card_input": ({"model.json": CARD.replace('"height": 8', '"height": "8"')}, "'input.height' must be"),
+    "card_not_json": ({CARD_NAME: "{"}, "model.json: not JSON"),
+    "card_deep": ({CARD_NAME: "[" * 200_000}, "model.json: not JSON"),
+    "card_nan": ({CARD_NAME: CARD.replace("[0.5]", "[NaN]")}, "must list finite numbers"),
+    "long_source": ({"Dockerfile": DOCKERFILE.replace("infer.py", "a" * 300, 1)}, "not in the zip"),
+    "first_stage_only": ({"Dockerfile": DOCKERFILE + "FROM a:1\nUSER 1\n"}, "nothing runs"),
+    "card_classes": ({CARD_NAME: CARD.replace("Hand", "Foot")}, "knows a class 'Foot'"),
+    "card_input": ({CARD_NAME: CARD.replace('"height": 8', '"height": "8"')}, "'input.height' must be"),
     "syntax": ({"infer.py": "def broken(:\n"}, "infer.py: is not valid Python"),
     "nul_code": ({"infer.py": "a\0b"}, "infer.py: is not valid Python"),
 }

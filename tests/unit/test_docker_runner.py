@@ -80,7 +80,11 @@ def test_no_more_processors_than_there_are(run: ProgramRun) -> None:
 def test_the_command_is_the_options_alone(run: ProgramRun, layout: Layout) -> None:
     assert container_config(run, "image", HOST)["command"] == ["--batch-size", "8"]
     scoring = plan_run(SCORING, read_manifest(layout.manifest), layout, ())
-    assert container_config(scoring, "image", HOST)["command"] == ["/mnt/in", "/mnt/out"]
+    assert container_config(scoring, "image", HOST)["command"] == [
+        "/mnt/in",
+        "/mnt/out",
+        "--show-cases",
+    ]
 
 
 def test_only_training_gets_a_gpu_and_only_where_there_is_one(run: ProgramRun, layout: Layout) -> None:
@@ -112,12 +116,12 @@ def test_root_never_runs_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_is_named_by_its_content(tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM base\nCOPY a.py /\n")
+    (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE=base\nFROM ${BASE_IMAGE}\nCOPY a.py /\n")
     (tmp_path / "a.py").write_text("1")
     (tmp_path / "unrelated.py").write_text("1")
 
     def tag(base_image: str = "") -> str:
-        files = context_files(tmp_path / "Dockerfile", tmp_path)
+        files = context_files(tmp_path / "Dockerfile", tmp_path, tmp_path)
         return ImagePlan("name", "folder", files, base_image).tag
 
     first = tag()
@@ -133,7 +137,39 @@ def test_a_source_outside_of_the_context_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     (tmp_path / "context" / "Dockerfile").write_text("FROM base\nCOPY ../secret /\n")
     with pytest.raises(DataError, match="outside of"):
-        context_files(tmp_path / "context" / "Dockerfile", tmp_path / "context")
+        context_files(tmp_path / "context" / "Dockerfile", tmp_path / "context", tmp_path / "context")
+
+
+def test_which_torch_an_image_holds_is_in_its_name(tmp_path: Path) -> None:
+    files = {"Dockerfile": tmp_path / "Dockerfile"}
+    files["Dockerfile"].write_text("ARG TORCH_BACKEND=\nFROM base\n")
+    plan = ImagePlan("name", "folder", files)
+    assert replace(plan, torch_backend="cpu").tag != plan.tag
+    files["Dockerfile"].write_text("FROM base\n")
+    assert replace(plan, torch_backend="cpu").tag == plan.tag
+
+
+def test_true_classes_are_never_packed(filled_layout: Layout) -> None:
+    """Neither by COPY of all, nor by name; what .dockerignore leaves out is left out."""
+    program = filled_layout.root / "bundle_inference"
+    program.mkdir()
+    for copied in (".", "submission_directory/input", ".bundle/origins.csv"):
+        (program / "Dockerfile").write_text(f"FROM base\nCOPY {copied} /opt/\n")
+        with pytest.raises(DataError, match="may tell the true classes"):
+            context_files(program / "Dockerfile", filled_layout.root, program)
+    (program / "Dockerfile").write_text("FROM base\nCOPY . /opt/\n")
+    (filled_layout.root / ".dockerignore").write_text("# all but the program\n*\n!bundle_inference\n")
+    files = context_files(program / "Dockerfile", filled_layout.root, program)
+    assert list(files) == ["Dockerfile", "bundle_inference/Dockerfile"]
+
+
+def test_a_link_is_not_packed(filled_layout: Layout) -> None:
+    program = filled_layout.root / "bundle_inference"
+    program.mkdir()
+    (program / "Dockerfile").write_text("FROM base\nCOPY bundle_inference /opt/\n")
+    (program / "harmless.txt").symlink_to(filled_layout.solution_csv("testing"))
+    with pytest.raises(DataError, match=r"harmless.txt, which is or lies behind a link"):
+        context_files(program / "Dockerfile", filled_layout.root, program)
 
 
 def test_lines_cut_anywhere_come_out_whole() -> None:

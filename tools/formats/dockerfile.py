@@ -4,13 +4,15 @@ Docker's own parser is only reachable by building, and the parsers published for
 no flags; what is asked here (which local files are copied, what is run, as whom) takes little.
 """
 
+import itertools
 import json
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_CONTINUED = re.compile(r"\\[ \t]*$")
+_WITH_HEREDOCS = ("RUN", "COPY", "ADD")
+_HEREDOC = re.compile(r"\d*<<-?['\"]?([A-Za-z_]\w*)['\"]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +57,21 @@ def parse_dockerfile(text: str) -> list[Instruction]:
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        joined = line.strip()
-        while _CONTINUED.search(joined):
-            joined = _CONTINUED.sub(" ", joined)
-            following = next(((n, text) for n, text in lines if not text.lstrip().startswith("#")), None)
+        parts = [line.strip()]
+        while parts[-1].endswith("\\"):
+            parts[-1] = parts[-1][:-1] + " "
+            following = next((text for _, text in lines if not text.lstrip().startswith("#")), None)
             if following is None:
                 break
-            joined += following[1].strip()
-        for word in re.findall(r"<<-?['\"]?(\w+)['\"]?", joined):
-            for _, body in lines:
-                if body.strip() == word:
-                    break
-        name, _, rest = joined.partition(" ")
+            parts.append(following.strip())
+        name, _, rest = "".join(parts).partition(" ")
         words = rest.split()
-        flags = tuple(
-            word for index, word in enumerate(words) if all(w.startswith("--") for w in words[: index + 1])
-        )
-        value = rest.strip()
-        for flag in flags:
-            value = value.removeprefix(flag).strip()
-        instructions.append(Instruction(name.upper(), flags, value, number))
+        if name.upper() in _WITH_HEREDOCS:
+            for heredoc in filter(None, map(_HEREDOC.fullmatch, words)):
+                next((None for _, body in lines if body.strip() == heredoc[1]), None)
+        flags = tuple(itertools.takewhile(lambda word: word.startswith("--"), words))
+        value = rest.split(maxsplit=len(flags))[len(flags) :]
+        instructions.append(Instruction(name.upper(), flags, "".join(value).rstrip(), number))
     return instructions
 
 

@@ -1,6 +1,7 @@
 """model.json, what training tells inference about the exported model."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -40,7 +41,7 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
     """
     try:
         document = json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
     if not isinstance(document, dict):
         raise error("expected a JSON object; take the file that training wrote", path)
@@ -59,8 +60,10 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
         values = size.get(key)
         if not isinstance(values, list) or len(values) != size["channels"]:
             raise error(f"'input.{key}' must list one number a channel", path)
-        if not all(type(value) in (int, float) for value in values):
-            raise error(f"'input.{key}' must list numbers", path)
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+            raise error(f"'input.{key}' must list finite numbers", path)
+    if not all(value > 0 for value in size["standard_deviation"]):
+        raise error("'input.standard_deviation' must list numbers above 0", path)
     return ModelCard(tuple(class_names), size["height"], size["width"], size["channels"], document)
 
 

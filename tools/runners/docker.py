@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.errors import ProgramError, UnavailableError
 from tools.runners.base import MAX_LINE_CHARACTERS, OnLine, Outcome, ProgramRun, printable
-from tools.runners.images import BuildOptions, ImagePlan, build_image, context_files
+from tools.runners.images import ImagePlan, build_image, context_files
 
 if TYPE_CHECKING:
     import docker
@@ -28,6 +28,7 @@ LOG_BYTES = 1 << 20
 """So much of a program's output is shown and kept while it runs; its last lines are always read."""
 
 MAX_OUTPUT_FILES = 10_000
+MAX_OUTPUT_DEPTH = 16
 WATCH_EVERY_S = 0.2
 RESERVE_BYTES = 1 << 30
 """A container is ended when less is free where its output lies: a file that was removed while it is still
@@ -37,6 +38,7 @@ GRACE_S = 60.0
 """An engine that has not reported a container's end so long after the time limit is taken for gone."""
 
 _NOBODY = 65534
+_DOCKER_SOCKET = "/var/run/docker.sock"
 _MB = 2**20
 
 
@@ -62,7 +64,7 @@ class DockerRunner:
         client: Speaks to the engine.
         engine: What the engine is, for messages.
         host: What its machine gives.
-        wheelhouse: See BuildOptions.
+        wheelhouse: See build_image.
     """
 
     name = "docker"
@@ -72,9 +74,9 @@ class DockerRunner:
     ) -> None:
         self.client = client
         self.engine = engine
-        self.reserve_bytes = RESERVE_BYTES
         self.host = host
-        self.options = BuildOptions(wheelhouse, torch_backend="" if host.gives_gpu or wheelhouse else "cpu")
+        self.wheelhouse = wheelhouse
+        self.reserve_bytes = RESERVE_BYTES
 
     @classmethod
     def connect(cls, gpus: str = "auto", wheelhouse: Path | None = None) -> "DockerRunner":
@@ -82,7 +84,7 @@ class DockerRunner:
 
         Args:
             gpus: `auto` (if the engine has NVIDIA's runtime), `none` or `all`.
-            wheelhouse: See BuildOptions.
+            wheelhouse: See build_image.
 
         Raises:
             UnavailableError: None answers, or the docker package is not installed.
@@ -91,37 +93,28 @@ class DockerRunner:
             import docker
         except ImportError:
             raise UnavailableError("the docker package is not installed; run `make install`") from None
-        address = _engine_address()
         try:
-            _knock(address)
-            client = docker.DockerClient(base_url=address)
+            address = _engine_address()
+            _knock(address.get("base_url"))
+            client = docker.DockerClient(**address)
             info = client.info()
-        except (docker.errors.DockerException, OSError, ValueError) as fault:
+        except Exception as fault:  # a broken context file raises a bare Exception there
             raise UnavailableError(f"no Docker Engine answers ({_root_cause(fault)})") from None
         return cls(client, f"Engine {info.get('ServerVersion', '?')}", read_host(info, gpus), wheelhouse)
 
     def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
         """Build the image if its content changed, then run it; see Runner."""
-        import docker
-
         self.sweep(run.owner)
         image = self.build(run, on_line)
         if os.name == "posix" and os.geteuid() == 0:
             os.chown(run.output_dir, *map(int, self.host.user.split(":")))
-        try:
+        with _speaking(f"{run.name} cannot be run"):
             container = self.client.containers.create(**container_config(run, image, self.host))
-        except docker.errors.APIError as fault:
-            raise ProgramError(f"{run.name} cannot be started: {fault.explanation}") from None
-        try:
-            return _follow(container, run, self.reserve_bytes, on_line)
-        except docker.errors.APIError as fault:
-            raise ProgramError(f"{run.name} cannot be run: {fault.explanation}") from None
-        except OSError as fault:
-            # requests' exceptions are OSErrors: the connection to the engine broke.
-            raise UnavailableError(f"the Docker Engine went away while {run.name} ran ({fault})") from None
-        finally:
-            with contextlib.suppress(docker.errors.APIError, OSError):
-                container.remove(force=True, v=True)
+            try:
+                return _follow(container, run, self.reserve_bytes, on_line)
+            finally:
+                with contextlib.suppress(Exception):  # the next start finds by its label what is left here
+                    container.remove(force=True, v=True)
 
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
         """Make the image of a program, unless one of the same content is there.
@@ -133,11 +126,17 @@ class DockerRunner:
             ProgramError: The build failed.
             DataError: The Dockerfile or a file that it copies is not there.
         """
-        files = context_files(run.dockerfile, run.context)
-        plan = ImagePlan(f"{run.image_name}-{run.name}", run.program_dir.name, files, run.base_image)
+        plan = ImagePlan(
+            name=f"{run.image_name}-{run.name}",
+            folder=run.program_dir.name,
+            files=context_files(run.dockerfile, run.context, run.program_dir),
+            base_image=run.base_image,
+            torch_backend="" if self.host.gives_gpu else "cpu",
+        )
         on_line(f"image {plan.tag}")
         started = time.monotonic()
-        tag, built = build_image(self.client, plan, self.options, on_line)
+        with _speaking(f"the image {plan.name} cannot be built"):
+            tag, built = build_image(self.client, plan, self.wheelhouse, on_line)
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
 
@@ -151,10 +150,11 @@ class DockerRunner:
         """
         import docker
 
-        left = self.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
-        for container in left:
-            with contextlib.suppress(docker.errors.APIError):
-                container.remove(force=True, v=True)
+        with _speaking("containers of an earlier run cannot be removed"):
+            left = self.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
+            for container in left:
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.remove(force=True, v=True)
         return len(left)
 
     def close(self) -> None:
@@ -234,17 +234,41 @@ def read_host(info: dict[str, Any], gpus: str) -> Host:
     return Host(int(info.get("NCPU") or 1), gives_gpu, user)
 
 
-def _engine_address() -> str | None:
-    from docker.context import ContextAPI
+@contextlib.contextmanager
+def _speaking(what: str) -> Iterator[None]:
+    """Turn the faults of talking to the engine into the tool's own.
 
-    if "DOCKER_HOST" in os.environ:
-        return os.environ["DOCKER_HOST"]
-    context = ContextAPI.get_current_context()
-    address = context.Host if context else None
-    if address is None and not Path("/var/run/docker.sock").exists():
-        podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "podman" / "podman.sock"
-        return f"unix://{podman}" if podman.exists() else None
-    return address
+    Raises:
+        ProgramError: The engine refused.
+        UnavailableError: It went away.
+    """
+    import docker
+    import requests
+
+    try:
+        yield
+    except docker.errors.APIError as fault:
+        raise ProgramError(f"{what}: {printable(str(fault.explanation))}") from None
+    except (requests.RequestException, ConnectionError) as fault:
+        cause = printable(_root_cause(fault))
+        raise UnavailableError(f"{what}: the Docker Engine went away ({cause}); start it again") from None
+
+
+def _engine_address() -> dict[str, Any]:
+    """What a DockerClient is made with."""
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    given: dict[str, Any] = {**kwargs_from_env()}
+    if "base_url" in given:
+        return given
+    named = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT")) or ContextAPI.get_current_context()
+    if named is not None and named.Host:
+        return {"base_url": named.Host, "tls": named.TLSConfig or False}
+    podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "podman" / "podman.sock"
+    if not Path(_DOCKER_SOCKET).exists() and podman.exists():
+        return {"base_url": f"unix://{podman}"}
+    return {"base_url": f"unix://{_DOCKER_SOCKET}"}
 
 
 def _knock(address: str | None) -> None:
@@ -253,7 +277,7 @@ def _knock(address: str | None) -> None:
     Raises:
         OSError: Nobody answers there.
     """
-    kind, _, path = (address or "unix:///var/run/docker.sock").partition("://")
+    kind, _, path = (address or "").partition("://")
     if kind == "unix" and hasattr(socket, "AF_UNIX"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(path)
@@ -313,21 +337,27 @@ def _watch(
 
 
 def _is_too_large(folder: Path, limit_bytes: int) -> bool:
-    """Add up what is on disk below a folder, until it is too much; links are not followed."""
-    files, used_bytes, pending = 0, 0, [folder]
+    """Add up what is on disk below a folder, until it is too much; links are not followed.
+
+    Folders in folders count as too much as well: deep enough, they could neither be looked into nor removed.
+    """
+    files, used_bytes, pending = 0, 0, [(folder, 0)]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                files += 1
-                if files > MAX_OUTPUT_FILES:
-                    return True
-                with contextlib.suppress(OSError):
+        current, depth = pending.pop()
+        try:
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    files += 1
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
+                        pending.append((Path(entry.path), depth + 1))
                     else:
                         used_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
-                if used_bytes > limit_bytes:
-                    return True
+                    if files > MAX_OUTPUT_FILES or depth > MAX_OUTPUT_DEPTH or used_bytes > limit_bytes:
+                        return True
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except OSError:
+            return True  # hidden from us: over-long or closed
     return False
 
 

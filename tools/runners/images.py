@@ -1,24 +1,27 @@
 """Images, named by the hash of their content: what is unchanged is not built again."""
 
 import hashlib
+import json
+import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from tools.errors import DataError, ProgramError
 from tools.files import hash_file
 from tools.formats.dockerfile import copied_sources, is_pattern, parse_dockerfile
+from tools.layout import STATE_NAME, SUBMISSION_DIR_NAME, solution_name
 from tools.runners.base import OnLine, printable
 
 if TYPE_CHECKING:
     import docker
 
-LABEL = "challenge-bundle.image"
 SHOWN_LINES = 20
 SHOWN_STEP_CHARACTERS = 100
+_PIPS_OWN = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,75 +33,115 @@ class ImagePlan:
         folder: Of the program; its wheels lie in a folder of that name.
         files: Its Dockerfile and what that copies, by name in the build context.
         base_image: Given as BASE_IMAGE; empty takes the Dockerfile's own.
+        torch_backend: Which build of torch it gets where the Dockerfile asks (`cpu`, `cu128`, ...); empty
+            leaves it to pip.
     """
 
     name: str
     folder: str
     files: Mapping[str, Path]
     base_image: str = ""
+    torch_backend: str = ""
+
+    @property
+    def build_arguments(self) -> dict[str, str]:
+        """The values of the ARGs that the Dockerfile declares."""
+        declared = {
+            instruction.value.partition("=")[0]
+            for instruction in parse_dockerfile(self.files["Dockerfile"].read_text(encoding="utf-8"))
+            if instruction.name == "ARG"
+        }
+        values = {"BASE_IMAGE": self.base_image, "TORCH_BACKEND": self.torch_backend}
+        return {name: value for name, value in values.items() if value and name in declared}
 
     @property
     def tag(self) -> str:
         """The image's full name; the same content has the same."""
-        digest = hashlib.sha256(self.base_image.encode())
+        digest = hashlib.sha256(json.dumps(self.build_arguments, sort_keys=True).encode())
         for name, path in sorted(self.files.items()):
             digest.update(f"\0{name}\0{hash_file(path)}".encode())
         return f"{self.name}:{digest.hexdigest()[:16]}"
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """How an image is built; none of it changes what is in it, so none of it is in its name.
-
-    Args:
-        wheelhouse: Holds a folder of wheels for each program, to install from with no network;
-            None fetches them.
-        torch_backend: Which build of torch training gets (`cpu`, `cu128`, ...); empty leaves it to pip.
-    """
-
-    wheelhouse: Path | None = None
-    torch_backend: str = ""
-
-
-def context_files(dockerfile: Path, context: Path) -> dict[str, Path]:
+def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[str, Path]:
     """List what an image is built from: the files that COPY and ADD name, folders with all that they hold.
+
+    What a .dockerignore leaves out stays out, and true classes are never taken, whatever the Dockerfile says:
+    both the zip and the image go to other people.
 
     Args:
         dockerfile: Which may lie outside of the context.
         context: What its sources are relative to.
+        program_dir: The program's folder. A source that begins with its name is taken from there: a bundle
+            without programs of its own uses the project's.
 
     Returns:
         The file for each name in the context, `Dockerfile` first, the others in order of name.
 
     Raises:
-        DataError: The Dockerfile or a source is not there, or a source is outside of the context.
+        DataError: The Dockerfile or a source is not there, a source is outside of the context, a link, or
+            holds true classes.
     """
     if not dockerfile.is_file():
         raise DataError("not found; the image is built from it", dockerfile)
-    root = context.resolve()
+    ignored = _read_dockerignore([context, program_dir.parent])
     files: dict[str, Path] = {}
     for source, line in copied_sources(parse_dockerfile(dockerfile.read_text(encoding="utf-8"))):
-        found = sorted(context.glob(source.lstrip("/"))) if source.strip("./") else [context]
+        relative = PurePosixPath(source.lstrip("/"))
+        first = relative.parts[0] if relative.parts else ""
+        root = (program_dir.parent if first == program_dir.name else context).resolve()
+        if ".." in relative.parts:
+            raise DataError(f"copies {source}, which is outside of {root}", dockerfile, line)
+        found = sorted(root.glob(str(relative))) if relative.parts else [root]
         if not found and not is_pattern(source):
-            raise DataError(f"copies {source}, which is not in {context}; make it", dockerfile, line)
+            raise DataError(f"copies {source}, which is not in {root}; make it", dockerfile, line)
         for path in found:
-            if not path.resolve().is_relative_to(root):
-                raise DataError(f"copies {source}, which is outside of {context}", dockerfile, line)
             for file in [path] if path.is_file() else sorted(path.rglob("*")):
-                if file.is_file() and "__pycache__" not in file.parts:
-                    files[file.resolve().relative_to(root).as_posix()] = file
+                name = file.relative_to(root).as_posix()
+                if not file.is_file() or "__pycache__" in file.parts or ignored(name):
+                    continue
+                if file.resolve() != file:
+                    raise DataError(
+                        f"copies {name}, which is or lies behind a link; put the file itself there",
+                        dockerfile,
+                        line,
+                    )
+                if _tells_true_classes(PurePosixPath(name)):
+                    raise DataError(
+                        f"copies {name}, which may tell the true classes of testing images; copy less",
+                        dockerfile,
+                        line,
+                    )
+                files[name] = file
     return {"Dockerfile": dockerfile, **dict(sorted(files.items()))}
 
 
+def _tells_true_classes(name: PurePosixPath) -> bool:
+    return name.parts[0] in (STATE_NAME, SUBMISSION_DIR_NAME) or name.name == solution_name("testing")
+
+
+def _read_dockerignore(folders: Sequence[Path]) -> Callable[[str], bool]:
+    from docker.utils.build import PatternMatcher
+
+    for folder in folders:
+        path = folder / ".dockerignore"
+        if path.is_file():
+            lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
+            return lambda name: bool(matcher.matches(name))  # type: ignore[arg-type]  # it splits a text
+    return lambda name: False
+
+
 def build_image(
-    client: "docker.DockerClient", plan: ImagePlan, options: BuildOptions, on_line: OnLine
+    client: "docker.DockerClient", plan: ImagePlan, wheelhouse: Path | None, on_line: OnLine
 ) -> tuple[str, bool]:
     """Build an image, unless one of the same content is there.
 
     Args:
         client: Speaks to the engine.
         plan: What it is built from.
-        options: How.
+        wheelhouse: Holds a folder of wheels for each program, to install from with no network; None fetches
+            them. It changes nothing of what is in the image, so it is not in its name.
         on_line: Told of each step, and of what the engine fetches.
 
     Returns:
@@ -115,12 +158,13 @@ def build_image(
         pass
     else:
         return plan.tag, False
-    arguments = {"BASE_IMAGE": plan.base_image} if plan.base_image else {}
-    if options.torch_backend:
-        arguments["TORCH_BACKEND"] = options.torch_backend
+    arguments = plan.build_arguments
+    if wheelhouse:
+        arguments.pop("TORCH_BACKEND", None)
+    arguments |= {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
     # On disk, not in memory: models and wheels are large.
     with tempfile.TemporaryFile() as archive:
-        write_context({**plan.files, **_wheels(plan, options.wheelhouse)}, archive)
+        write_context({**plan.files, **_wheels(plan, wheelhouse)}, archive)
         stream = client.api.build(
             fileobj=archive,
             custom_context=True,
@@ -129,8 +173,7 @@ def build_image(
             forcerm=True,
             decode=True,
             buildargs=arguments,
-            labels={LABEL: plan.name},
-            network_mode="none" if options.wheelhouse else None,
+            network_mode="none" if wheelhouse else None,
         )
         _follow_build(stream, plan, on_line)
     return plan.tag, True
@@ -154,11 +197,9 @@ def write_context(files: Mapping[str, Path], out: IO[bytes]) -> None:
 
 def _wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
     """Where the wheels go in the context: beside the requirements.txt, as the Dockerfiles expect them."""
-    if wheelhouse is None:
+    place = next((Path(name).parent for name in plan.files if Path(name).name == "requirements.txt"), None)
+    if wheelhouse is None or place is None:
         return {}
-    place = next(
-        (Path(name).parent for name in plan.files if Path(name).name == "requirements.txt"), Path(".")
-    )
     folder = wheelhouse / plan.folder
     wheels = {(place / "wheelhouse" / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
     if not wheels:
@@ -168,6 +209,8 @@ def _wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
 
 def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: OnLine) -> None:
     said: list[str] = []
+    error = ""
+    # Read to its end in any case: a stream cut off leaks its socket.
     for message in stream:
         for line in str(message.get("stream", "")).splitlines():
             if line.strip():
@@ -176,15 +219,15 @@ def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: On
                     on_line(said[-1][:SHOWN_STEP_CHARACTERS])
         if message.get("status", "").startswith(("Pulling from", "Status:")):
             on_line(printable(message["status"]))
-        if "error" in message:
-            step = next((line for line in reversed(said) if line.startswith("Step ")), "its first step")
-            mend = (
-                "get the base image, or name another as 'bundle.base_image' in bundle.toml"
-                if ": FROM" in step
-                else "mend the Dockerfile, or the network that it needs (see --wheelhouse)"
-            )
-            raise ProgramError(
-                f"the image {plan.name} cannot be built: {printable(message['error']).strip()} (at {step});"
-                f" {mend}. Its last lines:",
-                tuple(said[-SHOWN_LINES:]),
-            )
+        error = error or printable(message.get("error", "")).strip()
+    if error:
+        step = next((line for line in reversed(said) if line.startswith("Step ")), "its first step")
+        mend = (
+            "get the base image, or name another as 'bundle.base_image' in bundle.toml"
+            if ": FROM" in step
+            else "mend the Dockerfile, or the network that it needs (see --wheelhouse)"
+        )
+        raise ProgramError(
+            f"the image {plan.name} cannot be built: {error} (at {step}); {mend}. Its last lines:",
+            tuple(said[-SHOWN_LINES:]),
+        )
