@@ -15,7 +15,7 @@ $(INSTALLED): install.py pyproject.toml bundle_training/requirements.txt bundle_
 	$(PYTHON) install.py
 	@touch $@
 
-run-all: $(INSTALLED) ## go from images to a score and a report
+run-all: $(INSTALLED) ## go from images to a score and a report; options: make run-all ARGS="--runner local"
 	$(BIN)/python tools/bundle.py run-all $(ARGS)
 
 test: $(INSTALLED) ## run all tests
@@ -32,7 +32,6 @@ lint: $(INSTALLED) ## check style and types
 	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .
 
-clean: ## remove what the bundle made (not .venv)
-	rm -rf .bundle model_output submission.zip input_data/*-data input_data/*_solution.csv
-	rm -rf submission_directory/input/ref/*.csv submission_directory/input/res/*.csv
-	rm -rf submission_directory/output/*.html submission_directory/output/scores.*
+clean: ## remove models, predictions, scores and reports (not the images, not .venv)
+	rm -rf .bundle/work .bundle/logs .bundle/stages.json model_output submission.zip
+	rm -rf submission_directory/input/res/*.csv submission_directory/output/*.html submission_directory/output/scores.*

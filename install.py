@@ -32,7 +32,7 @@ def main() -> int:
     try:
         if not PYTHON.exists():
             step("making .venv")
-            venv.create(VENV, with_pip=True, clear=VENV.exists())
+            make_environment()
         install_torch()
         step("installing the three programs' packages and the tool's")
         requirements = [word for name in PROGRAMS for word in ("-r", str(ROOT / name / "requirements.txt"))]
@@ -45,6 +45,21 @@ def main() -> int:
         return 1
     step(f"done after {time.monotonic() - started:.0f} s; the tool is {VENV / PYTHON.parent.name / 'bundle'}")
     return 0
+
+
+def make_environment() -> None:
+    """Make .venv, or nothing: half of one would be taken for a whole one by the next call.
+
+    Raises:
+        CalledProcessError: pip cannot be put into it; why was shown.
+    """
+    try:
+        venv.create(VENV, with_pip=False, clear=VENV.exists())
+        run(str(PYTHON), "-m", "ensurepip", "--upgrade", "--default-pip")
+    except BaseException:
+        shutil.rmtree(VENV, ignore_errors=True)
+        print("install: on Debian and Ubuntu, venv is a package: apt install python3-venv", file=sys.stderr)
+        raise
 
 
 def install_torch() -> None:

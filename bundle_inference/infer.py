@@ -100,7 +100,9 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
     temporary.replace(out_dir / RESULTS_NAME)
     if faults:
         more = f" (and {len(faults) - NAMED_FAULTS} more)" if len(faults) > NAMED_FAULTS else ""
-        print(f"no row for {len(faults)} images: {'; '.join(faults[:NAMED_FAULTS])}{more}", file=sys.stderr)
+        count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
+        named = "; ".join(faults[:NAMED_FAULTS])
+        print(f"no row for {count}: {named}{more}; replace or remove the file", file=sys.stderr)
         return 1
     return 0
 
@@ -272,7 +274,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     # Beside this script's folder lies model_output/: in the project, in the submission zip and in the image.
     model_dir = Path(__file__).resolve().parent.parent / "model_output"
     parser = argparse.ArgumentParser(
-        description="Classify a folder of images.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Classify a folder of images.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("in_dir", nargs="?", default="/mnt/in", type=Path, help="folder of images")
     parser.add_argument(
@@ -283,6 +287,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     parsed = parser.parse_args(arguments)
     if parsed.workers < 0:
         parser.error("--workers is a number from 0")
+    if parsed.in_dir != Path("/mnt/in") and parsed.out_dir == Path("/mnt/out"):
+        parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
     return parsed.in_dir, parsed.out_dir, parsed.model, parsed.workers
 
 

@@ -50,8 +50,7 @@ def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
 
     Raises:
         InputError: The csv or a file that it names is not there, a wrong header, a row that is not two
-            values,
-            a file that is named twice.
+            values, a file that is named twice.
     """
     path = in_dir / f"{split}_solution.csv"
     files: list[LabelledFile] = []
@@ -64,6 +63,8 @@ def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
                 raise InputError(f"{path}:1: the header is {','.join(header)!r}; expected 'file,class'")
             for row in reader:
                 where = f"{path}:{reader.line_num}"
+                if not row:
+                    continue
                 if len(row) != 2 or not all(row):
                     raise InputError(f"{where}: {row!r} is not a file and a class")
                 if row[0] in seen:
@@ -99,6 +100,9 @@ def find_geometry(files: Sequence[LabelledFile], image_size: int) -> tuple[int, 
 
     Returns:
         (channels, height, width): 1 channel if all images are gray, else 3.
+
+    Raises:
+        InputError: An image cannot be read.
     """
     sizes: set[tuple[int, int]] = set()
     modes: set[str] = set()
@@ -107,7 +111,7 @@ def find_geometry(files: Sequence[LabelledFile], image_size: int) -> tuple[int, 
             with Image.open(file.path) as opened:
                 sizes.add(opened.size)
                 modes.add(opened.mode)
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, Image.DecompressionBombError) as fault:
             raise InputError(f"{file.path}: cannot be read as an image ({fault})") from None
     channels = 1 if modes <= GRAY_MODES else 3
     if image_size:
@@ -167,7 +171,7 @@ def decode(
     def read(file: LabelledFile) -> np.ndarray:
         try:
             return read_image(file.path, *geometry)
-        except (OSError, ValueError, SyntaxError) as fault:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
             raise InputError(f"{file.path}: cannot be read as an image ({fault})") from None
 
     with ThreadPoolExecutor(max_workers=workers) as pool:

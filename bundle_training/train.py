@@ -8,13 +8,16 @@ was interrupted continues when the same command is given again.
 """
 
 import argparse
+import contextlib
 import csv
 import functools
 import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
+import pickle
 import platform
 import sys
 import time
@@ -117,14 +120,38 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         splits = {split: decode(files[split], class_names, geometry, workers) for split in files}
         data_sha256 = {split: hash_files(files[split]) for split in files}
         open_output(out_dir)
+        return train(splits, class_names, geometry, data_sha256, device, out_dir, options, started)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
+
+
+def train(
+    splits: dict[str, Split],
+    class_names: Sequence[str],
+    geometry: tuple[int, int, int],
+    data_sha256: dict[str, str],
+    device: torch.device,
+    out_dir: Path,
+    options: Options,
+    started: float,
+) -> int:
+    """Train on images that were read; the arguments are what main found.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        InputError: The loss is not a finite number.
+    """
     training, validation = splits["training"], splits["validation"]
     say(
         f"{len(training.labels)} training and {len(validation.labels)} validation images"
         f" in {len(class_names)} classes"
     )
+    unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
+    if unseen:
+        say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
     say(f"network {options.network}, input {'x'.join(map(str, geometry))} (C x H x W), on {describe(device)}")
 
     mean, standard_deviation = channel_statistics(training.images)
@@ -154,8 +181,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         "training": chosen | {"device": device.type, "best_epoch": progress.best_epoch},
         "metrics": {"validation_weighted_f1": progress.best_f1, "validation_loss": progress.best_loss},
         "data_sha256": data_sha256,
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in ("torch", "monai", "numpy", "pillow")},
+        "versions": versions(),
     }
     export(network.cpu(), geometry, progress.best_state_dict, card, out_dir)
     say(
@@ -163,6 +189,16 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         f" model written after {time.monotonic() - started:.1f} s"
     )
     return 0
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a training's result depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "monai", "numpy", "pillow"):
+        # A network of one's own may do without MONAI.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def open_output(out_dir: Path) -> None:
@@ -250,7 +286,10 @@ def fit(
     batches = -(-len(training.labels) // options.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.05)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=batches * options.epochs
+        # The rule needs a few steps: of one step alone it would make its last, near 0.
+        optimizer,
+        options.learning_rate,
+        total_steps=max(batches * options.epochs, 10),
     )
     checkpoint = out_dir / "checkpoint.pth"
     identity = identify(options, data_sha256)
@@ -325,7 +364,11 @@ def resume(
 ) -> Progress:
     """Load a checkpoint of the same training into the objects given; a fresh start if there is none."""
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as fault:
+            say(f"{checkpoint} cannot be read ({type(fault).__name__}); starting anew")
+            return Progress(0, [], 0, -1.0, float("inf"), {})
         if state["identity"] == identity:
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
@@ -349,6 +392,9 @@ def run_epoch(
 
     Returns:
         A row of HISTORY_COLUMNS.
+
+    Raises:
+        InputError: The loss is not a finite number.
     """
     started = said = time.monotonic()
     torch.manual_seed(options.seed * 1_000_003 + epoch)
@@ -371,6 +417,11 @@ def run_epoch(
             said = time.monotonic()
             say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %  loss {total_loss / seen:.4f}")
     validation_loss, f1 = evaluate(network, validation, prepare)
+    if not math.isfinite(total_loss) or not math.isfinite(validation_loss):
+        raise InputError(
+            f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
+            f" {options.learning_rate:g}"
+        )
     return {
         "epoch": epoch,
         "training_loss": total_loss / max(seen, 1),
@@ -383,7 +434,11 @@ def run_epoch(
 
 @torch.no_grad()
 def evaluate(network: nn.Module, validation: Split, prepare: Prepare) -> tuple[float, float]:
-    """Loss and weighted F1 on the validation images."""
+    """Classify the validation images.
+
+    Returns:
+        (mean cross entropy, weighted F1)
+    """
     network.eval()
     logits = torch.cat([network(prepare(images)) for images in validation.images.split(256)])
     loss = F.cross_entropy(logits, validation.labels).item()
@@ -474,6 +529,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     parser = argparse.ArgumentParser(
         description="Train a classifier on labelled images and export it to ONNX.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "in_dir", nargs="?", default="/mnt/in", type=Path, help="folder with the images and csvs"
@@ -490,7 +546,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         default=defaults.learning_rate,
         help="highest of the one-cycle rule",
     )
-    add("--batch-size", type=positive, default=defaults.batch_size, help="images a step")
+    add("--batch-size", type=two_or_more, default=defaults.batch_size, help="images a step")
     add(
         "--patience",
         type=positive,
@@ -501,11 +557,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         "--image-size",
         type=natural,
         default=defaults.image_size,
-        help="height and width in pixels; 0: the images'",
+        help="height and width in pixels; 0: the images' own if all agree, else 224",
     )
     add(
         "--seed",
-        type=natural,
+        type=seed,
         default=defaults.seed,
         help="same seed, same model (on the CPU of one machine)",
     )
@@ -517,6 +573,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     )
     add("--workers", type=natural, default=defaults.workers, help="threads that decode images; 0: one a core")
     parsed = vars(parser.parse_args(arguments))
+    if parsed["in_dir"] != Path("/mnt/in") and parsed["out_dir"] == Path("/mnt/out"):
+        parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
     return parsed.pop("in_dir"), parsed.pop("out_dir"), Options(**parsed)
 
 
@@ -525,6 +583,22 @@ def natural(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is less than 0")
+    return value
+
+
+def seed(text: str) -> int:
+    """A whole number of 32 bits."""
+    value = natural(text)
+    if value >= 2**32:
+        raise argparse.ArgumentTypeError(f"{value} is over {2**32 - 1}")
+    return value
+
+
+def two_or_more(text: str) -> int:
+    """A whole number, 2 or more: batch normalisation cannot train on one image."""
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"{value} is less than 2")
     return value
 
 

@@ -351,6 +351,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     parser = argparse.ArgumentParser(
         description="Score the predictions of a submission.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("in_dir", nargs="?", default="input", type=Path, help="holds ref/ and res/")
     parser.add_argument("out_dir", nargs="?", default="output", type=Path, help="folder for the scores")
@@ -360,6 +361,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         help="list the images that went wrong; never where participants see the result",
     )
     parsed = parser.parse_args(arguments)
+    if parsed.in_dir != Path("input") and parsed.out_dir == Path("output"):
+        parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
     return parsed.in_dir, parsed.out_dir, parsed.show_cases
 
 

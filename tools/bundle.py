@@ -1,6 +1,7 @@
 """The command line: parses, calls one function, prints. The only module that imports click."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,10 +12,17 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     # Started as a script: the folder that holds tools/, not tools/ itself, is where imports begin.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    _installed = Path(sys.path[0], ".venv", "Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if sys.prefix == sys.base_prefix and _installed.exists():
+        # Started by a Python that has no packages of ours, while `make install` made one that has.
+        os.execv(_installed, [str(_installed), *sys.argv])
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit("Error: click is not installed here; run `make install` (or `python install.py`) first")
 
-from tools.errors import BundleError, DataError
+from tools.errors import BundleError, DataError, UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
 
 if TYPE_CHECKING:
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
     from tools.programs import Program
 
 SHOWN_DETAILS = 20
+INTERRUPTED = 130
+"""As a shell reports it: 128 + SIGINT."""
+
 RUN_ALL_STAGES = 5
 
 
@@ -34,12 +45,31 @@ class BundleGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BundleError as fault:
-            click.echo(f"Error: {fault}", err=True)
-            for detail in fault.details[:SHOWN_DETAILS]:
-                click.echo(f"       {detail}", err=True)
-            if len(fault.details) > SHOWN_DETAILS:
-                click.echo(f"       ... and {len(fault.details) - SHOWN_DETAILS} more", err=True)
-            ctx.exit(fault.exit_code)
+            self.end(ctx, fault)
+        except ModuleNotFoundError as fault:
+            self.end(ctx, UnavailableError(f"{fault.name} is not installed here; run `make install`"))
+        except OSError as fault:
+            if fault.filename is None:
+                raise
+            cause = f"{fault.filename}: {fault.strerror}"
+            self.end(ctx, UnavailableError(f"{cause}; look at the folder's owner, mode and free space"))
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted; the same command goes on where it can.", err=True)
+            ctx.exit(INTERRUPTED)
+        except click.NoSuchOption as fault:
+            if fault.ctx and any(parameter.name == "arguments" for parameter in fault.ctx.command.params):
+                hint = f"{fault.message} Options of the program itself follow after --."
+                raise click.UsageError(hint, fault.ctx) from None
+            raise
+
+    def end(self, ctx: click.Context, fault: BundleError) -> None:
+        """Print an expected failure and end."""
+        click.echo(f"Error: {fault}", err=True)
+        for detail in fault.details[:SHOWN_DETAILS]:
+            click.echo(f"       {detail}", err=True)
+        if len(fault.details) > SHOWN_DETAILS:
+            click.echo(f"       ... and {len(fault.details) - SHOWN_DETAILS} more", err=True)
+        ctx.exit(fault.exit_code)
 
 
 @click.group(
@@ -135,6 +165,7 @@ def data() -> None:
 @click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
+@click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.pass_obj
 def import_command(
     layout: Layout,
@@ -143,13 +174,14 @@ def import_command(
     seed: int | None,
     any_size: bool,
     keep_names: bool,
+    replace: bool,
 ) -> None:
     """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
 
     folder:PATH holds CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/,
     training_solution.csv, ...). What was there stays whole until the new data are complete.
     """
-    from dataclasses import replace
+    import dataclasses
 
     from tools.pipeline import describe, make_request
     from tools.sources.choice import choose_source
@@ -159,12 +191,12 @@ def import_command(
     request = make_request(bundle)
     if source:
         # The manifest's sample size is of its own source; one that is named here is taken whole.
-        request = replace(request, sample_size=0)
+        request = dataclasses.replace(request, sample_size=0)
     if sample_size is not None:
-        request = replace(request, sample_size=sample_size)
+        request = dataclasses.replace(request, sample_size=sample_size)
     if seed is not None:
-        request = replace(request, seed=seed)
-    request = replace(request, any_size=any_size, keep_names=keep_names)
+        request = dataclasses.replace(request, seed=seed)
+    request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
     chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
     with _working(layout) as display:
         display.begin("import")
@@ -220,10 +252,9 @@ def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
     """Run the training program; options after -- go to it (try: train -- --help)."""
     from tools.programs import TRAINING
 
-    _run(TRAINING, layout, options, arguments)
-    click.echo(
-        f"model: {layout.model_output}; curves: tensorboard --logdir {layout.model_output / 'tensorboard'}"
-    )
+    if _run(TRAINING, layout, options, arguments):
+        click.echo(f"model: {layout.model_output}")
+        click.echo(f"curves: {Path(sys.executable).with_name('tensorboard')} --logdir {layout.model_output}")
 
 
 @main.command()
@@ -234,8 +265,8 @@ def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
     """Run the inference program on the testing images; options after -- go to it."""
     from tools.programs import INFERENCE
 
-    _run(INFERENCE, layout, options, arguments)
-    click.echo(f"predictions: {layout.results_csv}")
+    if _run(INFERENCE, layout, options, arguments):
+        click.echo(f"predictions: {layout.results_csv}")
 
 
 @main.command()
@@ -246,8 +277,8 @@ def score(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
     """Run the scoring program on reference and predictions; options after -- go to it."""
     from tools.programs import SCORING
 
-    _run(SCORING, layout, options, arguments)
-    click.echo(f"scores: {layout.scoring_output / 'scores.txt'}")
+    if _run(SCORING, layout, options, arguments):
+        click.echo(f"scores: {layout.scoring_output / 'scores.txt'}")
 
 
 @main.command("run-all")
@@ -270,6 +301,10 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
     with closing(runner), _working(layout, RUN_ALL_STAGES) as display:
         verdict = run_all(bundle, layout, runner, arguments, display, fresh)
     click.echo()
+    if verdict.scores is None or verdict.report is None:
+        click.echo(f"predictions: {_relative(layout.results_csv)}")
+        click.echo("There is no reference here to score them with: the organiser has it. Next: zip, check.")
+        return
     for name in HEADLINE:
         interval = verdict.scores.intervals[name]
         click.echo(
@@ -291,7 +326,8 @@ def zip_command(layout: Layout, output: Path | None) -> None:
 
     bundle = _read_bundle(layout)
     path = output or layout.submission_zip
-    sizes = pack_submission(layout, path)
+    with _working(layout):
+        sizes = pack_submission(layout, path)
     for name, size in sizes.items():
         click.echo(f"{size:>12,}  {name}")
     click.echo(f"{path.stat().st_size:>12,}  {_relative(path)}  (sha256 {hash_file(path)})")
@@ -304,10 +340,12 @@ def zip_command(layout: Layout, output: Path | None) -> None:
 def check(layout: Layout, submission: Path) -> None:
     """Say what the platform would refuse of SUBMISSION.zip (or of a results csv), and how to mend it."""
     from tools.checking import check_submission
-    from tools.formats.label_table import check_predictions
+    from tools.formats.label_table import check_predictions, check_probabilities
 
     bundle = _read_bundle(layout)
     class_names = _class_names(bundle, layout)
+    if not submission.exists():
+        raise DataError("no such file; give a zip made by `zip`, or a results csv", submission)
     if submission.suffix.lower() == ".csv":
         images = {path.name for path in layout.testing_data.glob("*") if not path.name.startswith(".")}
         if not images or not class_names:
@@ -315,6 +353,8 @@ def check(layout: Layout, submission: Path) -> None:
                 "no testing images to check against; run `data import` first", layout.testing_data
             )
         table = check_predictions(submission, images, class_names)
+        if warning := check_probabilities(submission, table, class_names):
+            click.echo(f"warning: {warning}")
         click.echo(f"{submission.name}: good; {len(table.class_of):,} images, each with one class")
         return
     _show_findings(check_submission(submission, bundle.submission, class_names))
@@ -326,15 +366,25 @@ def check(layout: Layout, submission: Path) -> None:
 def report(layout: Layout) -> None:
     """Write the HTML report: scores, confusion matrix, per class, wrong cases, data, training."""
     from tools.report.page import write_report
+    from tools.sources.importing import read_summary
 
-    path = write_report(_read_bundle(layout), layout)
+    bundle = _read_bundle(layout)
+    with _working(layout):
+        summary = read_summary(layout)
+        if summary is None or not summary.has_reference:
+            raise DataError("there is nothing to report yet; run `run-all` first", layout.scoring_output)
+        path = write_report(bundle, layout, summary.source)
     click.echo(f"report: {_relative(path)}   (open it: {path.as_uri()})")
 
 
-def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> None:
-    from tools.programs import run_program
+def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> bool:
+    """Run a program, or show its help; tells which."""
+    from tools.programs import run_program, show_help
     from tools.runners.choice import choose_runner
 
+    if {"-h", "--help"} & set(arguments):
+        show_help(program, layout)
+        return False
     bundle = _read_bundle(layout)
     runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"runner: {why}")
@@ -342,6 +392,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
         display.begin(program.name)
         seconds = run_program(program, bundle, layout, runner, arguments, display.line)
         display.end(f"{seconds:.1f} s")
+    return True
 
 
 @contextmanager
@@ -381,13 +432,15 @@ def _show_findings(findings: Sequence[Any]) -> None:
         click.echo(str(finding))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        click.echo(f"Error: the submission would be refused: {len(errors)} errors above", err=True)
+        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+        click.echo(f"Error: the submission would be refused: {count} above", err=True)
         sys.exit(1)
 
 
 def _relative(path: Path) -> Path:
     """A path as seen from here, where that is shorter."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) and here.parent != here else path
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
         *_check_copied(instructions, folder),
         *_check_model_card(folder, class_names),
         *_check_code(folder),
+        *_check_graphs(folder),
     ]
     copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
     for path in sorted(folder.rglob("*")):
@@ -326,6 +327,16 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
         if unknown:
             what = f"knows a class {shown(unknown[0])}, but this challenge has {', '.join(class_names)}"
             yield Finding("error", name, what, "train on this challenge's images")
+
+
+def _check_graphs(folder: Path) -> Iterator[Finding]:
+    """Look at the first bytes only: to parse a stranger's model is for the sandbox."""
+    for path in sorted(folder.rglob("*.onnx")):
+        with path.open("rb") as opened:
+            # A ModelProto begins with its field 1, the version of the format, a small number.
+            if opened.read(1) != b"\x08":
+                name = path.relative_to(folder).as_posix()
+                yield Finding("error", name, "is not an ONNX file", "train again, or zip again")
 
 
 def _check_code(folder: Path) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.errors import UnavailableError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -67,6 +69,23 @@ def signature(paths: Iterable[Path]) -> str:
                 state = "missing"
             digest.update(f"{entry}\0{state}\n".encode())
     return digest.hexdigest()
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and find out before hours of work whether files can be put there.
+
+    Raises:
+        UnavailableError: They cannot.
+    """
+    probe = folder / f".{uuid.uuid4().hex}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        raise UnavailableError(
+            f"{folder}: cannot be written to ({fault.strerror}); make the folder yours (chown, chmod)"
+        ) from None
 
 
 def remove_tree(folder: Path) -> None:

@@ -69,6 +69,11 @@ class Layout:
         return self.results_dir / RESULTS_NAME
 
     @property
+    def submitted_csv(self) -> Path:
+        """The csv that is scored: the one that lies there, whatever its name."""
+        return next(iter(sorted(self.results_dir.glob("*.csv"))), self.results_csv)
+
+    @property
     def scoring_output(self) -> Path:
         """Where scoring writes, and the report beside it."""
         return self.root / SUBMISSION_DIR_NAME / "output"

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tools.errors import DataError
 from tools.files import signature
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
-from tools.programs import INFERENCE, SCORING, TRAINING, is_current, run_program
+from tools.programs import INFERENCE, SCORING, TRAINING, Program, is_current, run_program
 from tools.runners.base import Runner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import DataSummary, import_images, read_summary
@@ -38,12 +39,12 @@ class Verdict:
     """How a whole run ended.
 
     Args:
-        scores: Of the bundle's own model.
-        report: The page to look at.
+        scores: Of the bundle's own model; None where the reference is not here, as at a participant's.
+        report: The page to look at; None likewise.
     """
 
-    scores: Scores
-    report: Path
+    scores: Scores | None
+    report: Path | None
 
 
 def run_all(
@@ -54,7 +55,7 @@ def run_all(
     display: Display,
     fresh: bool,
 ) -> Verdict:
-    """Import if input_data/ is empty, train, infer, score, report.
+    """Import if input_data/ is empty, train, infer, and, where the reference is, score and report.
 
     Args:
         bundle: The bundle.
@@ -67,34 +68,59 @@ def run_all(
     Raises:
         BundleError: A stage failed; those before it are kept.
     """
-    import_if_empty(bundle, layout, display)
-    for program, arguments in ((TRAINING, training_arguments), (INFERENCE, ()), (SCORING, ())):
+    summary = import_if_empty(bundle, layout, display)
+    stages: list[tuple[Program, Sequence[str]]] = [(TRAINING, training_arguments), (INFERENCE, ())]
+    if summary.has_reference:
+        stages.append((SCORING, ()))
+    for program, arguments in stages:
         display.begin(program.name)
         if not fresh and is_current(program, bundle, layout, runner, arguments):
             display.end("unchanged, reused")
         else:
             seconds = run_program(program, bundle, layout, runner, arguments, display.line)
             display.end(f"{seconds:.1f} s")
+    if not summary.has_reference:
+        return Verdict(None, None)
     display.begin("report")
-    report = make_report(bundle, layout, display, fresh)
+    report = make_report(bundle, layout, summary.source, display, fresh)
     return Verdict(read_scores(layout.scoring_output / "scores.json"), report)
 
 
-def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> None:
+def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSummary:
     """Fill input_data/ as bundle.toml says, if there is nothing in it."""
     from tools.sources.choice import choose_source
 
     display.begin("data")
+    source = choose_source(bundle.data.source, layout.root)
     summary = read_summary(layout)
     if summary is not None:
+        check_class_names(bundle, summary, layout)
+        if summary.source == source.description and summary.request != make_request(bundle):
+            display.line(
+                "warning: imported with other settings than [data] in bundle.toml; see `data import`"
+            )
         display.end(f"{describe(summary)}; already there, reused")
-        return
+        return summary
     started = time.monotonic()
-    source = choose_source(bundle.data.source, layout.root)
     summary = import_images(source, make_request(bundle), layout, display.progress)
     for warning in summary.warnings:
         display.line(f"warning: {warning}")
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
+    return summary
+
+
+def check_class_names(bundle: Bundle, summary: DataSummary, layout: Layout) -> None:
+    """Refuse images of other classes than bundle.toml names.
+
+    Raises:
+        DataError: They are.
+    """
+    if bundle.class_names and set(bundle.class_names) != set(summary.class_names):
+        raise DataError(
+            f"holds the classes {', '.join(summary.class_names)}, but 'bundle.class_names' in bundle.toml"
+            f" says {', '.join(bundle.class_names)}; correct the line, or import again",
+            layout.input_data,
+        )
 
 
 def make_request(bundle: Bundle) -> ImportRequest:
@@ -114,7 +140,7 @@ def describe(summary: DataSummary) -> str:
     return f"{counts} images in {len(summary.class_names)} classes, from {summary.source}"
 
 
-def make_report(bundle: Bundle, layout: Layout, display: Display, fresh: bool) -> Path:
+def make_report(bundle: Bundle, layout: Layout, source: str, display: Display, fresh: bool) -> Path:
     """Write the report, unless the one that is there is of the same scores and model."""
     from tools.report.page import write_report
 
@@ -125,7 +151,7 @@ def make_report(bundle: Bundle, layout: Layout, display: Display, fresh: bool) -
         display.end("unchanged, reused")
         return layout.report_html
     started = time.monotonic()
-    path = write_report(bundle, layout)
+    path = write_report(bundle, layout, source)
     book.record("report", key, [path])
     display.end(f"{time.monotonic() - started:.1f} s")
     return path

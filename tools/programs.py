@@ -3,13 +3,15 @@
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.collecting import collect
 from tools.errors import DataError, ProgramError
-from tools.files import remove_tree, signature
+from tools.files import check_writable, remove_tree, signature
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, Layout
 from tools.manifest import Bundle, Limits
@@ -30,7 +32,7 @@ class Program:
         folder: Where it lies.
         script: What Python runs.
         context_is_root: Whether its image is built from the bundle's root, not from its folder.
-        reads: What must be there before it runs, and which command makes it.
+        reads: What must be there before it runs, and what to do if it is not.
         input_dir: What it gets to read.
         output_dir: Where its files go.
         files: What it must write.
@@ -58,7 +60,7 @@ TRAINING = Program(
     script="train.py",
     context_is_root=False,
     reads=lambda layout: {
-        path: "data import"
+        path: "run `data import` or `run-all` first"
         for split in ("training", "validation")
         for path in (layout.solution_csv(split), layout.split_dir(split))
     },
@@ -75,9 +77,9 @@ INFERENCE = Program(
     script="infer.py",
     context_is_root=True,
     reads=lambda layout: {
-        layout.testing_data: "data import",
-        layout.model_output / "best_metric_model.onnx": "train",
-        layout.model_output / "model.json": "train",
+        layout.testing_data: "run `data import` or `run-all` first",
+        layout.model_output / "best_metric_model.onnx": "run `train` first",
+        layout.model_output / "model.json": "run `train` first",
     },
     input_dir=lambda layout: layout.testing_data,
     output_dir=lambda layout: layout.results_dir,
@@ -89,7 +91,10 @@ SCORING = Program(
     folder="scoring_program",
     script="score.py",
     context_is_root=False,
-    reads=lambda layout: {layout.solution_csv("testing"): "data import", layout.results_csv: "infer"},
+    reads=lambda layout: {
+        layout.solution_csv("testing"): "the organiser has it; without it run `check` on the csv",
+        layout.submitted_csv: "run `infer` first, or put a csv there",
+    },
     input_dir=lambda layout: layout.scoring_input,
     output_dir=lambda layout: layout.scoring_output,
     files=("scores.txt", "scores.json", "detailed_results.html"),
@@ -127,10 +132,14 @@ def run_program(
         UnavailableError: The runner lacks something.
     """
     check_inputs(program, layout)
-    work_dir = layout.work_dir(program.name)
+    work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
+    check_writable(output_dir)
     if not program.resumes:
         # With an error if anything is left: an output that the last program left must not become this one's.
         remove_tree(work_dir)
+        # What an earlier run wrote must not pass for this one's when this one fails.
+        for path in output_files(program, layout):
+            path.unlink(missing_ok=True)
     work_dir.mkdir(parents=True, exist_ok=True)
     limits = bundle.limits[program.name]
     # Before the run: what changes meanwhile did not make what it wrote.
@@ -145,18 +154,30 @@ def run_program(
         outcome = runner.run(run, show)
     check_outcome(program, outcome, limits)
     limit_bytes = limits.output_mb * 2**20
-    collect(work_dir, program.output_dir(layout), program.files, program.folders, limit_bytes, program.name)
-    StageBook(layout).record(program.name, key, output_files(program, layout))
+    collect(work_dir, output_dir, program.files, program.folders, limit_bytes, program.name)
+    StageBook(layout).record(program.name, key, output_files(program, layout), arguments)
     remove_tree(work_dir)
     return outcome.seconds
+
+
+def show_help(program: Program, layout: Layout) -> None:
+    """Let a program print its options."""
+    script = layout.program_dir(program.folder) / program.script
+    subprocess.run([sys.executable, "-B", str(script), "--help"], check=False, stdin=subprocess.DEVNULL)
 
 
 def is_current(
     program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
 ) -> bool:
-    """Tell whether a run would only repeat the last: same code, input and options, its files there."""
+    """Tell whether a run would only repeat the last: same code, input and options, its files there.
+
+    Without options, a result that was made with some is current as well: who trained another network for
+    hours does not want it replaced by the default.
+    """
+    book = StageBook(layout)
+    arguments = arguments or book.arguments(program.name)
     key = stage_key(program, bundle, layout, runner, arguments)
-    return StageBook(layout).is_current(program.name, key, output_files(program, layout))
+    return book.is_current(program.name, key, output_files(program, layout))
 
 
 def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequence[str]) -> ProgramRun:
@@ -185,11 +206,11 @@ def check_inputs(program: Program, layout: Layout) -> None:
     """Refuse to run a program whose input is not there.
 
     Raises:
-        DataError: Names the first thing missing and the command that makes it.
+        DataError: Names the first thing missing and what to do.
     """
-    for path, command in program.reads(layout).items():
+    for path, remedy in program.reads(layout).items():
         if not path.exists():
-            raise DataError(f"not found; {program.name} reads it, run `{command}` first (or `run-all`)", path)
+            raise DataError(f"not found; {program.name} reads it: {remedy}", path)
 
 
 def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
@@ -208,6 +229,7 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
             f"{program.name} was ended at its {outcome.limit} limit of {getattr(limits, key)} {unit};"
             f" use less, or raise '{key}' under [{program.name}] in bundle.toml"
         )
+    # The program's own lines were shown as it printed them, and are kept in .bundle/logs/.
     said = f": {outcome.last_line}" if outcome.last_line else ", and printed nothing"
     if outcome.exit_status > 128:
         number = outcome.exit_status - 128

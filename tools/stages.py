@@ -28,10 +28,16 @@ class StageBook:
         made = record.get("outputs") or {}
         return all(path.is_file() and made.get(self._name(path)) == hash_file(path) for path in outputs)
 
-    def record(self, stage: str, key: str, outputs: Sequence[Path]) -> None:
+    def arguments(self, stage: str) -> tuple[str, ...]:
+        """The options that a stage was made with."""
+        record = self._read().get(stage)
+        return tuple(record.get("arguments", ())) if isinstance(record, dict) else ()
+
+    def record(self, stage: str, key: str, outputs: Sequence[Path], arguments: Sequence[str] = ()) -> None:
         """Note that a stage was made, with its files as they are now."""
         book = self._read()
-        book[stage] = {"key": key, "outputs": {self._name(path): hash_file(path) for path in outputs}}
+        hashes = {self._name(path): hash_file(path) for path in outputs}
+        book[stage] = {"key": key, "arguments": list(arguments), "outputs": hashes}
         write_text(self.path, json.dumps(book, indent=2) + "\n")
 
     def _name(self, path: Path) -> str:

@@ -91,15 +91,15 @@ def test_doctor(layout: Layout) -> None:
         (
             ("train", "--runner", "local"),
             1,
-            "training_solution.csv: not found; training reads it, run `data import`",
+            "training_solution.csv: not found; training reads it: run `data import`",
         ),
         (("infer", "--runner", "local"), 1, "testing-data: not found; inference reads it"),
         (("score", "--runner", "local"), 1, "testing_solution.csv: not found; scoring reads it"),
-        (("report",), 1, "scores.json: there are no scores yet"),
+        (("report",), 1, "there is nothing to report yet; run `run-all`"),
         (("zip",), 1, "not found; inference reads it"),
         (("check", "none.zip"), 1, "none.zip: no such file"),
-        (("check", "none.csv"), 1, "no testing images to check against"),
-        (("train", "--no-such-option"), 2, "No such option"),
+        (("check", "none.csv"), 1, "none.csv: no such file"),
+        (("train", "--no-such-option"), 2, "Options of the program itself follow after --."),
         (("run-all", "--runner", "podman"), 2, "Invalid value for '--runner'"),
     ],
 )
@@ -196,6 +196,64 @@ def test_from_images_to_a_checked_submission(layout: Layout) -> None:
     again = bundle(layout, "report")
     assert again.exit_code == 0
 
-    refused = bundle(layout, "zip")
-    assert refused.exit_code == 1
-    assert "bundle_inference/ is not in this bundle" in refused.output
+    packed = bundle(layout, "zip")
+    assert packed.exit_code == 0, packed.output
+    checked = bundle(layout, "check", str(layout.submission_zip))
+    assert "good, nothing in it would be refused" in checked.output
+
+
+@pytest.mark.slow
+def test_a_participant_has_no_reference(layout: Layout) -> None:
+    """What an organiser hands out is trained on and classified; nothing says to make data up."""
+    bundle(layout, "data", "import")
+    layout.solution_csv("testing").unlink()
+
+    result = bundle(layout, "run-all", "--runner", "local")
+    assert result.exit_code == 0, result.output
+    assert "There is no reference here to score them with" in result.output
+    assert layout.results_csv.exists()
+
+    score = bundle(layout, "score", "--runner", "local")
+    assert (score.exit_code, "the organiser has it" in score.output) == (1, True)
+    assert "data import" not in score.output
+
+
+def test_failure_leaves_no_result_of_an_earlier_run(filled_layout: Layout) -> None:
+    rows = read_label_table(filled_layout.solution_csv("testing")).class_of.items()
+    write_csv(filled_layout.results_dir / "team.csv", HEADER, rows)
+    assert bundle(filled_layout, "score", "--runner", "local").exit_code == 0
+    assert bundle(filled_layout, "report").exit_code == 1, "there is no model to report on"
+    write_csv(filled_layout.results_dir / "team.csv", HEADER, list(rows)[1:])
+
+    result = bundle(filled_layout, "score", "--runner", "local")
+
+    assert result.exit_code == 3
+    assert "team.csv: no row for" in result.output
+    assert list(filled_layout.scoring_output.glob("scores.*")) == []
+
+
+def test_a_report_of_other_data_is_refused(layout: Layout) -> None:
+    bundle(layout, "run-all", "--runner", "local")
+    assert bundle(layout, "report").exit_code == 0
+    bundle(layout, "data", "import", "--seed", "3")
+    result = bundle(layout, "report")
+    assert result.exit_code == 1
+    assert "not of the reference and the predictions that are there" in result.output
+
+
+def test_a_program_shows_its_own_help(layout: Layout) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py"), "train", "--", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--learning-rate" in done.stdout
+
+
+def test_another_network_is_not_trained_over(layout: Layout) -> None:
+    bundle(layout, "data", "import")
+    bundle(layout, "train", "--runner", "local", "--", "--epochs", "1", "--seed", "5")
+    result = bundle(layout, "run-all", "--runner", "local")
+    assert "training  unchanged, reused" in result.output
+    assert json.loads((layout.model_output / "model.json").read_text())["training"]["seed"] == 5

@@ -154,7 +154,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: [p.unlink() for p in sorted((f / "dog").iterdir())[2:]],
         "class dog: 2 different images",
     ),
-    "nothing": (lambda f: [shutil.rmtree(f / name) for name in ("cat", "dog")], "no image in a class folder"),
+    "nothing": (
+        lambda f: [shutil.rmtree(f / name) for name in ("cat", "dog")],
+        "in a class folder; expected CLASS",
+    ),
     "class_beside_split": (lambda f: write_image(f / "train/cat/x.png"), "stands beside train/val/test"),
     "blank_class": (lambda f: (f / "cat").rename(f / "cat "), "has blanks at its ends"),
 }
@@ -259,14 +262,51 @@ def test_an_interrupt_at_any_step_leaves_old_data_or_new(
 
 
 def test_part_of_the_data_is_not_taken_for_all(filled_layout: Layout) -> None:
-    filled_layout.solution_csv("testing").unlink()
-    with pytest.raises(
-        DataError, match=r"testing_solution.csv: not found: the classes of the testing images stay"
-    ):
-        read_summary(filled_layout)
     filled_layout.solution_csv("training").unlink()
     with pytest.raises(DataError, match=r"training_solution.csv: not found, though other data are there"):
         read_summary(filled_layout)
+
+
+def test_what_an_organiser_hands_out_has_no_reference(filled_layout: Layout) -> None:
+    filled_layout.solution_csv("testing").unlink()
+    summary = read_summary(filled_layout)
+    assert summary is not None
+    assert not summary.has_reference
+    assert summary.counts["testing"] == 24
+
+
+def test_a_reference_of_other_images_is_refused(filled_layout: Layout) -> None:
+    image = next(filled_layout.testing_data.iterdir())
+    image.rename(image.with_name("other.png"))
+    with pytest.raises(DataError, match=r"testing_solution.csv: is not of the images in testing-data/"):
+        read_summary(filled_layout)
+
+
+def test_images_that_no_import_put_there_are_kept(
+    filled_layout: Layout, class_folders: Path, tmp_path: Path
+) -> None:
+    handed_out = Layout(tmp_path / "participant")
+    shutil.copytree(filled_layout.input_data, handed_out.input_data)
+    with pytest.raises(DataError, match="holds images that no import put there"):
+        fill(handed_out, class_folders)
+    fill(handed_out, class_folders, replace=True)
+    fill(handed_out, class_folders)
+
+
+def test_too_small_a_class_is_cut_by_the_shares(layout: Layout, class_folders: Path) -> None:
+    fill(layout, class_folders, sample_size=1000)
+    summary = read_summary(layout)
+    assert summary is not None
+    assert summary.counts == {"training": 12, "validation": 4, "testing": 4}
+
+
+def test_what_is_passed_over_is_said(layout: Layout, class_folders: Path) -> None:
+    (class_folders / "empty").mkdir()
+    (class_folders / "cat" / "notes.txt").touch()
+    summary = import_images(FolderSource(class_folders), ImportRequest(), layout, say_nothing)
+    told = "\n".join(summary.warnings)
+    assert "empty: holds no image, so it is not taken for a class" in told
+    assert "cat: 1 files are no images, such as notes.txt" in told
 
 
 def test_names_and_times_depend_on_content_alone(tmp_path: Path, class_folders: Path) -> None:
@@ -311,4 +351,6 @@ def test_the_same_base_name_twice_is_refused(filled_layout: Layout, tmp_path: Pa
 def test_synthetic_fills_a_bundle(layout: Layout) -> None:
     summary = import_images(SyntheticSource(), ImportRequest(sample_size=2), layout, say_nothing)
     assert summary.counts == dict.fromkeys(SPLITS, 12)
-    assert read_summary(layout) == summary
+    found = read_summary(layout)
+    assert found is not None
+    assert (found.source, found.counts, found.request) == (summary.source, summary.counts, summary.request)

@@ -133,7 +133,11 @@ def test_archive_to_bundle(server: Server, layout: Layout, tmp_path: Path) -> No
     assert summary.counts == dict.fromkeys(SPLITS, 2)
     import_images(source, ImportRequest(), layout, say_nothing)
     assert len(server.ranges) == 1, "the archive is kept in the cache"
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["MedNIST", "MedNIST.tar.gz"]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [
+        "MedNIST",
+        "MedNIST.tar.gz",
+        "lock",
+    ]
 
 
 def test_an_archive_that_would_escape_is_refused(server: Server, layout: Layout, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def fill(root: Path) -> Layout:
     shutil.copytree(PROJECT_ROOT / "bundle_inference", root / "bundle_inference")
     for folder in ("model_output", "input_data/testing-data"):
         (root / folder).mkdir(parents=True)
-    (root / "model_output" / "best_metric_model.onnx").write_bytes(os.urandom(1000))
+    (root / "model_output" / "best_metric_model.onnx").write_bytes(b"\x08\x08" + os.urandom(1000))
     (root / "model_output" / "best_metric_model.pth").write_bytes(b"not part of it")
     (root / "model_output" / "model.json").write_text(CARD)
     return Layout(root)
@@ -64,7 +64,7 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
 def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     (layout.model_output / "best_metric_model.onnx").unlink()
-    with pytest.raises(DataError, match="onnx: not found; inference reads it, run `train` first"):
+    with pytest.raises(DataError, match="onnx: not found; inference reads it: run `train` first"):
         pack_submission(layout, layout.submission_zip)
     assert not layout.submission_zip.exists()
 

@@ -11,14 +11,21 @@ from tools.sources.synthetic import CLASS_NAMES, SyntheticSource
 
 
 def load(request: ImportRequest, split: str) -> tuple[np.ndarray, np.ndarray]:
-    images = [image for image in SyntheticSource().list_images(request, say_nothing) if image.split == split]
+    images = [
+        image for image in SyntheticSource().list_images(request, say_nothing).images if image.split == split
+    ]
     pixels = [np.asarray(Image.open(io.BytesIO(image.load()))) for image in images]
     return np.stack(pixels), np.array([CLASS_NAMES.index(image.class_name) for image in images])
 
 
 def test_same_seed_same_images_another_seed_others() -> None:
     def first(seed: int) -> bytes:
-        return SyntheticSource().list_images(ImportRequest(sample_size=1, seed=seed), say_nothing)[0].load()
+        return (
+            SyntheticSource()
+            .list_images(ImportRequest(sample_size=1, seed=seed), say_nothing)
+            .images[0]
+            .load()
+        )
 
     assert first(0) == first(0)
     assert first(0) != first(1)

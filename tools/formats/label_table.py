@@ -1,6 +1,7 @@
 """The csv with one class an image (`file,class`), as sources, training, inference and scoring exchange it."""
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ MAX_LINE_BYTES = 65_536
 """A longer line is refused: it is read whole into memory before anything is known of it."""
 
 SHOWN_CHARACTERS = 80
+SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,12 @@ class LabelTable:
     """A csv that was read and found sound by itself.
 
     Args:
-        path: Where it was read.
         class_of: Class name of each image, keyed by the image's base name, in the order of the rows.
         file_of: The path as written in the csv, keyed by base name.
         row_of: The line of each base name.
         probability_classes: The classes that have a `probability_` column, in the order of the columns.
     """
 
-    path: Path
     class_of: dict[str, str]
     file_of: dict[str, str]
     row_of: dict[str, int]
@@ -76,7 +76,7 @@ def read_label_table(path: Path, error: type[DataError] = DataError) -> LabelTab
             raise error(f"not a valid csv line: {fault}", path, reader.line_num) from None
     if not row_of:
         raise error("no row after the header; expected one row an image", path)
-    return LabelTable(path, class_of, file_of, row_of, probability_classes)
+    return LabelTable(class_of, file_of, row_of, probability_classes)
 
 
 def check_predictions(path: Path, image_names: set[str], class_names: Sequence[str]) -> LabelTable:
@@ -105,6 +105,34 @@ def check_predictions(path: Path, image_names: set[str], class_names: Sequence[s
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise SubmissionError(f"no row for '{missing[0]}'{more}; each test image needs exactly one row", path)
     return table
+
+
+def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str]) -> str:
+    """Say why the scoring program would pass over a csv's probability columns; empty if it would not.
+
+    Args:
+        path: The csv, which was read and found sound.
+        table: What was read.
+        class_names: The bundle's classes.
+    """
+    if not table.probability_classes:
+        return ""
+    if set(table.probability_classes) != set(class_names):
+        return "the probability columns are not those of the classes, so they will not be used"
+    with path.open(encoding="utf-8-sig", newline="") as opened:
+        reader = csv.reader(opened)
+        next(reader)
+        for row in filter(None, reader):
+            try:
+                values = [float(cell) for cell in row[2:]]
+            except ValueError:
+                values = [math.nan]
+            if not all(0.0 <= value <= 1.0 for value in values) or abs(sum(values) - 1.0) > SUM_TOLERANCE:
+                return (
+                    f"line {reader.line_num} has probabilities that are not from 0 to 1 with sum 1, so none"
+                    " will be used (no AUC, log loss and calibration error)"
+                )
+    return ""
 
 
 def _decoded_lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[str]:

@@ -23,15 +23,20 @@ THUMBNAIL_PX = 128
 
 _STYLE = """
 figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
-figure img { width: 128px; height: 128px; object-fit: contain; background: #000; border-radius: .3rem;
+figure img { width: 128px; height: 128px; object-fit: contain; border-radius: .3rem;
   image-rendering: pixelated; }
 figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.3; }
 .curves img { max-width: 100%; background: #fff; border-radius: .4rem; }
 """
 
 
-def write_report(bundle: Bundle, layout: Layout) -> Path:
+def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     """Make the report of the bundle's own model; one HTML file that needs nothing else.
+
+    Args:
+        bundle: The bundle.
+        layout: Its paths.
+        source: Where the images came from.
 
     Returns:
         Where it is.
@@ -41,7 +46,7 @@ def write_report(bundle: Bundle, layout: Layout) -> Path:
     """
     scores = read_scores(layout.scoring_output / "scores.json")
     tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
-    _check_same_data(scores, tables["testing"], layout.scoring_output / "scores.json")
+    _check_same_data(scores, tables["testing"], layout)
     page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
     sections = [
         _wrong_cases(scores, layout),
@@ -51,7 +56,10 @@ def write_report(bundle: Bundle, layout: Layout) -> Path:
     ]
     heading = f"<h1>{html.escape(bundle.title)}</h1>"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    heading += f'<p class="note">Bundle {html.escape(bundle.name)}, report of {made}.</p>'
+    heading += (
+        f'<p class="note">Bundle {html.escape(bundle.name)}, images from {html.escape(source)},'
+        f" report of {made}.</p>"
+    )
     page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
     page = page.replace("</style>", _STYLE + "</style>", 1)
     page = page.replace("<h1>Detailed results</h1>", heading, 1)
@@ -70,20 +78,28 @@ def _read_scoring_page(path: Path) -> str:
     return page
 
 
-def _check_same_data(scores: Scores, reference: LabelTable, path: Path) -> None:
+def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> None:
     """Refuse scores of another reference: its images would be shown under names that mean others now.
 
     Raises:
         DataError: They do not fit.
     """
     classes = set(reference.class_of.values())
+    path = layout.scoring_output / "scores.json"
+    scored_at = path.stat().st_mtime_ns
     fits = (
-        scores.cases == len(reference.class_of)
+        all(
+            used.exists() and used.stat().st_mtime_ns <= scored_at
+            for used in (layout.solution_csv("testing"), layout.submitted_csv)
+        )
+        and scores.cases == len(reference.class_of)
         and set(scores.class_names) == classes
         and all(reference.class_of.get(case.file) == case.reference for case in scores.wrong_cases)
     )
     if not fits:
-        raise DataError("the scores are of other data than those that are there; run `run-all` again", path)
+        raise DataError(
+            "the scores are not of the reference and the predictions that are there; run `score` again", path
+        )
 
 
 def _wrong_cases(scores: Scores, layout: Layout) -> str:
@@ -125,8 +141,12 @@ def _figure(path: Path, caption: str) -> str:
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-    except (OSError, ValueError):
+            # Pillow would cut off more than 8 bits at 255, so that all is white.
+            deep = opened.mode in ("I", "F") or opened.mode.startswith("I;16")
+            factor = 255.0 if opened.mode == "F" else 255.0 / 65535.0
+            picture = opened.convert("F").point(lambda value: value * factor) if deep else opened
+            picture = picture.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
         return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     buffer = io.BytesIO()

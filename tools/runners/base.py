@@ -1,6 +1,6 @@
 """What a runner is: something that runs one program on one input and says how it ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -90,3 +90,26 @@ class Runner(Protocol):
 def printable(text: str) -> str:
     """A program's line as it may be shown: control characters, which could rewrite a terminal, replaced."""
     return "".join(character if character.isprintable() else "�" for character in text.replace("\t", "    "))
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Cut a stream of bytes into printable lines, none longer than MAX_LINE_CHARACTERS."""
+    pending = b""
+    for chunk in chunks:
+        *whole, pending = (pending + chunk).split(b"\n")
+        for line in whole:
+            yield from _parts(line)
+        while len(pending) > MAX_LINE_CHARACTERS:
+            yield _text(pending[:MAX_LINE_CHARACTERS])
+            pending = pending[MAX_LINE_CHARACTERS:]
+    if pending:
+        yield from _parts(pending)
+
+
+def _parts(line: bytes) -> Iterator[str]:
+    for start in range(0, max(len(line), 1), MAX_LINE_CHARACTERS):
+        yield _text(line[start : start + MAX_LINE_CHARACTERS])
+
+
+def _text(line: bytes) -> str:
+    return printable(line.decode("utf-8", "replace").rstrip("\r"))

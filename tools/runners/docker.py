@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import ProgramError, UnavailableError
-from tools.runners.base import MAX_LINE_CHARACTERS, OnLine, Outcome, ProgramRun, printable
+from tools.runners.base import OnLine, Outcome, ProgramRun, printable, split_lines
 from tools.runners.images import ImagePlan, build_image, context_files
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ OWNER_LABEL = "challenge-bundle.owner"
 PROGRAM_LABEL = "challenge-bundle.program"
 
 LOG_BYTES = 1 << 20
-"""So much of a program's output is shown and kept while it runs; its last lines are always read."""
+"""So much of a program's output is shown and kept, and TAIL_BYTES of its end."""
+
+TAIL_BYTES = 1 << 16
 
 MAX_OUTPUT_FILES = 10_000
 MAX_OUTPUT_DEPTH = 16
@@ -365,42 +367,22 @@ def _show_logs(container: "Container", on_line: OnLine) -> None:
     """Show a container's lines while it runs, up to a size."""
     with contextlib.suppress(Exception):  # whatever breaks the log, the run's verdict does not hang on it
         stream = container.logs(stream=True, follow=True)
-        for line in split_lines(_first_bytes(stream, LOG_BYTES)):
+        for line in split_lines(_first_and_last(stream, LOG_BYTES)):
             on_line(line)
 
 
-def _first_bytes(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """Give the first bytes of a stream, and read the rest to its end: a stream cut off leaks its socket."""
-    left = limit
+def _first_and_last(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """Give the first bytes of a stream and, at its end, its last; a stream cut off would leak its socket."""
+    left, tail, cut = limit, b"", 0
     for chunk in stream:
         if left > 0:
             yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                yield b"\n(the rest of the output is not shown)\n"
-
-
-def split_lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Cut a stream of bytes into printable lines, none longer than the limit."""
-    pending = b""
-    for chunk in chunks:
-        *whole, pending = (pending + chunk).split(b"\n")
-        for line in whole:
-            yield from _parts(line)
-        while len(pending) > MAX_LINE_CHARACTERS:
-            yield _text(pending[:MAX_LINE_CHARACTERS])
-            pending = pending[MAX_LINE_CHARACTERS:]
-    if pending:
-        yield from _parts(pending)
-
-
-def _parts(line: bytes) -> Iterator[str]:
-    for start in range(0, max(len(line), 1), MAX_LINE_CHARACTERS):
-        yield _text(line[start : start + MAX_LINE_CHARACTERS])
-
-
-def _text(line: bytes) -> str:
-    return printable(line.decode("utf-8", "replace").rstrip("\r"))
+        rest = chunk[left:]
+        left -= len(chunk) - len(rest)
+        tail, cut = (tail + rest)[-TAIL_BYTES:], cut + len(rest)
+    if cut > len(tail):
+        yield f"\n... {cut - len(tail):,} bytes are left out here ...\n".encode()
+    yield tail
 
 
 def _last_line(container: "Container") -> str:

@@ -128,7 +128,7 @@ def _read_dockerignore(folders: Sequence[Path]) -> Callable[[str], bool]:
         if path.is_file():
             lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
             matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
-            return lambda name: bool(matcher.matches(name))  # type: ignore[arg-type]  # it splits a text
+            return lambda name: name == ".dockerignore" or bool(matcher.matches(name))  # type: ignore[arg-type]  # it splits a text
     return lambda name: False
 
 

@@ -1,17 +1,17 @@
 """Programs as plain processes: for one's own code only, nothing is held off from this machine."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import IO
+from collections.abc import Callable
 
 from tools.errors import ProgramError
-from tools.runners.base import MAX_LINE_CHARACTERS, OnLine, Outcome, ProgramRun, printable
+from tools.runners.base import OnLine, Outcome, ProgramRun, split_lines
 
 _PASSED_ON = (
     "PATH",
@@ -48,8 +48,6 @@ class LocalRunner:
                 cwd=run.output_dir,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
-                encoding="utf-8",
-                errors="replace",
             )
         except OSError as fault:
             raise ProgramError(f"{run.name} cannot be started: {fault}") from None
@@ -58,7 +56,7 @@ class LocalRunner:
         last_line = ""
         try:
             assert process.stdout is not None
-            for line in _lines(process.stdout):
+            for line in split_lines(iter(functools.partial(os.read, process.stdout.fileno(), 1 << 16), b"")):
                 last_line = line if line.strip() else last_line
                 on_line(line)
             status = process.wait()
@@ -80,12 +78,7 @@ class LocalRunner:
         """Nothing is held."""
 
 
-def _lines(stream: IO[str]) -> Iterator[str]:
-    while line := stream.readline(MAX_LINE_CHARACTERS):
-        yield printable(line.rstrip("\r\n"))
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     """End a program and all that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):

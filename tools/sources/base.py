@@ -30,6 +30,19 @@ class SourceImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds.
+
+    Args:
+        images: The images.
+        warnings: What was passed over, a sentence each.
+    """
+
+    images: Sequence[SourceImage]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ImportRequest:
     """What the person asked of an import.
 
@@ -41,6 +54,7 @@ class ImportRequest:
         keep_names: Whether images keep their file names where the source would number them.
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
+        replace: Whether data may go that no import put there.
     """
 
     sample_size: int = 0
@@ -50,6 +64,7 @@ class ImportRequest:
     keep_names: bool = False
     class_names: tuple[str, ...] = ()
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    replace: bool = False
 
 
 class Source(Protocol):
@@ -63,7 +78,7 @@ class Source(Protocol):
     def names_are_public(self) -> bool:
         """Whether file names are the bundle's already, so that they are kept."""
 
-    def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images there are.
 
         Raises:

@@ -1,12 +1,12 @@
 """Images in a local folder: class folders, or a folder that already has the bundle layout."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tools.errors import DataError
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, solution_name, split_dir_name
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, SourceImage
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
 
 SPLIT_OF_FOLDER = {
     "train": "training",
@@ -34,7 +34,7 @@ class FolderSource:
         self.description = description or f"folder:{path}"
         self.names_are_public = self._has_bundle_layout()
 
-    def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in order of path.
 
         Raises:
@@ -52,15 +52,20 @@ class FolderSource:
     def _has_bundle_layout(self) -> bool:
         return any((self.path / solution_name(split)).exists() for split in SPLITS)
 
-    def _list_bundle_layout(self) -> list[SourceImage]:
+    def _list_bundle_layout(self) -> Listing:
         images: list[SourceImage] = []
         findings: list[str] = []
         for split in SPLITS:
             solution, folder = self.path / solution_name(split), self.path / split_dir_name(split)
             for needed in (solution, folder):
                 if not needed.exists():
+                    hint = (
+                        "; what an organiser hands out has none: put it in place as input_data/ instead"
+                        if split == "testing"
+                        else ""
+                    )
                     raise DataError(
-                        f"not found; the bundle layout has {needed.name} for the {split} images", needed
+                        f"not found; the bundle layout has {needed.name} for the {split} images{hint}", needed
                     )
             table = read_label_table(solution)
             present: dict[str, Path] = {}
@@ -89,40 +94,52 @@ class FolderSource:
                 " each image needs one base name and exactly one row",
                 details=tuple(findings[1:]),
             )
-        return images
+        return Listing(images)
 
-    def _list_class_folders(self) -> list[SourceImage]:
+    def _list_class_folders(self) -> Listing:
         tops = _folders_in(self.path)
         splits = {folder: SPLIT_OF_FOLDER.get(folder.name.lower()) for folder in tops}
+        inner = next((folder for folder in tops if FolderSource(folder).names_are_public), None)
+        if inner is not None:
+            raise DataError(f"holds a folder in the bundle layout; give that one: folder:{inner}", self.path)
         if tops and all(splits.values()):
-            return [
-                image
-                for folder in tops
-                for image in _list_classes(folder, splits[folder] if len(tops) > 1 else None)
-            ]
+            parts = [_list_classes(folder, splits[folder] if len(tops) > 1 else None) for folder in tops]
+            return Listing(
+                [image for part in parts for image in part.images],
+                tuple(warning for part in parts for warning in part.warnings),
+            )
         if any(splits.values()):
             odd = next(folder for folder in tops if splits[folder] is None)
             raise DataError(
                 "stands beside train/val/test folders, so it is neither a split nor a class; move it away",
                 odd,
             )
-        images = _list_classes(self.path, None)
-        if not images:
+        listing = _list_classes(self.path, None)
+        if not listing.images:
             raise DataError(
-                "no image in a class folder; expected CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the"
-                " bundle layout (training-data/, training_solution.csv, ...)",
+                f"no image ({' '.join(sorted(IMAGE_SUFFIXES))}) in a class folder; expected CLASS/IMAGE,"
+                " {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/, training_solution.csv,"
+                " ...)",
                 self.path,
             )
-        return images
+        return listing
 
 
-def _list_classes(folder: Path, split: str | None) -> list[SourceImage]:
-    return [
-        SourceImage(str(path), class_folder.name, split, path.read_bytes)
-        for class_folder in _folders_in(folder)
-        for path in _files_below(class_folder)
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    ]
+def _list_classes(folder: Path, split: str | None) -> Listing:
+    images: list[SourceImage] = []
+    warnings: list[str] = []
+    for class_folder in _folders_in(folder):
+        files = list(_files_below(class_folder))
+        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        images += [SourceImage(str(path), class_folder.name, split, path.read_bytes) for path in found]
+        if not found:
+            warnings.append(f"{class_folder}: holds no image, so it is not taken for a class")
+        elif len(found) < len(files):
+            other = next(path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES)
+            warnings.append(
+                f"{class_folder}: {len(files) - len(found)} files are no images, such as {other.name}"
+            )
+    return Listing(images, tuple(warnings))
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
 import contextlib
+import csv
 import errno
 import hashlib
 import io
@@ -13,14 +14,15 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
 from tools.errors import DataError
 from tools.files import replacing, write_csv, write_text
-from tools.formats.label_table import HEADER, read_label_table, shown
+from tools.formats.label_table import HEADER, LabelTable, read_label_table, shown
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
 from tools.sources.splitting import missing_splits, rank, sample, split_groups
@@ -62,12 +64,16 @@ class DataSummary:
         class_names: In alphabetical order.
         counts: Images of each split.
         warnings: What a person should know of; nothing that stops the work.
+        request: What was asked of the import; None if no import is known.
+        has_reference: Whether the classes of the testing images are here, as they are at the organiser's.
     """
 
     source: str
     class_names: tuple[str, ...]
     counts: dict[str, int]
     warnings: tuple[str, ...] = ()
+    request: ImportRequest | None = None
+    has_reference: bool = True
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
@@ -77,17 +83,20 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         DataError: The source or an image in it is at fault; nothing was changed.
     """
     recover_import(layout)
+    if not request.replace:
+        _refuse_to_replace_foreign(layout)
     staging, secret = _staging(layout), _secret_staging(layout)
     staging.mkdir(parents=True)
     secret.mkdir(parents=True)
     try:
-        listed = source.list_images(request, progress)
+        listing = source.list_images(request, progress)
+        listed = listing.images
         _check_classes(listed, request.class_names)
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
-        warned = _check_images(staged, request)
+        warned = (*listing.warnings, *_check_images(staged, request), *_too_few(staged, request))
         placed = _name(_split(staged, request), keep=request.keep_names or source.names_are_public)
-        summary = _write_staging(placed, source.description, warned, layout)
+        summary = _write_staging(placed, source.description, warned, request, layout)
         (staging / "images").rmdir()
         (secret / _READY).touch()
     except BaseException:
@@ -120,33 +129,35 @@ def recover_import(layout: Layout) -> None:
 
 
 def read_summary(layout: Layout) -> DataSummary | None:
-    """Say what the last import put into input_data/; None if input_data/ holds no data.
+    """Say what is in input_data/; None if it holds no data.
 
     Raises:
-        DataError: input_data/ holds a part of the data only.
+        DataError: input_data/ holds a part of the data only, or the reference is of other images.
     """
     recover_import(layout)
     there = [path for split in SPLITS for path in (layout.solution_csv(split), layout.split_dir(split))]
+    # Participants do not have it.
+    there.remove(layout.solution_csv("testing"))
     if not any(path.exists() for path in there):
         return None
     lacking = next((path for path in there if not path.exists()), None)
-    if lacking == layout.solution_csv("testing"):
-        raise DataError(
-            "not found: the classes of the testing images stay with the organiser; without them run"
-            " `train`, `infer`, `zip` and `check`",
-            lacking,
-        )
     if lacking is not None:
         raise DataError(
             "not found, though other data are there; put it there, or clear input_data/ and import again",
             lacking,
         )
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    has_reference = layout.solution_csv("testing").exists()
+    if has_reference:
+        _check_reference(read_label_table(layout.solution_csv("testing")), layout)
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in ("training", "validation")}
     record = _record(layout)
     return DataSummary(
-        source=record["source"] if record else "put there by hand",
+        source=record[0] if record else "put there by hand",
         class_names=tuple(sorted(set(tables["training"].class_of.values()))),
-        counts={split: len(table.class_of) for split, table in tables.items()},
+        counts={split: len(table.class_of) for split, table in tables.items()}
+        | {"testing": len(_names_in(layout.testing_data))},
+        request=record[1] if record else None,
+        has_reference=has_reference,
     )
 
 
@@ -158,13 +169,63 @@ def _open_outputs(layout: Layout) -> None:
             folder.chmod(0o777)
 
 
-def _record(layout: Layout) -> dict[str, str] | None:
+def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
+    """The source and the request of the last import, if the images that are there are its."""
     try:
         record = json.loads(layout.import_json.read_text(encoding="utf-8"))
-        return {"source": str(record["source"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        asked: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in record["request"].items()
+        }
+        return (str(record["source"]), ImportRequest(**asked)) if _is_imported(layout) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Lost or spoiled: it only says where the images came from.
         return None
+
+
+def _is_imported(layout: Layout) -> bool:
+    """Tell whether the images that are there are those of the last import, by their names."""
+    try:
+        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
+            placed = {(row["split"], row["file"]) for row in csv.DictReader(opened)}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return False
+    return placed == {(split, name) for split in SPLITS for name in _names_in(layout.split_dir(split))}
+
+
+def _names_in(folder: Path) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+
+
+def _refuse_to_replace_foreign(layout: Layout) -> None:
+    """Protect what an organiser handed out: it cannot be made again here.
+
+    Raises:
+        DataError: input_data/ holds images that are not an import's.
+    """
+    if any(_names_in(layout.split_dir(split)) for split in SPLITS) and not _is_imported(layout):
+        raise DataError(
+            "holds images that no import put there; move them away, or let them be replaced with --replace",
+            layout.input_data,
+        )
+
+
+def _check_reference(table: LabelTable, layout: Layout) -> None:
+    """Refuse a reference of other data, such as one that an earlier import left.
+
+    Raises:
+        DataError: It names other images than those of the testing split.
+    """
+    images = _names_in(layout.testing_data)
+    other = sorted(images ^ table.class_of.keys())
+    if other:
+        raise DataError(
+            f"is not of the images in {layout.testing_data.name}/ ('{other[0]}' is in one of the two alone);"
+            " remove it if the organiser has the reference, or import the data again",
+            layout.solution_csv("testing"),
+        )
 
 
 def _staging(layout: Layout) -> Path:
@@ -364,6 +425,16 @@ def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
         )
 
 
+def _too_few(staged: Sequence[StagedImage], request: ImportRequest) -> list[str]:
+    """Say which classes have fewer images than were asked for; each is then cut as 'data.split' says."""
+    counts = Counter((image.source.split, image.source.class_name) for image in staged)
+    return [
+        f"class {class_name} has {count} {split or 'unsplit'} images, fewer than the sample size asks for"
+        for (split, class_name), count in sorted(counts.items(), key=str)
+        if request.sample_size and count < request.sample_size * (3 if split is None else 1)
+    ]
+
+
 def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[StagedImage]:
     """Give every image its split: its own where the source has one, else its share of what has none."""
     given = {image.source.split for image in staged if image.source.split}
@@ -373,21 +444,25 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
     else:
         cut_from = "training" if given else None
         targets = [split for split in SPLITS if split in missing or split == cut_from]
-        wanted = {
-            split: 1.0 if request.sample_size else request.split[SPLITS.index(split)] for split in targets
-        }
-        shares = {split: share / sum(wanted.values()) for split, share in wanted.items()}
         placed = [replace(i, split=i.source.split or "") for i in staged if i.source.split != cut_from]
         by_class: dict[str, dict[str, list[StagedImage]]] = defaultdict(lambda: defaultdict(list))
         for image in staged:
             if image.source.split == cut_from:
                 by_class[image.source.class_name][image.sha256].append(image)
         for class_name, groups in sorted(by_class.items()):
+            count, wanted_count = sum(map(len, groups.values())), request.sample_size * len(targets)
+            even = request.sample_size and count >= wanted_count
+            wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
+            shares = {split: share / sum(wanted.values()) for split, share in wanted.items()}
             try:
                 dealt = split_groups(list(groups.values()), shares)
             except DataError as fault:
                 raise DataError(f"class {class_name}: {fault}") from None
-            placed += [replace(image, split=split) for split, images in dealt.items() for image in images]
+            placed += [
+                replace(image, split=split)
+                for split, images in dealt.items()
+                for image in images[: request.sample_size or None]
+            ]
     classes = {image.source.class_name for image in placed}
     for split in SPLITS:
         absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
@@ -425,7 +500,11 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
 
 
 def _write_staging(
-    placed: Sequence[StagedImage], description: str, warned: tuple[str, ...], layout: Layout
+    placed: Sequence[StagedImage],
+    description: str,
+    warned: tuple[str, ...],
+    request: ImportRequest,
+    layout: Layout,
 ) -> DataSummary:
     staging, secret = _staging(layout), _secret_staging(layout)
     # One time for all: the order in which they were written would tell more than their names do.
@@ -447,8 +526,9 @@ def _write_staging(
     ]
     write_csv(secret / layout.origins_csv.name, ("file", "split", "class", "sha256", "origin"), origins)
     summary = DataSummary(
-        description, tuple(sorted({image.source.class_name for image in placed})), counts, warned
+        description, tuple(sorted({image.source.class_name for image in placed})), counts, warned, request
     )
     record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
+    record["request"] = asdict(request)
     write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n")
     return summary

@@ -3,11 +3,10 @@
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from tools.errors import DataError, UnavailableError
-from tools.sources.base import ImportRequest, Progress, SourceImage
+from tools.sources.base import ImportRequest, Listing, Progress
 from tools.sources.folder import FolderSource
 
 URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/MedNIST.tar.gz"
@@ -36,20 +35,24 @@ class MedNISTSource:
         self.url, self.md5 = url, md5
         self.cache = cache or Path(platformdirs.user_cache_dir("challenge-bundle")) / "mednist"
 
-    def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """Download and unpack the archive if that was not done before, then list its class folders.
 
         Raises:
             UnavailableError: It cannot be downloaded from here.
             DataError: What was downloaded is not the archive.
         """
-        unpacked = self.cache / "MedNIST"
-        if not unpacked.is_dir():
-            archive = self.cache / "MedNIST.tar.gz"
-            self.cache.mkdir(parents=True, exist_ok=True)
-            if not archive.is_file():
-                download(self.url, archive, self.md5, progress)
-            _unpack(archive, unpacked)
+        import filelock
+
+        unpacked, archive = self.cache / "MedNIST", self.cache / "MedNIST.tar.gz"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        # The cache is the user's, not the bundle's: two bundles may want to fill it at the same time.
+        with filelock.FileLock(self.cache / "lock"):
+            if not unpacked.is_dir():
+                if not archive.is_file():
+                    download(self.url, archive, self.md5, progress)
+                check_md5(archive, self.md5)
+                _unpack(archive, unpacked)
         return FolderSource(unpacked, self.description).list_images(request, progress)
 
 
@@ -80,12 +83,23 @@ def download(url: str, path: Path, md5: str, progress: Progress) -> None:
                     f"cannot download {url} ({fault}); run the same command again to continue,"
                     f" or put the file at {path} by hand"
                 ) from None
-    with part.open("rb") as opened:
-        found = hashlib.file_digest(opened, "md5").hexdigest()
-    if found != md5:
-        part.unlink()
-        raise DataError(f"has MD5 {found}, expected {md5}; it was removed, run the same command again", url)
+    check_md5(part, md5)
     part.replace(path)
+
+
+def check_md5(path: Path, expected: str) -> None:
+    """Refuse and remove a file that is not the one expected.
+
+    Raises:
+        DataError: It has another MD5.
+    """
+    with path.open("rb") as opened:
+        found = hashlib.file_digest(opened, "md5").hexdigest()
+    if found != expected:
+        path.unlink()
+        raise DataError(
+            f"has MD5 {found}, expected {expected}; it was removed, run the same command again", path
+        )
 
 
 def _fetch_rest(url: str, part: Path, progress: Progress) -> None:

@@ -2,13 +2,13 @@
 
 import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from tools.layout import SPLITS
-from tools.sources.base import ImportRequest, Progress, SourceImage
+from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 
 CLASS_NAMES = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
 SIZE_PX = 64
@@ -24,10 +24,10 @@ class SyntheticSource:
     description = "synthetic"
     names_are_public = False
 
-    def list_images(self, request: ImportRequest, progress: Progress) -> Sequence[SourceImage]:
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images; each is drawn when it is loaded, from seed, split, class and number alone."""
         count = request.sample_size or DEFAULT_SAMPLE_SIZE
-        return [
+        images = [
             SourceImage(
                 origin=f"synthetic/{split}/{class_name}/{number:06d}.png",
                 class_name=class_name,
@@ -38,6 +38,7 @@ class SyntheticSource:
             for label, class_name in enumerate(CLASS_NAMES)
             for number in range(count)
         ]
+        return Listing(images)
 
 
 def draw_phantom(class_name: str, generator: np.random.Generator) -> np.ndarray:
