@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from tools.errors import DataError, SubmissionError
+from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
-from tools.formats.label_table import shown
 from tools.formats.model_json import parse_model_json
 from tools.manifest import SubmissionSettings
 

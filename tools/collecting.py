@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.errors import ProgramError
+from tools.errors import ProgramError, shown
 
 _CHUNK_BYTES = 1 << 20
 
@@ -67,18 +67,20 @@ def _copy_plain(work_dir: Path, name: str, target: Path, left: int, limit_bytes:
         descriptor = os.open(work_dir / name, flags)
     except FileNotFoundError:
         raise ProgramError(
-            f"{who} ended well but did not write {name}; it must, see the README's contracts"
+            f"{who} ended well but did not write {name}; it must (see File formats in the README)"
         ) from None
     except OSError as fault:
         if fault.errno in (errno.ELOOP, errno.ENXIO):
             raise ProgramError(
-                f"{who} left a link or a socket as {name}; it must write a plain file"
+                f"{who} left a link or a socket as {shown(name)}; it must write a plain file"
             ) from None
-        raise ProgramError(f"{who}'s {name} cannot be read: {fault.strerror}") from None
+        raise ProgramError(f"{who}'s {shown(name)} cannot be read: {fault.strerror}") from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise ProgramError(f"{who} left something else than a plain file as {name}; it must write a file")
+        raise ProgramError(
+            f"{who} left something else than a plain file as {shown(name)}; it must write a file"
+        )
     with os.fdopen(descriptor, "rb") as opened:
         if status.st_size > left:
             raise ProgramError(

@@ -2,6 +2,13 @@
 
 from pathlib import Path
 
+SHOWN_CHARACTERS = 80
+
+
+def shown(text: str) -> str:
+    """Quote a foreign text for a message: control characters escaped, long ones cut."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
+
 
 class BundleError(Exception):
     """An expected failure: one line for the user, no traceback.

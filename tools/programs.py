@@ -18,7 +18,11 @@ from tools.manifest import Bundle, Limits
 from tools.runners.base import OnLine, Outcome, ProgramRun, Runner
 from tools.stages import StageBook
 
-LIMIT_KEYS = {"time": ("time_s", "s"), "memory": ("memory_mb", "MB"), "output": ("output_mb", "MB")}
+LIMIT_KEYS = {
+    "time": ("time_s", "s"),
+    "memory": ("memory_mb", "MB"),
+    "output": ("output_mb", "MB (or of the number and depth of files)"),
+}
 
 MODEL_FILES = ("best_metric_model.pth", "best_metric_model.onnx", "model.json")
 

@@ -46,3 +46,16 @@ def test_unfinished_files_end() -> None:
         ("'open", 2),
         ("quote", 2),
     ]
+
+
+def test_shell_arithmetic_is_no_heredoc() -> None:
+    text = "FROM a\nRUN echo $((1<<2))\nCMD x\n"
+    assert [instruction.name for instruction in parse_dockerfile(text)] == ["FROM", "RUN", "CMD"]
+
+
+def test_flags_and_continued_lines_without_end() -> None:
+    """A stranger's Dockerfile: the time must not grow with the square of its size (else: half an hour)."""
+    flags = parse_dockerfile("COPY " + "--a " * 200_000 + "x y\n")
+    assert (len(flags[0].flags), flags[0].value) == (200_000, "x y")
+    lines = parse_dockerfile("RUN a" + "\\\n" * 200_000)
+    assert [instruction.name for instruction in lines] == ["RUN"]

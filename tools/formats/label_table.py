@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tools.errors import DataError, SubmissionError
+from tools.errors import DataError, SubmissionError, shown
 
 HEADER = ("file", "class")
 PROBABILITY_PREFIX = "probability_"
 MAX_LINE_BYTES = 65_536
 """A longer line is refused: it is read whole into memory before anything is known of it."""
 
-SHOWN_CHARACTERS = 80
 SUM_TOLERANCE = 1e-3
 
 
@@ -33,11 +32,6 @@ class LabelTable:
     file_of: dict[str, str]
     row_of: dict[str, int]
     probability_classes: tuple[str, ...]
-
-
-def shown(text: str) -> str:
-    """Quote a foreign text for a message: control characters escaped, long ones cut."""
-    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
 def base_name(file: str) -> str:

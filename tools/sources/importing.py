@@ -20,9 +20,9 @@ from typing import Any
 
 from PIL import Image
 
-from tools.errors import DataError
+from tools.errors import DataError, shown
 from tools.files import replacing, write_csv, write_text
-from tools.formats.label_table import HEADER, LabelTable, read_label_table, shown
+from tools.formats.label_table import HEADER, LabelTable, read_label_table
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
 from tools.sources.splitting import missing_splits, rank, sample, split_groups

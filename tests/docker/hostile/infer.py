@@ -59,6 +59,35 @@ def many_files() -> None:
         (OUT / f"{number}").touch()
 
 
+def deep_folders() -> None:
+    """Folders in one another, deeper than any path is long."""
+    honest()
+    os.chdir(OUT)
+    for _ in range(3000):
+        os.mkdir("d")
+        os.chdir("d")
+
+
+def hidden_filler() -> None:
+    """Fill the disk below a path too long to look at."""
+    os.chdir(OUT)
+    for _ in range(30):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    for number in range(10**6):
+        with open(str(number), "wb") as out:
+            out.write(os.urandom(4 * MB))
+
+
+def closed_folder() -> None:
+    """Take the right to remove what lies in the output."""
+    honest()
+    (OUT / "closed").mkdir()
+    (OUT / "closed" / "file").touch()
+    (OUT / "closed").chmod(0)
+    OUT.chmod(0o555)
+
+
 def tmp_filler() -> None:
     for number in range(10**6):
         Path(f"/tmp/{number}").write_bytes(bytes(4 * MB))
