@@ -26,13 +26,14 @@ def confusion_matrix(reference: np.ndarray, predictions: np.ndarray, class_count
 
 
 def classification_scores(
-    reference: np.ndarray, predictions: np.ndarray, class_names: Sequence[str]
+    confusion: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """What scikit-learn's classification_report says.
 
+    It is given a case a cell, weighted by the cell's count: the same numbers, whatever the number of cases.
+
     Args:
-        reference: Labels (N,).
-        predictions: Labels (N,).
+        confusion: Counts (K, K).
         class_names: In label order.
 
     Returns:
@@ -40,9 +41,11 @@ def classification_scores(
     """
     from sklearn.metrics import classification_report
 
+    rows, columns = np.indices(confusion.shape)
     report: dict[str, Any] = classification_report(
-        reference,
-        predictions,
+        rows.ravel(),
+        columns.ravel(),
+        sample_weight=confusion.ravel(),
         labels=range(len(class_names)),
         target_names=[str(label) for label in range(len(class_names))],
         output_dict=True,
@@ -53,7 +56,7 @@ def classification_scores(
         for average in ("weighted", "macro")
         for name, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score"))
     }
-    scores["accuracy"] = float((reference == predictions).mean())
+    scores["accuracy"] = float(confusion.trace() / confusion.sum())
     per_class = {
         class_name: {
             "precision": float(report[str(label)]["precision"]),

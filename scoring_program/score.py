@@ -12,50 +12,20 @@ for: with one csv that says "A" everywhere, such a list would tell the true clas
 
 import argparse
 import contextlib
-import csv
 import json
-import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tables import Cases, InputError, match, shown
 
 from metrics import bootstrap_intervals, classification_scores, confusion_matrix, probability_scores
 
-HEADER = ["file", "class"]
-PROBABILITY_PREFIX = "probability_"
 REFERENCE_NAME = "testing_solution.csv"
 OUTPUT_NAMES = ("scores.txt", "scores.json", "detailed_results.html")
-MAX_LINE_BYTES = 65_536
-SHOWN_CHARACTERS = 80
-SUM_TOLERANCE = 1e-3
-
-
-class InputError(Exception):
-    """A csv is at fault; the message names file and row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A csv of classes.
-
-    Args:
-        path: Where it was read.
-        class_of: Class name of each image, by base name.
-        row_of: Line of each image, by base name.
-        probability_names: The classes with a probability column, in the order of the columns.
-        probabilities: The cells of those columns, by base name.
-    """
-
-    path: Path
-    class_of: dict[str, str]
-    row_of: dict[str, int]
-    probability_names: list[str]
-    probabilities: dict[str, list[str]]
 
 
 def main(in_dir: Path, out_dir: Path, show_cases: bool = False) -> int:
@@ -70,17 +40,14 @@ def main(in_dir: Path, out_dir: Path, show_cases: bool = False) -> int:
         Exit status: 0 done, 1 the input is at fault (said on stderr).
     """
     try:
-        reference = read_table(in_dir / "ref" / REFERENCE_NAME)
-        predictions = read_table(find_predictions(in_dir / "res"))
-        class_names = sorted(set(reference.class_of.values()))
-        compare(reference, predictions, class_names)
+        cases = match(in_dir / "ref" / REFERENCE_NAME, find_predictions(in_dir / "res"))
         open_output(out_dir)
     except InputError as fault:
         with contextlib.suppress(OSError):
             remove_outputs(out_dir)
         print(fault, file=sys.stderr)
         return 1
-    result = score(reference, predictions, class_names, show_cases)
+    result = score(cases, show_cases)
     write_results(result, out_dir)
     for name in ("weighted_precision", "weighted_recall", "weighted_f1"):
         low, high = result["intervals"][name]
@@ -130,183 +97,40 @@ def find_predictions(folder: Path) -> Path:
     return found[0]
 
 
-def read_table(path: Path) -> Table:
-    """Read a csv of classes: UTF-8, with or without a byte-order mark, any line end.
-
-    Raises:
-        InputError: See the messages.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: not found; the reference lies there")
-    table = Table(path, {}, {}, [], {})
-    with path.open("rb") as opened:
-        reader = csv.reader(decoded_lines(opened, path), strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise InputError(
-                    f"{path}: the file is empty; expected the header 'file,class' and a row an image"
-                )
-            table.probability_names.extend(check_header(header, path))
-            for row in reader:
-                if row:
-                    add_row(table, row, len(header), f"{path}:{reader.line_num}", reader.line_num)
-        except csv.Error as fault:
-            raise InputError(f"{path}:{reader.line_num}: not a valid csv line: {fault}") from None
-    if not table.row_of:
-        raise InputError(f"{path}: no row after the header; expected one row an image")
-    return table
-
-
-def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[str]:
-    """The lines as text, none longer than MAX_LINE_BYTES in memory."""
-    row = 0
-    while line := opened.readline(MAX_LINE_BYTES + 1):
-        row += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise InputError(
-                f"{path}:{row}: the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows"
-            )
-        try:
-            yield line.decode("utf-8-sig" if row == 1 else "utf-8")
-        except UnicodeDecodeError as fault:
-            raise InputError(f"{path}:{row}: not UTF-8 ({fault.reason}); save the csv as UTF-8") from None
-
-
-def check_header(header: list[str], path: Path) -> list[str]:
-    """The classes of the probability columns, of a header that is `file,class` and at most those."""
-    extra = header[2:]
-    if header[:2] != HEADER or not all(name.startswith(PROBABILITY_PREFIX) for name in extra):
-        raise InputError(
-            f"{path}:1: the header is {shown(','.join(header))}; expected exactly 'file,class', then at most"
-            f" '{PROBABILITY_PREFIX}<class>' columns"
-        )
-    if len(set(extra)) != len(extra):
-        raise InputError(f"{path}:1: a probability column appears twice in the header; name each class once")
-    return [name.removeprefix(PROBABILITY_PREFIX) for name in extra]
-
-
-def add_row(table: Table, row: list[str], columns: int, where: str, line: int) -> None:
-    """Check a row by itself and against those before it."""
-    if len(row) != columns:
-        raise InputError(
-            f"{where}: {len(row)} columns where the header has {columns}; write one value a column"
-        )
-    name = PurePosixPath(row[0]).name
-    if not name or not row[1]:
-        raise InputError(f"{where}: the file or the class is empty; each row needs both")
-    if name in table.row_of:
-        raise InputError(
-            f"{where}: {shown(name)} appears twice (first in line {table.row_of[name]});"
-            " each test image needs exactly one row"
-        )
-    table.class_of[name] = row[1]
-    table.row_of[name] = line
-    table.probabilities[name] = row[2:]
-
-
-def compare(reference: Table, predictions: Table, class_names: Sequence[str]) -> None:
-    """Check that the predictions have one row for each image of the reference, and its classes only.
-
-    Raises:
-        InputError: An unknown class, an image that is missing or one too many.
-    """
-    if len(class_names) < 2:
-        raise InputError(f"{reference.path}: one class only; a classification needs two or more")
-    for name, row in predictions.row_of.items():
-        if name not in reference.row_of:
-            raise InputError(
-                f"{predictions.path}:{row}: {shown(name)} is not among the test images; remove the row"
-            )
-        if predictions.class_of[name] not in class_names:
-            raise InputError(
-                f"{predictions.path}:{row}: unknown class {shown(predictions.class_of[name])};"
-                f" expected one of {', '.join(class_names)}"
-            )
-    missing = sorted(reference.row_of.keys() - predictions.row_of.keys())
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise InputError(
-            f"{predictions.path}: no row for '{missing[0]}'{more}; each test image needs exactly one row"
-        )
-
-
-def score(
-    reference: Table, predictions: Table, class_names: Sequence[str], show_cases: bool
-) -> dict[str, Any]:
+def score(cases: Cases, show_cases: bool) -> dict[str, Any]:
     """Compute all scores.
 
     Args:
-        reference: The true classes, of N images.
-        predictions: The predicted ones, of the same images.
-        class_names: In label order.
+        cases: Reference and predictions.
         show_cases: Whether to list the images that went wrong.
 
     Returns:
         The content of scores.json: scores by name at the top, as a platform's board reads them, then the
         rest.
     """
-    label_of = {class_name: label for label, class_name in enumerate(class_names)}
-    names = sorted(reference.row_of)
-    reference_labels = np.array([label_of[reference.class_of[name]] for name in names])
-    predicted_labels = np.array([label_of[predictions.class_of[name]] for name in names])
-    scores, per_class = classification_scores(reference_labels, predicted_labels, class_names)
-    probabilities = read_probabilities(predictions, names, class_names)
-    if isinstance(probabilities, np.ndarray):
-        scores |= probability_scores(reference_labels, probabilities)
-        note = "used"
-    else:
-        note = probabilities
-    confusion = confusion_matrix(reference_labels, predicted_labels, len(class_names))
-    wrong_count = int(confusion.sum() - confusion.trace())
+    confusion = confusion_matrix(cases.reference, cases.predictions, len(cases.class_names))
+    scores, per_class = classification_scores(confusion, cases.class_names)
+    if isinstance(cases.probabilities, np.ndarray):
+        scores |= probability_scores(cases.reference, cases.probabilities)
+    wrong = np.flatnonzero(cases.reference != cases.predictions)
     wrong_cases = [
-        {"file": name, "reference": reference.class_of[name], "prediction": predictions.class_of[name]}
-        for name in names
-        if show_cases and reference.class_of[name] != predictions.class_of[name]
+        {
+            "file": str(cases.names[case]),
+            "reference": cases.class_names[cases.reference[case]],
+            "prediction": cases.class_names[cases.predictions[case]],
+        }
+        for case in (wrong.tolist() if show_cases else ())
     ]
     return scores | {
-        "cases": len(names),
+        "cases": len(cases.names),
         "intervals": bootstrap_intervals(confusion),
-        "class_names": list(class_names),
+        "class_names": cases.class_names,
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
-        "wrong": wrong_count,
-        "wrong_cases": wrong_cases if show_cases else None,
-        "probabilities": note,
+        "wrong": len(wrong),
+        "wrong_cases": sorted(wrong_cases, key=lambda case: case["file"]) if show_cases else None,
+        "probabilities": cases.probabilities if isinstance(cases.probabilities, str) else "used",
     }
-
-
-def read_probabilities(
-    predictions: Table, names: Sequence[str], class_names: Sequence[str]
-) -> np.ndarray | str:
-    """The probability columns, or why they are not used.
-
-    Args:
-        predictions: Whose cells are read.
-        names: The images, in the order wanted.
-        class_names: In label order.
-
-    Returns:
-        Probabilities (N, K), or a text. They are optional, so a fault in them refuses nothing.
-    """
-    if not predictions.probability_names:
-        return "not given"
-    if set(predictions.probability_names) != set(class_names):
-        return f"not used: the header needs one '{PROBABILITY_PREFIX}<class>' column for each class"
-    order = [predictions.probability_names.index(class_name) for class_name in class_names]
-    rows: list[list[float]] = []
-    for name in names:
-        cells = predictions.probabilities[name]
-        try:
-            values = [float(cells[column]) for column in order]
-        except ValueError:
-            return f"not used: line {predictions.row_of[name]} has a value that is not a number"
-        if not all(math.isfinite(value) and 0.0 <= value <= 1.0 for value in values):
-            return f"not used: line {predictions.row_of[name]} has a value that is not from 0 to 1"
-        if abs(sum(values) - 1.0) > SUM_TOLERANCE:
-            return f"not used: line {predictions.row_of[name]} does not sum to 1"
-        rows.append(values)
-    return np.array(rows)
 
 
 def write_results(result: dict[str, Any], out_dir: Path) -> None:
@@ -339,11 +163,6 @@ def render_page(result: dict[str, Any], scores: dict[str, float]) -> str:
     return environment.get_template("detailed_results.html.j2").render(
         result=result, scores=scores, shares=shares.tolist(), headline=list(result["intervals"])
     )
-
-
-def shown(text: str) -> str:
-    """Quote a foreign text for a message: control characters escaped, long ones cut."""
-    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, bool]:

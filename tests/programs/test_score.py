@@ -33,6 +33,11 @@ def metrics_module(program_module):
     return program_module("scoring_program", "metrics")
 
 
+@pytest.fixture
+def tables_module(program_module):
+    return program_module("scoring_program", "tables")
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_refuses_with_one_line_and_no_output(name: str, tmp_path: Path, score_module, capsys) -> None:
     content, word, row = FAULTS[name]
@@ -60,6 +65,53 @@ def test_takes(name: str, tmp_path: Path, score_module) -> None:
     scores = json.loads((tmp_path / "output" / "scores.json").read_text())
     assert scores["accuracy"] == 0.75
     assert (scores["probabilities"] == "used") == (name == "probabilities")
+
+
+@pytest.mark.parametrize("name", [*FAULTS, *TOLERATED])
+def test_columns_are_read_as_rows_are(name: str, tmp_path: Path, tables_module) -> None:
+    """What the quick reader takes, the other one reads alike; what it is not sure of, it leaves."""
+    content = TOLERATED[name] if name in TOLERATED else FAULTS[name][0]
+    source = write_scoring_input(tmp_path / "input", content)
+    files = source / "ref" / "testing_solution.csv", source / "res" / "classification_results.csv"
+
+    columns = tables_module.match_columns(*files)
+
+    assert (columns is not None) == (name in TOLERATED and name != "quoted")
+    if columns is not None:
+        rows = tables_module.match_rows(*files)
+        assert [str(text) for text in columns.names] == rows.names
+        assert columns.class_names == rows.class_names
+        assert (columns.reference == rows.reference).all()
+        assert (columns.predictions == rows.predictions).all()
+        assert np.array_equal(columns.probabilities, rows.probabilities)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_columns_and_rows_of_random_tables(seed: int, tmp_path: Path, tables_module) -> None:
+    """Shuffled rows, folders before names, either line end, probability columns in any order."""
+    generator = np.random.default_rng(seed)
+    class_names = [f"ä class {number}" for number in range(generator.integers(2, 6))]
+    names = [f"{number:03d}.png" for number in generator.permutation(50)]
+    classes = generator.choice(class_names, (2, 50))
+    classes[0, : len(class_names)] = class_names
+    order = generator.permutation(len(class_names))
+    probabilities = np.round(generator.dirichlet(np.ones(len(class_names)), 50), 6)
+    header = ["file", "class", *(f"probability_{class_names[column]}" for column in order)]
+    end = "\r\n" if seed % 2 else "\n"
+    labelled = zip(names, classes[0], strict=True)
+    reference = [["file", "class"], *([f"a/b/{name}", label] for name, label in labelled)]
+    rows = [[name, classes[1, n], *map(str, probabilities[n, order])] for n, name in enumerate(names)]
+    predictions = [header, *(rows[n] for n in generator.permutation(50))]
+    files = tmp_path / "reference.csv", tmp_path / "predictions.csv"
+    for path, table in zip(files, (reference, predictions), strict=True):
+        path.write_bytes(end.join(",".join(row) for row in table).encode())
+
+    columns, by_rows = tables_module.match_columns(*files), tables_module.match_rows(*files)
+
+    assert [str(text) for text in columns.names] == by_rows.names == names
+    assert (columns.reference == by_rows.reference).all()
+    assert (columns.predictions == by_rows.predictions).all()
+    assert (columns.probabilities == by_rows.probabilities).all()
 
 
 def test_refuses_no_csv_and_two(tmp_path: Path, score_module, capsys) -> None:
