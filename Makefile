@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test attacks lint clean
+.PHONY: help install run-all test bench attacks lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -21,13 +21,16 @@ run-all: $(INSTALLED) ## go from images to a score and a report; options: make r
 test: $(INSTALLED) ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+bench: $(INSTALLED) ## time each workload beside a peer (an hour); some of them: make bench ARGS="score zip"
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
 attacks: $(INSTALLED) ## run hostile programs in containers and print what became of each
 	$(BIN)/python -m pytest tests/docker/test_hostile.py -q --attack-table $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tools install.py
+	$(BIN)/mypy tools install.py benchmarks/run.py
 	cd bundle_training && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .

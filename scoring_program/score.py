@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import Cases, InputError, match, shown
 
 from metrics import bootstrap_intervals, classification_scores, confusion_matrix, probability_scores
+from tables import Cases, InputError, match, shown
 
 REFERENCE_NAME = "testing_solution.csv"
 OUTPUT_NAMES = ("scores.txt", "scores.json", "detailed_results.html")

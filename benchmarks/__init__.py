@@ -1,0 +1,1 @@
+"""Each workload beside a peer, as a ratio of times."""

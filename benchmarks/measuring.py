@@ -1,0 +1,113 @@
+"""Running two commands in turn and comparing what the system says of each."""
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MIN_REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one command, cold start included.
+
+    Args:
+        seconds: Wall time of the whole process.
+        cpu_s: Processor time of it and of all that it started, seconds.
+        peak_bytes: Largest resident memory of any one process of it.
+    """
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared.
+
+    Args:
+        command: Run as it stands, without a shell.
+        before: Called before each run, untimed, with the number of the run.
+        after: Called after each run, untimed; looks at the result.
+        environment: Set besides the environment that is there.
+        units: What it gets through, for a comparison of rates; 1 compares times.
+    """
+
+    command: Sequence[str]
+    before: Callable[[int], object] = lambda number: None
+    after: Callable[[int], object] = lambda number: None
+    environment: Mapping[str, str] | None = None
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of a workload: the runs of both sides, in the order in which they took turns."""
+
+    ours: tuple[Run, ...]
+    peer: tuple[Run, ...]
+    units: tuple[int, int]
+
+    @property
+    def ratio(self) -> float:
+        """Median seconds of ours per unit over the peer's."""
+        ours, peer = (statistics.median(run.seconds for run in runs) for runs in (self.ours, self.peer))
+        return (ours / self.units[0]) / (peer / self.units[1])
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Lowest and highest ratio of two runs that stood beside each other."""
+        ratios = [
+            (one.seconds / self.units[0]) / (other.seconds / self.units[1])
+            for one, other in zip(self.ours, self.peer, strict=True)
+        ]
+        return min(ratios), max(ratios)
+
+
+def compare(ours: Side, peer: Side, repeats: int, say: Callable[[str], None], log: Path) -> Comparison:
+    """Run both sides in turn; which of the two begins changes each time.
+
+    Args:
+        ours: One side.
+        peer: The other.
+        repeats: Of each.
+        say: Told of each run.
+        log: Gets what the commands print.
+
+    Raises:
+        CalledProcessError: A command failed.
+    """
+    runs: dict[str, list[Run]] = {"ours": [], "peer": []}
+    sides = {"ours": ours, "peer": peer}
+    for number in range(repeats):
+        for name in ("ours", "peer") if number % 2 == 0 else ("peer", "ours"):
+            side = sides[name]
+            side.before(number)
+            runs[name].append(run(side, log))
+            side.after(number)
+            say(f"{name} {number + 1}/{repeats}: {runs[name][-1].seconds:.2f} s")
+    return Comparison(tuple(runs["ours"]), tuple(runs["peer"]), (ours.units, peer.units))
+
+
+def run(side: Side, log: Path) -> Run:
+    """Run a command once, with the system's own account of it."""
+    with log.open("ab") as opened:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            side.command,
+            stdin=subprocess.DEVNULL,
+            stdout=opened,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(side.environment or {})},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, side.command)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
