@@ -55,6 +55,9 @@ HISTORY_COLUMNS = (
 )
 HEARTBEAT_S = 10.0
 
+VALIDATION_BATCH_SIZE = 100
+"""Half as long as with 256 on two processor cores (64x64 pixels): a layer's output stays in the cache."""
+
 Prepare = Callable[[torch.Tensor], torch.Tensor]
 """From stored images (B, C, H, W) to normalised ones."""
 
@@ -64,7 +67,7 @@ class Options:
     """What one can choose; see --help."""
 
     network: str = "small"
-    epochs: int = 20
+    epochs: int = 14
     learning_rate: float = 4e-3
     batch_size: int = 32
     patience: int = 10
@@ -284,7 +287,9 @@ def fit(
     from torch.utils.tensorboard.writer import SummaryWriter
 
     batches = -(-len(training.labels) // options.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         # The rule needs a few steps: of one step alone it would make its last, near 0.
         optimizer,
@@ -440,7 +445,12 @@ def evaluate(network: nn.Module, validation: Split, prepare: Prepare) -> tuple[f
         (mean cross entropy, weighted F1)
     """
     network.eval()
-    logits = torch.cat([network(prepare(images)) for images in validation.images.split(256)])
+    logits = torch.cat(
+        [
+            network(prepare(images).contiguous(memory_format=torch.channels_last))
+            for images in validation.images.split(VALIDATION_BATCH_SIZE)
+        ]
+    )
     loss = F.cross_entropy(logits, validation.labels).item()
     return loss, weighted_f1(validation.labels.cpu(), logits.argmax(dim=1).cpu(), logits.shape[1])
 

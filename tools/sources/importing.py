@@ -11,9 +11,9 @@ import os
 import shutil
 import time
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,7 +31,8 @@ MAX_PIXELS = 50_000_000
 """An image with more is refused: as raw pixels it would not fit beside a network."""
 
 _READY = "READY"
-_AHEAD = 256
+_IMAGES_A_TASK = 32
+_TASKS_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class StagedImage:
     """
 
     source: SourceImage
-    file: Path
+    file: str
     sha256: str
     size: tuple[int, int]
     split: str = ""
@@ -312,7 +313,7 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
     # Around the threads, not in them: the filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        tasks = _ahead(pool, chosen, lambda number, image: _stage_one(number, image, staging / "images"))
+        tasks = _ahead(pool, chosen, staging / "images")
         for done, result in enumerate(tasks, start=1):
             if isinstance(result, str):
                 faults.append(result)
@@ -329,18 +330,28 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
 
 
 def _ahead(
-    pool: ThreadPoolExecutor,
-    items: Sequence[SourceImage],
-    work: Callable[[int, SourceImage], StagedImage | str],
+    pool: ThreadPoolExecutor, images: Sequence[SourceImage], folder: Path
 ) -> Iterator[StagedImage | str]:
-    """Map in order with a bounded number of tasks in flight: memory stays flat, Ctrl-C is quick."""
-    for start in range(0, len(items), _AHEAD):
-        part = items[start : start + _AHEAD]
-        yield from pool.map(work, range(start, start + len(part)), part)
+    """Stage in order with a bounded number of images in flight: memory stays flat, Ctrl-C is quick.
+
+    A task takes many images, for one task an image costs as much as a small image does.
+    """
+
+    def work(start: int) -> list[StagedImage | str]:
+        part = images[start : start + _IMAGES_A_TASK]
+        return [_stage_one(start + offset, image, folder) for offset, image in enumerate(part)]
+
+    pending: deque[Future[list[StagedImage | str]]] = deque()
+    for start in range(0, len(images), _IMAGES_A_TASK):
+        pending.append(pool.submit(work, start))
+        if len(pending) > _TASKS_AHEAD:
+            yield from pending.popleft().result()
+    for task in pending:
+        yield from task.result()
 
 
 def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | str:
-    suffix = PurePosixPath(_base_name(image)).suffix
+    suffix = os.path.splitext(image.origin)[1]
     if suffix.lower() not in IMAGE_SUFFIXES:
         return (
             f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
@@ -360,8 +371,9 @@ def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | s
         Image.DecompressionBombWarning,
     ) as fault:
         return f"{image.origin}: {_first_line(fault)}"
-    file = folder / f"{number:08d}{suffix}"
-    file.write_bytes(data)
+    file = f"{folder}/{number:08d}{suffix}"
+    with open(file, "wb") as out:
+        out.write(data)
     return StagedImage(image, file, hashlib.sha256(data).hexdigest(), size)
 
 
@@ -479,7 +491,7 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
     ordered = sorted(placed, key=lambda image: (image.sha256, image.source.origin))
     if not keep:
         return [
-            replace(image, name=f"{number:06d}{image.file.suffix.lower()}")
+            replace(image, name=f"{number:06d}{os.path.splitext(image.file)[1].lower()}")
             for number, image in enumerate(ordered, start=1)
         ]
     named = sorted(
@@ -516,7 +528,7 @@ def _write_staging(
         images = sorted((image for image in placed if image.split == split), key=lambda image: image.name)
         for image in images:
             os.utime(image.file, (now, now))
-            image.file.replace(folder / image.name)
+            os.replace(image.file, f"{folder}/{image.name}")
         rows = [(f"{folder.name}/{image.name}", image.source.class_name) for image in images]
         write_csv((secret if split == "testing" else staging) / solution_name(split), HEADER, rows)
         counts[split] = len(images)
