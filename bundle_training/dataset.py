@@ -3,15 +3,20 @@
 import csv
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+
+from distributed import Group
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -33,7 +38,8 @@ class Split:
     """The images of a split, decoded.
 
     Args:
-        images: (N, C, H, W), uint8, or float32 from 0 to 255 where a file has more than 8 bits.
+        images: (N, C, H, W), uint8, or float32 from 0 to 255 where a file has more than 8 bits; in memory, or
+            in a file that is mapped into it.
         labels: (N,), int64.
     """
 
@@ -91,35 +97,69 @@ def hash_files(files: Sequence[LabelledFile]) -> str:
     return digest.hexdigest()
 
 
-def find_geometry(files: Sequence[LabelledFile], image_size: int) -> tuple[int, int, int]:
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What the images are brought to.
+
+    Args:
+        channels: 1 for gray, 3 for RGB.
+        height: Pixels.
+        width: Pixels.
+        deep: Whether a file has more than 8 bits a channel.
+    """
+
+    channels: int
+    height: int
+    width: int
+    deep: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+
+def find_geometry(
+    training: Sequence[LabelledFile], validation: Sequence[LabelledFile], image_size: int
+) -> Geometry:
     """Decide the network's input from the images' headers.
 
     Args:
-        files: The training images.
+        training: The images that decide.
+        validation: The others; only whether they have more than 8 bits counts.
         image_size: Height and width wanted, pixels; 0 takes the images' own if they agree, else 224.
 
     Returns:
-        (channels, height, width): 1 channel if all images are gray, else 3.
+        1 channel if all images are gray, else 3.
 
     Raises:
         InputError: An image cannot be read.
     """
     sizes: set[tuple[int, int]] = set()
     modes: set[str] = set()
-    for file in files:
+    other_modes: set[str] = set()
+    for number, file in enumerate([*training, *validation]):
         try:
             with Image.open(file.path) as opened:
-                sizes.add(opened.size)
-                modes.add(opened.mode)
+                if number < len(training):
+                    sizes.add(opened.size)
+                    modes.add(opened.mode)
+                else:
+                    other_modes.add(opened.mode)
         except (OSError, ValueError, Image.DecompressionBombError) as fault:
             raise InputError(f"{file.path}: cannot be read as an image ({fault})") from None
-    channels = 1 if modes <= GRAY_MODES else 3
-    if image_size:
-        return channels, image_size, image_size
-    if len(sizes) == 1:
-        width, height = sizes.pop()
-        return channels, height, width
-    return channels, 224, 224
+    width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
+    return Geometry(
+        channels=1 if modes <= GRAY_MODES else 3,
+        height=image_size or height,
+        width=image_size or width,
+        deep=any(is_deep(mode) for mode in modes | other_modes),
+    )
+
+
+def is_deep(mode: str) -> bool:
+    """Tell whether a Pillow mode has more than 8 bits a channel."""
+    return mode in ("I", "F") or mode.startswith("I;16")
 
 
 def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
@@ -135,7 +175,7 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
         Image (C, H, W), from 0 to 255: uint8, or float32 where the file has more than 8 bits a channel.
     """
     with Image.open(path) as opened:
-        if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
+        if is_deep(opened.mode):
             values = np.asarray(opened, dtype=np.float32)
             # 16-bit files use the range of 16 bits; floating-point files are taken to run from 0 to 1.
             image = Image.fromarray(values * (255.0 if opened.mode == "F" else 255.0 / 65535.0))
@@ -150,15 +190,20 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
 
 
 def decode(
-    files: Sequence[LabelledFile], class_names: Sequence[str], geometry: tuple[int, int, int], workers: int
+    files: Sequence[LabelledFile],
+    class_names: Sequence[str],
+    geometry: Geometry,
+    workers: int,
+    pixel_file: Path | None,
 ) -> Split:
-    """Decode a whole split.
+    """Decode a whole split, once: every epoch takes its batches from the pixels.
 
     Args:
         files: Its images.
         class_names: In label order.
-        geometry: (channels, height, width).
+        geometry: What they are brought to.
         workers: Threads that decode.
+        pixel_file: Where the pixels go if they are too many for the memory; None keeps them in memory.
 
     Raises:
         InputError: An image cannot be decoded, or its class is not among class_names.
@@ -167,17 +212,49 @@ def decode(
     for file in files:
         if file.class_name not in label_of:
             raise InputError(f"{file.path}: its class {file.class_name!r} has no training image")
+    shape, kind = (len(files), *geometry.shape), np.dtype(np.float32 if geometry.deep else np.uint8)
+    images = np.empty(shape, kind) if pixel_file is None else _map_file(pixel_file, shape, kind)
 
-    def read(file: LabelledFile) -> np.ndarray:
+    def read(number: int) -> None:
         try:
-            return read_image(file.path, *geometry)
+            images[number] = read_image(files[number].path, *geometry.shape)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-            raise InputError(f"{file.path}: cannot be read as an image ({fault})") from None
+            raise InputError(f"{files[number].path}: cannot be read as an image ({fault})") from None
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        images = np.stack(list(pool.map(read, files)))
+        # A thousand at a time, so that a fault or Ctrl-C does not wait for all.
+        for start in range(0, len(files), 1000):
+            deque(pool.map(read, range(start, min(start + 1000, len(files)))), maxlen=0)
     labels = torch.tensor([label_of[file.class_name] for file in files])
     return Split(torch.from_numpy(images), labels)
+
+
+def _map_file(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
+    """Map a new file into memory; the system keeps in memory what there is room for."""
+    pixels = np.memmap(path, dtype=kind, mode="w+", shape=shape)
+    # The mapping keeps the file alive; without a name it is gone with the process, however that ends.
+    path.unlink()
+    return pixels
+
+
+def decoded_bytes(count: int, geometry: Geometry) -> int:
+    """How much memory so many decoded images take."""
+    return count * math.prod(geometry.shape) * (4 if geometry.deep else 1)
+
+
+def memory_bytes() -> int:
+    """How much memory there is, in this container if it is one.
+
+    Source:
+        Linux, Documentation/admin-guide/cgroup-v2.rst, memory.max; cgroup-v1/memory.rst, limit_in_bytes.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+        except (OSError, ValueError):
+            continue  # not Linux, the other version, or no limit
+    return min(limits, default=2**32)
 
 
 def normalise(
@@ -210,17 +287,45 @@ def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) ->
             yield batch
 
 
-def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Turn, mirror, scale, move and change the contrast of a batch, each image in its own way.
+def prefetch(
+    batches: Iterable[torch.Tensor], fetch: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Fetch batches one ahead of the caller: what is on disk is read while the network is at work."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead: Future[tuple[torch.Tensor, torch.Tensor]] | None = None
+        for batch in batches:
+            following = pool.submit(fetch, batch)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How each image of a batch is changed.
 
     Args:
-        images: (B, C, H, W), normalised.
-        generator: On the CPU, so that every device augments alike.
-
-    Returns:
-        Images (B, C, H, W).
+        affine: (B, 2, 3), from where in the image each pixel comes.
+        contrast: (B, 1, 1, 1), by what it is multiplied.
     """
-    count = len(images)
+
+    affine: torch.Tensor
+    contrast: torch.Tensor
+
+    def deal(self, group: Group) -> "Augmentation":
+        """The part of it that is of this process's images."""
+        return Augmentation(group.deal(self.affine), group.deal(self.contrast))
+
+
+def draw_augmentation(count: int, generator: torch.Generator) -> Augmentation:
+    """Draw turn, mirror, scale, shift and contrast of each image of a batch.
+
+    Args:
+        count: B.
+        generator: On the CPU, so that every device augments alike.
+    """
 
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(count, *shape, generator=generator) * 2.0 - 1.0
@@ -234,7 +339,19 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     affine[:, 1, 0] = torch.sin(angle) * scale * mirror
     affine[:, 1, 1] = torch.cos(angle) * scale
     affine[:, :, 2] = 0.12 * uniform(2)
-    contrast = 1.0 + 0.2 * uniform(1, 1, 1)
-    grid = F.affine_grid(affine.to(images.device), list(images.shape), align_corners=False)
+    return Augmentation(affine, 1.0 + 0.2 * uniform(1, 1, 1))
+
+
+def augment(images: torch.Tensor, drawn: Augmentation) -> torch.Tensor:
+    """Change a batch as drawn.
+
+    Args:
+        images: (B, C, H, W), normalised.
+        drawn: Of the same B.
+
+    Returns:
+        Images (B, C, H, W).
+    """
+    grid = F.affine_grid(drawn.affine.to(images.device), list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    return moved * contrast.to(images.device)
+    return moved * drawn.contrast.to(images.device)

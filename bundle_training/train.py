@@ -8,55 +8,61 @@ was interrupted continues when the same command is given again.
 """
 
 import argparse
-import contextlib
-import csv
 import functools
 import hashlib
-import importlib.metadata
-import io
 import json
 import math
 import os
-import pickle
-import platform
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from dataset import (
+    Geometry,
     InputError,
     Split,
     augment,
     decode,
+    decoded_bytes,
+    draw_augmentation,
     find_geometry,
     hash_files,
+    memory_bytes,
     normalise,
+    prefetch,
     read_solution,
     shuffled_batches,
 )
+from distributed import Group, join, leave, mean_loss, share
 from network import NETWORKS, make_network
-
-HISTORY_COLUMNS = (
-    "epoch",
-    "training_loss",
-    "validation_loss",
-    "validation_weighted_f1",
-    "learning_rate",
-    "seconds",
+from results import (
+    HISTORY_COLUMNS,
+    Progress,
+    export,
+    read_checkpoint,
+    record,
+    save_checkpoint,
+    versions,
+    write_history,
 )
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
 HEARTBEAT_S = 10.0
 
 VALIDATION_BATCH_SIZE = 100
 """Half as long as with 256 on two processor cores (64x64 pixels): a layer's output stays in the cache."""
+
+MEMORY_SHARE = 0.4
+"""Images that take more of the memory than this are kept in a file."""
 
 Prepare = Callable[[torch.Tensor], torch.Tensor]
 """From stored images (B, C, H, W) to normalised ones."""
@@ -74,28 +80,44 @@ class Options:
     image_size: int = 0
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
+    images: str = "auto"
     workers: int = 0
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far a training has come; together with the weights this is all that a checkpoint holds.
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A network and all that trains it.
 
     Args:
-        epoch: Epochs done.
-        history: A row of HISTORY_COLUMNS for each.
-        best_epoch: The best of them, from 1; 0 before the first.
-        best_f1: Its weighted F1 on the validation images.
-        best_loss: Its loss there.
-        best_state_dict: Its weights, on the CPU.
+        network: The network itself: what is evaluated, saved and exported.
+        shared: What training images go through: the network, with its gradients averaged over all processes.
+        optimizer: Steps once a batch.
+        scheduler: Likewise.
+        prepare: Makes stored images into what the network takes.
+        options: What was chosen.
+        device: Where it is.
+        bfloat16: Whether its layers calculate with 16 bits.
+        group: The processes that train it.
     """
 
-    epoch: int
-    history: list[dict[str, float]]
-    best_epoch: int
-    best_f1: float
-    best_loss: float
-    best_state_dict: dict[str, torch.Tensor]
+    network: nn.Module
+    shared: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    prepare: Prepare
+    options: Options
+    device: torch.device
+    bfloat16: bool
+    group: Group
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network is called."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def fetch(self, split: Split, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, C, H, W) and labels (B,) of some rows, on the device."""
+        return split.images[rows].to(self.device), split.labels[rows].to(self.device)
 
 
 def main(in_dir: Path, out_dir: Path, options: Options) -> int:
@@ -112,37 +134,54 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     started = time.monotonic()
     try:
         device = choose_device(options.device)
+        group = join(options.device)
         files = {split: read_solution(in_dir, split) for split in ("training", "validation")}
         class_names = sorted({file.class_name for file in files["training"]})
         if len(class_names) < 2:
             raise InputError(
                 f"{in_dir / 'training_solution.csv'}: one class only; a classification needs two"
             )
-        geometry = find_geometry(files["training"], options.image_size)
+        geometry = find_geometry(files["training"], files["validation"], options.image_size)
+        on_disk = options.images == "disk" or (
+            options.images == "auto"
+            and decoded_bytes(sum(map(len, files.values())), geometry) > MEMORY_SHARE * memory_bytes()
+        )
+        if on_disk:
+            open_output(out_dir)
         workers = options.workers or os.cpu_count() or 1
-        splits = {split: decode(files[split], class_names, geometry, workers) for split in files}
+        splits = {
+            split: decode(
+                files[split],
+                class_names,
+                geometry,
+                workers,
+                out_dir / f".{split}-{group.rank}.pixels" if on_disk else None,
+            )
+            for split in files
+        }
         data_sha256 = {split: hash_files(files[split]) for split in files}
         open_output(out_dir)
-        return train(splits, class_names, geometry, data_sha256, device, out_dir, options, started)
+        train(splits, class_names, geometry, data_sha256, device, group, out_dir, options)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
+    finally:
+        leave()
+    say(f"done after {time.monotonic() - started:.1f} s")
+    return 0
 
 
 def train(
     splits: dict[str, Split],
     class_names: Sequence[str],
-    geometry: tuple[int, int, int],
+    geometry: Geometry,
     data_sha256: dict[str, str],
     device: torch.device,
+    group: Group,
     out_dir: Path,
     options: Options,
-    started: float,
-) -> int:
+) -> None:
     """Train on images that were read; the arguments are what main found.
-
-    Returns:
-        Exit status 0.
 
     Raises:
         InputError: The loss is not a finite number.
@@ -155,27 +194,55 @@ def train(
     unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
     if unseen:
         say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
-    say(f"network {options.network}, input {'x'.join(map(str, geometry))} (C x H x W), on {describe(device)}")
-
+    bfloat16 = options.precision == "bfloat16" or (
+        options.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    say(
+        f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
+        f" {describe(device)}{f' and {group.size - 1} more' if group.size > 1 else ''},"
+        f" {'bfloat16' if bfloat16 else 'float32'}"
+    )
     mean, standard_deviation = channel_statistics(training.images)
-    on_device = {name: Split(part.images.to(device), part.labels.to(device)) for name, part in splits.items()}
-    prepare = functools.partial(normalise, mean=mean, standard_deviation=standard_deviation)
     torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    network = make_network(options.network, geometry[0], len(class_names)).to(device)
+    network = make_network(options.network, geometry.channels, len(class_names)).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
-    progress = fit(
-        network, on_device["training"], on_device["validation"], prepare, options, data_sha256, out_dir
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
     )
-
+    batches = -(-len(training.labels) // options.batch_size)
+    learner = Learner(
+        network,
+        share(network, group, device),
+        optimizer,
+        # The rule needs a few steps: of one step alone it would make its last, near 0.
+        torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, options.learning_rate, total_steps=max(batches * options.epochs, 10)
+        ),
+        functools.partial(normalise, mean=mean, standard_deviation=standard_deviation),
+        options,
+        device,
+        bfloat16,
+        group,
+    )
+    fits = device.type == "cuda" and sum(part.images.nbytes for part in splits.values()) < (
+        MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
+    )
+    if fits:
+        training, validation = (
+            Split(part.images.to(device), part.labels.to(device)) for part in (training, validation)
+        )
+    progress = fit(learner, training, validation, identify(options, data_sha256), out_dir)
+    if group.rank > 0:
+        return
     network.load_state_dict(progress.best_state_dict)
-    chosen = {name: value for name, value in asdict(options).items() if name != "workers"}
+    chosen = {name: value for name, value in asdict(options).items() if name not in ("workers", "images")}
     card = {
         "class_names": class_names,
         "input": {
-            "channels": geometry[0],
-            "height": geometry[1],
-            "width": geometry[2],
+            "channels": geometry.channels,
+            "height": geometry.height,
+            "width": geometry.width,
             "mean": mean,
             "standard_deviation": standard_deviation,
         },
@@ -186,22 +253,11 @@ def train(
         "data_sha256": data_sha256,
         "versions": versions(),
     }
-    export(network.cpu(), geometry, progress.best_state_dict, card, out_dir)
+    export(network.cpu(), geometry.shape, progress.best_state_dict, card, out_dir)
     say(
         f"best epoch {progress.best_epoch} by weighted F1 on the validation images: {progress.best_f1:.4f};"
-        f" model written after {time.monotonic() - started:.1f} s"
+        f" model written to {out_dir}"
     )
-    return 0
-
-
-def versions() -> dict[str, str]:
-    """The versions of what a training's result depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "monai", "numpy", "pillow"):
-        # A network of one's own may do without MONAI.
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def open_output(out_dir: Path) -> None:
@@ -224,8 +280,9 @@ def open_output(out_dir: Path) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(line, flush=True)
+    """Print a line at once, also into a pipe; of several processes the first speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, flush=True)
 
 
 def choose_device(name: str) -> torch.device:
@@ -236,7 +293,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name != "cpu" and torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+        return device
+    return torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:
@@ -267,133 +328,87 @@ def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
     return [round(value, 6) for value in mean.tolist()], [round(value, 6) for value in spread.tolist()]
 
 
-def fit(
-    network: nn.Module,
-    training: Split,
-    validation: Split,
-    prepare: Prepare,
-    options: Options,
-    data_sha256: dict[str, str],
-    out_dir: Path,
-) -> Progress:
+def fit(learner: Learner, training: Split, validation: Split, identity: str, out_dir: Path) -> Progress:
     """Train until the epochs are done or the validation score has stopped rising.
 
     Every random number depends on the seed and the epoch alone, so a training that continues from a
     checkpoint ends where an undisturbed one does.
 
+    Args:
+        learner: What is trained.
+        training: Images to learn from.
+        validation: Images to choose the best epoch by.
+        identity: See `identify`.
+        out_dir: Gets the checkpoint, history.csv and the TensorBoard events; from the first process alone.
+
     Returns:
         The progress, with the weights of the best epoch.
     """
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    batches = -(-len(training.labels) // options.batch_size)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
-    )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        # The rule needs a few steps: of one step alone it would make its last, near 0.
-        optimizer,
-        options.learning_rate,
-        total_steps=max(batches * options.epochs, 10),
-    )
+    options, first = learner.options, learner.group.rank == 0
     checkpoint = out_dir / "checkpoint.pth"
-    identity = identify(options, data_sha256)
-    progress = resume(checkpoint, identity, network, optimizer, scheduler)
-    if progress.epoch:
-        say(f"continuing after epoch {progress.epoch} from {checkpoint}")
+    state, why = learner.group.from_first(read_checkpoint(checkpoint, identity) if first else None)
+    if why:
+        say(why)
+    progress = Progress(0, [], 0, -1.0, float("inf"), {})
+    if state is not None:
+        learner.network.load_state_dict(state["network"])
+        learner.optimizer.load_state_dict(state["optimizer"])
+        learner.scheduler.load_state_dict(state["scheduler"])
+        progress = Progress(**state["progress"])
     first_epoch, started = progress.epoch, time.monotonic()
-    with SummaryWriter(
-        str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None
-    ) as events:
-        while progress.epoch < options.epochs and progress.epoch - progress.best_epoch < options.patience:
-            row = run_epoch(
-                network, training, validation, prepare, options, progress.epoch + 1, optimizer, scheduler
-            )
-            record(progress, row, network)
-            for name in HISTORY_COLUMNS[1:]:
-                events.add_scalar(name, row[name], progress.epoch)
-            write_history(progress.history, out_dir / "history.csv")
-            save_checkpoint(checkpoint, identity, progress, network, optimizer, scheduler)
-            left_s = (
-                (time.monotonic() - started)
-                / (progress.epoch - first_epoch)
-                * (options.epochs - progress.epoch)
-            )
-            say(
-                f"epoch {progress.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
-                f"  validation F1 {row['validation_weighted_f1']:.4f}"
-                f"  best {progress.best_f1:.4f} (epoch {progress.best_epoch})  {row['seconds']:.1f} s"
-                f", at most {left_s:.0f} s left"
-            )
+    events = open_events(out_dir, first_epoch) if first else None
+    while progress.epoch < options.epochs and progress.epoch - progress.best_epoch < options.patience:
+        row = run_epoch(learner, training, validation, progress.epoch + 1)
+        record(progress, row, learner.network)
+        if events is None:
+            continue
+        for name in HISTORY_COLUMNS[1:]:
+            events.add_scalar(name, row[name], progress.epoch)
+        write_history(progress.history, out_dir / "history.csv")
+        save_checkpoint(checkpoint, identity, progress, learner.network, learner.optimizer, learner.scheduler)
+        done, left = progress.epoch - first_epoch, options.epochs - progress.epoch
+        say(
+            f"epoch {progress.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
+            f"  validation F1 {row['validation_weighted_f1']:.4f}"
+            f"  best {progress.best_f1:.4f} (epoch {progress.best_epoch})  {row['seconds']:.1f} s"
+            f" ({100 * row['input_seconds'] / max(row['seconds'], 1e-9):.0f} % waiting for images)"
+            f", at most {(time.monotonic() - started) / done * left:.0f} s left"
+        )
+    if events is not None:
+        events.close()
     if progress.epoch < options.epochs:
         say(f"stopped early: no better epoch in the last {options.patience}")
     return progress
 
 
+def open_events(out_dir: Path, first_epoch: int) -> "SummaryWriter":
+    """Open the TensorBoard events; what a broken-off epoch wrote is passed over."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    return SummaryWriter(str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None)
+
+
 def identify(options: Options, data_sha256: dict[str, str]) -> str:
     """SHA-256 of all that a training's result depends on; a checkpoint of another is not continued."""
-    chosen = {key: value for key, value in asdict(options).items() if key not in ("workers", "patience")}
+    chosen = {
+        key: value for key, value in asdict(options).items() if key not in ("workers", "patience", "images")
+    }
     code = [
         Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for name in ("train.py", "dataset.py", "network.py")
+        for name in ("train.py", "dataset.py", "network.py", "distributed.py")
     ]
     content = json.dumps([chosen, data_sha256, torch.__version__, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def save_checkpoint(
-    path: Path,
-    identity: str,
-    progress: Progress,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> None:
-    """Write all that `resume` needs."""
-    state = {
-        "identity": identity,
-        "progress": asdict(progress),
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
-    }
-    replace_file(path, lambda temporary: torch.save(state, temporary))
-
-
-def resume(
-    checkpoint: Path,
-    identity: str,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> Progress:
-    """Load a checkpoint of the same training into the objects given; a fresh start if there is none."""
-    if checkpoint.exists():
-        try:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as fault:
-            say(f"{checkpoint} cannot be read ({type(fault).__name__}); starting anew")
-            return Progress(0, [], 0, -1.0, float("inf"), {})
-        if state["identity"] == identity:
-            network.load_state_dict(state["network"])
-            optimizer.load_state_dict(state["optimizer"])
-            scheduler.load_state_dict(state["scheduler"])
-            return Progress(**state["progress"])
-        say(f"{checkpoint} is of other data, options or code; starting anew")
-    return Progress(0, [], 0, -1.0, float("inf"), {})
-
-
-def run_epoch(
-    network: nn.Module,
-    training: Split,
-    validation: Split,
-    prepare: Prepare,
-    options: Options,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> dict[str, float]:
+def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) -> dict[str, float]:
     """Train one epoch and look at the validation images.
+
+    Args:
+        learner: What is trained.
+        training: Images to learn from.
+        validation: Images to look at.
+        epoch: From 1.
 
     Returns:
         A row of HISTORY_COLUMNS.
@@ -401,58 +416,77 @@ def run_epoch(
     Raises:
         InputError: The loss is not a finite number.
     """
+    options, group = learner.options, learner.group
     started = said = time.monotonic()
-    torch.manual_seed(options.seed * 1_000_003 + epoch)
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
+    seed = options.seed * 1_000_003 + epoch
+    # Dropout differs between the processes; what is drawn from the generator is the same in all.
+    torch.manual_seed(seed + (group.rank << 40))
+    generator = torch.Generator().manual_seed(seed)
     count = len(training.labels)
-    learning_rate = optimizer.param_groups[0]["lr"]
-    network.train()
-    total_loss, seen = 0.0, 0
-    for batch in shuffled_batches(count, options.batch_size, generator):
-        images = augment(prepare(training.images[batch]), generator)
-        logits = network(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits, training.labels[batch], label_smoothing=0.05)
-        optimizer.zero_grad(set_to_none=True)
+    learning_rate = learner.optimizer.param_groups[0]["lr"]
+    batches = [
+        batch for batch in shuffled_batches(count, options.batch_size, generator) if len(batch) >= group.size
+    ]
+    learner.shared.train()
+    total_loss, seen, waited = torch.zeros(1, device=learner.device), 0, 0.0
+    fetched = prefetch(map(group.deal, batches), functools.partial(learner.fetch, training))
+    for batch in batches:
+        before = time.monotonic()
+        stored, labels = next(fetched)
+        waited += time.monotonic() - before
+        drawn = draw_augmentation(len(batch), generator).deal(group)
+        images = augment(learner.prepare(stored), drawn)
+        with learner.autocast():
+            logits = learner.shared(images.contiguous(memory_format=torch.channels_last))
+        loss = mean_loss(logits.float(), labels, len(batch), group)
+        learner.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
-        scheduler.step()
-        total_loss += loss.item() * len(batch)
+        learner.optimizer.step()
+        learner.scheduler.step()
+        total_loss += loss.detach() * len(batch) / group.size
         seen += len(batch)
         if time.monotonic() - said > HEARTBEAT_S:
             said = time.monotonic()
-            say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %  loss {total_loss / seen:.4f}")
-    validation_loss, f1 = evaluate(network, validation, prepare)
-    if not math.isfinite(total_loss) or not math.isfinite(validation_loss):
+            say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %")
+    training_loss = group.add(total_loss).item() / max(seen, 1)
+    validation_loss, f1 = evaluate(learner, validation)
+    if not math.isfinite(training_loss) or not math.isfinite(validation_loss):
         raise InputError(
             f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
             f" {options.learning_rate:g}"
         )
     return {
         "epoch": epoch,
-        "training_loss": total_loss / max(seen, 1),
+        "training_loss": training_loss,
         "validation_loss": validation_loss,
         "validation_weighted_f1": f1,
         "learning_rate": learning_rate,
         "seconds": round(time.monotonic() - started, 3),
+        "input_seconds": round(waited, 3),
     }
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, validation: Split, prepare: Prepare) -> tuple[float, float]:
-    """Classify the validation images.
+def evaluate(learner: Learner, validation: Split) -> tuple[float, float]:
+    """Classify the validation images, each process its part of them.
 
     Returns:
         (mean cross entropy, weighted F1)
     """
-    network.eval()
-    logits = torch.cat(
-        [
-            network(prepare(images).contiguous(memory_format=torch.channels_last))
-            for images in validation.images.split(VALIDATION_BATCH_SIZE)
-        ]
-    )
-    loss = F.cross_entropy(logits, validation.labels).item()
-    return loss, weighted_f1(validation.labels.cpu(), logits.argmax(dim=1).cpu(), logits.shape[1])
+    learner.network.eval()
+    rows = learner.group.deal(torch.arange(len(validation.labels)))
+    parts: list[torch.Tensor] = []
+    fetch = functools.partial(learner.fetch, validation)
+    for stored, _ in prefetch(rows.split(VALIDATION_BATCH_SIZE), fetch):
+        images = learner.prepare(stored).contiguous(memory_format=torch.channels_last)
+        with learner.autocast():
+            parts.append(learner.network(images).float())
+    mine = torch.cat(parts)
+    logits = torch.zeros(len(validation.labels), mine.shape[1], device=learner.device)
+    logits[rows.to(learner.device)] = mine
+    logits, labels = learner.group.add(logits).cpu(), validation.labels.cpu()
+    loss = F.cross_entropy(logits, labels).item()
+    return loss, weighted_f1(labels, logits.argmax(dim=1), logits.shape[1])
 
 
 def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count: int) -> float:
@@ -471,66 +505,6 @@ def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count:
     hits = torch.bincount(reference[reference == predictions], minlength=class_count).double()
     f1 = 2.0 * hits / (support + predicted).clamp(min=1.0)
     return float((f1 * support).sum() / support.sum())
-
-
-def record(progress: Progress, row: dict[str, float], network: nn.Module) -> None:
-    """Add an epoch; keep its weights if it is the best: higher F1, or the same with a lower loss."""
-    progress.epoch = int(row["epoch"])
-    progress.history.append(row)
-    f1, loss = row["validation_weighted_f1"], row["validation_loss"]
-    if (f1, -loss) > (progress.best_f1, -progress.best_loss):
-        progress.best_epoch, progress.best_f1, progress.best_loss = progress.epoch, f1, loss
-        progress.best_state_dict = {
-            name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
-        }
-
-
-def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Write history.csv, a row an epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
-
-
-def export(
-    network: nn.Module,
-    geometry: tuple[int, int, int],
-    state_dict: dict[str, torch.Tensor],
-    card: dict[str, Any],
-    out_dir: Path,
-) -> None:
-    """Write the three model files; model.json last, as the sign that they are complete."""
-    network.eval()
-    example = torch.from_numpy(np.zeros((2, *geometry), dtype=np.float32))
-
-    def write_onnx(path: Path) -> None:
-        with warnings.catch_warnings():
-            # torch warns that this exporter is the older one; it is also 20 times faster than dynamo's.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                network,
-                (example,),
-                str(path),
-                dynamo=False,
-                opset_version=17,
-                input_names=["images"],
-                output_names=["logits"],
-                dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
-            )
-
-    replace_file(out_dir / "best_metric_model.onnx", write_onnx)
-    replace_file(out_dir / "best_metric_model.pth", lambda path: torch.save(state_dict, path))
-    text = json.dumps(card, indent=2) + "\n"
-    replace_file(out_dir / "model.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name, then rename: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Options]:
@@ -580,6 +554,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         choices=("auto", "cpu", "cuda"),
         default=defaults.device,
         help="auto takes CUDA if it is there",
+    )
+    add(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default=defaults.precision,
+        help="of the layers' arithmetic; auto takes bfloat16 on a GPU that has it",
+    )
+    add(
+        "--images",
+        choices=("auto", "memory", "disk"),
+        default=defaults.images,
+        help="where the decoded images are kept; auto takes a file where memory is short",
     )
     add("--workers", type=natural, default=defaults.workers, help="threads that decode images; 0: one a core")
     parsed = vars(parser.parse_args(arguments))

@@ -195,8 +195,109 @@ def test_augmentation_keeps_shape_and_depends_on_the_generator_alone(program_mod
     dataset = program_module("bundle_training", "dataset")
     images = torch.rand(6, 1, 16, 16)
     first, second, other = (
-        dataset.augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        dataset.augment(images, dataset.draw_augmentation(6, torch.Generator().manual_seed(seed)))
+        for seed in (1, 1, 2)
     )
     assert first.shape == images.shape
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+STEP = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from distributed import join, leave, mean_loss, share
+from network import make_network
+
+group = join("cpu")
+torch.manual_seed(0)
+network = make_network("small", 1, 3)
+network[7].p = 0.0  # without dropout, which each process draws for itself
+images, labels = torch.randn(10, 1, 16, 16), torch.randint(0, 3, (10,))
+shared = share(network, group, torch.device("cpu"))
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+for _ in range(3):
+    loss = mean_loss(shared(group.deal(images)), group.deal(labels), len(images), group)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+torch.save(network.state_dict(), f"{sys.argv[2]}/{group.size}-{group.rank}.pth")
+leave()
+"""
+
+
+def run_together(processes: int, *command: object) -> "subprocess.CompletedProcess[str]":
+    """Run a script in several processes, as a person does with torchrun."""
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
+    return subprocess.run(
+        [*launch, *map(str, command)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_two_processes_take_the_step_that_one_takes(tmp_path: Path) -> None:
+    """Gradients and batch normalisation are those of the whole batch, however it is dealt out."""
+    script = tmp_path / "step.py"
+    script.write_text(STEP)
+    for processes in (1, 2):
+        done = run_together(processes, script, PROJECT_ROOT / "bundle_training", tmp_path)
+        assert done.returncode == 0, done.stderr
+    alone, first, second = (
+        torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("1-0", "2-0", "2-1")
+    )
+    for name, expected in alone.items():
+        assert torch.equal(first[name], second[name]), name
+        assert torch.allclose(first[name].float(), expected.float(), atol=1e-5), name
+
+
+def test_two_processes_train_one_model(in_dir: Path, tmp_path: Path) -> None:
+    options = ("--epochs", "6", "--batch-size", "4", "--device", "cpu")
+    losses = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        done = run_together(processes, PROJECT_ROOT / TRAIN, in_dir, out, *options)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("epoch 6/6") == 1
+        with (out / "history.csv").open(newline="") as opened:
+            losses.append([float(row["training_loss"]) for row in csv.DictReader(opened)])
+        assert (out / "model.json").exists()
+    assert losses[0] == pytest.approx(losses[1], rel=0.25)
+
+
+def test_images_on_disk_train_the_same_model(train, in_dir: Path, tmp_path: Path) -> None:
+    models = []
+    for images in ("memory", "disk"):
+        assert train.main(in_dir, tmp_path / images, train.Options(epochs=2, images=images)) == 0
+        models.append((tmp_path / images / "best_metric_model.onnx").read_bytes())
+        assert not list((tmp_path / images).glob("*.pixels"))
+    assert models[0] == models[1]
+
+
+def test_sixteen_bits_learn_a_little_less_precisely(train, in_dir: Path, tmp_path: Path) -> None:
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=2, precision="bfloat16")) == 0
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "best_metric_model.onnx")
+    assert session.get_inputs()[0].type == "tensor(float)"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(train, in_dir: Path, tmp_path: Path, capsys) -> None:
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=3, learning_rate=1e30)) == 1
+    assert "the loss is not a finite number; try a lower --learning-rate" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.json").exists()
+
+
+def test_a_spoiled_checkpoint_is_passed_over(train, in_dir: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "checkpoint.pth").write_bytes(b"")
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1)) == 0
+    assert "cannot be read (EOFError); starting anew" in capsys.readouterr().out
