@@ -165,6 +165,9 @@ def load_model(model_dir: Path) -> Model:
     except (ValueError, KeyError, TypeError) as fault:
         raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
     try:
+        # Nothing is reported to anyone, and only errors are said.
+        onnxruntime.disable_telemetry_events()
+        onnxruntime.set_default_logger_severity(3)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = processors()
         session = onnxruntime.InferenceSession(str(graph_path), options, providers=["CPUExecutionProvider"])

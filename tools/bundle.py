@@ -341,12 +341,14 @@ def check(layout: Layout, submission: Path) -> None:
     """Say what the platform would refuse of SUBMISSION.zip (or of a results csv), and how to mend it."""
     from tools.checking import check_submission
     from tools.formats.label_table import check_predictions, check_probabilities
+    from tools.sources.importing import check_together
 
     bundle = _read_bundle(layout)
     class_names = _class_names(bundle, layout)
     if not submission.exists():
         raise DataError("no such file; give a zip made by `zip`, or a results csv", submission)
     if submission.suffix.lower() == ".csv":
+        check_together(layout)
         images = {path.name for path in layout.testing_data.glob("*") if not path.name.startswith(".")}
         if not images or not class_names:
             raise DataError(
@@ -371,8 +373,10 @@ def report(layout: Layout) -> None:
     bundle = _read_bundle(layout)
     with _working(layout):
         summary = read_summary(layout)
-        if summary is None or not summary.has_reference:
+        if summary is None:
             raise DataError("there is nothing to report yet; run `run-all` first", layout.scoring_output)
+        if not summary.has_reference:
+            raise DataError("not found; the organiser has it, and the report", layout.solution_csv("testing"))
         path = write_report(bundle, layout, summary.source)
     click.echo(f"report: {_relative(path)}   (open it: {path.as_uri()})")
 
@@ -381,6 +385,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
     """Run a program, or show its help; tells which."""
     from tools.programs import run_program, show_help
     from tools.runners.choice import choose_runner
+    from tools.sources.importing import check_together
 
     if {"-h", "--help"} & set(arguments):
         show_help(program, layout)
@@ -389,6 +394,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
     runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"runner: {why}")
     with closing(runner), _working(layout) as display:
+        check_together(layout)
         display.begin(program.name)
         seconds = run_program(program, bundle, layout, runner, arguments, display.line)
         display.end(f"{seconds:.1f} s")

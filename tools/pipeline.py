@@ -11,7 +11,7 @@ from tools.files import signature
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
-from tools.programs import INFERENCE, SCORING, TRAINING, Program, is_current, run_program
+from tools.programs import INFERENCE, SCORING, TRAINING, Program, is_current, plan_run, run_program
 from tools.runners.base import Runner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import DataSummary, import_images, read_summary
@@ -72,6 +72,8 @@ def run_all(
     stages: list[tuple[Program, Sequence[str]]] = [(TRAINING, training_arguments), (INFERENCE, ())]
     if summary.has_reference:
         stages.append((SCORING, ()))
+        # Now, not after hours of training: it needs all that the other images need.
+        runner.prepare(plan_run(SCORING, bundle, layout, ()), display.line)
     for program, arguments in stages:
         display.begin(program.name)
         if not fresh and is_current(program, bundle, layout, runner, arguments):

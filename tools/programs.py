@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.collecting import collect
-from tools.errors import DataError, ProgramError
+from tools.errors import DataError, ProgramError, shown
 from tools.files import check_writable, remove_tree, signature
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, Layout
@@ -23,6 +23,8 @@ LIMIT_KEYS = {
     "memory": ("memory_mb", "MB"),
     "output": ("output_mb", "MB (or of the number and depth of files)"),
 }
+
+_NO_PROCESS = ("can't start new thread", "Resource temporarily unavailable", "pthread_create failed")
 
 MODEL_FILES = ("best_metric_model.pth", "best_metric_model.onnx", "model.json")
 
@@ -215,6 +217,10 @@ def check_inputs(program: Program, layout: Layout) -> None:
     for path, remedy in program.reads(layout).items():
         if not path.exists():
             raise DataError(f"not found; {program.name} reads it: {remedy}", path)
+    submitted = sorted(path.name for path in layout.results_dir.glob("*.csv"))
+    if program is SCORING and len(submitted) > 1:
+        names = ", ".join(map(shown, submitted[:3]))
+        raise DataError(f"{len(submitted)} csv files: {names}; keep the one to be scored", layout.results_dir)
 
 
 def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
@@ -234,7 +240,9 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
             f" use less, or raise '{key}' under [{program.name}] in bundle.toml"
         )
     # The program's own lines were shown as it printed them, and are kept in .bundle/logs/.
-    said = f": {outcome.last_line}" if outcome.last_line else ", and printed nothing"
+    said = f" and said: {outcome.last_line}" if outcome.last_line else " and printed nothing"
+    if any(sign in outcome.last_line for sign in _NO_PROCESS):
+        said += f" (it may have met its limit of {limits.pids} processes: 'pids' under [{program.name}])"
     if outcome.exit_status > 128:
         number = outcome.exit_status - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

@@ -122,14 +122,50 @@ def test_a_faulty_manifest_ends_in_its_line(layout: Layout) -> None:
 def test_a_program_that_fails_is_named_with_what_it_said(filled_layout: Layout) -> None:
     result = bundle(filled_layout, "train", "--runner", "local", "--", "--epochs", "0")
     assert result.exit_code == 3
-    assert re.search(r"Error: training failed \(exit status 2\): .*--epochs: 0 is less than 1", result.output)
+    assert re.search(
+        r"Error: training failed \(exit status 2\) and said: .*--epochs: 0 is less than 1", result.output
+    )
 
 
 def test_docker_where_no_engine_answers(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
     result = bundle(layout, "run-all", "--runner", "docker")
     assert result.exit_code == 4
-    assert "no Docker Engine answers (no such file or directory)" in result.output
+    assert "no Docker Engine answers at unix:///no/such/socket (no such file or directory)" in result.output
+    # Who names an engine wants containers: without it nothing is run as a plain process.
+    assert bundle(layout, "run-all").exit_code == 4
+
+
+def test_a_mixture_of_data_sets_is_refused(filled_layout: Layout) -> None:
+    """As when a hand-out is unpacked over the phantoms of the quick start."""
+    (filled_layout.split_dir("training") / "other.png").touch()
+    result = bundle(filled_layout, "train", "--runner", "local")
+    assert (
+        result.exit_code,
+        "files without a row in the csv: 1, the first 'other.png'" in result.output,
+    ) == (1, True)
+    (filled_layout.split_dir("training") / "other.png").unlink()
+
+    filled_layout.solution_csv("testing").unlink()
+    (filled_layout.testing_data / "other.png").touch()
+    result = bundle(filled_layout, "infer", "--runner", "local")
+    assert (result.exit_code, "mixes 24 images of an earlier import with others" in result.output) == (
+        1,
+        True,
+    )
+    (filled_layout.testing_data / "other.png").unlink()
+
+    (filled_layout.input_data / "input_data").mkdir()
+    result = bundle(filled_layout, "run-all", "--runner", "local")
+    assert (result.exit_code, "is no part of the bundle layout" in result.output) == (1, True)
+
+
+def test_two_csvs_to_score(filled_layout: Layout) -> None:
+    for name in ("a.csv", "b.csv"):
+        write_csv(filled_layout.results_dir / name, HEADER, [("x.png", "Hand")])
+    result = bundle(filled_layout, "score", "--runner", "local")
+    assert result.exit_code == 1
+    assert "2 csv files: 'a.csv', 'b.csv'; keep the one to be scored" in result.output
 
 
 def test_two_commands_at_once(layout: Layout) -> None:

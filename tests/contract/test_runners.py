@@ -75,7 +75,7 @@ def test_lines_and_status(run_code) -> None:
     outcome, lines = run_code("print('one'); time.sleep(0.3); print('two', file=sys.stderr); sys.exit(3)")
     assert (outcome.exit_status, outcome.limit, outcome.last_line) == (3, "", "two")
     assert lines == ["one", "two"]
-    with pytest.raises(ProgramError, match=r"scoring failed \(exit status 3\): two"):
+    with pytest.raises(ProgramError, match=r"scoring failed \(exit status 3\) and said: two"):
         check_outcome(SCORING, outcome, LIMITS)
 
 
@@ -88,7 +88,7 @@ def test_options_reach_the_program_and_output_the_folder(run_code, tmp_path: Pat
 
 def test_a_signal_is_named(run_code) -> None:
     outcome, _ = run_code("print('before', flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV: before"):
+    with pytest.raises(ProgramError, match="scoring was ended by SIGSEGV and said: before"):
         check_outcome(SCORING, outcome, LIMITS)
 
 

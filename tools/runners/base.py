@@ -1,11 +1,14 @@
 """What a runner is: something that runs one program on one input and says how it ended."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tools.manifest import Limits
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 OnLine = Callable[[str], None]
 """Called with each line that a program prints, made printable."""
@@ -83,13 +86,17 @@ class Runner(Protocol):
             ProgramError: The program cannot even be started.
         """
 
+    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
+        """Make what a later run needs, as far as that can be done ahead; raises as `run` does."""
+
     def close(self) -> None:
         """Let go of what the runner holds, such as a connection."""
 
 
 def printable(text: str) -> str:
-    """A program's line as it may be shown: control characters, which could rewrite a terminal, replaced."""
-    return "".join(character if character.isprintable() else "�" for character in text.replace("\t", "    "))
+    """A program's line as it may be shown: colours left out, other control characters replaced."""
+    text = _COLOUR.sub("", text).replace("\t", "    ")
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -1,18 +1,17 @@
 """From `auto`, `docker` or `local` to a runner."""
 
+import os
 from pathlib import Path
 
 from tools.errors import UnavailableError
 from tools.runners.base import Runner
-
-RUNNER_NAMES = ("auto", "docker", "local")
 
 
 def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner, str]:
     """Make a runner.
 
     Args:
-        name: One of RUNNER_NAMES; `auto` takes Docker when an engine answers, else `local`.
+        name: `auto`, `docker` or `local`; `auto` takes Docker when an engine answers, else `local`.
         gpus: What containers get: `auto`, `none` or `all`.
         wheelhouse: Where images are built from without a network; None fetches.
 
@@ -20,7 +19,7 @@ def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner
         (the runner, a sentence that says which it is and why)
 
     Raises:
-        UnavailableError: `docker`, and no engine answers.
+        UnavailableError: `docker`, or an engine named in the environment, and none answers.
     """
     from tools.runners.docker import DockerRunner
     from tools.runners.local import LocalRunner
@@ -30,7 +29,8 @@ def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner
     try:
         runner = DockerRunner.connect(gpus, wheelhouse)
     except UnavailableError as fault:
-        if name == "docker":
+        # Who named an engine does not want to run without one.
+        if name == "docker" or "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
             raise
         return LocalRunner(), f"local: plain processes, for your own code only ({fault})"
     return runner, f"docker: {runner.engine}"

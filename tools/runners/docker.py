@@ -6,7 +6,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,13 +96,18 @@ class DockerRunner:
             import docker
         except ImportError:
             raise UnavailableError("the docker package is not installed; run `make install`") from None
+        where = "any context"
         try:
             address = _engine_address()
-            _knock(address.get("base_url"))
+            where = str(address["base_url"])
+            _knock(where)
             client = docker.DockerClient(**address)
             info = client.info()
         except Exception as fault:  # a broken context file raises a bare Exception there
-            raise UnavailableError(f"no Docker Engine answers ({_root_cause(fault)})") from None
+            raise UnavailableError(
+                f"no Docker Engine answers at {where} ({_root_cause(fault)}); start it, correct DOCKER_HOST"
+                " or DOCKER_CONTEXT if you set them, or use --runner local for your own code"
+            ) from None
         return cls(client, f"Engine {info.get('ServerVersion', '?')}", read_host(info, gpus), wheelhouse)
 
     def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
@@ -117,6 +123,10 @@ class DockerRunner:
             finally:
                 with contextlib.suppress(Exception):  # the next start finds by its label what is left here
                     container.remove(force=True, v=True)
+
+    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
+        """Build the image ahead."""
+        self.build(run, on_line)
 
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
         """Make the image of a program, unless one of the same content is there.
@@ -138,9 +148,24 @@ class DockerRunner:
         on_line(f"image {plan.tag}")
         started = time.monotonic()
         with _speaking(f"the image {plan.name} cannot be built"):
-            tag, built = build_image(self.client, plan, self.wheelhouse, on_line)
+            labels = {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name}
+            tag, built = build_image(self.client, plan, self.wheelhouse, labels, on_line)
+            if built:
+                self._forget_older_images(tag, labels)
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
+
+    def _forget_older_images(self, tag: str, labels: Mapping[str, str]) -> None:
+        """Remove what the same program of the same bundle was built to before: up to a gigabyte each."""
+        import docker
+
+        found = self.client.images.list(
+            filters={"label": [f"{key}={value}" for key, value in labels.items()]}
+        )
+        for image in found:
+            if image.tags and tag not in image.tags:
+                with contextlib.suppress(docker.errors.APIError):  # a container still uses it
+                    self.client.images.remove(str(image.id))
 
     def sweep(self, owner: str) -> int:
         """Remove the containers that a killed command of this bundle left running.
@@ -184,6 +209,7 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
     folders = [INPUT_MOUNT, OUTPUT_MOUNT] if run.names_folders else []
     return {
         "image": image,
+        "name": f"{run.image_name}-{run.name}-{uuid.uuid4().hex[:8]}",
         "command": [*folders, *run.arguments],
         "user": host.user,
         "hostname": "program",
@@ -264,7 +290,10 @@ def _engine_address() -> dict[str, Any]:
     given: dict[str, Any] = {**kwargs_from_env()}
     if "base_url" in given:
         return given
-    named = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT")) or ContextAPI.get_current_context()
+    wanted = os.environ.get("DOCKER_CONTEXT")
+    named = ContextAPI.get_context(wanted) if wanted else ContextAPI.get_current_context()
+    if wanted and named is None:
+        raise ValueError(f"docker knows no context {wanted!r}")
     if named is not None and named.Host:
         return {"base_url": named.Host, "tls": named.TLSConfig or False}
     podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "podman" / "podman.sock"
@@ -288,6 +317,8 @@ def _knock(address: str | None) -> None:
 def _root_cause(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror.lower()
+    if "Connection refused" in str(fault):
+        return "connection refused"
     return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
 
 

@@ -133,7 +133,11 @@ def _read_dockerignore(folders: Sequence[Path]) -> Callable[[str], bool]:
 
 
 def build_image(
-    client: "docker.DockerClient", plan: ImagePlan, wheelhouse: Path | None, on_line: OnLine
+    client: "docker.DockerClient",
+    plan: ImagePlan,
+    wheelhouse: Path | None,
+    labels: Mapping[str, str],
+    on_line: OnLine,
 ) -> tuple[str, bool]:
     """Build an image, unless one of the same content is there.
 
@@ -142,6 +146,7 @@ def build_image(
         plan: What it is built from.
         wheelhouse: Holds a folder of wheels for each program, to install from with no network; None fetches
             them. It changes nothing of what is in the image, so it is not in its name.
+        labels: By which it is found again.
         on_line: Told of each step, and of what the engine fetches.
 
     Returns:
@@ -173,6 +178,7 @@ def build_image(
             forcerm=True,
             decode=True,
             buildargs=arguments,
+            labels=dict(labels),
             network_mode="none" if wheelhouse else None,
         )
         _follow_build(stream, plan, on_line)
@@ -207,6 +213,11 @@ def _wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
     return wheels
 
 
+def cut(text: str) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= SHOWN_STEP_CHARACTERS else text[:SHOWN_STEP_CHARACTERS] + "..."
+
+
 def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: OnLine) -> None:
     said: list[str] = []
     error = ""
@@ -216,7 +227,7 @@ def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: On
             if line.strip():
                 said.append(printable(line))
                 if line.startswith("Step "):
-                    on_line(said[-1][:SHOWN_STEP_CHARACTERS])
+                    on_line(cut(said[-1]))
         if message.get("status", "").startswith(("Pulling from", "Status:")):
             on_line(printable(message["status"]))
         error = error or printable(message.get("error", "")).strip()
@@ -228,6 +239,6 @@ def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: On
             else "mend the Dockerfile, or the network that it needs (see --wheelhouse)"
         )
         raise ProgramError(
-            f"the image {plan.name} cannot be built: {error} (at {step}); {mend}. Its last lines:",
+            f"the image {plan.name} cannot be built: {cut(error)} (at {cut(step)}); {mend}; its last lines:",
             tuple(said[-SHOWN_LINES:]),
         )

@@ -74,6 +74,9 @@ class LocalRunner:
             seconds=seconds,
         )
 
+    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
+        """Nothing is to be made."""
+
     def close(self) -> None:
         """Nothing is held."""
 

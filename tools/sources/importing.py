@@ -151,6 +151,7 @@ def read_summary(layout: Layout) -> DataSummary | None:
     if has_reference:
         _check_reference(read_label_table(layout.solution_csv("testing")), layout)
     tables = {split: read_label_table(layout.solution_csv(split)) for split in ("training", "validation")}
+    check_together(layout)
     record = _record(layout)
     return DataSummary(
         source=record[0] if record else "put there by hand",
@@ -160,6 +161,56 @@ def read_summary(layout: Layout) -> DataSummary | None:
         request=record[1] if record else None,
         has_reference=has_reference,
     )
+
+
+def check_together(layout: Layout) -> None:
+    """Refuse what is in input_data/ if it is of two data sets; what is not there is no fault.
+
+    Raises:
+        DataError: Files and rows do not fit each other, or something is there that should not be.
+    """
+    for split in ("training", "validation"):
+        if layout.solution_csv(split).exists() and layout.split_dir(split).is_dir():
+            _check_rows(read_label_table(layout.solution_csv(split)), layout.split_dir(split))
+    if layout.input_data.is_dir():
+        _check_leftovers(layout)
+
+
+def _check_rows(table: LabelTable, folder: Path) -> None:
+    """Refuse images without a row and rows without an image, such as those of two data sets in one folder.
+
+    Raises:
+        DataError: There are some.
+    """
+    unnamed, lost = _names_in(folder) - table.class_of.keys(), table.class_of.keys() - _names_in(folder)
+    if unnamed or lost:
+        what = "files without a row" if unnamed else "rows without a file"
+        names = unnamed or lost
+        raise DataError(
+            f"{what} in the csv: {len(names)}, the first {shown(min(names))}; put one data set there alone",
+            folder,
+        )
+
+
+def _check_leftovers(layout: Layout) -> None:
+    """Refuse what an earlier import, or a folder in the wrong place, left among other images.
+
+    Raises:
+        DataError: There is some.
+    """
+    expected = {split_dir_name(split) for split in SPLITS}
+    odd = [path for path in layout.input_data.iterdir() if path.is_dir() and path.name[0] != "."]
+    odd = sorted(path for path in odd if path.name not in expected)
+    if odd:
+        raise DataError("is no part of the bundle layout; move it away, or what is in it up", odd[0])
+    imported = {name for split, name in _imported_names(layout) if split == "testing"}
+    there = _names_in(layout.testing_data)
+    if imported & there and imported != there:
+        raise DataError(
+            f"mixes {len(imported & there)} images of an earlier import with others; clear it, and put one"
+            " data set there alone",
+            layout.testing_data,
+        )
 
 
 def _open_outputs(layout: Layout) -> None:
@@ -186,12 +237,17 @@ def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
 
 def _is_imported(layout: Layout) -> bool:
     """Tell whether the images that are there are those of the last import, by their names."""
+    placed = _imported_names(layout)
+    return placed == {(split, name) for split in SPLITS for name in _names_in(layout.split_dir(split))}
+
+
+def _imported_names(layout: Layout) -> set[tuple[str, str]]:
+    """(split, name) of each image of the last import; empty if none is known."""
     try:
         with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
-            placed = {(row["split"], row["file"]) for row in csv.DictReader(opened)}
+            return {(row["split"], row["file"]) for row in csv.DictReader(opened)}
     except (OSError, KeyError, ValueError, csv.Error):
-        return False
-    return placed == {(split, name) for split in SPLITS for name in _names_in(layout.split_dir(split))}
+        return set()
 
 
 def _names_in(folder: Path) -> set[str]:
