@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunn
     changed = bundle.program_dir("scoring_program") / "score.py"
     original = changed.read_text()
     try:
-        changed.write_text(original + "\n")
+        changed.write_text(f"{original}# {uuid.uuid4()}\n")
         started = time.monotonic()
         rebuilt: list[str] = []
         assert engine.build(plan, rebuilt.append) != tag
