@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# Before it is loaded: nothing is reported to anyone, and no warning is printed where that cannot be.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 from PIL import Image, UnidentifiedImageError
 
@@ -165,9 +169,6 @@ def load_model(model_dir: Path) -> Model:
     except (ValueError, KeyError, TypeError) as fault:
         raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
     try:
-        # Nothing is reported to anyone, and only errors are said.
-        onnxruntime.disable_telemetry_events()
-        onnxruntime.set_default_logger_severity(3)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = processors()
         session = onnxruntime.InferenceSession(str(graph_path), options, providers=["CPUExecutionProvider"])
