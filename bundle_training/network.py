@@ -27,14 +27,17 @@ class ResidualBlock(nn.Module):
 
 
 def make_small(channels: int, class_count: int) -> nn.Module:
-    """A residual network of 0.34 million parameters: made for small images and two processor cores."""
+    """A residual network of 0.16 million parameters: made for small images and two processor cores.
+
+    Its first layer takes every fourth pixel, as ResNet's first two do together; what is left of an image of
+    64x64 fits into the cache.
+    """
     width = 24
     return nn.Sequential(
-        _convolution(channels, width, 3, 2),
+        _convolution(channels, width, 5, 4),
         nn.ReLU(),
         ResidualBlock(width, 2 * width, 2),
         ResidualBlock(2 * width, 4 * width, 2),
-        ResidualBlock(4 * width, 4 * width, 2),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Dropout(0.2),

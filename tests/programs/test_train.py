@@ -213,7 +213,7 @@ from network import make_network
 group = join("cpu")
 torch.manual_seed(0)
 network = make_network("small", 1, 3)
-network[7].p = 0.0  # without dropout, which each process draws for itself
+network[6].p = 0.0  # without dropout, which each process draws for itself
 images, labels = torch.randn(10, 1, 16, 16), torch.randint(0, 3, (10,))
 shared = share(network, group, torch.device("cpu"))
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
