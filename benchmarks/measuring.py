@@ -1,8 +1,10 @@
 """Running two commands in turn and comparing what the system says of each."""
 
+import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,19 +97,44 @@ def compare(ours: Side, peer: Side, repeats: int, say: Callable[[str], None], lo
 
 
 def run(side: Side, log: Path) -> Run:
-    """Run a command once, with the system's own account of it."""
-    with log.open("ab") as opened:
+    """Run a command once, with the system's own account of it.
+
+    A small process starts it: Linux counts the memory that a process once had to those that it starts.
+    """
+    order = {
+        "command": list(side.command),
+        "log": str(log),
+        "environment": {**os.environ, **(side.environment or {})},
+    }
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", __file__], input=json.dumps(order), stdout=subprocess.PIPE, text=True
+    )
+    found = json.loads(done.stdout)
+    if found.pop("status") != 0:
+        raise subprocess.CalledProcessError(1, side.command)
+    return Run(**found)
+
+
+def serve() -> None:
+    """Read an order from standard input, carry it out from a child that is small, print what came of it."""
+    order = json.load(sys.stdin)
+    with open(order["log"], "ab") as log:
         started = time.monotonic()
-        process = subprocess.Popen(
-            side.command,
-            stdin=subprocess.DEVNULL,
-            stdout=opened,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(side.environment or {})},
+        pid = os.posix_spawnp(
+            order["command"][0],
+            order["command"],
+            order["environment"],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ],
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        _, status, usage = os.wait4(pid, 0)
         seconds = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, side.command)
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    found = {"status": status, "seconds": seconds, "cpu_s": usage.ru_utime + usage.ru_stime}
+    print(json.dumps(found | {"peak_bytes": usage.ru_maxrss * 1024}))
+
+
+if __name__ == "__main__":
+    serve()
