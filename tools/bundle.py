@@ -341,7 +341,7 @@ def check(layout: Layout, submission: Path) -> None:
     """Say what the platform would refuse of SUBMISSION.zip (or of a results csv), and how to mend it."""
     from tools.checking import check_submission
     from tools.formats.label_table import check_predictions, check_probabilities
-    from tools.sources.importing import check_together
+    from tools.sources.placed import check_together
 
     bundle = _read_bundle(layout)
     class_names = _class_names(bundle, layout)
@@ -368,7 +368,7 @@ def check(layout: Layout, submission: Path) -> None:
 def report(layout: Layout) -> None:
     """Write the HTML report: scores, confusion matrix, per class, wrong cases, data, training."""
     from tools.report.page import write_report
-    from tools.sources.importing import read_summary
+    from tools.sources.placed import read_summary
 
     bundle = _read_bundle(layout)
     with _working(layout):
@@ -385,7 +385,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
     """Run a program, or show its help; tells which."""
     from tools.programs import run_program, show_help
     from tools.runners.choice import choose_runner
-    from tools.sources.importing import check_together
+    from tools.sources.placed import check_together
 
     if {"-h", "--help"} & set(arguments):
         show_help(program, layout)
@@ -406,7 +406,7 @@ def _working(layout: Layout, stages: int = 0) -> Iterator["TerminalDisplay"]:
     """Hold the bundle, finish what an interrupted import left, and show what is done."""
     from tools.display import TerminalDisplay
     from tools.lock import bundle_lock
-    from tools.sources.importing import recover_import
+    from tools.sources.publishing import recover_import
 
     display = TerminalDisplay(stages)
     with bundle_lock(layout):

@@ -14,7 +14,8 @@ from tools.manifest import Bundle
 from tools.programs import INFERENCE, SCORING, TRAINING, Program, is_current, plan_run, run_program
 from tools.runners.base import Runner
 from tools.sources.base import ImportRequest
-from tools.sources.importing import DataSummary, import_images, read_summary
+from tools.sources.importing import import_images
+from tools.sources.placed import DataSummary, read_summary
 from tools.stages import StageBook
 
 

@@ -13,7 +13,9 @@ from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, Layout
 from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
-from tools.sources.importing import import_images, read_summary, recover_import
+from tools.sources.importing import import_images
+from tools.sources.placed import read_summary
+from tools.sources.publishing import recover_import
 from tools.sources.synthetic import SyntheticSource
 
 

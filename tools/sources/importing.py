@@ -1,8 +1,6 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
 import contextlib
-import csv
-import errno
 import hashlib
 import io
 import itertools
@@ -16,21 +14,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from PIL import Image
 
 from tools.errors import DataError, shown
-from tools.files import replacing, write_csv, write_text
-from tools.formats.label_table import HEADER, LabelTable, read_label_table
+from tools.files import write_csv, write_text
+from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
+from tools.sources.placed import DataSummary, refuse_to_replace_foreign
+from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample, split_groups
 
 MAX_PIXELS = 50_000_000
 """An image with more is refused: as raw pixels it would not fit beside a network."""
 
-_READY = "READY"
 _IMAGES_A_TASK = 32
 _TASKS_AHEAD = 16
 
@@ -56,27 +54,6 @@ class StagedImage:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DataSummary:
-    """What input_data/ holds.
-
-    Args:
-        source: What was imported.
-        class_names: In alphabetical order.
-        counts: Images of each split.
-        warnings: What a person should know of; nothing that stops the work.
-        request: What was asked of the import; None if no import is known.
-        has_reference: Whether the classes of the testing images are here, as they are at the organiser's.
-    """
-
-    source: str
-    class_names: tuple[str, ...]
-    counts: dict[str, int]
-    warnings: tuple[str, ...] = ()
-    request: ImportRequest | None = None
-    has_reference: bool = True
-
-
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
     """Fill input_data/ and the reference from a source; the old data stay whole until the new are complete.
 
@@ -85,8 +62,8 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     """
     recover_import(layout)
     if not request.replace:
-        _refuse_to_replace_foreign(layout)
-    staging, secret = _staging(layout), _secret_staging(layout)
+        refuse_to_replace_foreign(layout)
+    staging, secret = staging_dir(layout), secret_staging_dir(layout)
     staging.mkdir(parents=True)
     secret.mkdir(parents=True)
     try:
@@ -99,7 +76,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         placed = _name(_split(staged, request), keep=request.keep_names or source.names_are_public)
         summary = _write_staging(placed, source.description, warned, request, layout)
         (staging / "images").rmdir()
-        (secret / _READY).touch()
+        (secret / READY).touch()
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(secret, ignore_errors=True)
@@ -109,212 +86,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     return summary
 
 
-def recover_import(layout: Layout) -> None:
-    """Finish an import that was interrupted while it was published; drop one that was interrupted before."""
-    staging, secret = _staging(layout), _secret_staging(layout)
-    if (secret / _READY).exists():
-        for incoming, target in _moves(layout):
-            if not incoming.exists():
-                continue
-            if target.is_dir():
-                outgoing = staging / "outgoing" / target.name
-                shutil.rmtree(outgoing, ignore_errors=True)
-                outgoing.parent.mkdir(exist_ok=True)
-                target.replace(outgoing)
-            _move(incoming, target)
-        # Removed first: a removal that is interrupted must not be taken for an import to publish.
-        (secret / _READY).unlink()
-    for folder in (staging, secret):
-        if folder.is_dir():
-            shutil.rmtree(folder)
-
-
-def read_summary(layout: Layout) -> DataSummary | None:
-    """Say what is in input_data/; None if it holds no data.
-
-    Raises:
-        DataError: input_data/ holds a part of the data only, or the reference is of other images.
-    """
-    recover_import(layout)
-    there = [path for split in SPLITS for path in (layout.solution_csv(split), layout.split_dir(split))]
-    # Participants do not have it.
-    there.remove(layout.solution_csv("testing"))
-    if not any(path.exists() for path in there):
-        return None
-    lacking = next((path for path in there if not path.exists()), None)
-    if lacking is not None:
-        raise DataError(
-            "not found, though other data are there; put it there, or clear input_data/ and import again",
-            lacking,
-        )
-    has_reference = layout.solution_csv("testing").exists()
-    if has_reference:
-        _check_reference(read_label_table(layout.solution_csv("testing")), layout)
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in ("training", "validation")}
-    check_together(layout)
-    record = _record(layout)
-    return DataSummary(
-        source=record[0] if record else "put there by hand",
-        class_names=tuple(sorted(set(tables["training"].class_of.values()))),
-        counts={split: len(table.class_of) for split, table in tables.items()}
-        | {"testing": len(_names_in(layout.testing_data))},
-        request=record[1] if record else None,
-        has_reference=has_reference,
-    )
-
-
-def check_together(layout: Layout) -> None:
-    """Refuse what is in input_data/ if it is of two data sets; what is not there is no fault.
-
-    Raises:
-        DataError: Files and rows do not fit each other, or something is there that should not be.
-    """
-    for split in ("training", "validation"):
-        if layout.solution_csv(split).exists() and layout.split_dir(split).is_dir():
-            _check_rows(read_label_table(layout.solution_csv(split)), layout.split_dir(split))
-    if layout.input_data.is_dir():
-        _check_leftovers(layout)
-
-
-def _check_rows(table: LabelTable, folder: Path) -> None:
-    """Refuse images without a row and rows without an image, such as those of two data sets in one folder.
-
-    Raises:
-        DataError: There are some.
-    """
-    unnamed, lost = _names_in(folder) - table.class_of.keys(), table.class_of.keys() - _names_in(folder)
-    if unnamed or lost:
-        what = "files without a row" if unnamed else "rows without a file"
-        names = unnamed or lost
-        raise DataError(
-            f"{what} in the csv: {len(names)}, the first {shown(min(names))}; put one data set there alone",
-            folder,
-        )
-
-
-def _check_leftovers(layout: Layout) -> None:
-    """Refuse what an earlier import, or a folder in the wrong place, left among other images.
-
-    Raises:
-        DataError: There is some.
-    """
-    expected = {split_dir_name(split) for split in SPLITS}
-    odd = [path for path in layout.input_data.iterdir() if path.is_dir() and path.name[0] != "."]
-    odd = sorted(path for path in odd if path.name not in expected)
-    if odd:
-        raise DataError("is no part of the bundle layout; move it away, or what is in it up", odd[0])
-    imported = {name for split, name in _imported_names(layout) if split == "testing"}
-    there = _names_in(layout.testing_data)
-    if imported & there and imported != there:
-        raise DataError(
-            f"mixes {len(imported & there)} images of an earlier import with others; clear it, and put one"
-            " data set there alone",
-            layout.testing_data,
-        )
-
-
 def _open_outputs(layout: Layout) -> None:
     """Let the images' user, who is nobody here, write where the README's docker commands have it write."""
     for folder in (layout.model_output, layout.results_dir, layout.scoring_output):
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(PermissionError):
             folder.chmod(0o777)
-
-
-def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
-    """The source and the request of the last import, if the images that are there are its."""
-    try:
-        record = json.loads(layout.import_json.read_text(encoding="utf-8"))
-        asked: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in record["request"].items()
-        }
-        return (str(record["source"]), ImportRequest(**asked)) if _is_imported(layout) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Lost or spoiled: it only says where the images came from.
-        return None
-
-
-def _is_imported(layout: Layout) -> bool:
-    """Tell whether the images that are there are those of the last import, by their names."""
-    placed = _imported_names(layout)
-    return placed == {(split, name) for split in SPLITS for name in _names_in(layout.split_dir(split))}
-
-
-def _imported_names(layout: Layout) -> set[tuple[str, str]]:
-    """(split, name) of each image of the last import; empty if none is known."""
-    try:
-        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
-            return {(row["split"], row["file"]) for row in csv.DictReader(opened)}
-    except (OSError, KeyError, ValueError, csv.Error):
-        return set()
-
-
-def _names_in(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
-
-
-def _refuse_to_replace_foreign(layout: Layout) -> None:
-    """Protect what an organiser handed out: it cannot be made again here.
-
-    Raises:
-        DataError: input_data/ holds images that are not an import's.
-    """
-    if any(_names_in(layout.split_dir(split)) for split in SPLITS) and not _is_imported(layout):
-        raise DataError(
-            "holds images that no import put there; move them away, or let them be replaced with --replace",
-            layout.input_data,
-        )
-
-
-def _check_reference(table: LabelTable, layout: Layout) -> None:
-    """Refuse a reference of other data, such as one that an earlier import left.
-
-    Raises:
-        DataError: It names other images than those of the testing split.
-    """
-    images = _names_in(layout.testing_data)
-    other = sorted(images ^ table.class_of.keys())
-    if other:
-        raise DataError(
-            f"is not of the images in {layout.testing_data.name}/ ('{other[0]}' is in one of the two alone);"
-            " remove it if the organiser has the reference, or import the data again",
-            layout.solution_csv("testing"),
-        )
-
-
-def _staging(layout: Layout) -> Path:
-    """Beside what it replaces, so that images are moved by renames; holds nothing that is secret."""
-    return layout.input_data / ".incoming"
-
-
-def _secret_staging(layout: Layout) -> Path:
-    """For the classes of the testing images: input_data/ is handed out and mounted."""
-    return layout.state / "incoming"
-
-
-def _moves(layout: Layout) -> list[tuple[Path, Path]]:
-    """Where each staged file or folder goes; the record last, as the sign that all is in place."""
-    staging, secret = _staging(layout), _secret_staging(layout)
-    targets = [layout.split_dir(split) for split in SPLITS]
-    targets += [layout.solution_csv("training"), layout.solution_csv("validation")]
-    hidden = [layout.solution_csv("testing"), layout.origins_csv, layout.import_json]
-    return [(staging / path.name, path) for path in targets] + [(secret / path.name, path) for path in hidden]
-
-
-def _move(source: Path, target: Path) -> None:
-    """Rename, or, where the folders lie on different file systems, copy and then rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        source.replace(target)
-    except OSError as fault:
-        if fault.errno != errno.EXDEV:
-            raise
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-        source.unlink()
 
 
 def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> None:
@@ -574,7 +351,7 @@ def _write_staging(
     request: ImportRequest,
     layout: Layout,
 ) -> DataSummary:
-    staging, secret = _staging(layout), _secret_staging(layout)
+    staging, secret = staging_dir(layout), secret_staging_dir(layout)
     # One time for all: the order in which they were written would tell more than their names do.
     now = time.time()
     counts: dict[str, int] = {}

@@ -1,0 +1,63 @@
+"""How an import comes into place: by renames, once all of it is there; an interrupted one is finished."""
+
+import errno
+import shutil
+from pathlib import Path
+
+from tools.files import replacing
+from tools.layout import SPLITS, Layout
+
+READY = "READY"
+"""The name of the file, in the secret staging folder, that says that all of an import is staged."""
+
+
+def staging_dir(layout: Layout) -> Path:
+    """Beside what it replaces, so that images are moved by renames; holds nothing that is secret."""
+    return layout.input_data / ".incoming"
+
+
+def secret_staging_dir(layout: Layout) -> Path:
+    """For the classes of the testing images: input_data/ is handed out and mounted."""
+    return layout.state / "incoming"
+
+
+def recover_import(layout: Layout) -> None:
+    """Finish an import that was interrupted while it was published; drop one that was interrupted before."""
+    staging, secret = staging_dir(layout), secret_staging_dir(layout)
+    if (secret / READY).exists():
+        for incoming, target in _moves(layout):
+            if not incoming.exists():
+                continue
+            if target.is_dir():
+                outgoing = staging / "outgoing" / target.name
+                shutil.rmtree(outgoing, ignore_errors=True)
+                outgoing.parent.mkdir(exist_ok=True)
+                target.replace(outgoing)
+            _move(incoming, target)
+        # Removed first: a removal that is interrupted must not be taken for an import to publish.
+        (secret / READY).unlink()
+    for folder in (staging, secret):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def _moves(layout: Layout) -> list[tuple[Path, Path]]:
+    """Where each staged file or folder goes; the record last, as the sign that all is in place."""
+    staging, secret = staging_dir(layout), secret_staging_dir(layout)
+    targets = [layout.split_dir(split) for split in SPLITS]
+    targets += [layout.solution_csv("training"), layout.solution_csv("validation")]
+    hidden = [layout.solution_csv("testing"), layout.origins_csv, layout.import_json]
+    return [(staging / path.name, path) for path in targets] + [(secret / path.name, path) for path in hidden]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename, or, where the folders lie on different file systems, copy and then rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as fault:
+        if fault.errno != errno.EXDEV:
+            raise
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+        source.unlink()
