@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import SPLITS, Layout, split_dir_name
 from tools.sources.base import ImportRequest
 from tools.sources.publishing import recover_import
+
+_LABELLED = ("training", "validation")
+"""The splits whose classes everybody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,8 @@ def read_summary(layout: Layout) -> DataSummary | None:
     has_reference = layout.solution_csv("testing").exists()
     if has_reference:
         _check_reference(read_label_table(layout.solution_csv("testing")), layout)
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in ("training", "validation")}
-    check_together(layout)
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in _LABELLED}
+    _check_tables(tables, layout)
     record = _record(layout)
     return DataSummary(
         source=record[0] if record else "put there by hand",
@@ -75,11 +79,8 @@ def check_together(layout: Layout) -> None:
     Raises:
         DataError: Files and rows do not fit each other, or something is there that should not be.
     """
-    for split in ("training", "validation"):
-        if layout.solution_csv(split).exists() and layout.split_dir(split).is_dir():
-            _check_rows(read_label_table(layout.solution_csv(split)), layout.split_dir(split))
-    if layout.input_data.is_dir():
-        _check_leftovers(layout)
+    whole = [s for s in _LABELLED if layout.solution_csv(s).exists() and layout.split_dir(s).is_dir()]
+    _check_tables({split: read_label_table(layout.solution_csv(split)) for split in whole}, layout)
 
 
 def refuse_to_replace_foreign(layout: Layout) -> None:
@@ -100,6 +101,18 @@ def names_in(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+
+
+def _check_tables(tables: Mapping[str, LabelTable], layout: Layout) -> None:
+    """Refuse rows that do not fit their split's images, and what is left of other data.
+
+    Raises:
+        DataError: There are some.
+    """
+    for split, table in tables.items():
+        _check_rows(table, layout.split_dir(split))
+    if layout.input_data.is_dir():
+        _check_leftovers(layout)
 
 
 def _check_rows(table: LabelTable, folder: Path) -> None:
