@@ -323,6 +323,7 @@ def zip_command(layout: Layout, output: Path | None) -> None:
     from tools.checking import check_submission
     from tools.files import hash_file
     from tools.packing import pack_submission
+    from tools.sources.placed import known_class_names
 
     bundle = _read_bundle(layout)
     path = output or layout.submission_zip
@@ -331,7 +332,7 @@ def zip_command(layout: Layout, output: Path | None) -> None:
     for name, size in sizes.items():
         click.echo(f"{size:>12,}  {name}")
     click.echo(f"{path.stat().st_size:>12,}  {_relative(path)}  (sha256 {hash_file(path)})")
-    _show_findings(check_submission(path, bundle.submission, _class_names(bundle, layout)))
+    _show_findings(check_submission(path, bundle.submission, known_class_names(bundle, layout)))
 
 
 @main.command()
@@ -339,27 +340,17 @@ def zip_command(layout: Layout, output: Path | None) -> None:
 @click.pass_obj
 def check(layout: Layout, submission: Path) -> None:
     """Say what the platform would refuse of SUBMISSION.zip (or of a results csv), and how to mend it."""
-    from tools.checking import check_submission
-    from tools.formats.label_table import check_predictions, check_probabilities
-    from tools.sources.placed import check_together
+    from tools.checking import check_results, check_submission
+    from tools.sources.placed import known_class_names
 
     bundle = _read_bundle(layout)
-    class_names = _class_names(bundle, layout)
-    if not submission.exists():
-        raise DataError("no such file; give a zip made by `zip`, or a results csv", submission)
     if submission.suffix.lower() == ".csv":
-        check_together(layout)
-        images = {path.name for path in layout.testing_data.glob("*") if not path.name.startswith(".")}
-        if not images or not class_names:
-            raise DataError(
-                "no testing images to check against; run `data import` first", layout.testing_data
-            )
-        table = check_predictions(submission, images, class_names)
-        if warning := check_probabilities(submission, table, class_names):
+        count, warning = check_results(submission, bundle, layout)
+        if warning:
             click.echo(f"warning: {warning}")
-        click.echo(f"{submission.name}: good; {len(table.class_of):,} images, each with one class")
+        click.echo(f"{submission.name}: good; {count:,} images, each with one class")
         return
-    _show_findings(check_submission(submission, bundle.submission, class_names))
+    _show_findings(check_submission(submission, bundle.submission, known_class_names(bundle, layout)))
     click.echo(f"{submission.name}: good, nothing in it would be refused")
 
 
@@ -421,16 +412,6 @@ def _read_bundle(layout: Layout) -> "Bundle":
     from tools.manifest import read_manifest
 
     return read_manifest(layout.manifest)
-
-
-def _class_names(bundle: "Bundle", layout: Layout) -> tuple[str, ...]:
-    """The challenge's classes: of the manifest, else of the training images, else unknown."""
-    from tools.formats.label_table import read_label_table
-
-    solution = layout.solution_csv("training")
-    if bundle.class_names or not solution.exists():
-        return bundle.class_names
-    return tuple(sorted(set(read_label_table(solution).class_of.values())))
 
 
 def _show_findings(findings: Sequence[Any]) -> None:

@@ -15,8 +15,11 @@ from tempfile import TemporaryDirectory
 from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
+from tools.formats.label_table import check_predictions, check_probabilities
 from tools.formats.model_json import parse_model_json
-from tools.manifest import SubmissionSettings
+from tools.layout import Layout
+from tools.manifest import Bundle, SubmissionSettings
+from tools.sources.placed import check_together, known_class_names, names_in
 
 MAX_RATIO = 200
 """A member that grows by more is taken for a bomb; real weights and texts stay far below."""
@@ -26,6 +29,7 @@ MAX_PART_BYTES = 255
 MAX_TEXT_BYTES = 1 << 20
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20
+_NOT_THERE = "no such file; give a zip made by `zip`, or a results csv"
 _END_BYTES = (1 << 16) + 1024
 _MAX_ENTRY_BYTES = 1024
 """Of a file in the table of contents: its name, its fields and some room."""
@@ -57,7 +61,7 @@ def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequ
 def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
     """Look at the zip's table of contents, without unpacking anything."""
     if not path.is_file():
-        raise SubmissionError("no such file; give a zip made by `zip`", path)
+        raise SubmissionError(_NOT_THERE, path)
     size = path.stat().st_size
     if size > settings.zip_mb * 2**20:
         what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
@@ -143,6 +147,31 @@ def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
             what = "the Dockerfile does not copy it"
             findings.append(Finding("warning", name, what, "leave it out of the zip"))
     return findings
+
+
+def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]:
+    """Refuse a csv of predictions that the scoring program would refuse; the reference is not needed.
+
+    Args:
+        path: The csv.
+        bundle: Its classes are expected.
+        layout: Where its testing images are.
+
+    Returns:
+        (images in it, why its probability columns would not be used; empty if they would)
+
+    Raises:
+        DataError: The csv is at fault, or there are no testing images or classes to check it against.
+    """
+    class_names = known_class_names(bundle, layout)
+    if not path.exists():
+        raise SubmissionError(_NOT_THERE, path)
+    check_together(layout)
+    image_names = names_in(layout.testing_data)
+    if not image_names or not class_names:
+        raise DataError("no testing images to check against; run `data import` first", layout.testing_data)
+    table = check_predictions(path, image_names, class_names)
+    return len(table.class_of), check_probabilities(path, table, class_names)
 
 
 def _is_folder(member: zipfile.ZipInfo) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from tools.errors import DataError, shown
 from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import SPLITS, Layout, split_dir_name
+from tools.manifest import Bundle
 from tools.sources.base import ImportRequest
 from tools.sources.publishing import recover_import
 
@@ -94,6 +95,14 @@ def refuse_to_replace_foreign(layout: Layout) -> None:
             "holds images that no import put there; move them away, or let them be replaced with --replace",
             layout.input_data,
         )
+
+
+def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
+    """The challenge's classes: of the manifest, else of the training images, else unknown (empty)."""
+    solution = layout.solution_csv("training")
+    if bundle.class_names or not solution.exists():
+        return bundle.class_names
+    return tuple(sorted(set(read_label_table(solution).class_of.values())))
 
 
 def names_in(folder: Path) -> set[str]:
