@@ -135,19 +135,10 @@ def find_geometry(
     Raises:
         InputError: An image cannot be read.
     """
-    sizes: set[tuple[int, int]] = set()
-    modes: set[str] = set()
-    other_modes: set[str] = set()
-    for number, file in enumerate([*training, *validation]):
-        try:
-            with Image.open(file.path) as opened:
-                if number < len(training):
-                    sizes.add(opened.size)
-                    modes.add(opened.mode)
-                else:
-                    other_modes.add(opened.mode)
-        except (OSError, ValueError, Image.DecompressionBombError) as fault:
-            raise InputError(f"{file.path}: cannot be read as an image ({fault})") from None
+    headers = {_read_header(file.path) for file in training}
+    sizes = {size for size, _ in headers}
+    modes = {mode for _, mode in headers}
+    other_modes = {mode for _, mode in (_read_header(file.path) for file in validation)}
     width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
     return Geometry(
         channels=1 if modes <= GRAY_MODES else 3,
@@ -155,6 +146,19 @@ def find_geometry(
         width=image_size or width,
         deep=any(is_deep(mode) for mode in modes | other_modes),
     )
+
+
+def _read_header(path: Path) -> tuple[tuple[int, int], str]:
+    """An image's (width, height), pixels, and Pillow mode.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with Image.open(path) as opened:
+            return opened.size, opened.mode
+    except (OSError, ValueError, Image.DecompressionBombError) as fault:
+        raise InputError(f"{path}: cannot be read as an image ({fault})") from None
 
 
 def is_deep(mode: str) -> bool:
@@ -255,6 +259,27 @@ def memory_bytes() -> int:
         except (OSError, ValueError):
             continue  # not Linux, the other version, or no limit
     return min(limits, default=2**32)
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of images scaled to 0..1.
+
+    Args:
+        images: (N, C, H, W), from 0 to 255.
+
+    Returns:
+        Two lists of C numbers with six decimals, as they stand in model.json.
+    """
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    for batch in images.split(256):
+        scaled = batch.double() / 255.0
+        total += scaled.sum(dim=(0, 2, 3))
+        squares += scaled.square().sum(dim=(0, 2, 3))
+    count = images.numel() / images.shape[1]
+    mean = total / count
+    spread = (squares / count - mean.square()).clamp(min=0.0).sqrt().clamp(min=1e-3)
+    return [round(value, 6) for value in mean.tolist()], [round(value, 6) for value in spread.tolist()]
 
 
 def normalise(

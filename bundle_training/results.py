@@ -11,11 +11,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -68,6 +71,13 @@ def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
     writer.writeheader()
     writer.writerows(history)
     replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def open_events(out_dir: Path, first_epoch: int) -> "SummaryWriter":
+    """Open the TensorBoard events; what a broken-off epoch wrote is passed over."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    return SummaryWriter(str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None)
 
 
 def save_checkpoint(

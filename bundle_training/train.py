@@ -7,7 +7,6 @@ best_metric_model.pth, model.json, history.csv, tensorboard/, and checkpoint.pth
 was interrupted continues when the same command is given again.
 """
 
-import argparse
 import functools
 import hashlib
 import json
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # Before torch is loaded: by default its OpenMP threads wait for each other by spinning, so that as soon as
 # anything else computes on the machine a training takes not twice but up to 25 times as long.
@@ -33,6 +31,7 @@ from dataset import (
     InputError,
     Split,
     augment,
+    channel_statistics,
     decode,
     decoded_bytes,
     draw_augmentation,
@@ -45,20 +44,19 @@ from dataset import (
     shuffled_batches,
 )
 from distributed import Group, join, leave, mean_loss, share
-from network import NETWORKS, make_network
+from network import make_network
+from options import Options, parse_arguments
 from results import (
     HISTORY_COLUMNS,
     Progress,
     export,
+    open_events,
     read_checkpoint,
     record,
     save_checkpoint,
     versions,
     write_history,
 )
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
 
 HEARTBEAT_S = 10.0
 
@@ -70,23 +68,6 @@ MEMORY_SHARE = 0.4
 
 Prepare = Callable[[torch.Tensor], torch.Tensor]
 """From stored images (B, C, H, W) to normalised ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What one can choose; see --help."""
-
-    network: str = "small"
-    epochs: int = 14
-    learning_rate: float = 6e-3
-    batch_size: int = 32
-    patience: int = 10
-    image_size: int = 0
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    images: str = "auto"
-    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,27 +294,6 @@ def describe(device: torch.device) -> str:
     return f"the CPU ({torch.get_num_threads()} threads)"
 
 
-def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of images scaled to 0..1.
-
-    Args:
-        images: (N, C, H, W), from 0 to 255.
-
-    Returns:
-        Two lists of C numbers with six decimals, as they stand in model.json.
-    """
-    total = torch.zeros(images.shape[1], dtype=torch.float64)
-    squares = torch.zeros_like(total)
-    for batch in images.split(256):
-        scaled = batch.double() / 255.0
-        total += scaled.sum(dim=(0, 2, 3))
-        squares += scaled.square().sum(dim=(0, 2, 3))
-    count = images.numel() / images.shape[1]
-    mean = total / count
-    spread = (squares / count - mean.square()).clamp(min=0.0).sqrt().clamp(min=1e-3)
-    return [round(value, 6) for value in mean.tolist()], [round(value, 6) for value in spread.tolist()]
-
-
 def fit(learner: Learner, training: Split, validation: Split, identity: str, out_dir: Path) -> Progress:
     """Train until the epochs are done or the validation score has stopped rising.
 
@@ -385,13 +345,6 @@ def fit(learner: Learner, training: Split, validation: Split, identity: str, out
     if progress.epoch < options.epochs:
         say(f"stopped early: no better epoch in the last {options.patience}")
     return progress
-
-
-def open_events(out_dir: Path, first_epoch: int) -> "SummaryWriter":
-    """Open the TensorBoard events; what a broken-off epoch wrote is passed over."""
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    return SummaryWriter(str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None)
 
 
 def identify(options: Options, data_sha256: dict[str, str]) -> str:
@@ -511,113 +464,6 @@ def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count:
     hits = torch.bincount(reference[reference == predictions], minlength=class_count).double()
     f1 = 2.0 * hits / (support + predicted).clamp(min=1.0)
     return float((f1 * support).sum() / support.sum())
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Options]:
-    """Parse the command line."""
-    defaults = Options()
-    parser = argparse.ArgumentParser(
-        description="Train a classifier on labelled images and export it to ONNX.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "in_dir", nargs="?", default="/mnt/in", type=Path, help="folder with the images and csvs"
-    )
-    parser.add_argument(
-        "out_dir", nargs="?", default="/mnt/out", type=Path, help="folder for the model files"
-    )
-    add = parser.add_argument
-    add("--network", choices=sorted(NETWORKS), default=defaults.network, help="small, or one of MONAI's")
-    add("--epochs", type=positive, default=defaults.epochs, help="passes over the training images")
-    add(
-        "--learning-rate",
-        type=positive_number,
-        default=defaults.learning_rate,
-        help="highest of the one-cycle rule",
-    )
-    add("--batch-size", type=two_or_more, default=defaults.batch_size, help="images a step")
-    add(
-        "--patience",
-        type=positive,
-        default=defaults.patience,
-        help="stop after so many epochs without a better one",
-    )
-    add(
-        "--image-size",
-        type=natural,
-        default=defaults.image_size,
-        help="height and width in pixels; 0: the images' own if all agree, else 224",
-    )
-    add(
-        "--seed",
-        type=seed,
-        default=defaults.seed,
-        help="same seed, same model (on the CPU of one machine)",
-    )
-    add(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default=defaults.device,
-        help="auto takes CUDA if it is there",
-    )
-    add(
-        "--precision",
-        choices=("auto", "float32", "bfloat16"),
-        default=defaults.precision,
-        help="of the layers' arithmetic; auto takes bfloat16 on a GPU that has it",
-    )
-    add(
-        "--images",
-        choices=("auto", "memory", "disk"),
-        default=defaults.images,
-        help="where the decoded images are kept; auto takes a file where memory is short",
-    )
-    add("--workers", type=natural, default=defaults.workers, help="threads that decode images; 0: one a core")
-    parsed = vars(parser.parse_args(arguments))
-    if parsed["in_dir"] != Path("/mnt/in") and parsed["out_dir"] == Path("/mnt/out"):
-        parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
-    return parsed.pop("in_dir"), parsed.pop("out_dir"), Options(**parsed)
-
-
-def natural(text: str) -> int:
-    """A whole number, 0 or more."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is less than 0")
-    return value
-
-
-def seed(text: str) -> int:
-    """A whole number of 32 bits."""
-    value = natural(text)
-    if value >= 2**32:
-        raise argparse.ArgumentTypeError(f"{value} is over {2**32 - 1}")
-    return value
-
-
-def two_or_more(text: str) -> int:
-    """A whole number, 2 or more: batch normalisation cannot train on one image."""
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"{value} is less than 2")
-    return value
-
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
-
-
-def positive_number(text: str) -> float:
-    """A finite number above 0."""
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{value} is not a number above 0")
-    return value
 
 
 if __name__ == "__main__":
