@@ -127,10 +127,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
                 f"{in_dir / 'training_solution.csv'}: one class only; a classification needs two"
             )
         geometry = find_geometry(files["training"], files["validation"], options.image_size)
-        on_disk = options.images == "disk" or (
-            options.images == "auto"
-            and decoded_bytes(sum(map(len, files.values())), geometry) > MEMORY_SHARE * memory_bytes()
-        )
+        on_disk = keeps_on_disk(options.images, sum(map(len, files.values())), geometry)
         if on_disk:
             open_output(out_dir)
         workers = options.workers or os.cpu_count() or 1
@@ -179,39 +176,10 @@ def train(
     unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
     if unseen:
         say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
-    bfloat16 = options.precision == "bfloat16" or (
-        options.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    say(
-        f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
-        f" {describe(device)}{f' and {group.size - 1} more' if group.size > 1 else ''},"
-        f" {'bfloat16' if bfloat16 else 'float32'}"
-    )
     mean, standard_deviation = channel_statistics(training.images)
-    torch.manual_seed(options.seed)
-    if device.type == "cuda":
-        # On a CPU all of this is deterministic anyway, and the call alone imports torch's compiler: 1.3 s.
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    network = make_network(options.network, geometry.channels, len(class_names)).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
-    )
+    prepare = functools.partial(normalise, mean=mean, standard_deviation=standard_deviation)
     batches = -(-len(training.labels) // options.batch_size)
-    learner = Learner(
-        network,
-        share(network, group, device),
-        optimizer,
-        # The rule needs a few steps: of one step alone it would make its last, near 0.
-        torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, options.learning_rate, total_steps=max(batches * options.epochs, 10)
-        ),
-        functools.partial(normalise, mean=mean, standard_deviation=standard_deviation),
-        options,
-        device,
-        bfloat16,
-        group,
-    )
+    learner = make_learner(geometry, len(class_names), prepare, batches, device, group, options)
     fits = device.type == "cuda" and sum(part.images.nbytes for part in splits.values()) < (
         MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
     )
@@ -222,7 +190,7 @@ def train(
     progress = fit(learner, training, validation, identify(options, data_sha256), out_dir)
     if group.rank > 0:
         return
-    network.load_state_dict(progress.best_state_dict)
+    learner.network.load_state_dict(progress.best_state_dict)
     chosen = {name: value for name, value in asdict(options).items() if name not in ("workers", "images")}
     card = {
         "class_names": class_names,
@@ -240,10 +208,67 @@ def train(
         "data_sha256": data_sha256,
         "versions": versions(),
     }
-    export(network.cpu(), geometry.shape, progress.best_state_dict, card, out_dir)
+    export(learner.network.cpu(), geometry.shape, progress.best_state_dict, card, out_dir)
     say(
         f"best epoch {progress.best_epoch} by weighted F1 on the validation images: {progress.best_f1:.4f};"
         f" model written to {out_dir}"
+    )
+
+
+def make_learner(
+    geometry: Geometry,
+    class_count: int,
+    prepare: Prepare,
+    batches: int,
+    device: torch.device,
+    group: Group,
+    options: Options,
+) -> Learner:
+    """Make a network with fresh weights, and all that trains it.
+
+    Args:
+        geometry: Of the images.
+        class_count: K.
+        prepare: Makes stored images into what the network takes.
+        batches: In an epoch.
+        device: Where it is to be.
+        group: The processes that train it.
+        options: What was chosen.
+    """
+    bfloat16 = options.precision == "bfloat16" or (
+        options.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    say(
+        f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
+        f" {describe(device)}{f' and {group.size - 1} more' if group.size > 1 else ''},"
+        f" {'bfloat16' if bfloat16 else 'float32'}"
+    )
+    torch.manual_seed(options.seed)
+    if device.type == "cuda":
+        # On a CPU all of this is deterministic anyway, and the call alone imports torch's compiler: 1.3 s.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    network = make_network(options.network, geometry.channels, class_count).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
+    )
+    # The rule needs a few steps: of one step alone it would make its last, near 0.
+    steps = max(batches * options.epochs, 10)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
+    shared = share(network, group, device)
+    return Learner(network, shared, optimizer, scheduler, prepare, options, device, bfloat16, group)
+
+
+def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
+    """Tell whether decoded images are kept in a file: as was chosen, else if they would fill the memory.
+
+    Args:
+        images: `auto`, `memory` or `disk`.
+        count: How many there are.
+        geometry: What they are brought to.
+    """
+    return images == "disk" or (
+        images == "auto" and decoded_bytes(count, geometry) > MEMORY_SHARE * memory_bytes()
     )
 
 
