@@ -74,7 +74,7 @@ def run_all(
     if summary.has_reference:
         stages.append((SCORING, ()))
         # Now, not after hours of training: it needs all that the other images need.
-        runner.prepare(plan_run(SCORING, bundle, layout, ()), display.line)
+        runner.build(plan_run(SCORING, bundle, layout, ()), display.line)
     for program, arguments in stages:
         display.begin(program.name)
         if not fresh and is_current(program, bundle, layout, runner, arguments):

@@ -86,8 +86,12 @@ class Runner(Protocol):
             ProgramError: The program cannot even be started.
         """
 
-    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
-        """Make what a later run needs, as far as that can be done ahead; raises as `run` does."""
+    def build(self, run: ProgramRun, on_line: OnLine) -> str:
+        """Build ahead what a run needs, unless it is there; raises as `run` does.
+
+        Returns:
+            Its full name; empty if the runner needs nothing built.
+        """
 
     def close(self) -> None:
         """Let go of what the runner holds, such as a connection."""

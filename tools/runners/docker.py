@@ -124,10 +124,6 @@ class DockerRunner:
                 with contextlib.suppress(Exception):  # the next start finds by its label what is left here
                     container.remove(force=True, v=True)
 
-    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
-        """Build the image ahead."""
-        self.build(run, on_line)
-
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
         """Make the image of a program, unless one of the same content is there.
 

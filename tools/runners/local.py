@@ -74,8 +74,9 @@ class LocalRunner:
             seconds=seconds,
         )
 
-    def prepare(self, run: ProgramRun, on_line: OnLine) -> None:
-        """Nothing is to be made."""
+    def build(self, run: ProgramRun, on_line: OnLine) -> str:
+        """Nothing is to be built."""
+        return ""
 
     def close(self) -> None:
         """Nothing is held."""
