@@ -15,16 +15,10 @@ class ModelCard:
 
     Args:
         class_names: In label order: logit k is class_names[k].
-        height: Of the input, pixels.
-        width: Of the input, pixels.
-        channels: Of the input, 1 or 3.
         document: All of it, for showing.
     """
 
     class_names: tuple[str, ...]
-    height: int
-    width: int
-    channels: int
     document: dict[str, Any]
 
 
@@ -64,7 +58,7 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
             raise error(f"'input.{key}' must list finite numbers", path)
     if not all(value > 0 for value in size["standard_deviation"]):
         raise error("'input.standard_deviation' must list numbers above 0", path)
-    return ModelCard(tuple(class_names), size["height"], size["width"], size["channels"], document)
+    return ModelCard(tuple(class_names), document)
 
 
 def read_model_json(path: Path) -> ModelCard:
