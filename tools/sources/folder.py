@@ -56,38 +56,9 @@ class FolderSource:
         images: list[SourceImage] = []
         findings: list[str] = []
         for split in SPLITS:
-            solution, folder = self.path / solution_name(split), self.path / split_dir_name(split)
-            for needed in (solution, folder):
-                if not needed.exists():
-                    hint = (
-                        "; what an organiser hands out has none: put it in place as input_data/ instead"
-                        if split == "testing"
-                        else ""
-                    )
-                    raise DataError(
-                        f"not found; the bundle layout has {needed.name} for the {split} images{hint}", needed
-                    )
-            table = read_label_table(solution)
-            present: dict[str, Path] = {}
-            for path in _files_below(folder):
-                if path.name in present:
-                    findings.append(f"{path}: the base name is that of {present[path.name]} too")
-                present[path.name] = path
-            findings += [
-                f"{solution}:{row}: '{name}' is not in {folder.name}/"
-                for name, row in table.row_of.items()
-                if name not in present
-            ]
-            findings += [
-                f"{path}: has no row in {solution.name}"
-                for name, path in present.items()
-                if name not in table.class_of
-            ]
-            images += [
-                SourceImage(str(present[name]), class_name, split, present[name].read_bytes)
-                for name, class_name in table.class_of.items()
-                if name in present
-            ]
+            images_of_split, findings_of_split = self._list_split(split)
+            images += images_of_split
+            findings += findings_of_split
         if findings:
             raise DataError(
                 f"{len(findings)} rows and files do not fit each other, the first: {findings[0]};"
@@ -95,6 +66,47 @@ class FolderSource:
                 details=tuple(findings[1:]),
             )
         return Listing(images)
+
+    def _list_split(self, split: str) -> tuple[list[SourceImage], list[str]]:
+        """The images of a split that have a row, and what does not fit: of the bundle layout.
+
+        Raises:
+            DataError: The csv is at fault, or it or the folder is not there.
+        """
+        solution, folder = self.path / solution_name(split), self.path / split_dir_name(split)
+        for needed in (solution, folder):
+            if not needed.exists():
+                hint = (
+                    "; what an organiser hands out has none: put it in place as input_data/ instead"
+                    if split == "testing"
+                    else ""
+                )
+                raise DataError(
+                    f"not found; the bundle layout has {needed.name} for the {split} images{hint}", needed
+                )
+        table = read_label_table(solution)
+        findings: list[str] = []
+        present: dict[str, Path] = {}
+        for path in _files_below(folder):
+            if path.name in present:
+                findings.append(f"{path}: the base name is that of {present[path.name]} too")
+            present[path.name] = path
+        findings += [
+            f"{solution}:{row}: '{name}' is not in {folder.name}/"
+            for name, row in table.row_of.items()
+            if name not in present
+        ]
+        findings += [
+            f"{path}: has no row in {solution.name}"
+            for name, path in present.items()
+            if name not in table.class_of
+        ]
+        images = [
+            SourceImage(str(present[name]), class_name, split, present[name].read_bytes)
+            for name, class_name in table.class_of.items()
+            if name in present
+        ]
+        return images, findings
 
     def _list_class_folders(self) -> Listing:
         tops = _folders_in(self.path)
