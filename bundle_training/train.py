@@ -334,6 +334,9 @@ def fit(learner: Learner, training: Split, validation: Split, identity: str, out
 
     Returns:
         The progress, with the weights of the best epoch.
+
+    Raises:
+        InputError: The loss is not a finite number.
     """
     options, first = learner.options, learner.group.rank == 0
     checkpoint = out_dir / "checkpoint.pth"
@@ -400,14 +403,44 @@ def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) 
     Raises:
         InputError: The loss is not a finite number.
     """
+    started = time.monotonic()
+    learning_rate = learner.optimizer.param_groups[0]["lr"]
+    training_loss, waited = train_epoch(learner, training, epoch)
+    validation_loss, f1 = evaluate(learner, validation)
+    if not math.isfinite(training_loss) or not math.isfinite(validation_loss):
+        raise InputError(
+            f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
+            f" {learner.options.learning_rate:g}"
+        )
+    return {
+        "epoch": epoch,
+        "training_loss": training_loss,
+        "validation_loss": validation_loss,
+        "validation_weighted_f1": f1,
+        "learning_rate": learning_rate,
+        "seconds": round(time.monotonic() - started, 3),
+        "input_seconds": round(waited, 3),
+    }
+
+
+def train_epoch(learner: Learner, training: Split, epoch: int) -> tuple[float, float]:
+    """Take one step for each batch of the training images.
+
+    Args:
+        learner: What is trained.
+        training: Images to learn from.
+        epoch: From 1.
+
+    Returns:
+        (mean cross entropy with smoothed labels, seconds spent waiting for images)
+    """
     options, group = learner.options, learner.group
-    started = said = time.monotonic()
+    said = time.monotonic()
     seed = options.seed * 1_000_003 + epoch
     # Dropout differs between the processes; what is drawn from the generator is the same in all.
     torch.manual_seed(seed + (group.rank << 40))
     generator = torch.Generator().manual_seed(seed)
     count = len(training.labels)
-    learning_rate = learner.optimizer.param_groups[0]["lr"]
     batches = [
         batch for batch in shuffled_batches(count, options.batch_size, generator) if len(batch) >= group.size
     ]
@@ -432,22 +465,7 @@ def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) 
         if time.monotonic() - said > HEARTBEAT_S:
             said = time.monotonic()
             say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %")
-    training_loss = group.add(total_loss).item() / max(seen, 1)
-    validation_loss, f1 = evaluate(learner, validation)
-    if not math.isfinite(training_loss) or not math.isfinite(validation_loss):
-        raise InputError(
-            f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
-            f" {options.learning_rate:g}"
-        )
-    return {
-        "epoch": epoch,
-        "training_loss": training_loss,
-        "validation_loss": validation_loss,
-        "validation_weighted_f1": f1,
-        "learning_rate": learning_rate,
-        "seconds": round(time.monotonic() - started, 3),
-        "input_seconds": round(waited, 3),
-    }
+    return group.add(total_loss).item() / max(seen, 1), waited
 
 
 @torch.no_grad()
