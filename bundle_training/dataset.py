@@ -209,6 +209,9 @@ def decode(
         workers: Threads that decode.
         pixel_file: Where the pixels go if they are too many for the memory; None keeps them in memory.
 
+    Returns:
+        The split, in the order of files.
+
     Raises:
         InputError: An image cannot be decoded, or its class is not among class_names.
     """
@@ -352,6 +355,9 @@ def draw_augmentation(count: int, generator: torch.Generator) -> Augmentation:
     Args:
         count: B.
         generator: On the CPU, so that every device augments alike.
+
+    Returns:
+        What `augment` takes, on the CPU.
     """
 
     def uniform(*shape: int) -> torch.Tensor:

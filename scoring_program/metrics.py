@@ -148,7 +148,12 @@ def probability_scores(reference: np.ndarray, probabilities: np.ndarray) -> dict
 
 
 def calibration_error(reference: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean distance, over bins of confidence, of confidence and accuracy, weighted by the bins' cases."""
+    """Mean distance, over bins of confidence, of confidence and accuracy, weighted by the bins' cases.
+
+    Args:
+        reference: Labels (N,).
+        probabilities: (N, K), rows that sum to 1.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == reference
     edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)

@@ -225,7 +225,11 @@ def read_table(path: Path) -> Table:
 
 
 def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[str]:
-    """The lines as text, none longer than MAX_LINE_BYTES in memory."""
+    """The lines as text, none longer than MAX_LINE_BYTES in memory.
+
+    Raises:
+        InputError: A longer line, or one that is not UTF-8.
+    """
     row = 0
     while line := opened.readline(MAX_LINE_BYTES + 1):
         row += 1
@@ -240,7 +244,11 @@ def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[str]:
 
 
 def check_header(header: list[str], path: Path) -> list[str]:
-    """The classes of the probability columns, of a header that is `file,class` and at most those."""
+    """The classes of the probability columns, of a header that is `file,class` and at most those.
+
+    Raises:
+        InputError: Another header, or a column that is there twice.
+    """
     extra = header[2:]
     if header[:2] != HEADER or not all(name.startswith(PROBABILITY_PREFIX) for name in extra):
         raise InputError(
@@ -253,7 +261,18 @@ def check_header(header: list[str], path: Path) -> list[str]:
 
 
 def add_row(table: Table, row: list[str], columns: int, where: str, line: int) -> None:
-    """Check a row by itself and against those before it."""
+    """Add a row to the table, checked by itself and against those before it.
+
+    Args:
+        table: Gets it.
+        row: Its cells.
+        columns: How many the header has.
+        where: Of the row, for messages.
+        line: Likewise, as a number from 1.
+
+    Raises:
+        InputError: Another number of cells, an empty file or class, or a base name that is there already.
+    """
     if len(row) != columns:
         raise InputError(
             f"{where}: {len(row)} columns where the header has {columns}; write one value a column"

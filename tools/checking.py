@@ -45,6 +45,9 @@ def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequ
 
     Returns:
         Findings, errors first; none if it would be taken.
+
+    Raises:
+        SubmissionError: There is no such file.
     """
     findings = check_archive(path, settings)
     if any(finding.severity == "error" for finding in findings):
@@ -59,7 +62,11 @@ def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequ
 
 
 def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
-    """Look at the zip's table of contents, without unpacking anything."""
+    """Look at the zip's table of contents, without unpacking anything.
+
+    Raises:
+        SubmissionError: There is no such file.
+    """
     if not path.is_file():
         raise SubmissionError(_NOT_THERE, path)
     size = path.stat().st_size

@@ -90,7 +90,12 @@ def run_all(
 
 
 def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSummary:
-    """Fill input_data/ as bundle.toml says, if there is nothing in it."""
+    """Fill input_data/ as bundle.toml says, if there is nothing in it.
+
+    Raises:
+        DataError: The source is at fault, or what is there is not whole or of other classes.
+        UnavailableError: The source cannot be reached.
+    """
     from tools.sources.choice import choose_source
 
     display.begin("data")
@@ -144,7 +149,11 @@ def describe(summary: DataSummary) -> str:
 
 
 def make_report(bundle: Bundle, layout: Layout, source: str, display: Display, fresh: bool) -> Path:
-    """Write the report, unless the one that is there is of the same scores and model."""
+    """Write the report, unless the one that is there is of the same scores and model.
+
+    Raises:
+        DataError: As write_report.
+    """
     from tools.report.page import write_report
 
     inputs = [layout.manifest, layout.scoring_output / "scores.json", layout.model_output / "model.json"]

@@ -119,7 +119,8 @@ class DockerRunner:
 
         Raises:
             ProgramError: The build failed.
-            DataError: The Dockerfile or a file that it copies is not there.
+            UnavailableError: The engine went away.
+        DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
         """
         plan = ImagePlan(
             name=f"{run.image_name}-{run.name}",
@@ -157,6 +158,10 @@ class DockerRunner:
 
         Returns:
             How many there were.
+
+        Raises:
+            ProgramError: The engine refused.
+            UnavailableError: It went away.
         """
         import docker
 

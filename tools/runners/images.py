@@ -154,6 +154,7 @@ def build_image(
 
     Raises:
         ProgramError: The build failed; the details are its last lines.
+        DataError: The wheelhouse holds no wheel for the program.
     """
     import docker
 
