@@ -9,6 +9,7 @@ was interrupted continues when the same command is given again.
 
 import functools
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -68,6 +69,19 @@ MEMORY_SHARE = 0.4
 
 Prepare = Callable[[torch.Tensor], torch.Tensor]
 """From stored images (B, C, H, W) to normalised ones."""
+
+
+class PlainAdamW(torch.optim.AdamW):
+    """torch's AdamW without the hooks of torch's compiler: to import it takes 1.3 s, and nothing is compiled.
+
+    The hooks are wrappers (functools.wraps); in a torch that has none, this is AdamW itself.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +263,7 @@ def make_learner(
         torch.use_deterministic_algorithms(True, warn_only=True)
     network = make_network(options.network, geometry.channels, class_count).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
-    )
+    optimizer = PlainAdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True)
     # The rule needs a few steps: of one step alone it would make its last, near 0.
     steps = max(batches * options.epochs, 10)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)

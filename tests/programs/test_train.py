@@ -298,6 +298,19 @@ def test_a_loss_that_is_not_finite_ends_the_training(train, in_dir: Path, tmp_pa
     assert not (tmp_path / "out" / "model.json").exists()
 
 
+def test_torchs_compiler_is_not_imported(in_dir: Path, tmp_path: Path) -> None:
+    """Its import would take a fifth of the default training's time."""
+    script = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    train_py = PROJECT_ROOT / "bundle_training" / "train.py"
+    command = [sys.executable, "-c", script, train_py, in_dir, tmp_path / "out", "--epochs", "1"]
+    subprocess.run(command, check=True, timeout=120)
+
+
 def test_a_spoiled_checkpoint_is_passed_over(train, in_dir: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "checkpoint.pth").write_bytes(b"")
