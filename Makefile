@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test bench attacks lint clean
+.PHONY: help install run-all test bench attacks endure lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -27,10 +27,13 @@ bench: $(INSTALLED) ## time each workload beside a peer (an hour); some of them:
 attacks: $(INSTALLED) ## run hostile programs in containers and print what became of each
 	$(BIN)/python -m pytest tests/docker/test_hostile.py -q --attack-table $(ARGS)
 
+endure: $(INSTALLED) ## evaluate many submissions with the tool killed again and again; ARGS="--submissions 500 --kills 20"
+	$(BIN)/python benchmarks/endurance.py $(ARGS)
+
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tools install.py benchmarks/run.py
+	$(BIN)/mypy tools install.py benchmarks/run.py benchmarks/endurance.py
 	cd bundle_training && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .

@@ -2,8 +2,12 @@
 
 import importlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -111,3 +115,32 @@ def engine() -> Iterator[DockerRunner]:
         pytest.skip(f"needs the image {BASE_IMAGE}: docker pull {BASE_IMAGE}")
     yield runner
     runner.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL server of our own, on a socket in a folder of our own; where it is not installed, skip."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb", path=os.pathsep.join([*map(str, reversed(found)), os.environ["PATH"]]))
+    if initdb is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    # It refuses to run as root.
+    user = "nobody" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        if user:
+            shutil.chown(folder, user)
+        data = Path(folder) / "data"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "user": user}
+        subprocess.run([initdb, "-D", data, "-U", "tester", "-A", "trust"], check=True, **quiet)
+        server = subprocess.Popen(
+            [Path(initdb).with_name("postgres"), "-D", data, "-k", folder, "-c", "listen_addresses="], **quiet
+        )
+        try:
+            for _ in range(300):
+                if (Path(folder) / ".s.PGSQL.5432").exists():
+                    break
+                time.sleep(0.1)
+            yield f"postgresql://tester@/postgres?host={folder}"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)

@@ -27,8 +27,10 @@ from tools.layout import PROJECT_ROOT, Layout
 
 if TYPE_CHECKING:
     from tools.display import TerminalDisplay
+    from tools.evaluation.rescore import Move
     from tools.manifest import Bundle
     from tools.programs import Program
+    from tools.runners.docker import DockerRunner
 
 SHOWN_DETAILS = 20
 INTERRUPTED = 130
@@ -98,6 +100,22 @@ class RunnerOptions:
     wheelhouse: Path | None
 
 
+database_option = click.option(
+    "--database",
+    envvar="BUNDLE_DATABASE",
+    show_envvar=True,
+    help="URL of the records, such as postgresql://HOST/NAME; a file in .bundle/evaluation/ by default.",
+)
+
+wheelhouse_option = click.option(
+    "--wheelhouse",
+    envvar="BUNDLE_WHEELHOUSE",
+    show_envvar=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Build images from this folder of wheels, with no network; `wheelhouse` fills it.",
+)
+
+
 def image_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of building images."""
     gpus = click.option(
@@ -107,14 +125,7 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="What the training container gets; auto gives NVIDIA GPUs if the engine has their runtime.",
     )
-    wheelhouse = click.option(
-        "--wheelhouse",
-        envvar="BUNDLE_WHEELHOUSE",
-        show_envvar=True,
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Build images from this folder of wheels, with no network; `wheelhouse` fills it.",
-    )
-    return gpus(wheelhouse(command))
+    return gpus(wheelhouse_option(command))
 
 
 def runner_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -370,6 +381,121 @@ def report(layout: Layout) -> None:
             raise DataError("not found; the organiser has it, and the report", layout.solution_csv("testing"))
         path = write_report(bundle, layout, summary.source)
     click.echo(f"report: {_relative(path)}   (open it: {path.as_uri()})")
+
+
+@main.command("evaluate")
+@click.argument("submissions", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
+@click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
+@click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")
+@database_option
+@wheelhouse_option
+@click.pass_obj
+def evaluate_command(
+    layout: Layout,
+    submissions: tuple[Path, ...],
+    workers: int,
+    rescore: bool,
+    probe: bool,
+    database: str | None,
+    wheelhouse: Path | None,
+) -> None:
+    """Evaluate strangers' SUBMISSIONS (zips, or folders of them): take in, build, run in the sandbox, score.
+
+    What an earlier run did, however it ended, is not done again; without SUBMISSIONS, what has not ended
+    goes on. A zip is named TEAM__METHOD.zip, or holds a submission.toml with team and method; its file's time
+    counts as the time at which it was received.
+    """
+    from tools.display import SubmissionDisplay
+    from tools.evaluation.service import opened, run_evaluation, run_probe, run_rescore
+
+    connect = _connector(wheelhouse)
+    with _working(layout) as display, opened(_read_bundle(layout), layout, database) as (site, records):
+        if rescore:
+            _show_moves(run_rescore(site, records, connect, display.progress))
+        with SubmissionDisplay() as table:
+            done = run_evaluation(site, records, connect, submissions, workers, table.show)
+        found = run_probe(site, records, connect, display.progress) if probe else []
+    for line in (*done.lines(), *(line for row in found for line in row.probe_lines())):
+        click.echo(line)
+    click.echo(f"feedback: {_relative(layout.evaluation / 'feedback')}   Next: leaderboard")
+    if done.waiting:
+        raise UnavailableError(f"{len(done.waiting)} submissions wait; mend it, and run `evaluate` again")
+
+
+@main.command("step")
+@click.argument("name", type=click.Choice(["build", "inference", "scoring"]))
+@click.argument("submission")
+@wheelhouse_option
+@click.pass_obj
+def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | None) -> None:
+    """Do a step of a SUBMISSION (its SHA-256) that was taken in; for a scheduler of your own.
+
+    A step that is done is not done again, and `evaluate` takes over what was done. It holds no lock, so that
+    steps of different submissions can run at the same time, on any machine that shares the folder.
+    """
+    from tools.evaluation.service import run_step
+
+    record = run_step(_read_bundle(layout), layout, _connector(wheelhouse), submission, name)
+    click.echo(f"{name}: {record.verdict or 'done'}")
+    click.echo(f"record: {_relative(record.folder)}")
+
+
+@main.command()
+@click.option("--phase", help="Of bundle.toml; the last that has opened by default.")
+@click.option(
+    "--part", type=click.Choice(["all", "public", "final"]), help="Of the cases; the phase's by default."
+)
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help=".bundle/leaderboard by default."
+)
+@database_option
+@click.pass_obj
+def leaderboard(
+    layout: Layout, phase: str | None, part: str | None, output: Path | None, database: str | None
+) -> None:
+    """Rank the submissions, with their uncertainty; writes leaderboard.html, .json and .csv."""
+    from tools.evaluation.service import opened
+    from tools.evaluation.standings import make_board
+    from tools.report.board import board_text, write_board
+
+    with _working(layout), opened(_read_bundle(layout), layout, database) as (site, records):
+        board = make_board(site, records, phase, part)
+        page = write_board(board, output or layout.state / "leaderboard")
+    click.echo(board_text(board))
+    click.echo(f"page: {_relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv beside it)")
+
+
+@main.command()
+@click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@database_option
+@wheelhouse_option
+@click.pass_obj
+def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path | None) -> None:
+    """Score the csv of a RECEIPT again, and compare all that it says, to the bit."""
+    from tools.evaluation.service import opened, run_verify
+
+    with _working(layout), opened(_read_bundle(layout), layout, database) as (site, _):
+        checks = run_verify(site, _connector(wheelhouse), receipt)
+    for check in checks:
+        click.echo(
+            f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))
+        )
+    if not all(check.good for check in checks):
+        raise DataError("not what it was when the receipt was written; see above", receipt)
+
+
+def _connector(wheelhouse: Path | None) -> "Callable[[], DockerRunner]":
+    """How a stranger's code is run: in containers, or not at all."""
+    from tools.runners.docker import DockerRunner
+
+    return functools.partial(DockerRunner.connect, "none", wheelhouse)
+
+
+def _show_moves(moves: "Sequence[Move]") -> None:
+    for move in moves:
+        click.echo(str(move))
+    click.echo(f"scored again: {len(moves)} changed in score or place")
 
 
 def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> bool:

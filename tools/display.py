@@ -1,8 +1,13 @@
 """What a person sees while a command works: on a terminal a moving line, in a log a line now and then."""
 
 import sys
+import threading
 import time
-from typing import TextIO
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 QUIET_S = 10.0
 """In a log, progress is printed at most this often."""
@@ -70,3 +75,68 @@ class TerminalDisplay:
         if self.drawn:
             self.stream.write("\r" + " " * self.drawn + "\r")
             self.drawn = 0
+
+
+class SubmissionDisplay:
+    """Shows what becomes of submissions: on a terminal a table that moves, in a log a line for each end.
+
+    Use as a context manager; may be told from several threads.
+
+    Args:
+        stream: Where to; standard output if not given.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.stream = stream or sys.stdout
+        self.lock = threading.Lock()
+        self.at_work: dict[str, tuple[str, str, str, float]] = {}
+        self.counts: Counter[str] = Counter()
+        self.moving = self.stream.isatty()
+        self.console = Console(file=self.stream, highlight=False)
+        self.live = Live(
+            console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True
+        )
+
+    def show(self, key: str, who: str, state: str, note: str, has_ended: bool) -> None:
+        """A submission came to another state.
+
+        Args:
+            key: By which it is known.
+            who: As it is shown.
+            state: Such as `running`.
+            note: The step, or the verdict.
+            has_ended: Whether nothing more is to come of it now.
+        """
+        with self.lock:
+            if not has_ended:
+                started = self.at_work[key][3] if key in self.at_work else time.monotonic()
+                self.at_work[key] = (who, state, note, started)
+                return
+            started = self.at_work.pop(key, ("", "", "", time.monotonic()))[3]
+            self.counts[state] += 1
+        text = f"{state:<8} {who}  {time.monotonic() - started:5.1f} s  {note}"
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("submission", "state", "step", "seconds", box=None)
+        with self.lock:
+            for who, state, note, started in self.at_work.values():
+                table.add_row(Text(who), state, Text(note), f"{time.monotonic() - started:.0f}")
+            ended = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
+        table.caption = ended or "none has ended yet"
+        return table
+
+    def __enter__(self) -> "SubmissionDisplay":
+        if self.moving:
+            self.live.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        if self.moving:
+            self.live.stop()

@@ -59,16 +59,29 @@ def signature(paths: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-            if entry.is_dir() or "__pycache__" in entry.parts:
-                continue
-            if entry.exists():
-                status = entry.stat()
-                state = f"{status.st_size} {status.st_mtime_ns}"
-            else:
-                state = "missing"
-            digest.update(f"{entry}\0{state}\n".encode())
+        for name, status in _files_below(path) if path.is_dir() else [(str(path), _status(path))]:
+            digest.update(f"{name}\0{status}\n".encode())
     return digest.hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, str]]:
+    """(path, size and time) of each file, in order; by scandir, for pathlib takes ten times as long."""
+    with os.scandir(folder) as opened:
+        entries = sorted(opened, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _files_below(Path(entry.path))
+        else:
+            yield entry.path, _status(entry)
+
+
+def _status(file: "Path | os.DirEntry[str]") -> str:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def check_writable(folder: Path) -> None:

@@ -99,6 +99,11 @@ class Layout:
         return self.state / "import.json"
 
     @property
+    def evaluation(self) -> Path:
+        """Strangers' zips, what came of them, and the records."""
+        return self.state / "evaluation"
+
+    @property
     def submission_zip(self) -> Path:
         """Where `zip` puts the submission if not told otherwise."""
         return self.root / "submission.zip"

@@ -1,14 +1,26 @@
 """bundle.toml, what this challenge is, as a typed value."""
 
-import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from tools.errors import ManifestError
+from tools.formats.toml_table import TomlTable
 
 PROGRAM_NAMES = ("training", "inference", "scoring")
+
+METRICS = (
+    "weighted_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "accuracy",
+)
+"""What a board can rank by: whatever counts of the confusion matrix tell, so that cases can be resampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,60 @@ class SubmissionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A time in which submissions are taken.
+
+    Args:
+        name: As it stands on the board.
+        opens: First moment, UTC; None is always.
+        closes: First moment after it, UTC; None is never.
+        part: Which test cases its board shows: `all`, `public` or `final`.
+        submissions_per_day: Of a team, by UTC days; 0 is any number.
+    """
+
+    name: str = "open"
+    opens: datetime | None = None
+    closes: datetime | None = None
+    part: str = "all"
+    submissions_per_day: int = 0
+
+    def is_open(self, moment: datetime) -> bool:
+        """Tell whether it was open at a moment."""
+        return (self.opens is None or self.opens <= moment) and (self.closes is None or moment < self.closes)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """How strangers' submissions are evaluated and ranked.
+
+    Args:
+        metric: What the board ranks by.
+        take: Which of a team's submissions stands on the board: its `best` or its `last`.
+        public_share: Of the test cases, for the board of a running phase; 1 has no hidden part.
+        resamples: Of the cases, for the intervals on the board.
+        attempts: How often a submission is tried when something here is missing.
+        build_network: Whether a submission's build gets a network.
+        build_time_s: Of one build, seconds.
+        build_memory_mb: Of one step of a build, 2**20 bytes.
+        image_mb: Largest image, 2**20 bytes.
+        base_images: What submissions may build on; empty takes all but images of this tool.
+        phases: In order of their opening; never empty.
+    """
+
+    metric: str = "weighted_f1"
+    take: str = "best"
+    public_share: float = 1.0
+    resamples: int = 10_000
+    attempts: int = 3
+    build_network: bool = False
+    build_time_s: int = 1800
+    build_memory_mb: int = 4096
+    image_mb: int = 8192
+    base_images: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = (Phase(),)
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A challenge bundle's manifest.
 
@@ -85,6 +151,7 @@ class Bundle:
         limits: What each program may use, by program name.
         submission: What a submission zip may be.
         base_image: What the programs' images are built on; empty takes each Dockerfile's own.
+        evaluation: How submissions are evaluated and ranked.
     """
 
     name: str
@@ -96,6 +163,7 @@ class Bundle:
     limits: dict[str, Limits] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     submission: SubmissionSettings = field(default_factory=SubmissionSettings)
     base_image: str = ""
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
 def read_manifest(path: Path) -> Bundle:
@@ -121,10 +189,11 @@ def parse_manifest(text: str, path: Path) -> Bundle:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ManifestError(f"{path}: not valid TOML: {fault}") from None
-    root = _Table(document, (), text, path)
+    root = TomlTable(document, (), text, path)
     bundle = root.table("bundle")
     data = root.table("data")
     submission = root.table("submission")
+    evaluation = root.table("evaluation")
     programs = {name: root.table(name) for name in PROGRAM_NAMES}
     manifest = Bundle(
         name=bundle.text("name", pattern=r"[a-z0-9][a-z0-9-]{0,62}"),
@@ -137,7 +206,7 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             sample_size=int(data.number("sample_size", 0, low=0, high=10**9)),
             seed=int(data.number("seed", 0, low=0, high=2**32 - 1)),
             image_size=data.image_size("image_size"),
-            split=data.split("split"),
+            split=data.split("split", DataSettings().split),
         ),
         arguments={name: table.texts("arguments") for name, table in programs.items()},
         limits={name: _limits(table, DEFAULT_LIMITS[name]) for name, table in programs.items()},
@@ -146,13 +215,52 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             unpacked_mb=int(submission.number("unpacked_mb", 4096, low=1, high=10**6)),
             files=int(submission.number("files", 2000, low=1, high=10**6)),
         ),
+        evaluation=_evaluation(evaluation, root.tables("phases")),
     )
-    for table in (root, bundle, data, submission, *programs.values()):
+    for table in (root, bundle, data, submission, evaluation, *programs.values()):
         table.refuse_unknown()
     return manifest
 
 
-def _limits(table: "_Table", default: Limits) -> Limits:
+def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSettings:
+    default = EvaluationSettings()
+    share = float(table.number("public_share", 1.0, low=0.01, high=1.0, whole=False))
+    parts = ("public", "final") if share < 1.0 else ("all",)
+    return EvaluationSettings(
+        metric=table.choice("metric", METRICS),
+        take=table.choice("take", ("best", "last")),
+        public_share=share,
+        resamples=int(table.number("resamples", default.resamples, low=100, high=10**6)),
+        attempts=int(table.number("attempts", default.attempts, low=1, high=100)),
+        build_network=table.flag("build_network"),
+        build_time_s=int(table.number("build_time_s", default.build_time_s, low=1, high=10**6)),
+        build_memory_mb=int(table.number("build_memory_mb", default.build_memory_mb, low=64, high=10**7)),
+        image_mb=int(table.number("image_mb", default.image_mb, low=1, high=10**7)),
+        base_images=table.texts("base_images"),
+        phases=_phases(phases, parts),
+    )
+
+
+def _phases(tables: Sequence[TomlTable], parts: tuple[str, ...]) -> tuple[Phase, ...]:
+    phases: list[Phase] = []
+    for table in tables:
+        phase = Phase(
+            name=table.text("name", pattern=r"[\w .-]{1,40}"),
+            opens=table.moment("opens"),
+            closes=table.moment("closes"),
+            part=table.choice("part", parts),
+            submissions_per_day=int(table.number("submissions_per_day", 0, low=0, high=10**6)),
+        )
+        table.refuse_unknown()
+        if phase.opens and phase.closes and phase.closes <= phase.opens:
+            raise table.fault("closes", "is not after 'opens'; a phase opens before it closes")
+        if any(phase.name == other.name for other in phases):
+            raise table.fault("name", f"is {phase.name!r}, as of another phase; give each its own")
+        phases.append(phase)
+    return tuple(phases) or (Phase(part=parts[0]),)
+
+
+def _limits(table: TomlTable, default: Limits) -> Limits:
     return Limits(
         time_s=int(table.number("time_s", default.time_s, low=1, high=10**7)),
         memory_mb=int(table.number("memory_mb", default.memory_mb, low=16, high=10**7)),
@@ -160,120 +268,3 @@ def _limits(table: "_Table", default: Limits) -> Limits:
         pids=int(table.number("pids", default.pids, low=4, high=10**6)),
         output_mb=int(table.number("output_mb", default.output_mb, low=1, high=10**6)),
     )
-
-
-class _Table:
-    """One table of the document while it is read: knows which keys were asked for and where each stands."""
-
-    def __init__(self, values: dict[str, Any], names: tuple[str, ...], text: str, path: Path) -> None:
-        self.values, self.names, self.source, self.path = values, names, text, path
-        self.asked: set[str] = set()
-
-    def fault(self, key: str, message: str) -> ManifestError:
-        """Make an error that names the key and its line."""
-        name = ".".join((*self.names, key))
-        line = _line_of(self.source, self.names, key)
-        return ManifestError(
-            f"{self.path}:{line}: '{name}' {message}" if line else f"{self.path}: '{name}' {message}"
-        )
-
-    def get(self, key: str) -> Any:
-        """The raw value, or None; the key counts as known from here on."""
-        self.asked.add(key)
-        return self.values.get(key)
-
-    def refuse_unknown(self) -> None:
-        """Raise on the first key that nothing asked for."""
-        for key in self.values.keys() - self.asked:
-            raise self.fault(key, f"is not known here; expected {', '.join(sorted(self.asked))}")
-
-    def table(self, key: str) -> "_Table":
-        """A table below this one; empty if it is not there."""
-        value = self.get(key)
-        if value is not None and not isinstance(value, dict):
-            raise self.fault(key, f"must be a table; write it as [{key}]")
-        return _Table(value or {}, (*self.names, key), self.source, self.path)
-
-    def text(self, key: str, default: str | None = None, pattern: str = r"(?s).+") -> str:
-        """A text that matches `pattern`."""
-        value = self.get(key)
-        if value is None and default is not None:
-            return default
-        if value is None:
-            raise self.fault(key, "is missing; every bundle needs it")
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise self.fault(key, f"is {value!r}; expected a text that matches {pattern}")
-        return value
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        """One of `choices`; the first by default."""
-        value = self.get(key)
-        if value is None:
-            return choices[0]
-        if value not in choices:
-            raise self.fault(key, f"is {value!r}; expected {' or '.join(choices)}")
-        return str(value)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of different, non-empty texts; empty by default."""
-        value = self.get(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise self.fault(key, f"is {value!r}; expected a list of texts")
-        if key == "class_names" and len(set(value)) != len(value):
-            raise self.fault(key, "names a class twice")
-        return tuple(value)
-
-    def number(self, key: str, default: float, low: float, high: float, whole: bool = True) -> float:
-        """A number from `low` to `high`."""
-        value = self.get(key)
-        if value is None:
-            return default
-        kinds = (int,) if whole else (int, float)
-        if type(value) not in kinds or not low <= value <= high:
-            kind = "whole number" if whole else "number"
-            raise self.fault(key, f"is {value!r}; expected a {kind} from {low} to {high}")
-        return float(value) if not whole else int(value)
-
-    def image_size(self, key: str) -> tuple[int, int] | None:
-        """[width, height], or None."""
-        value = self.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, list) or len(value) != 2 or not all(type(n) is int and n > 0 for n in value):
-            raise self.fault(key, f"is {value!r}; expected [width, height] in pixels")
-        return value[0], value[1]
-
-    def split(self, key: str) -> tuple[float, float, float]:
-        """Three positive shares that make one whole."""
-        value = self.get(key)
-        if value is None:
-            return DataSettings().split
-        good = (
-            isinstance(value, list)
-            and len(value) == 3
-            and all(type(n) in (int, float) and n > 0 for n in value)
-        )
-        if not good or abs(sum(value) - 1) > 1e-6:
-            raise self.fault(
-                key, f"is {value!r}; expected three positive shares with sum 1, such as [0.6, 0.2, 0.2]"
-            )
-        return value[0], value[1], value[2]
-
-
-def _line_of(text: str, names: tuple[str, ...], key: str) -> int | None:
-    """Find where a key, or else its table, is written; tomllib keeps no lines."""
-    current: tuple[str, ...] = ()
-    table_line = None
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[([^\]]+)\]", line)
-        if header:
-            current = tuple(part.strip().strip("'\"") for part in header[1].split("."))
-            if current == (*names, key):
-                return number
-            if current == names:
-                table_line = number
-        elif current == names and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-            return number
-    return table_line

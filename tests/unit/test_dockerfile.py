@@ -1,6 +1,8 @@
 """What is read of a Dockerfile."""
 
-from tools.formats.dockerfile import copied_sources, parse_dockerfile
+import pytest
+
+from tools.formats.dockerfile import base_images, copied_sources, parse_dockerfile
 
 TEXT = """\
 # syntax=docker/dockerfile:1
@@ -59,3 +61,19 @@ def test_flags_and_continued_lines_without_end() -> None:
     assert (len(flags[0].flags), flags[0].value) == (200_000, "x y")
     lines = parse_dockerfile("RUN a" + "\\\n" * 200_000)
     assert [instruction.name for instruction in lines] == ["RUN"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FROM python:3.11", ["python:3.11"]),
+        ("ARG B=python:3.11\nFROM ${B} AS one\nFROM $B\nCOPY --from=one /a /b", ["given", "given"]),
+        ("ARG C\nFROM ${C:-debian}\nCOPY --from=other/image:1 /a /b", ["debian", "other/image:1"]),
+        ("FROM --platform=linux/amd64 a AS One\nFROM one\nCOPY --from=ONE a b\nCOPY --from=0 a b", ["a"]),
+        ("FROM scratch", []),
+        # The stage comes later, so the name is an image's.
+        ("FROM a\nCOPY --from=late x y\nFROM b AS late", ["a", "late", "b"]),
+    ],
+)
+def test_images_that_are_built_on(text: str, expected: list[str]) -> None:
+    assert base_images(parse_dockerfile(text), {"B": "given"}) == expected

@@ -16,7 +16,9 @@ LAYERS = [
     {"manifest"},
     {"sources", "runners"},
     {"programs"},
-    {"packing", "checking", "report", "doctor", "wheelhouse"},
+    {"packing", "checking", "doctor", "wheelhouse"},
+    {"evaluation"},
+    {"report"},
     {"pipeline"},
     {"bundle"},
 ]

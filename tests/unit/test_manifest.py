@@ -1,5 +1,6 @@
 """bundle.toml: every fault names its key and line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,23 @@ def test_the_least_there_can_be() -> None:
         ),
         ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "bundle.toml:4: 'data.image_size'"),
         ('[bundle]\nname = "x"\n[data]\nsplit = [0.5, 0.5, 0.5]\n', "bundle.toml:4: 'data.split'"),
+        ('[bundle]\nname = "x"\n[evaluation]\nmetric = "luck"\n', "bundle.toml:4: 'evaluation.metric'"),
+        ('[bundle]\nname = "x"\n[evaluation]\nbuild_network = 1\n', "'evaluation.build_network' is 1"),
+        ('phases = 3\n[bundle]\nname = "x"\n', "'phases' must be a list of tables; write each as [[phases]]"),
+        ('[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 3\n', "'phases.opens' is 3; expected a date"),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\npart = "public"\n',
+            "'phases.part' is 'public'; expected all",
+        ),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\n[[phases]]\nname = "a"\n',
+            "bundle.toml:6: 'phases.name' is 'a', as of another phase",
+        ),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 2026-01-02T00:00:00Z\n'
+            "closes = 2026-01-01T00:00:00Z\n",
+            "bundle.toml:6: 'phases.closes' is not after 'opens'",
+        ),
         ('[bundle\nname = "x"', "bundle.toml: not valid TOML"),
     ],
 )
@@ -60,3 +78,36 @@ def test_faults_name_key_and_line(text: str, message: str) -> None:
 def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="not found; a bundle is a folder with a bundle.toml"):
         read_manifest(tmp_path / "bundle.toml")
+
+
+def test_phases() -> None:
+    text = """
+[bundle]
+name = "x"
+
+[evaluation]
+public_share = 0.3
+
+[[phases]]
+name = "development"
+opens = 2026-01-01T00:00:00Z
+closes = 2026-02-01T01:00:00+01:00
+submissions_per_day = 5
+
+[[phases]]
+name = "final"
+opens = 2026-02-01T00:00:00
+part = "final"
+"""
+    first, second = parse_manifest(text, PATH).evaluation.phases
+    assert (first.part, first.submissions_per_day, second.part) == ("public", 5, "final")
+    assert first.closes == second.opens
+    turn = datetime(2026, 2, 1, tzinfo=UTC)
+    assert second.is_open(turn)
+    assert not first.is_open(turn)
+
+
+def test_without_phases_one_is_open() -> None:
+    (phase,) = parse_manifest('[bundle]\nname = "x"\n', PATH).evaluation.phases
+    assert (phase.name, phase.part) == ("open", "all")
+    assert phase.is_open(datetime.now(UTC))

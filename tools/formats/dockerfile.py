@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _WITH_HEREDOCS = ("RUN", "COPY", "ADD")
@@ -99,3 +99,47 @@ def copied_sources(instructions: Sequence[Instruction]) -> list[tuple[str, int]]
             if not re.match(r"(https?|git)://|git@|<<", source)
         ]
     return sources
+
+
+def base_images(instructions: Sequence[Instruction], arguments: Mapping[str, str]) -> list[str]:
+    """List the images that a Dockerfile takes anything from.
+
+    Args:
+        instructions: Of the Dockerfile.
+        arguments: Values of its ARGs that are given to the build.
+
+    Returns:
+        Names with ARGs put in, stages of its own and `scratch` left out.
+
+    Source:
+        Dockerfile reference, "FROM" and "COPY --from".
+    """
+    values: dict[str, str] = {}
+    stages: set[str] = {"scratch"}
+    found: list[str] = []
+    count = 0
+    for instruction in instructions:
+        if instruction.name == "ARG" and not count:
+            name, _, default = instruction.value.partition("=")
+            values[name] = arguments.get(name, default.strip("\"'"))
+        elif instruction.name == "FROM":
+            words = [*instruction.words, "", "", ""]
+            image = _put_in(words[0], values)
+            if image.casefold() not in stages:
+                found.append(image)
+            # Stages are known by name, without regard to capitals, and by number.
+            stages |= {str(count), words[2].casefold()} if words[1].upper() == "AS" else {str(count)}
+            count += 1
+        else:
+            taken = (flag.removeprefix("--from=") for flag in instruction.flags if flag.startswith("--from="))
+            found += [_put_in(name, values) for name in taken if name.casefold() not in stages]
+    return found
+
+
+def _put_in(text: str, values: Mapping[str, str]) -> str:
+    """Replace $NAME, ${NAME} and ${NAME:-default}."""
+
+    def value(match: "re.Match[str]") -> str:
+        return values.get(match["plain"] or match["braced"], "") or match["default"] or ""
+
+    return re.sub(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\})", value, text)

@@ -117,16 +117,36 @@ def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str
         reader = csv.reader(opened)
         next(reader)
         for row in filter(None, reader):
-            try:
-                values = [float(cell) for cell in row[2:]]
-            except ValueError:
-                values = [math.nan]
+            values = [_to_float(cell) for cell in row[2:]]
             if not all(0.0 <= value <= 1.0 for value in values) or abs(sum(values) - 1.0) > SUM_TOLERANCE:
                 return (
                     f"line {reader.line_num} has probabilities that are not from 0 to 1 with sum 1, so none"
                     " will be used (no AUC, log loss and calibration error)"
                 )
     return ""
+
+
+def read_probabilities(path: Path) -> dict[str, list[float]]:
+    """Read the probability columns of a csv that was read and found sound.
+
+    Args:
+        path: The csv.
+
+    Returns:
+        Probabilities (K,) of each base name, in the order of the columns; what is no number
+        is not a number here either.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as opened:
+        reader = csv.reader(opened)
+        next(reader)
+        return {base_name(row[0]): [_to_float(cell) for cell in row[2:]] for row in reader if row}
+
+
+def _to_float(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 def _decoded_lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[str]:

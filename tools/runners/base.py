@@ -35,6 +35,7 @@ class ProgramRun:
         image_name: What the images of this bundle are called.
         base_image: What its image is built on; empty takes the Dockerfile's own.
         owner: The bundle, by a name of its own, so that what a killed command left is found again.
+        key: What is run at most once at a time, such as a submission; empty if nothing hangs on it.
         names_folders: Whether a container is told its folders: ours find /mnt/in and /mnt/out by themselves.
         wants_gpu: Whether it uses a GPU if there is one.
     """
@@ -52,6 +53,7 @@ class ProgramRun:
     image_name: str = "bundle"
     base_image: str = ""
     owner: str = ""
+    key: str = ""
     names_folders: bool = False
     wants_gpu: bool = False
 
@@ -65,12 +67,16 @@ class Outcome:
         limit: The limit at which it was ended: `time`, `memory`, `output`, `disk` (of the host), or empty.
         last_line: The last line that it printed, empty if none.
         seconds: Wall time.
+        peak_memory_bytes: The most that it was seen to use; 0 if nobody looked.
+        cpu_seconds: Processor time, likewise.
     """
 
     exit_status: int
     limit: str
     last_line: str
     seconds: float
+    peak_memory_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 class Runner(Protocol):

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import ProgramError, UnavailableError
+from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, Outcome, ProgramRun, printable
+from tools.runners.foreign import BuildOutcome, build_foreign_image
 from tools.runners.images import ImagePlan, build_image, context_files
-from tools.runners.watching import follow
+from tools.runners.watching import RESERVE_BYTES, follow
 
 if TYPE_CHECKING:
     import docker
@@ -22,10 +24,8 @@ INPUT_MOUNT = "/mnt/in"
 OUTPUT_MOUNT = "/mnt/out"
 OWNER_LABEL = "challenge-bundle.owner"
 PROGRAM_LABEL = "challenge-bundle.program"
-
-RESERVE_BYTES = 1 << 30
-"""A container is ended when less is free where its output lies: a file that was removed while it is still
-open takes space that no listing shows."""
+KEY_LABEL = "challenge-bundle.key"
+SUBMISSION = "submission"
 
 _NOBODY = 65534
 _DOCKER_SOCKET = "/var/run/docker.sock"
@@ -40,11 +40,15 @@ class Host:
         cpus: Processors.
         gives_gpu: Whether programs that want one get its NVIDIA GPUs.
         user: `uid:gid` that containers run as: never root, and the owner of what they write.
+        memory_bytes: Memory.
+        images_dir: Where the engine keeps images, if that is a folder of this machine.
     """
 
     cpus: int
     gives_gpu: bool
     user: str
+    memory_bytes: int = 0
+    images_dir: Path | None = None
 
 
 class DockerRunner:
@@ -100,7 +104,23 @@ class DockerRunner:
     def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
         """Build the image if its content changed, then run it; see Runner."""
         self.sweep(run.owner)
-        image = self.build(run, on_line)
+        return self.run_image(run, self.build(run, on_line), on_line)
+
+    def run_image(self, run: ProgramRun, image: str, on_line: OnLine) -> Outcome:
+        """Run an image that is there.
+
+        Args:
+            run: What it gets; its Dockerfile and context are not looked at.
+            image: Its name.
+            on_line: Told of each line that it prints.
+
+        Raises:
+            ProgramError: The engine refuses to start it.
+            UnavailableError: The engine went away.
+        """
+        if run.key:
+            # What an engine that went away for a while has kept on running.
+            self.sweep(run.owner, run.key)
         if os.name == "posix" and os.geteuid() == 0:
             os.chown(run.output_dir, *map(int, self.host.user.split(":")))
         with _speaking(f"{run.name} cannot be run"):
@@ -120,7 +140,7 @@ class DockerRunner:
         Raises:
             ProgramError: The build failed.
             UnavailableError: The engine went away.
-        DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
+            DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
         """
         plan = ImagePlan(
             name=f"{run.image_name}-{run.name}",
@@ -139,6 +159,50 @@ class DockerRunner:
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
 
+    def build_foreign(
+        self, plan: ImagePlan, owner: str, settings: EvaluationSettings, on_line: OnLine
+    ) -> BuildOutcome:
+        """Build a stranger's image; see build_foreign_image.
+
+        Raises:
+            UnavailableError: The engine went away, or its disk is short of room.
+        """
+        labels = {OWNER_LABEL: owner, PROGRAM_LABEL: SUBMISSION}
+        with _speaking(f"the image {plan.name} cannot be built"):
+            return build_foreign_image(
+                self.client, plan, self.wheelhouse, labels, settings, self.host.images_dir, on_line
+            )
+
+    def has_image(self, name: str) -> bool:
+        """Tell whether the engine has an image.
+
+        Raises:
+            UnavailableError: The engine went away.
+        """
+        return self._labels(name) is not None
+
+    def is_ours(self, name: str) -> bool:
+        """Tell whether an image was built by this tool, for whatever bundle."""
+        return OWNER_LABEL in (self._labels(name) or {})
+
+    def forget_image(self, name: str) -> None:
+        """Remove an image, if that can be: it only takes room."""
+        import docker
+        import requests
+
+        with contextlib.suppress(docker.errors.APIError, requests.RequestException, ConnectionError):
+            self.client.images.remove(name)
+
+    def _labels(self, name: str) -> dict[str, str] | None:
+        """An image's labels; None if it is not there."""
+        import docker
+
+        with _speaking(f"the image {name} cannot be looked at"):
+            try:
+                return dict(self.client.images.get(name).labels)
+            except (docker.errors.ImageNotFound, docker.errors.NullResource):
+                return None
+
     def _forget_older_images(self, tag: str, labels: Mapping[str, str]) -> None:
         """Remove what the same program of the same bundle was built to before: up to a gigabyte each."""
         import docker
@@ -151,10 +215,14 @@ class DockerRunner:
                 with contextlib.suppress(docker.errors.APIError):  # a container still uses it
                     self.client.images.remove(str(image.id))
 
-    def sweep(self, owner: str) -> int:
+    def sweep(self, owner: str, key: str = "") -> int:
         """Remove the containers that a killed command of this bundle left running.
 
         The bundle's lock is held, so whatever bears its label is nobody's any more.
+
+        Args:
+            owner: The bundle; see ProgramRun.
+            key: Those of one key alone; see ProgramRun.
 
         Returns:
             How many there were.
@@ -166,7 +234,8 @@ class DockerRunner:
         import docker
 
         with _speaking("containers of an earlier run cannot be removed"):
-            left = self.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
+            labels = [f"{OWNER_LABEL}={owner}", *([f"{KEY_LABEL}={key}"] if key else [])]
+            left = self.client.containers.list(all=True, filters={"label": labels})
             for container in left:
                 with contextlib.suppress(docker.errors.NotFound):
                     container.remove(force=True, v=True)
@@ -231,7 +300,7 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
         ],
         "device_requests": gpus,
         "log_config": LogConfig(type="json-file", config={"max-size": "4m", "max-file": "1"}),
-        "labels": {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name},
+        "labels": {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name, KEY_LABEL: run.key},
     }
 
 
@@ -247,7 +316,14 @@ def read_host(info: dict[str, Any], gpus: str) -> Host:
     # In a rootless engine the container's root is the unprivileged user whose engine it is.
     user = "0:0" if rootless else f"{uid or _NOBODY}:{_NOBODY}"
     gives_gpu = gpus == "all" or (gpus == "auto" and "nvidia" in (info.get("Runtimes") or {}))
-    return Host(int(info.get("NCPU") or 1), gives_gpu, user)
+    images_dir = Path(info.get("DockerRootDir") or "/nowhere")
+    return Host(
+        int(info.get("NCPU") or 1),
+        gives_gpu,
+        user,
+        int(info.get("MemTotal") or 0),
+        images_dir if images_dir.is_dir() else None,
+    )
 
 
 @contextlib.contextmanager

@@ -170,7 +170,7 @@ def build_image(
     arguments |= {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
     # On disk, not in memory: models and wheels are large.
     with tempfile.TemporaryFile() as archive:
-        write_context({**plan.files, **_wheels(plan, wheelhouse)}, archive)
+        write_context(with_wheels(plan, wheelhouse), archive)
         stream = client.api.build(
             fileobj=archive,
             custom_context=True,
@@ -202,16 +202,20 @@ def write_context(files: Mapping[str, Path], out: IO[bytes]) -> None:
     out.seek(0)
 
 
-def _wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
-    """Where the wheels go in the context: beside the requirements.txt, as the Dockerfiles expect them."""
+def with_wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
+    """A build's context: the plan's files, and wheels beside the requirements.txt, as the Dockerfiles expect.
+
+    Raises:
+        DataError: The wheelhouse holds none for this program.
+    """
     place = next((Path(name).parent for name in plan.files if Path(name).name == "requirements.txt"), None)
     if wheelhouse is None or place is None:
-        return {}
+        return dict(plan.files)
     folder = wheelhouse / plan.folder
     wheels = {(place / "wheelhouse" / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
     if not wheels:
         raise DataError(f"holds no wheel; fill it with `wheelhouse {wheelhouse}`", folder)
-    return wheels
+    return {**plan.files, **wheels}
 
 
 def cut(text: str) -> str:

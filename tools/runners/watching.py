@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.runners.base import OnLine, Outcome, ProgramRun, split_lines
+from tools.runners.usage import Usage
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -22,6 +23,10 @@ TAIL_BYTES = 1 << 16
 MAX_OUTPUT_FILES = 10_000
 MAX_OUTPUT_DEPTH = 16
 WATCH_EVERY_S = 0.2
+
+RESERVE_BYTES = 1 << 30
+"""A container is ended when less is free where its output lies: a file that was removed while it is still
+open takes space that no listing shows."""
 
 GRACE_S = 60.0
 """An engine that has not reported a container's end so long after the time limit is taken for gone."""
@@ -40,7 +45,9 @@ def follow(container: "Container", run: ProgramRun, reserve_bytes: int, on_line:
     container.start()
     ended = threading.Event()
     verdict: list[str] = []
-    watching = (container, run, reserve_bytes, started, ended, verdict)
+    container.reload()
+    used = Usage(str(container.id), int(container.attrs["State"]["Pid"]))
+    watching = (container, run, reserve_bytes, started, ended, verdict, used)
     watcher = threading.Thread(target=_watch, args=watching, daemon=True)
     reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
     watcher.start()
@@ -55,7 +62,10 @@ def follow(container: "Container", run: ProgramRun, reserve_bytes: int, on_line:
     container.reload()
     if not verdict and status != 0 and container.attrs["State"]["OOMKilled"]:
         verdict.append("memory")
-    return Outcome(status, verdict[0] if verdict else "", _last_line(container), seconds)
+    limit = verdict[0] if verdict else ""
+    # A run that ended well needs no last word, and each question to the engine takes time.
+    last_line = _last_line(container) if status or limit else ""
+    return Outcome(status, limit, last_line, seconds, used.peak_memory_bytes, used.cpu_seconds)
 
 
 def _watch(
@@ -65,10 +75,13 @@ def _watch(
     started: float,
     ended: threading.Event,
     verdict: list[str],
+    used: Usage,
 ) -> None:
     """End the container when its time is over, its output is too large or the disk runs short."""
     limit_bytes = run.limits.output_mb * 2**20
+    used.look()
     while not ended.wait(WATCH_EVERY_S):
+        used.look()
         if time.monotonic() - started > run.limits.time_s:
             verdict.append("time")
         elif _is_too_large(run.output_dir, limit_bytes):

@@ -1,0 +1,398 @@
+"""Strangers' submissions for real: built, run, scored, probed, verified; the engine may go away meanwhile."""
+
+import csv
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
+from tools.errors import UnavailableError
+from tools.evaluation.evaluate import evaluate, owner_of, take_all
+from tools.evaluation.feedback import feedback_text
+from tools.evaluation.intake import find_zips
+from tools.evaluation.probing import probe_all
+from tools.evaluation.receipts import read_receipt, receipt_path, verify
+from tools.evaluation.records import REFUSED, WAITING, Records, Row
+from tools.evaluation.rescore import rescore
+from tools.evaluation.service import opened
+from tools.evaluation.site import Site, read_site
+from tools.evaluation.verdicts import SCORED
+from tools.layout import PROJECT_ROOT, Layout
+from tools.manifest import read_manifest
+from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.sources.base import ImportRequest
+from tools.sources.importing import import_images
+from tools.sources.synthetic import SyntheticSource
+
+MANIFEST = """\
+[bundle]
+name = "tiny"
+
+[inference]
+time_s = 6
+memory_mb = 256
+cpus = 1
+pids = 32
+output_mb = 8
+
+[evaluation]
+build_time_s = 8
+build_memory_mb = 256
+image_mb = 400
+attempts = 2
+"""
+
+HONEST = """\
+import csv, hashlib, os
+rows = []
+for name in sorted(os.listdir("/mnt/in")):
+    data = open("/mnt/in/" + name, "rb").read()
+    rows.append((name, CLASSES[ANSWER]))
+with open("/mnt/out/classification_results.csv", "w", newline="") as out:
+    csv.writer(out).writerows([("file", "class"), *rows])
+"""
+
+
+def say_nothing(*what: object) -> None:
+    """A callback for tests that do not look at it."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A bundle with four drawn images of each class in each split."""
+    root = tmp_path / "bundle"
+    root.mkdir()
+    (root / "bundle.toml").write_text(MANIFEST)
+    layout = Layout(root)
+    import_images(SyntheticSource(), ImportRequest(sample_size=4), layout, say_nothing)
+    return read_site(read_manifest(layout.manifest), layout)
+
+
+@pytest.fixture
+def records(site: Site) -> Iterator[Records]:
+    with opened(site.bundle, site.layout, None) as (_, found):
+        yield found
+
+
+@pytest.fixture
+def zips(tmp_path: Path) -> Path:
+    (tmp_path / "zips").mkdir()
+    return tmp_path / "zips"
+
+
+def connect() -> DockerRunner:
+    wheelhouse = os.environ.get("BUNDLE_WHEELHOUSE")
+    return DockerRunner.connect("none", Path(wheelhouse) if wheelhouse else None)
+
+
+def right_rows(site: Site) -> list[tuple[str, str]]:
+    return sorted(site.reference.class_of.items())
+
+
+def program(site: Site, answer: str) -> str:
+    """A program that answers for each image by an expression of its `data`, its `name` and all `rows`."""
+    classes = f"CLASSES = {list(site.class_names)!r}\n"
+    return classes + HONEST.replace("ANSWER", f"({answer}) % {len(site.class_names)}")
+
+
+def put(zips: Path, name: str, code: str, dockerfile: str = DOCKERFILE) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(zips / f"{name}.zip", "w") as archive:
+        archive.writestr("Dockerfile", dockerfile)
+        archive.writestr("bundle_inference/infer.py", code)
+
+
+def run(site: Site, records: Records, zips: Path) -> dict[str, Row]:
+    """Evaluate all; gives the rows by team."""
+    take_all(find_zips((zips,)), site, records)
+    evaluate(site, records, connect, 2, say_nothing)
+    return {row.submission.team: row for row in records.rows()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: DockerRunner) -> None:
+    command = [sys.executable, PROJECT_ROOT / "benchmarks" / "endurance.py", "--submissions", "18"]
+    command += ["--kills", "4", "--size", "6"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=PROJECT_ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert done.stdout.count("good ") == 6
+
+
+def test_faults_are_told_by_their_kind_and_carry_nothing(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    for number, kind in enumerate([*FAULTY_CODE, "half csv", "unknown class", "build fails", "good"]):
+        write_zip(zips / f"{kind}__m.zip", kind, right_rows(site), number)
+    rows = run(site, records, zips)
+    codes = {team: row.verdict.code for team, row in rows.items() if row.verdict}
+    assert codes == {
+        "crash": "failed",
+        "silent": "no-results",
+        "endless": "time",
+        "hog": "memory",
+        "forks": "time",
+        "link": "not-a-file",
+        "leak": "failed",
+        "half csv": "csv-missing",
+        "unknown class": "csv-unknown-class",
+        "build fails": "build-failed",
+        "good": SCORED,
+    }
+    for row in rows.values():
+        text = feedback_text(row)
+        for name, class_name in site.reference.class_of.items():
+            assert name not in text
+            assert name.rpartition(".")[0] not in text
+            assert class_name not in text
+    assert "no image is good enough" in feedback_text(rows["crash"])
+    assert records.scores("all").keys() == {rows["good"].submission.sha256}
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ("RUN sleep 60", "build-time"),
+        ("RUN head -c 400m /dev/urandom > /opt/weights", "build-size"),
+        ("RUN python3 -c \"import socket; socket.create_connection(('1.1.1.1', 53), 3)\"", "build-failed"),
+        # 512 processes are too few for it; without a limit it would end well.
+        ("RUN for n in $(seq 700); do sleep 4 & done; wait", "build-failed"),
+        ('RUN python3 -c "print(len(bytearray(600 << 20)))"', "build-failed"),
+    ],
+)
+def test_a_build_has_limits(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, step: str, code: str
+) -> None:
+    put(zips, "A__m", "pass", DOCKERFILE.replace("USER", f"{step}\nUSER"))
+    row = run(site, records, zips)["A"]
+    assert row.verdict is not None
+    assert row.verdict.code == code
+
+
+def test_a_build_that_is_cut_off_ends_at_the_engine(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    before = {container.id for container in engine.client.containers.list()}
+    put(zips, "A__m", "pass", DOCKERFILE.replace("USER", "RUN sleep 300\nUSER"))
+    assert run(site, records, zips)["A"].state == REFUSED
+    deadline = time.monotonic() + 30
+    while {container.id for container in engine.client.containers.list()} - before:
+        assert time.monotonic() < deadline, "the build's container runs on"
+        time.sleep(0.2)
+
+
+def test_no_image_of_this_tool_is_built_on(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    write_zip(zips / "A__m.zip", "good", right_rows(site), 0)
+    built = engine.client.images.build(
+        fileobj=__import__("io").BytesIO(b"FROM python:3.11-slim\nRUN true\n"),
+        tag="tiny-rival:latest",
+        labels={"challenge-bundle.owner": "x"},
+    )[0]
+    try:
+        put(zips, "B__m", "pass", DOCKERFILE.replace("USER", "COPY --from=tiny-rival /etc /opt/x\nUSER"))
+        rows = run(site, records, zips)
+    finally:
+        engine.client.images.remove("tiny-rival:latest", force=True)
+    assert built is not None
+    assert rows["A"].state == SCORED
+    assert rows["B"].verdict is not None
+    assert rows["B"].verdict.code == "base-image"
+
+
+def test_what_hangs_on_circumstances_is_found(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    answers = {
+        "honest": "sum(data)",
+        "names": "int(hashlib.sha256(name.encode()).hexdigest(), 16)",
+        "order": "len(rows)",
+        "batch": "sum(data) + len(os.listdir('/mnt/in'))",
+        "chance": "os.urandom(1)[0]",
+    }
+    for team, answer in answers.items():
+        put(zips, f"{team}__m", program(site, answer))
+    rows = run(site, records, zips)
+    assert {row.state for row in rows.values()} == {SCORED}
+    with closing(connect()) as runner:
+        probe_all(site, records, runner, say_nothing)
+    found = {
+        row.submission.team: {line.partition(":")[0] for line in row.probe or ()} for row in records.rows()
+    }
+    # The drawn images are png files without metadata; stripping changes their bytes not at all.
+    assert found["honest"] == set()
+    assert {"renamed", "reordered"} <= found["names"]
+    assert "again" not in found["names"]
+    assert "alone" in found["batch"]
+    assert "reordered" in found["order"]
+    assert "again" in found["chance"]
+
+
+def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Records, zips: Path) -> None:
+    right = right_rows(site)
+    classes = list(site.class_names)
+    write_zip(zips / "A__m.zip", "good", right, 0)
+    write_zip(zips / "B__m.zip", "good", [(right[0][0], other(classes, right[0][1])), *right[1:]], 1)
+    rows = run(site, records, zips)
+    receipt = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
+    with closing(connect()) as runner:
+        assert all(check.good for check in verify(site, runner, receipt))
+        assert rescore(site, records, runner, say_nothing) == []
+        # The organiser finds that B was right all along.
+        reference = site.layout.solution_csv("testing")
+        rewrite(reference, right[0][0], other(classes, right[0][1]))
+        changed = read_site(site.bundle, site.layout)
+        moves = rescore(changed, records, runner, say_nothing)
+        assert [(move.row.submission.team, move.rank_before, move.rank_after) for move in moves] == [
+            ("B", 2, 1),
+            ("A", 1, 2),
+        ]
+        assert moves[0].after == 1.0
+        differing = {check.what for check in verify(changed, runner, receipt) if not check.good}
+    assert differing == {"reference", "scores.json of part 'all'", "scores of part 'all'"}
+
+
+def other(classes: list[str], class_name: str) -> str:
+    return classes[(classes.index(class_name) + 1) % len(classes)]
+
+
+def rewrite(path: Path, image: str, class_name: str) -> None:
+    with path.open(newline="") as opened:
+        rows = list(csv.reader(opened))
+    with path.open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(
+            (file, class_name if file.endswith(image) else old) for file, old in rows
+        )
+
+
+class Gate:
+    """A socket before the engine's that can be closed and opened: an engine that dies and comes back."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self.path, self.target = path, target
+        self.pairs: list[socket.socket] = []
+        self.server: socket.socket | None = None
+
+    def open(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(self.path))
+        self.server.listen()
+        threading.Thread(target=self._serve, args=(self.server,), daemon=True).start()
+
+    def close(self) -> None:
+        assert self.server is not None
+        self.path.unlink(missing_ok=True)
+        for end in (self.server, *self.pairs):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self.pairs.clear()
+
+    def _serve(self, server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self.target)
+                self.pairs += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def gate(engine: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    # A socket's path may have 107 characters.
+    folder = Path("/tmp") / f"gate-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    made = Gate(folder / "s", "/var/run/docker.sock")
+    made.open()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{made.path}")
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+# Connections that break are dropped unclosed by the docker package.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_comes_back_is_waited_for(
+    engine: DockerRunner, gate: Gate, site: Site, records: Records, zips: Path
+) -> None:
+    put(zips, "A__m", "import time; time.sleep(3)\n" + program(site, "sum(data)"))
+    take_all(find_zips((zips,)), site, records)
+    states: list[str] = []
+    closing_time = threading.Timer(2.0, gate.close)
+    opening_time = threading.Timer(2.5, gate.open)
+
+    def show(sha256: str, who: str, state: str, note: str, has_ended: bool) -> None:
+        if note == "inference" and WAITING not in states:
+            closing_time.start()
+            opening_time.start()
+        states.append(state)
+
+    evaluate(site, records, connect, 1, show)
+    (row,) = records.rows()
+    assert row.state == SCORED
+    assert WAITING in states
+    assert row.attempts == 1
+    assert not engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner_of(site)}"})
+
+
+# Connections that break are dropped unclosed by the docker package.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_stays_away_costs_no_submission(
+    gate: Gate, site: Site, records: Records, zips: Path
+) -> None:
+    for team in "ABC":
+        put(zips, f"{team}__m", program(site, f"sum(data) + {ord(team)}"))
+    take_all(find_zips((zips,)), site, records)
+
+    def show(sha256: str, who: str, state: str, note: str, has_ended: bool) -> None:
+        if note == "inference":
+            with suppress(OSError):
+                gate.close()
+
+    waiting = evaluate(site, records, connect, 1, show)
+    assert len(waiting) == 3
+    assert {row.state for row in records.rows()} <= {WAITING, "queued", "running"}
+    with pytest.raises(UnavailableError):
+        evaluate(site, records, connect, 1, say_nothing)
+    gate.open()
+    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert {row.state for row in records.rows()} == {SCORED}
+
+
+def test_a_full_disk_is_not_the_submissions_fault(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(zips, "A__m", program(site, "sum(data)"))
+    take_all(find_zips((zips,)), site, records)
+    with monkeypatch.context() as full:
+        full.setattr("tools.runners.docker.RESERVE_BYTES", 1 << 60)
+        full.setattr("tools.evaluation.work.RESERVE_BYTES", 1 << 60)
+        full.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
+        slow = dataclasses.replace(site, bundle=site.bundle)
+        put(zips, "A__m", "import time; time.sleep(2)\n" + program(site, "sum(data)"))
+        take_all(find_zips((zips,)), slow, records)
+        waiting = evaluate(slow, records, connect, 1, say_nothing)
+    assert any("disk is short of room" in reason for reason in waiting.values())
+    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert {row.state for row in records.rows()} == {SCORED}

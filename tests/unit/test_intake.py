@@ -1,0 +1,117 @@
+"""Whose a zip is, when it came, and whether it is evaluated."""
+
+import os
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tools.errors import DataError
+from tools.evaluation.evaluate import admit
+from tools.evaluation.intake import Submission, clean_name, find_zips, name_of, read_card, take_in
+from tools.evaluation.records import QUEUED, REFUSED, Row
+from tools.evaluation.verdicts import Verdict
+from tools.manifest import Phase
+
+
+def at(day: int, hour: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, tzinfo=UTC)
+
+
+def submission(team: str, day: int, hour: int = 0) -> Submission:
+    return Submission("0" * 64, team, "", at(day, hour), "x.zip")
+
+
+def row(team: str, day: int, phase: str = "open", code: str = "") -> Row:
+    verdict = Verdict(code) if code else None
+    return Row(submission(team, day), phase, REFUSED if code else QUEUED, 0, verdict, "", None)
+
+
+@pytest.mark.parametrize(
+    ("stem", "card", "expected"),
+    [
+        ("Team A__net 1", {}, ("Team A", "net 1")),
+        ("Team A__", {"method": "m"}, ("Team A", "m")),
+        ("submission", {"team": "B", "method": "m"}, ("B", "m")),
+        # A card can claim any team; the file's name is the organiser's.
+        ("Team A__x", {"team": "B"}, ("Team A", "x")),
+        ("submission", {}, ("", "")),
+    ],
+)
+def test_team_and_method(stem: str, card: dict[str, str], expected: tuple[str, str]) -> None:
+    assert name_of(stem, card) == expected
+
+
+def test_a_name_is_printable_and_short() -> None:
+    assert clean_name("  a\u202eb\x00\n c ") == "ab c"
+    assert clean_name("\uff21") == "A"
+    assert len(clean_name("x" * 1000)) == 64
+
+
+def test_a_card_is_read_or_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "s.zip"
+    for text, expected in (
+        ('team = "A"\nmethod = "m"\nother = 1', {"team": "A", "method": "m"}),
+        ("team = 3", {}),
+        ("not toml", {}),
+        ('team = "A"' + "#" * 70_000, {}),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("submission.toml", text)
+        assert read_card(path) == expected
+    path.write_bytes(b"no zip")
+    assert read_card(path) == {}
+
+
+def test_taking_in_copies_and_names_by_content(tmp_path: Path) -> None:
+    path = tmp_path / "A__m.zip"
+    path.write_bytes(b"content")
+    os.utime(path, (at(5).timestamp(),) * 2)
+    taken = take_in(path, tmp_path / "zips")
+    assert (tmp_path / "zips" / f"{taken.sha256}.zip").read_bytes() == b"content"
+    assert (taken.team, taken.method, taken.received) == ("A", "m", at(5))
+
+
+def test_zips_are_found_in_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no zip"):
+        find_zips((tmp_path,))
+    for name in ("b.zip", "a.ZIP", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_zips((tmp_path,))] == ["a.ZIP", "b.zip"]
+    with pytest.raises(DataError, match="no such file"):
+        find_zips((tmp_path / "c.zip",))
+
+
+PHASES = (
+    Phase("first", at(1), at(10), submissions_per_day=2),
+    Phase("second", at(12), None, submissions_per_day=1),
+)
+
+
+def codes(*arguments: object) -> tuple[str, str]:
+    phase, verdict = admit(*arguments)  # type: ignore[arg-type]
+    return phase, verdict.code if verdict else ""
+
+
+def test_phases_open_and_close() -> None:
+    assert codes(submission("A", 5), [], PHASES) == ("first", "")
+    assert codes(submission("A", 9, 23), [], PHASES) == ("first", "")
+    assert codes(submission("A", 10), [], PHASES) == ("", "closed")
+    assert codes(submission("A", 20), [], PHASES) == ("second", "")
+
+
+def test_a_quota_is_of_team_day_and_phase() -> None:
+    known = [row("A", 5, "first"), row("a ", 5, "first"), row("B", 5, "first"), row("A", 4, "first")]
+    assert codes(submission("A", 5, 9), known, PHASES) == ("first", "quota")
+    assert codes(submission("B", 5, 9), known, PHASES) == ("first", "")
+    assert codes(submission("A", 6), known, PHASES) == ("first", "")
+
+
+def test_what_was_over_the_quota_does_not_count_again() -> None:
+    known = [row("A", 5, "first"), row("A", 5, "first", "quota")]
+    assert codes(submission("A", 5, 9), known, PHASES) == ("first", "")
+
+
+def test_no_team_no_evaluation() -> None:
+    assert codes(submission("", 5), [], PHASES) == ("", "team")

@@ -1,0 +1,40 @@
+"""The public and the hidden part of the test cases."""
+
+from collections import Counter
+from pathlib import Path
+
+from tools.evaluation.parts import cut_parts, cut_results, reference_text
+from tools.formats.label_table import LabelTable, read_label_table
+
+
+def table(count: int) -> LabelTable:
+    class_of = {f"{n:03d}.png": "AB"[n % 2] for n in range(count)}
+    return LabelTable(class_of, {name: f"testing-data/{name}" for name in class_of}, {}, ())
+
+
+def test_parts_are_whole_and_apart() -> None:
+    reference = table(100)
+    parts = cut_parts(reference, "secret", 0.3)
+    assert parts["public"] | parts["final"] == set(reference.class_of)
+    assert not parts["public"] & parts["final"]
+    assert Counter(reference.class_of[name] for name in parts["public"]) == {"A": 15, "B": 15}
+
+
+def test_which_image_is_public_hangs_on_the_reference() -> None:
+    assert cut_parts(table(100), "secret", 0.3) == cut_parts(table(100), "secret", 0.3)
+    assert cut_parts(table(100), "secret", 0.3) != cut_parts(table(100), "other", 0.3)
+
+
+def test_each_part_has_each_class() -> None:
+    parts = cut_parts(table(4), "secret", 0.01)
+    assert len(parts["public"]) == 2
+    assert cut_parts(table(4), "secret", 1.0) == {"all": frozenset(table(4).class_of)}
+
+
+def test_rows_of_a_part_keep_their_columns(tmp_path: Path) -> None:
+    whole = tmp_path / "r.csv"
+    whole.write_bytes("\ufefffile,class,probability_A\r\n000.png,A,1\r\n\r\nx/001.png,B,0\r\n".encode())
+    cut_results(whole, frozenset({"001.png"}), tmp_path / "part.csv")
+    assert (tmp_path / "part.csv").read_text() == "file,class,probability_A\nx/001.png,B,0\n"
+    (tmp_path / "ref.csv").write_text(reference_text(table(4), frozenset({"001.png", "002.png"})))
+    assert read_label_table(tmp_path / "ref.csv").class_of == {"001.png": "B", "002.png": "A"}

@@ -1,0 +1,54 @@
+"""What a submission is run on besides the plain folder, and how results are compared."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.evaluation.probing import MEANINGS, circumstances, compare
+
+NAMES = [f"{number:03d}.png" for number in range(7)] + ["x.jpg"]
+
+
+def test_every_circumstance_has_its_meaning_and_every_image_once() -> None:
+    found = circumstances(sorted(NAMES))
+    assert found.keys() == MEANINGS.keys()
+    for circumstance, inputs in found.items():
+        for given in inputs:
+            images = list(given.image_of.values())
+            assert len(set(images)) == len(images) == (1 if circumstance == "alone" else len(NAMES))
+            # A suffix says what kind of file it is.
+            assert all(Path(name).suffix == Path(image).suffix for name, image in given.image_of.items())
+
+
+def test_renaming_keeps_the_order_and_reordering_the_names() -> None:
+    found = circumstances(sorted(NAMES))
+    (renamed,), (reordered,) = found["renamed"], found["reordered"]
+    assert [renamed.image_of[name] for name in sorted(renamed.image_of)] == sorted(NAMES)
+    assert not set(renamed.image_of) & set(NAMES)
+    assert set(reordered.image_of) == set(NAMES)
+    assert reordered.image_of["000.png"] == "006.png"
+
+
+def write(path: Path, rows: list[str]) -> Path:
+    path.write_text("\n".join(["file,class,probability_A,probability_B", *rows]) + "\n")
+    return path
+
+
+def test_results_are_compared_by_image(tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", ["1.png,A,0.9,0.1", "2.png,B,0.2,0.8"])
+    after = write(tmp_path / "b.csv", ["x.png,B,0.25,0.75", "y.png,B,0.5,0.5"])
+    changed, largest = compare(before, after, {"x.png": "2.png", "y.png": "1.png"})
+    assert changed == 1
+    assert largest == pytest.approx(0.4)
+
+
+def test_columns_in_another_order_are_the_same(tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", ["1.png,A,0.9,0.1"])
+    after = tmp_path / "b.csv"
+    after.write_text("file,class,probability_B,probability_A\n1.png,A,0.1,0.9\n")
+    assert compare(before, after, {"1.png": "1.png"}) == (0, 0.0)
+
+
+def test_no_number_is_no_difference(tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", ["1.png,A,nan,x"])
+    assert compare(before, before, {"1.png": "1.png"}) == (0, 0.0)

@@ -1,0 +1,63 @@
+"""What a participant is told, as a file that can be handed out."""
+
+from tools.evaluation.records import FINAL, Row, format_time
+from tools.evaluation.verdicts import WAITING_TEXT
+from tools.files import write_csv, write_text
+from tools.layout import Layout
+
+
+def write_feedback(layout: Layout, rows: list[Row]) -> None:
+    """Write one text a submission, unless it is there as it is, and a table of all.
+
+    Args:
+        layout: Of the bundle.
+        rows: All submissions.
+    """
+    folder = layout.evaluation / "feedback"
+    for row in rows:
+        path = folder / f"{row.submission.sha256}.txt"
+        text = feedback_text(row)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+    header = ("submission", "file", "team", "method", "received", "phase", "state", "message")
+    write_csv(
+        folder / "all.csv",
+        header,
+        [
+            (
+                row.submission.sha256,
+                row.submission.file_name,
+                row.submission.team,
+                row.submission.method,
+                format_time(row.submission.received),
+                row.phase,
+                row.state,
+                message_of(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def message_of(row: Row) -> str:
+    """One sentence for the participant."""
+    return str(row.verdict) if row.verdict and row.state in FINAL else WAITING_TEXT
+
+
+def feedback_text(row: Row) -> str:
+    """All that a participant is told of a submission."""
+    submission = row.submission
+    lines = [
+        f"submission  {submission.sha256}",
+        f"file        {submission.file_name}",
+        f"team        {submission.team}",
+        f"method      {submission.method}",
+        f"received    {format_time(submission.received)}",
+        f"phase       {row.phase}",
+        f"state       {row.state}",
+        "",
+        message_of(row),
+    ]
+    if row.verdict and row.verdict.lines:
+        lines += ["", *(f"    {line}" for line in row.verdict.lines)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,162 @@
+"""Taking a stranger's zip: whose it is, when it came, and whether it may be built at all."""
+
+import os
+import re
+import shutil
+import tomllib
+import unicodedata
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools.checking import check_submission
+from tools.errors import DataError, shown
+from tools.evaluation.verdicts import Refusal
+from tools.files import hash_file, replacing
+from tools.manifest import Phase, SubmissionSettings
+
+CARD_NAME = "submission.toml"
+MAX_CARD_BYTES = 1 << 16
+MAX_NAME_CHARACTERS = 64
+NAME_SEPARATOR = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A zip that was taken in.
+
+    Args:
+        sha256: Of its bytes: what it is known by.
+        team: Who sent it, as it is shown; empty if it does not say.
+        method: What it is called there; may be empty.
+        received: When it came, UTC.
+        file_name: As it came.
+    """
+
+    sha256: str
+    team: str
+    method: str
+    received: datetime
+    file_name: str
+
+
+def find_zips(paths: tuple[Path, ...]) -> list[Path]:
+    """List the zips that are given, those in given folders among them, by name.
+
+    Raises:
+        DataError: A path is not there, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                file for file in path.iterdir() if file.suffix.lower() == ".zip" and file.is_file()
+            )
+            if not inside:
+                raise DataError("holds no zip; give a folder of submissions, or the zips themselves", path)
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise DataError("no such file; give zips, or a folder of them", path)
+    return found
+
+
+def take_in(path: Path, zips_dir: Path) -> Submission:
+    """Copy a zip to where nobody changes it any more, and read whose it is.
+
+    Args:
+        path: As it came. Its time of modification counts as the time at which it was received.
+        zips_dir: Where all zips are kept, named by their content.
+    """
+    sha256 = hash_file(path)
+    kept = kept_zip(zips_dir, sha256)
+    if not kept.exists():
+        with replacing(kept) as temporary:
+            shutil.copyfile(path, temporary)
+            if hash_file(temporary) != sha256:
+                raise DataError("changed while it was read; let its upload end, and try again", path)
+    team, method = name_of(path.stem, read_card(kept))
+    received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
+    return Submission(sha256, team, method, received, path.name)
+
+
+def kept_zip(zips_dir: Path, sha256: str) -> Path:
+    """Where a zip is kept."""
+    return zips_dir / f"{sha256}.zip"
+
+
+def read_card(path: Path) -> dict[str, str]:
+    """Read `team` and `method` of a zip's submission.toml; what is not sound there counts as not there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(CARD_NAME)
+            if member.file_size > MAX_CARD_BYTES:
+                return {}
+            with archive.open(member) as opened:
+                card = tomllib.loads(opened.read(MAX_CARD_BYTES).decode("utf-8"))
+    except Exception:  # a stranger's zip: whatever is wrong with it, the check says it in good order
+        return {}
+    return {key: value for key in ("team", "method") if isinstance(value := card.get(key), str)}
+
+
+def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
+    """Tell team and method.
+
+    The file's name counts first, for the organiser or the platform gave it, where a card can claim any team.
+
+    Args:
+        stem: Of the file as it came, `TEAM__METHOD` or anything else.
+        card: See read_card.
+
+    Returns:
+        (team, method), either empty if nothing tells it.
+    """
+    team, separator, method = stem.partition(NAME_SEPARATOR)
+    if separator and clean_name(team):
+        return clean_name(team), clean_name(method) or clean_name(card.get("method", ""))
+    return clean_name(card.get("team", "")), clean_name(card.get("method", ""))
+
+
+def clean_name(text: str) -> str:
+    """A name as it may be shown: in one form of writing, printable, of bounded length."""
+    text = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isprintable())
+    return re.sub(r"\s+", " ", text).strip()[:MAX_NAME_CHARACTERS].strip()
+
+
+def same_team(name: str) -> str:
+    """What a team's names have in common, however they are written."""
+    return clean_name(name).casefold()
+
+
+def phase_at(phases: tuple[Phase, ...], received: datetime) -> Phase:
+    """The phase that was open.
+
+    Raises:
+        Refusal: None was.
+    """
+    for phase in phases:
+        if phase.is_open(received):
+            return phase
+    raise Refusal("closed")
+
+
+def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, ...]) -> None:
+    """Refuse a zip that a platform would refuse.
+
+    Raises:
+        Refusal: With the findings: they are about the participant's own files.
+    """
+    findings = check_submission(path, settings, class_names)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        # Known by its content here; the participant knows it by another name.
+        lines = tuple(str(finding).replace(path.name, "the zip") for finding in errors)
+        raise Refusal("zip", lines[:20])
+
+
+def describe(submission: Submission) -> str:
+    """Name a submission for the organiser."""
+    name = f"{submission.team} / {submission.method}" if submission.method else submission.team
+    return f"{name or shown(submission.file_name)} ({submission.sha256[:12]})"

@@ -1,0 +1,64 @@
+"""The public and the hidden part of the test cases."""
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+
+from tools.formats.label_table import HEADER, LabelTable, base_name
+
+PARTS = ("all", "public", "final")
+
+
+def cut_parts(reference: LabelTable, reference_sha256: str, public_share: float) -> dict[str, frozenset[str]]:
+    """Deal the test images out to the two parts, class by class.
+
+    Which image is in which part hangs on the hash of the reference, which no participant has: from the names
+    alone nobody can tell what the board of the running phase is made of.
+
+    Args:
+        reference: The true classes.
+        reference_sha256: Of the file's bytes, in hexadecimal.
+        public_share: From 0 to 1; with 1 there is one part, `all`.
+
+    Returns:
+        Base names by part. Of a class with two images or more each part has one at least.
+    """
+    if public_share >= 1.0:
+        return {"all": frozenset(reference.class_of)}
+    of_class: dict[str, list[str]] = {}
+    for name, class_name in reference.class_of.items():
+        of_class.setdefault(class_name, []).append(name)
+    public: set[str] = set()
+    for names in of_class.values():
+        ordered = sorted(
+            names, key=lambda name: hashlib.sha256(f"{reference_sha256}/{name}".encode()).digest()
+        )
+        count = round(public_share * len(ordered))
+        public.update(ordered[: min(max(count, 1), max(len(ordered) - 1, 1))])
+    return {"public": frozenset(public), "final": frozenset(reference.class_of.keys() - public)}
+
+
+def reference_text(reference: LabelTable, names: frozenset[str]) -> str:
+    """The csv of true classes of a part."""
+    rows = [(reference.file_of[name], reference.class_of[name]) for name in sorted(names)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    return text.getvalue()
+
+
+def cut_results(path: Path, names: frozenset[str], target: Path) -> None:
+    """Copy the rows of a part from a results csv that was found sound; its own columns are kept.
+
+    Args:
+        path: The whole csv.
+        names: Base names of the part's images.
+        target: The csv of the part.
+    """
+    with (
+        path.open(encoding="utf-8-sig", newline="") as opened,
+        target.open("w", encoding="utf-8", newline="") as out,
+    ):
+        reader, writer = csv.reader(opened), csv.writer(out, lineterminator="\n")
+        writer.writerow(next(reader))
+        writer.writerows(row for row in reader if row and base_name(row[0]) in names)

@@ -1,0 +1,204 @@
+"""The same image on the same pixels under other circumstances, which no result should hang on."""
+
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.evaluation.metadata import strip_metadata
+from tools.evaluation.records import Records, Row
+from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
+from tools.evaluation.verdicts import SCORED
+from tools.evaluation.work import Doubtful, ensure_image, run_image, take_results, work_dir
+from tools.files import remove_tree
+from tools.formats.label_table import read_label_table, read_probabilities
+from tools.keptlog import KeptLog
+from tools.layout import RESULTS_NAME
+from tools.runners.docker import DockerRunner
+
+IMAGES_ALONE = 3
+TOLERANCE = 1e-3
+"""A probability may differ by so much: other batches are summed in another order."""
+
+MEANINGS: Mapping[str, str] = {
+    "again": "the result is not the same twice: it hangs on chance or time",
+    "renamed": "the result hangs on the names of the files",
+    "reordered": "the result hangs on the order of the files, or on their batch",
+    "alone": "the result hangs on the other images of the folder",
+    "stripped": "the result hangs on the files' metadata, not on the pixels",
+}
+"""What it means when a circumstance changes a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A folder of test images under other names.
+
+    Args:
+        name: Of the folder.
+        image_of: The test image that lies under each name.
+        stripped: Whether metadata are left out.
+    """
+
+    name: str
+    image_of: Mapping[str, str]
+    stripped: bool = False
+
+
+def probe_all(
+    site: Site, records: Records, runner: DockerRunner, progress: Callable[[str, int, int], None]
+) -> None:
+    """Probe every submission that was scored and not probed yet.
+
+    Args:
+        site: Where it is evaluated.
+        records: Get what is found.
+        runner: Runs the images.
+        progress: Told of how far it has come.
+
+    Raises:
+        UnavailableError: The engine went away.
+    """
+    rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
+    for done, row in enumerate(rows, start=1):
+        records.set_probe(row.submission.sha256, probe(site, records, runner, row))
+        progress("probing", done, len(rows))
+
+
+def probe(site: Site, records: Records, runner: DockerRunner, row: Row) -> list[str]:
+    """Run a submission under every circumstance.
+
+    Returns:
+        A sentence for each that changed a result; empty if none did.
+    """
+    sha256 = row.submission.sha256
+    steps = records.steps(sha256)
+    built = read_record(steps_dir(site.layout, "build") / steps["build"][0])
+    inferred = read_record(steps_dir(site.layout, "inference") / steps["inference"][0])
+    found = []
+    try:
+        for circumstance, inputs in circumstances(sorted(site.image_names)).items():
+            changed = images = 0
+            largest = 0.0
+            for given in inputs:
+                facts = _run(site, runner, sha256, built, inferred, given).facts
+                if "failed" in facts:
+                    found.append(
+                        f"{circumstance}: the run failed ({facts['failed']}); {MEANINGS[circumstance]}"
+                    )
+                    break
+                changed, images = changed + facts["changed"], images + facts["images"]
+                largest = max(largest, facts["largest"])
+            else:
+                if changed or largest > TOLERANCE:
+                    by = f", a probability differs by up to {largest:.3f}" if largest else ""
+                    found.append(
+                        f"{circumstance}: {changed} of {images} images get another class{by};"
+                        f" {MEANINGS[circumstance]}"
+                    )
+    finally:
+        runner.forget_image(str(built.facts["tag"]))
+        remove_tree(work_dir(site, sha256))
+    return found
+
+
+def circumstances(names: list[str]) -> dict[str, list[Input]]:
+    """What a submission is run on, besides the plain folder.
+
+    Args:
+        names: Of the test images, in order.
+
+    Returns:
+        Folders by circumstance, one of MEANINGS.
+    """
+
+    def new_name(number: int, name: str) -> str:
+        # In the same order as before: names alone are changed here.
+        token = hashlib.sha256(f"renamed/{name}".encode()).hexdigest()[:8]
+        return f"{number:08d}-{token}{Path(name).suffix}"
+
+    of_suffix: dict[str, list[str]] = {}
+    for name in names:
+        of_suffix.setdefault(Path(name).suffix, []).append(name)
+    reversed_names = {
+        name: other for same in of_suffix.values() for name, other in zip(same, reversed(same), strict=True)
+    }
+    step = max(1, len(names) // IMAGES_ALONE)
+    return {
+        "again": [Input("again", {name: name for name in names})],
+        "renamed": [Input("renamed", {new_name(n, name): name for n, name in enumerate(names)})],
+        "reordered": [Input("reordered", reversed_names)],
+        "alone": [Input(f"alone-{n}", {name: name}) for n, name in enumerate(names[::step][:IMAGES_ALONE])],
+        "stripped": [Input("stripped", {name: name for name in names}, stripped=True)],
+    }
+
+
+def compare(before: Path, after: Path, image_of: Mapping[str, str]) -> tuple[int, float]:
+    """Compare two results on the same pixels.
+
+    Args:
+        before: The csv on the plain folder.
+        after: The csv on the other.
+        image_of: The image under each name of the other.
+
+    Returns:
+        (images of another class, largest difference of a probability; 0 where there are none in both)
+    """
+    old, new = read_label_table(before), read_label_table(after)
+    changed = sum(new.class_of[name] != old.class_of[image] for name, image in image_of.items())
+    if set(old.probability_classes) != set(new.probability_classes):
+        return changed, 0.0
+    was, now = read_probabilities(before), read_probabilities(after)
+    columns = [old.probability_classes.index(name) for name in new.probability_classes]
+    differences = (
+        abs(value - was[image][column])
+        for name, image in image_of.items()
+        for value, column in zip(now[name], columns, strict=True)
+    )
+    # What is not a number in both is the same in both, and compares as no larger than any.
+    return changed, max((value for value in differences if math.isfinite(value)), default=0.0)
+
+
+def _run(
+    site: Site, runner: DockerRunner, sha256: str, built: StepRecord, inferred: StepRecord, given: Input
+) -> StepRecord:
+    def work(folder: Path) -> dict[str, Any]:
+        place = work_dir(site, sha256)
+        input_dir = place / given.name
+        remove_tree(input_dir)
+        input_dir.mkdir(parents=True)
+        _fill(site, given, input_dir)
+        with KeptLog(folder / f"{given.name}.log") as log:
+            tag = ensure_image(site, runner, sha256, built, log)
+            outcome = run_image(site, runner, tag, sha256, input_dir, place / "output", log)
+        if outcome.limit or outcome.exit_status:
+            return {"failed": outcome.limit or f"exit status {outcome.exit_status}"}
+        take_results(site, place / "output", folder, frozenset(given.image_of))
+        changed, largest = compare(inferred.folder / RESULTS_NAME, folder / RESULTS_NAME, given.image_of)
+        return {"changed": changed, "images": len(given.image_of), "largest": largest}
+
+    key = make_key("probe", inferred.key, given.name)
+    try:
+        record = do_once(steps_dir(site.layout, "probe"), key, work)
+    except Doubtful as doubt:
+        return StepRecord(Path(), key, {}, {"failed": doubt.refusal.verdict.code})
+    return StepRecord(record.folder, key, {}, {"failed": record.verdict.code}) if record.verdict else record
+
+
+def _fill(site: Site, given: Input, folder: Path) -> None:
+    """Put the images in place; linked where that can be, for nothing is written there."""
+    for name, image in given.image_of.items():
+        source, target = site.layout.testing_data / image, folder / name
+        if given.stripped:
+            target.write_bytes(strip_metadata(source.read_bytes()))
+            shutil.copystat(source, target)
+            continue
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)

@@ -1,0 +1,293 @@
+"""What is known of every submission, in SQLite or, by URL, in PostgreSQL."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tools.errors import UnavailableError
+from tools.evaluation.intake import Submission, describe
+from tools.evaluation.verdicts import SCORED, Verdict
+
+METADATA = sa.MetaData()
+
+SUBMISSIONS = sa.Table(
+    "submission",
+    METADATA,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("received", sa.String(20), nullable=False),
+    sa.Column("file_name", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("verdict", sa.Text),
+    sa.Column("results_sha256", sa.String(64)),
+    sa.Column("probe", sa.Text),
+)
+
+STEPS = sa.Table(
+    "step",
+    METADATA,
+    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+)
+
+SCORES = sa.Table(
+    "score",
+    METADATA,
+    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+    sa.Column("part", sa.String(16), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("is_current", sa.Boolean, nullable=False),
+)
+
+QUEUED, RUNNING, WAITING, REFUSED = "queued", "running", "waiting", "refused"
+FINAL = (SCORED, REFUSED)
+"""States in which a submission stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A submission as it stands.
+
+    Args:
+        submission: What was taken in.
+        phase: In which.
+        state: `queued`, `running`, `waiting` (for a reason that lies here), `scored` or `refused`.
+        attempts: How often an evaluation was broken off for a reason that lies here.
+        verdict: How it ended; None until it has.
+        results_sha256: Of its csv; empty until there is one.
+        probe: What `--probe` found, one line each; None if it was not probed.
+    """
+
+    submission: Submission
+    phase: str
+    state: str
+    attempts: int
+    verdict: Verdict | None
+    results_sha256: str
+    probe: tuple[str, ...] | None
+
+    def probe_lines(self) -> list[str]:
+        """What a probe found, for the organiser."""
+        who = describe(self.submission)
+        return [f"probe    {who}  {line}" for line in self.probe or ("no circumstance changed a result",)]
+
+
+class Records:
+    """The database; each method is one transaction.
+
+    Args:
+        url: As SQLAlchemy takes it, such as `sqlite:////path/file` or `postgresql+psycopg://host/name`.
+
+    Raises:
+        UnavailableError: It cannot be opened, or is of a newer version of this tool.
+    """
+
+    def __init__(self, url: str) -> None:
+        with _speaking():
+            self.engine = sa.create_engine(_with_driver(url), hide_parameters=True)
+            if self.engine.dialect.name == "sqlite":
+                # In WAL mode a record would survive a crash of this tool, but not always a power cut.
+                sa.event.listen(self.engine, "connect", _be_durable)
+            _migrate(self.engine)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    def add(self, submission: Submission, phase: str, verdict: Verdict | None) -> bool:
+        """Take a submission up, once; tells whether it was new.
+
+        Args:
+            submission: The submission.
+            phase: Empty if none was open.
+            verdict: If it is refused at once.
+        """
+        values = {
+            "sha256": submission.sha256,
+            "team": submission.team,
+            "method": submission.method,
+            "received": format_time(submission.received),
+            "file_name": submission.file_name,
+            "phase": phase,
+            "state": REFUSED if verdict else QUEUED,
+            "verdict": json.dumps(asdict(verdict)) if verdict else None,
+        }
+        with _speaking(), self.engine.begin() as connection:
+            known = sa.select(SUBMISSIONS.c.sha256).where(SUBMISSIONS.c.sha256 == submission.sha256)
+            if connection.execute(known).first():
+                return False
+            connection.execute(sa.insert(SUBMISSIONS).values(values))
+        return True
+
+    def rows(self) -> list[Row]:
+        """All submissions, in the order in which they were received."""
+        query = sa.select(SUBMISSIONS).order_by(SUBMISSIONS.c.received, SUBMISSIONS.c.sha256)
+        with _speaking(), self.engine.connect() as connection:
+            return [_parse_row(row._mapping) for row in connection.execute(query)]
+
+    def set_state(self, sha256: str, state: str, verdict: Verdict | None = None) -> None:
+        """Note where a submission has come to; a final state is not left again."""
+        values: dict[str, Any] = {"state": state}
+        if verdict:
+            values["verdict"] = json.dumps(asdict(verdict))
+        self._update(sha256, values)
+
+    def count_attempt(self, sha256: str) -> int:
+        """Note that an evaluation was broken off for a reason that lies here; gives how often by now."""
+        with _speaking(), self.engine.begin() as connection:
+            here = SUBMISSIONS.c.sha256 == sha256
+            connection.execute(
+                sa.update(SUBMISSIONS).where(here).values(state=WAITING, attempts=SUBMISSIONS.c.attempts + 1)
+            )
+            return int(connection.execute(sa.select(SUBMISSIONS.c.attempts).where(here)).scalar_one())
+
+    def set_results(self, sha256: str, results_sha256: str) -> None:
+        """Note which csv a submission's inference wrote."""
+        self._update(sha256, {"results_sha256": results_sha256})
+
+    def set_probe(self, sha256: str, found: Sequence[str]) -> None:
+        """Note what a probe found."""
+        self._update(sha256, {"probe": json.dumps(list(found))})
+
+    def add_step(self, sha256: str, name: str, key: str, seconds: float) -> None:
+        """Note a step that is done, in place of an earlier one of the same name."""
+        with _speaking(), self.engine.begin() as connection:
+            where = (STEPS.c.submission == sha256) & (STEPS.c.name == name)
+            connection.execute(sa.delete(STEPS).where(where))
+            values = {"submission": sha256, "name": name, "key": key, "seconds": seconds}
+            connection.execute(sa.insert(STEPS).values(values))
+
+    def steps(self, sha256: str) -> dict[str, tuple[str, float]]:
+        """(key, seconds) of each step that is done, by its name."""
+        query = sa.select(STEPS.c.name, STEPS.c.key, STEPS.c.seconds).where(STEPS.c.submission == sha256)
+        with _speaking(), self.engine.connect() as connection:
+            return {name: (key, seconds) for name, key, seconds in connection.execute(query)}
+
+    def add_scores(self, scores: Sequence[tuple[str, str, str, str]]) -> None:
+        """Put scores in place of the current ones, all at once: a board never mixes two references.
+
+        Args:
+            scores: (submission, part, key, content of scores.json) of each.
+        """
+        with _speaking(), self.engine.begin() as connection:
+            for submission, part, key, content in scores:
+                same = (SCORES.c.submission == submission) & (SCORES.c.part == part)
+                connection.execute(sa.update(SCORES).where(same).values(is_current=False))
+                connection.execute(sa.delete(SCORES).where(same & (SCORES.c.key == key)))
+                connection.execute(
+                    sa.insert(SCORES).values(
+                        submission=submission, part=part, key=key, content=content, is_current=True
+                    )
+                )
+
+    def scores(self, part: str) -> dict[str, tuple[str, str]]:
+        """(key, content of scores.json) of each submission that has current scores of a part."""
+        query = sa.select(SCORES.c.submission, SCORES.c.key, SCORES.c.content).where(
+            (SCORES.c.part == part) & SCORES.c.is_current
+        )
+        with _speaking(), self.engine.connect() as connection:
+            return {submission: (key, content) for submission, key, content in connection.execute(query)}
+
+    def _update(self, sha256: str, values: dict[str, Any]) -> None:
+        with _speaking(), self.engine.begin() as connection:
+            connection.execute(sa.update(SUBMISSIONS).where(SUBMISSIONS.c.sha256 == sha256).values(values))
+
+
+def format_time(moment: datetime) -> str:
+    """A time in UTC as text that sorts as the times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _parse_row(row: Any) -> Row:
+    verdict = json.loads(row["verdict"]) if row["verdict"] else None
+    return Row(
+        submission=Submission(
+            row["sha256"],
+            row["team"],
+            row["method"],
+            datetime.strptime(row["received"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+            row["file_name"],
+        ),
+        phase=row["phase"],
+        state=row["state"],
+        attempts=row["attempts"],
+        verdict=Verdict(verdict["code"], verdict["numbers"], tuple(verdict["lines"])) if verdict else None,
+        results_sha256=row["results_sha256"] or "",
+        probe=tuple(json.loads(row["probe"])) if row["probe"] is not None else None,
+    )
+
+
+def _with_driver(url: str) -> sa.URL:
+    """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
+    made = sa.make_url(url)
+    return (
+        made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
+    )
+
+
+def _be_durable(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _migrate(engine: sa.Engine) -> None:
+    """Bring the tables to this version of the tool; see migrations/."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        now = MigrationContext.configure(connection).get_current_revision()
+        if now == ScriptDirectory.from_config(config).get_current_head():
+            return
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise UnavailableError(
+                f"the database is of version {now}, which this tool does not know; use the newer tool"
+            ) from None
+
+
+@contextmanager
+def _speaking() -> Iterator[None]:
+    """Turn the database's own faults into the tool's.
+
+    Raises:
+        UnavailableError: It does not answer, has no room, or a package for it is not installed.
+    """
+    try:
+        yield
+    except sa.exc.OperationalError as fault:
+        cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
+        raise UnavailableError(
+            f"the database of evaluations cannot be used ({cause}); start it, free some space, or correct its"
+            " URL"
+        ) from None
+    except sa.exc.ArgumentError as fault:
+        raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
+    except ModuleNotFoundError as fault:
+        raise UnavailableError(
+            f"{fault.name} is not installed here, and the database's URL needs it:"
+            " pip install 'challenge-bundle[postgresql]' brings PostgreSQL's"
+        ) from None

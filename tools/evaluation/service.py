@@ -1,0 +1,130 @@
+"""What the organiser's commands do, with everything that they need opened before and closed after."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.evaluation import receipts
+from tools.evaluation.evaluate import (
+    Arrival,
+    Show,
+    default_workers,
+    evaluate,
+    owner_of,
+    run_one_step,
+    take_all,
+)
+from tools.evaluation.intake import describe, find_zips
+from tools.evaluation.probing import probe_all
+from tools.evaluation.records import Records, Row
+from tools.evaluation.rescore import Move, rescore
+from tools.evaluation.site import Site, read_site
+from tools.evaluation.steps import StepRecord
+from tools.layout import Layout
+from tools.manifest import Bundle
+from tools.programs import SCORING, plan_run
+from tools.runners.docker import DockerRunner
+
+Connect = Callable[[], DockerRunner]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation came to.
+
+    Args:
+        arrivals: The zips that were given.
+        rows: All submissions, those of earlier days among them.
+        waiting: Why a submission still waits, by its SHA-256.
+    """
+
+    arrivals: list[Arrival]
+    rows: list[Row]
+    waiting: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """What is to be said at the end: zips that came before, and how all stand."""
+        known = {row.submission.sha256: row.submission for row in self.rows}
+        lines = [
+            f"again    {arrival.submission.file_name}  has the same bytes as {describe(first)}"
+            for arrival in self.arrivals
+            if (first := known[arrival.submission.sha256]).file_name != arrival.submission.file_name
+        ]
+        counts = Counter(row.state for row in self.rows)
+        return [
+            *lines,
+            ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no submissions",
+        ]
+
+
+@contextmanager
+def opened(bundle: Bundle, layout: Layout, database: str | None) -> Iterator[tuple[Site, Records]]:
+    """The site and the records of a bundle.
+
+    Args:
+        bundle: The manifest.
+        layout: Its paths.
+        database: URL; None is a file in the bundle's own folder.
+    """
+    site = read_site(bundle, layout)
+    layout.evaluation.mkdir(parents=True, exist_ok=True)
+    records = Records(database or f"sqlite:///{layout.evaluation / 'records.sqlite'}")
+    with closing(records):
+        yield site, records
+
+
+def run_evaluation(
+    site: Site, records: Records, connect: Connect, paths: tuple[Path, ...], workers: int, show: Show
+) -> Evaluated:
+    """Take zips in and bring all submissions to their end.
+
+    Args:
+        site: Where they are evaluated.
+        records: What is known of them.
+        connect: Makes a connection to the engine.
+        paths: Zips and folders of zips; none goes on with what is known.
+        workers: How many at a time; 0 is as many as the engine's machine holds.
+        show: Told of each change.
+    """
+    with closing(connect()) as runner:
+        workers = workers or default_workers(site, runner)
+        # Now, not after the first inference: it needs what all submissions need.
+        runner.build(plan_run(SCORING, site.bundle, site.layout, ()), lambda line: None)
+    arrivals = take_all(find_zips(paths), site, records)
+    waiting = evaluate(site, records, connect, workers, show)
+    return Evaluated(arrivals, records.rows(), waiting)
+
+
+def run_rescore(
+    site: Site, records: Records, connect: Connect, progress: Callable[[str, int, int], None]
+) -> list[Move]:
+    """See rescore."""
+    with closing(connect()) as runner:
+        runner.sweep(owner_of(site))
+        return rescore(site, records, runner, progress)
+
+
+def run_probe(
+    site: Site, records: Records, connect: Connect, progress: Callable[[str, int, int], None]
+) -> list[Row]:
+    """Probe all scored submissions that were not; gives all rows that were."""
+    with closing(connect()) as runner:
+        runner.sweep(owner_of(site))
+        probe_all(site, records, runner, progress)
+    return [row for row in records.rows() if row.probe is not None]
+
+
+def run_verify(site: Site, connect: Connect, path: Path) -> list[receipts.Check]:
+    """See receipts.verify."""
+    receipt = receipts.read_receipt(path)
+    with closing(connect()) as runner:
+        return receipts.verify(site, runner, receipt)
+
+
+def run_step(bundle: Bundle, layout: Layout, connect: Connect, sha256: str, name: str) -> StepRecord:
+    """See run_one_step."""
+    site = read_site(bundle, layout)
+    with closing(connect()) as runner:
+        return run_one_step(site, runner, sha256, name)

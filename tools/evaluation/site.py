@@ -1,0 +1,94 @@
+"""What all submissions are evaluated with: the test images, the true classes, the programs and the limits."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tools.errors import DataError
+from tools.evaluation.parts import cut_parts
+from tools.evaluation.steps import make_key
+from tools.files import hash_file
+from tools.formats.label_table import LabelTable, read_label_table
+from tools.layout import Layout
+from tools.manifest import Bundle
+from tools.programs import SCORING
+from tools.runners.images import context_files
+
+
+@dataclass(frozen=True)
+class Site:
+    """One bundle as the organiser's submissions meet it; see read_site.
+
+    Args:
+        bundle: The manifest.
+        layout: Its paths.
+        reference: The true classes.
+        reference_sha256: Of the file's bytes, in hexadecimal.
+        testing_sha256: Of the names and contents of all test images, in hexadecimal.
+        parts: Base names of each part's images.
+    """
+
+    bundle: Bundle
+    layout: Layout
+    reference: LabelTable
+    reference_sha256: str
+    testing_sha256: str
+    parts: dict[str, frozenset[str]]
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The challenge's classes, in alphabetical order."""
+        return tuple(sorted(self.bundle.class_names or set(self.reference.class_of.values())))
+
+    @cached_property
+    def image_names(self) -> frozenset[str]:
+        """Base names of the test images."""
+        return frozenset(self.reference.class_of)
+
+    @cached_property
+    def scoring_sha256(self) -> str:
+        """SHA-256 over the scoring program's image: its Dockerfile and all that this copies."""
+        folder = self.layout.program_dir(SCORING.folder)
+        files = context_files(folder / "Dockerfile", folder, folder)
+        return make_key(self.bundle.base_image, {name: hash_file(path) for name, path in files.items()})
+
+    def score_key(self, part: str, results_sha256: str) -> str:
+        """What the scores of a csv on a part of the images depend on."""
+        names = hashlib.sha256("\n".join(sorted(self.parts[part])).encode()).hexdigest()
+        arguments = self.bundle.arguments["scoring"]
+        return make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
+
+
+def read_site(bundle: Bundle, layout: Layout) -> Site:
+    """Read what is needed, and find out before the first submission whether it is whole.
+
+    Raises:
+        DataError: The reference is not here, or is of other images than the testing split's.
+    """
+    path = layout.solution_csv("testing")
+    if not path.exists():
+        raise DataError("not found; submissions are evaluated where the reference is: `data import`", path)
+    reference = read_label_table(path)
+    images = {entry.name: entry for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
+    if images.keys() != reference.class_of.keys():
+        other = min(images.keys() ^ reference.class_of.keys())
+        raise DataError(
+            f"is not of the images in {layout.testing_data.name}/ ('{other}' is in one of the two alone);"
+            " import the data again",
+            path,
+        )
+    sha256 = hash_file(path)
+    contents = {name: hash_file(entry) for name, entry in images.items()}
+    parts = cut_parts(reference, sha256, bundle.evaluation.public_share)
+    return Site(bundle, layout, reference, sha256, make_key(contents), parts)
+
+
+def zips_dir(layout: Layout) -> Path:
+    """Where the zips are kept."""
+    return layout.evaluation / "zips"
+
+
+def steps_dir(layout: Layout, name: str) -> Path:
+    """Where the steps of one kind are kept."""
+    return layout.evaluation / "steps" / name

@@ -1,0 +1,169 @@
+"""From the records to a leaderboard: which submissions stand on it, with what answers."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from tools.errors import DataError
+from tools.evaluation.agreement import Agreement, find_agreements
+from tools.evaluation.board import Board, Entry, HistoryPoint, Unranked
+from tools.evaluation.feedback import message_of
+from tools.evaluation.intake import same_team
+from tools.evaluation.ranking import rank_entries
+from tools.evaluation.records import Records, Row, format_time
+from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.verdicts import SCORED
+from tools.formats.label_table import read_label_table
+from tools.layout import RESULTS_NAME
+from tools.manifest import Phase
+
+
+def make_board(site: Site, records: Records, phase_name: str | None, part: str | None) -> Board:
+    """Rank the submissions of a phase.
+
+    Args:
+        site: Where they were evaluated.
+        records: What is known of them.
+        phase_name: Of the manifest; None takes the last that has opened.
+        part: Of the test cases; None takes the phase's own.
+
+    Raises:
+        DataError: No such phase or part, or a score is of another reference or scoring program.
+    """
+    settings = site.bundle.evaluation
+    phase = choose_phase(settings.phases, phase_name, datetime.now(UTC))
+    part = part or phase.part
+    if part not in site.parts:
+        raise DataError(
+            f"there is no part '{part}' of the test cases, but {', '.join(site.parts)}; see"
+            " 'evaluation.public_share'",
+            site.layout.manifest,
+        )
+    rows = [row for row in records.rows() if row.phase == phase.name]
+    scores = current_scores(site, records, part, rows)
+    scored = [row for row in rows if row.submission.sha256 in scores]
+    chosen = choose_entries(scored, scores, settings.metric, settings.take)
+    class_names = tuple(sorted(set(site.reference.class_of.values())))
+    names = sorted(site.parts[part])
+    label_of = {name: label for label, name in enumerate(class_names)}
+    reference = np.array([label_of[site.reference.class_of[name]] for name in names])
+    predictions = np.array([_labels(site, records, row, names, label_of) for row in chosen])
+    ranking = None
+    agreements: tuple[Agreement, ...] = ()
+    if chosen:
+        class_count = len(class_names)
+        ranking = rank_entries(reference, predictions, class_count, settings.metric, settings.resamples)
+        agreements = tuple(find_agreements(reference, predictions, class_count))
+    return Board(
+        title=site.bundle.title,
+        phase=phase.name,
+        part=part,
+        metric=settings.metric,
+        class_names=class_names,
+        cases=len(names),
+        entries=tuple(_entry(row, scores[row.submission.sha256]) for row in chosen),
+        ranking=ranking,
+        agreements=agreements,
+        unranked=tuple(
+            Unranked(
+                row.submission.team,
+                row.submission.method,
+                format_time(row.submission.received),
+                message_of(row),
+            )
+            for row in rows
+            if row.state != SCORED
+        ),
+        history=tuple(
+            HistoryPoint(
+                row.submission.team,
+                format_time(row.submission.received),
+                row.submission.sha256,
+                float(scores[row.submission.sha256][settings.metric]),
+            )
+            for row in scored
+        ),
+    )
+
+
+def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Phase:
+    """The phase of a name, or the last that has opened.
+
+    Raises:
+        DataError: There is none.
+    """
+    if name is not None:
+        found = [phase for phase in phases if phase.name == name]
+        if not found:
+            raise DataError(
+                f"no phase is called '{name}'; bundle.toml has {', '.join(phase.name for phase in phases)}"
+            )
+        return found[0]
+    opened = [phase for phase in phases if phase.opens is None or phase.opens <= now]
+    return opened[-1] if opened else phases[0]
+
+
+def current_scores(site: Site, records: Records, part: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """The content of scores.json of each submission that was scored, by its SHA-256.
+
+    Raises:
+        DataError: One is of another reference or scoring program than those that are there.
+    """
+    stored = records.scores(part)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        sha256 = row.submission.sha256
+        if row.state != SCORED:
+            continue
+        key, content = stored.get(sha256, ("", ""))
+        if key != site.score_key(part, row.results_sha256):
+            raise DataError(
+                "the reference or the scoring program is not that of the scores; run `evaluate --rescore`",
+                site.layout.solution_csv("testing"),
+            )
+        found[sha256] = json.loads(content)
+    return found
+
+
+def choose_entries(
+    rows: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str, take: str
+) -> list[Row]:
+    """One submission of each team: its best (of equals the earlier one) or its last.
+
+    Args:
+        rows: Scored submissions, in the order in which they were received.
+        scores: Their scores, by SHA-256.
+        metric: What decides.
+        take: `best` or `last`.
+    """
+    chosen: list[Row] = []
+    by_team = sorted(rows, key=lambda row: same_team(row.submission.team))
+    for _, group in itertools.groupby(by_team, key=lambda row: same_team(row.submission.team)):
+        own = list(group)
+        best = max(own, key=lambda row: float(scores[row.submission.sha256][metric]))
+        chosen.append(best if take == "best" else own[-1])
+    return chosen
+
+
+def _labels(
+    site: Site, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
+) -> list[int]:
+    """The labels (N,) that a submission gave."""
+    key, _ = records.steps(row.submission.sha256)["inference"]
+    table = read_label_table(steps_dir(site.layout, "inference") / key / RESULTS_NAME)
+    return [label_of[table.class_of[name]] for name in names]
+
+
+def _entry(row: Row, content: dict[str, Any]) -> Entry:
+    return Entry(
+        submission=row.submission.sha256,
+        team=row.submission.team,
+        method=row.submission.method,
+        received=format_time(row.submission.received),
+        scores={key: value for key, value in content.items() if isinstance(value, float)},
+        per_class=content["per_class"],
+    )
