@@ -8,6 +8,7 @@ replay predictions, copies of them, and such that fail or attack in various ways
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import os
@@ -139,7 +140,7 @@ def main(experiment: Experiment) -> int:
     good.append(check("as many kills as were asked for", kills == experiment.kills))
     good.append(check("the boards are the same bytes", boards[calm] == boards[killed]))
     good.append(check("the records are the same", records(calm) == records(killed)))
-    good.append(check("no container is left", not containers()))
+    good.append(check("no container is left", not containers(calm) + containers(killed)))
     print(f"states: {dict(Counter(row[1] for row in records(killed)))}")
     return 0 if all(good) else 1
 
@@ -251,9 +252,10 @@ def board(bundle: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (bundle / ".bundle" / "leaderboard").iterdir()}
 
 
-def containers() -> list[str]:
-    """Containers of the tool that are left."""
-    listed = ["docker", "ps", "-aq", "--filter", "label=challenge-bundle.owner"]
+def containers(bundle: Path) -> list[str]:
+    """Containers of a bundle that are left."""
+    owner = hashlib.sha256(str(bundle.resolve()).encode()).hexdigest()[:16]
+    listed = ["docker", "ps", "-aq", "--filter", f"label=challenge-bundle.owner={owner}"]
     return subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
 
 

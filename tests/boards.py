@@ -71,7 +71,7 @@ def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, re
         ranking=rank_entries(reference, predictions, class_count, METRIC, resamples),
         agreements=tuple(find_agreements(reference, predictions, class_count)),
         unranked=(
-            Unranked(names[0], names[-1], "2026-03-09T08:00:00Z", f"{names[2]}: ran longer than 600 s"),
+            Unranked(names[0], names[-1], "2026-03-09T08:00:00Z", f"{names[-1]}: ran longer than 600 s"),
         ),
         history=history,
     )

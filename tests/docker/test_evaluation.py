@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -106,8 +108,6 @@ def program(site: Site, answer: str) -> str:
 
 
 def put(zips: Path, name: str, code: str, dockerfile: str = DOCKERFILE) -> None:
-    import zipfile
-
     with zipfile.ZipFile(zips / f"{name}.zip", "w") as archive:
         archive.writestr("Dockerfile", dockerfile)
         archive.writestr("bundle_inference/infer.py", code)
@@ -197,7 +197,8 @@ def test_no_image_of_this_tool_is_built_on(
 ) -> None:
     write_zip(zips / "A__m.zip", "good", right_rows(site), 0)
     built = engine.client.images.build(
-        fileobj=__import__("io").BytesIO(b"FROM python:3.11-slim\nRUN true\n"),
+        fileobj=io.BytesIO(b"FROM python:3.11-slim\nRUN true\n"),
+        rm=True,
         tag="tiny-rival:latest",
         labels={"challenge-bundle.owner": "x"},
     )[0]
