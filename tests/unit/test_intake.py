@@ -9,10 +9,19 @@ import pytest
 
 from tools.errors import DataError
 from tools.evaluation.evaluate import admit
-from tools.evaluation.intake import Submission, clean_name, find_zips, name_of, read_card, take_in
+from tools.evaluation.intake import (
+    Submission,
+    check_zip,
+    clean_name,
+    find_zips,
+    kept_zip,
+    name_of,
+    read_card,
+    take_in,
+)
 from tools.evaluation.records import QUEUED, REFUSED, Row
-from tools.evaluation.verdicts import Verdict
-from tools.manifest import Phase
+from tools.evaluation.verdicts import Refusal, Verdict
+from tools.manifest import Phase, SubmissionSettings
 
 
 def at(day: int, hour: int = 0) -> datetime:
@@ -59,18 +68,31 @@ def test_a_card_is_read_or_passed_over(tmp_path: Path) -> None:
     ):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("submission.toml", text)
-        assert read_card(path) == expected
+        assert read_card(path, SubmissionSettings()) == expected
     path.write_bytes(b"no zip")
-    assert read_card(path) == {}
+    assert read_card(path, SubmissionSettings()) == {}
 
 
 def test_taking_in_copies_and_names_by_content(tmp_path: Path) -> None:
     path = tmp_path / "A__m.zip"
     path.write_bytes(b"content")
     os.utime(path, (at(5).timestamp(),) * 2)
-    taken = take_in(path, tmp_path / "zips")
+    taken = take_in(path, tmp_path / "zips", SubmissionSettings())
     assert (tmp_path / "zips" / f"{taken.sha256}.zip").read_bytes() == b"content"
     assert (taken.team, taken.method, taken.received) == ("A", "m", at(5))
+
+
+def test_what_is_too_large_is_neither_kept_nor_read(tmp_path: Path) -> None:
+    path = tmp_path / "A__m\n.zip"
+    path.write_bytes(bytes(3 << 20))
+    settings = SubmissionSettings(zip_mb=2)
+    taken = take_in(path, tmp_path / "zips", settings)
+    kept = kept_zip(tmp_path / "zips", taken.sha256)
+    assert not kept.exists()
+    assert taken.file_name == "A__m?.zip"
+    with pytest.raises(Refusal) as refusal:
+        check_zip(kept, settings, ())
+    assert "larger than the 2 MB" in refusal.value.verdict.lines[0]
 
 
 def test_zips_are_found_in_folders(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import errno
 import functools
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.errors import DataError, ProgramError, UnavailableError
+from tools.errors import BundleError, DataError, UnavailableError
 from tools.evaluation.feedback import write_feedback
 from tools.evaluation.intake import Submission, check_zip, describe, kept_zip, phase_at, same_team, take_in
 from tools.evaluation.receipts import write_receipt
@@ -18,9 +20,10 @@ from tools.evaluation.site import Site, zips_dir
 from tools.evaluation.steps import StepRecord
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
 from tools.evaluation.work import Doubtful, build, infer, score, work_dir
-from tools.files import remove_tree
+from tools.files import remove_tree, write_text
 from tools.layout import RESULTS_NAME
 from tools.manifest import Phase
+from tools.programs import INFERENCE, plan_run
 from tools.runners.docker import DockerRunner
 
 BACKOFF_S = (1.0, 5.0, 20.0)
@@ -30,6 +33,21 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 Show = Callable[[str, str, str, str, bool], None]
 """Told of a submission (its SHA-256, its name for people), its state, a note, and whether it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why an attempt did not bring a submission to its end.
+
+    Args:
+        reason: For the organiser.
+        is_away: Whether it is in the way of all submissions.
+        refusal: What the submission is refused with, if it is the same at the last attempt.
+    """
+
+    reason: str
+    is_away: bool = False
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +71,7 @@ def take_all(paths: Iterable[Path], site: Site, records: Records) -> list[Arriva
         site: Where they are evaluated.
         records: Get a row for each that is new.
     """
-    taken = [take_in(path, zips_dir(site.layout)) for path in paths]
+    taken = [take_in(path, zips_dir(site.layout), site.bundle.submission) for path in paths]
     taken.sort(key=lambda submission: (submission.received, submission.sha256, submission.file_name))
     known = records.rows()
     arrivals: list[Arrival] = []
@@ -121,11 +139,7 @@ def evaluate(
     Raises:
         UnavailableError: The engine is away from the start.
     """
-    runner = connect()
-    try:
-        runner.sweep(owner_of(site))
-    finally:
-        runner.close()
+    _sweep(site, connect)
     remove_tree(site.layout.evaluation / "work")
     pending = [row for row in records.rows() if row.state not in FINAL]
     away = threading.Event()
@@ -134,18 +148,22 @@ def evaluate(
         try:
             reasons = list(pool.map(one.bring_to_end, pending))
         except BaseException:
-            # Ctrl-C: those at work end their step, the others wait.
+            # Ctrl-C: nothing is taken for a submission's fault from here on, and nothing runs on.
             away.set()
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            _sweep(site, connect)
             raise
     write_feedback(site.layout, records.rows())
     return {row.submission.sha256: reason for row, reason in zip(pending, reasons, strict=True) if reason}
 
 
+def _sweep(site: Site, connect: Callable[[], DockerRunner]) -> None:
+    with closing(connect()) as runner:
+        runner.sweep(owner_of(site))
+
+
 def owner_of(site: Site) -> str:
     """The label of this bundle's containers."""
-    from tools.programs import INFERENCE, plan_run
-
     return plan_run(INFERENCE, site.bundle, site.layout, ()).owner
 
 
@@ -234,35 +252,48 @@ class _Evaluator:
 
     def bring_to_end(self, row: Row) -> str:
         """Evaluate a submission; tells why it still waits, empty if it does not."""
-        submission = row.submission
-        reason, is_away = "the engine is away", False
-        for attempt in range(self.site.bundle.evaluation.attempts):
+        submission, attempts = row.submission, self.site.bundle.evaluation.attempts
+        obstacle = Obstacle("something was missing before it came to its turn")
+        for attempt in range(attempts):
             if self.away.is_set():
-                return reason
-            try:
-                self._try(submission)
-            except Refusal as refusal:
-                self._end(submission, REFUSED, refusal.verdict)
+                return obstacle.reason
+            found = self._attempt(submission)
+            if found is None:
                 return ""
-            except Doubtful as doubt:
-                if attempt + 1 == self.site.bundle.evaluation.attempts:
-                    self._end(submission, REFUSED, doubt.refusal.verdict)
-                    return ""
-                reason = str(doubt.refusal.verdict)
-            except (UnavailableError, ProgramError) as fault:
-                reason, is_away = str(fault), isinstance(fault, UnavailableError)
-            except OSError as fault:
-                if fault.errno not in _NO_ROOM:
-                    raise
-                reason, is_away = str(fault), True
-            else:
-                self._end(submission, SCORED, Verdict(SCORED))
-                return ""
-            self._wait(submission, attempt, reason)
-        if is_away:
+            obstacle = found
+            self.records.count_attempt(submission.sha256)
+            self.show(submission.sha256, describe(submission), WAITING, obstacle.reason, False)
+            if attempt + 1 < attempts:
+                self.away.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        if obstacle.refusal is not None and not self.away.is_set():
+            self._end(submission, REFUSED, obstacle.refusal.verdict)
+            return ""
+        if obstacle.is_away:
             # What is missing here is missing for the others as well.
             self.away.set()
-        return reason
+        self.show(submission.sha256, describe(submission), WAITING, obstacle.reason, True)
+        return obstacle.reason
+
+    def _attempt(self, submission: Submission) -> Obstacle | None:
+        """Try once; gives what was in the way, None if the submission has ended."""
+        try:
+            self._try(submission)
+        except Refusal as refusal:
+            self._end(submission, REFUSED, refusal.verdict)
+            return None
+        except Doubtful as doubt:
+            return Obstacle(str(doubt.refusal.verdict), refusal=doubt.refusal)
+        except BundleError as fault:
+            return Obstacle(str(fault), is_away=isinstance(fault, UnavailableError))
+        except OSError as fault:
+            return Obstacle(str(fault), is_away=fault.errno in _NO_ROOM)
+        except Exception:
+            # A fault of this tool that one submission brings out must not end the evaluation of the others.
+            path = self.site.layout.evaluation / "faults" / f"{submission.sha256}.txt"
+            write_text(path, traceback.format_exc())
+            return Obstacle(f"a fault of this tool, please report it: {path}")
+        self._end(submission, SCORED, Verdict(SCORED))
+        return None
 
     def _try(self, submission: Submission) -> None:
         runner = self.connect()
@@ -271,12 +302,6 @@ class _Evaluator:
             run_steps(self.site, self.records, runner, submission, self.show)
         finally:
             runner.close()
-
-    def _wait(self, submission: Submission, attempt: int, reason: str) -> None:
-        self.records.count_attempt(submission.sha256)
-        self.show(submission.sha256, describe(submission), WAITING, reason, False)
-        if attempt + 1 < self.site.bundle.evaluation.attempts:
-            self.away.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
 
     def _end(self, submission: Submission, state: str, verdict: Verdict) -> None:
         self.records.set_state(submission.sha256, state, verdict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.checking import check_submission
+from tools.checking import check_submission, has_too_many_files
 from tools.errors import DataError, shown
 from tools.evaluation.verdicts import Refusal
 from tools.files import hash_file, replacing
@@ -63,23 +63,31 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def take_in(path: Path, zips_dir: Path) -> Submission:
+def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
     """Copy a zip to where nobody changes it any more, and read whose it is.
+
+    One that is too large is not copied; check_zip refuses it all the same.
 
     Args:
         path: As it came. Its time of modification counts as the time at which it was received.
         zips_dir: Where all zips are kept, named by their content.
+        settings: Give the largest size.
+
+    Raises:
+        DataError: It is being written to.
     """
     sha256 = hash_file(path)
     kept = kept_zip(zips_dir, sha256)
-    if not kept.exists():
+    fits = path.stat().st_size <= settings.zip_mb * 2**20
+    if fits and not kept.exists():
         with replacing(kept) as temporary:
             shutil.copyfile(path, temporary)
             if hash_file(temporary) != sha256:
                 raise DataError("changed while it was read; let its upload end, and try again", path)
-    team, method = name_of(path.stem, read_card(kept))
+    team, method = name_of(path.stem, read_card(kept, settings) if fits else {})
     received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
-    return Submission(sha256, team, method, received, path.name)
+    file_name = "".join(character if character.isprintable() else "?" for character in path.name)
+    return Submission(sha256, team, method, received, file_name)
 
 
 def kept_zip(zips_dir: Path, sha256: str) -> Path:
@@ -87,9 +95,16 @@ def kept_zip(zips_dir: Path, sha256: str) -> Path:
     return zips_dir / f"{sha256}.zip"
 
 
-def read_card(path: Path) -> dict[str, str]:
-    """Read `team` and `method` of a zip's submission.toml; what is not sound there counts as not there."""
+def read_card(path: Path, settings: SubmissionSettings) -> dict[str, str]:
+    """Read `team` and `method` of a zip's submission.toml; what is not sound there counts as not there.
+
+    Args:
+        path: The zip.
+        settings: Give the most files that a zip may have.
+    """
     try:
+        if has_too_many_files(path, settings):
+            return {}
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(CARD_NAME)
             if member.file_size > MAX_CARD_BYTES:
@@ -148,6 +163,8 @@ def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, 
     Raises:
         Refusal: With the findings: they are about the participant's own files.
     """
+    if not path.exists():
+        raise Refusal("zip", (f"error: the zip: larger than the {settings.zip_mb} MB that are taken",))
     findings = check_submission(path, settings, class_names)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

@@ -22,7 +22,9 @@ MAX_ERRORS = 3
 
 HIDDEN = "..."
 
-_MAX_SOURCE_BYTES = 1 << 20
+_MAX_SOURCE_BYTES = 1 << 22
+"""Of all files together: what comes after is as if it were not there."""
+
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d{1,6})(?:, in (?P<name>[\w<>.]+))?$')
 _ERROR = re.compile(r"(?P<kind>[A-Za-z_][\w.]*)(?:: ?(?P<text>.*))?$")
@@ -77,8 +79,10 @@ def read_known(folder: Path, image_names: Collection[str], class_names: Collecti
         class_names: Likewise: as printed words they would be labels.
     """
     sources: dict[str, list[str]] = {}
+    left = _MAX_SOURCE_BYTES
     for path in sorted(folder.rglob("*.py")):
-        if path.stat().st_size <= _MAX_SOURCE_BYTES:
+        left -= path.stat().st_size
+        if left >= 0:
             text = path.read_text(encoding="utf-8", errors="replace")
             sources[path.relative_to(folder).as_posix()] = text.splitlines()
     forbidden = {name.casefold() for name in class_names}

@@ -25,6 +25,7 @@ BUILD_PIDS = 512
 KEPT_LINES = 40
 MAX_LINE_CHARACTERS = 300
 WATCH_EVERY_S = 0.5
+ROOM_WAIT_S = 30
 
 _MB = 2**20
 _RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})")
@@ -121,12 +122,24 @@ def build_foreign_image(
         for response in responses:
             response.close()
     if "disk" in verdict or "no space left on device" in error:
-        raise UnavailableError("the engine's disk is short of room; free some space")
+        if not _has_room_again(room):
+            raise UnavailableError("the engine's disk is short of room; free some space")
+        # What filled it is gone with the build.
+        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=tuple(said))
     if verdict:
         return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
     if error:
         return BuildOutcome(error=error[:MAX_LINE_CHARACTERS], last_lines=tuple(said))
     return _measure(client, plan, settings, tuple(said))
+
+
+def _has_room_again(room: Path | None) -> bool:
+    """Tell whether a build that was ended has given back what it took."""
+    for _ in range(ROOM_WAIT_S):
+        if room is None or shutil.disk_usage(room).free >= RESERVE_BYTES:
+            return room is not None
+        time.sleep(1.0)
+    return False
 
 
 def _measure(
