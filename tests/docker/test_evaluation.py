@@ -26,9 +26,11 @@ from tools.evaluation.probing import probe_all
 from tools.evaluation.receipts import read_receipt, receipt_path, verify
 from tools.evaluation.records import REFUSED, WAITING, Records, Row
 from tools.evaluation.rescore import rescore
-from tools.evaluation.service import opened
+from tools.evaluation.service import opened, run_step
 from tools.evaluation.site import Site, read_site
+from tools.evaluation.steps import StepRecord
 from tools.evaluation.verdicts import SCORED
+from tools.evaluation.work import infer
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
 from tools.runners.docker import OWNER_LABEL, DockerRunner
@@ -379,6 +381,57 @@ def test_an_engine_that_stays_away_costs_no_submission(
     gate.open()
     assert evaluate(site, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}
+
+
+def test_a_fault_of_the_tool_ends_one_submission_alone(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for team in "AB":
+        put(zips, f"{team}__m", program(site, f"sum(data) + {ord(team)}"))
+    take_all(find_zips((zips,)), site, records)
+    (first, _) = (row.submission.sha256 for row in records.rows())
+
+    def spoiled(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
+        if sha256 == first:
+            raise ZeroDivisionError("never thought of")
+        return infer(site, runner, sha256, built)
+
+    with monkeypatch.context() as fault:
+        fault.setattr("tools.evaluation.evaluate.infer", spoiled)
+        fault.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
+        waiting = evaluate(site, records, connect, 2, say_nothing)
+    assert waiting.keys() == {first}
+    assert "never thought of" in Path(waiting[first].rpartition(": ")[2]).read_text()
+    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert {row.state for row in records.rows()} == {SCORED}
+
+
+def test_a_program_that_kills_itself_is_refused_after_all(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same is seen of an engine that is being stopped, so it is tried again first."""
+    monkeypatch.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
+    put(zips, "A__m", "import os; os.kill(os.getpid(), 9)")
+    row = run(site, records, zips)["A"]
+    assert row.attempts == 2
+    assert row.verdict is not None
+    assert row.verdict.code == "failed"
+    assert row.verdict.numbers == {"status": 137}
+
+
+def test_steps_can_be_called_one_by_one(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    put(zips, "A__m", program(site, "sum(data)"))
+    (arrival,) = take_all(find_zips((zips,)), site, records)
+    for name in ("build", "inference", "scoring"):
+        record = run_step(site.bundle, site.layout, connect, arrival.submission.sha256, name)
+        assert record.verdict is None
+    assert "scores.json" in record.files
+    steps = sorted((site.layout.evaluation / "steps").glob("*/*/record.json"))
+    times = [path.stat().st_mtime_ns for path in steps]
+    assert run(site, records, zips)["A"].state == SCORED
+    assert [path.stat().st_mtime_ns for path in steps] == times
 
 
 def test_a_full_disk_is_not_the_submissions_fault(
