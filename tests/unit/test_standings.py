@@ -1,0 +1,152 @@
+"""Which submissions stand on a board, with which scores and answers."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import classification_report
+
+from tests.conftest import write_image
+from tools.errors import DataError
+from tools.evaluation.intake import Submission
+from tools.evaluation.records import Records, Row
+from tools.evaluation.site import Site, read_site, steps_dir
+from tools.evaluation.standings import choose_entries, choose_phase, make_board
+from tools.evaluation.verdicts import SCORED, Verdict
+from tools.files import write_csv
+from tools.layout import RESULTS_NAME, Layout
+from tools.manifest import Phase, parse_manifest
+
+MANIFEST = """
+[bundle]
+name = "tiny"
+
+[evaluation]
+public_share = 0.5
+resamples = 100
+
+[[phases]]
+name = "development"
+closes = 2026-06-01T00:00:00Z
+
+[[phases]]
+name = "final"
+opens = 2026-06-01T00:00:00Z
+part = "final"
+"""
+
+
+def at(month: int, day: int = 1) -> datetime:
+    return datetime(2026, month, day, tzinfo=UTC)
+
+
+def row(team: str, day: int, number: int) -> Row:
+    submission = Submission(f"{number:064x}", team, "m", at(3, day), "x.zip")
+    return Row(submission, "open", SCORED, 0, Verdict(SCORED), "", None)
+
+
+def test_the_best_or_the_last_of_a_team_stands() -> None:
+    rows = [row("A", 1, 1), row("a ", 2, 2), row("A", 3, 3), row("B", 1, 4)]
+    scores = {
+        f"{number:064x}": {"accuracy": value} for number, value in ((1, 0.5), (2, 0.9), (3, 0.9), (4, 0.1))
+    }
+    # Of equals the earlier one: who came first keeps the place.
+    assert choose_entries(rows, scores, "accuracy", "best") == [rows[1], rows[3]]
+    assert choose_entries(rows, scores, "accuracy", "last") == [rows[2], rows[3]]
+
+
+def test_the_phase_is_the_last_that_has_opened() -> None:
+    phases = (Phase("first", at(1), at(2)), Phase("second", at(3)))
+    assert choose_phase(phases, None, at(2)).name == "first"
+    assert choose_phase(phases, None, at(4)).name == "second"
+    assert choose_phase(phases, "first", at(4)).name == "first"
+    with pytest.raises(DataError, match="no phase is called 'third'; bundle.toml has first, second"):
+        choose_phase(phases, "third", at(4))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    layout = Layout(tmp_path)
+    names = [f"{number:03d}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        write_image(layout.testing_data / name, number)
+    rows = [(f"testing-data/{name}", "AB"[number % 2]) for number, name in enumerate(names)]
+    write_csv(layout.solution_csv("testing"), ("file", "class"), rows)
+    return read_site(parse_manifest(MANIFEST, layout.manifest), layout)
+
+
+@pytest.fixture
+def records(site: Site) -> Iterator[Records]:
+    site.layout.evaluation.mkdir(parents=True)
+    with closing(Records(f"sqlite:///{site.layout.evaluation / 'r.sqlite'}")) as opened:
+        yield opened
+
+
+def put(site: Site, records: Records, number: int, answer_of: dict[str, str], phase: str) -> None:
+    """Leave what a scored submission leaves."""
+    submission = Submission(f"{number:064x}", f"team {number}", "m", at(3, number), "x.zip")
+    folder = steps_dir(site.layout, "inference") / f"key{number}"
+    write_csv(folder / RESULTS_NAME, ("file", "class"), sorted(answer_of.items()))
+    results_sha256 = hashlib.sha256((folder / RESULTS_NAME).read_bytes()).hexdigest()
+    records.add(submission, phase, None)
+    records.add_step(submission.sha256, "inference", f"key{number}", 1.0)
+    records.set_results(submission.sha256, results_sha256)
+    for part, names in site.parts.items():
+        true = [site.reference.class_of[name] for name in sorted(names)]
+        report = classification_report(
+            true, [answer_of[name] for name in sorted(names)], output_dict=True, zero_division=0.0
+        )
+        content = {
+            "weighted_f1": float(report["weighted avg"]["f1-score"]),
+            "per_class": {
+                name: {key.replace("f1-score", "f1"): value for key, value in report[name].items()}
+                for name in ("A", "B")
+            },
+        }
+        key = site.score_key(part, results_sha256)
+        records.add_scores([(submission.sha256, part, key, json.dumps(content))])
+    records.set_state(submission.sha256, SCORED, Verdict(SCORED))
+
+
+def test_a_running_phases_board_hangs_on_the_public_part_alone(site: Site, records: Records) -> None:
+    right = site.reference.class_of
+    wrong = {"A": "B", "B": "A"}
+    bad_in = {
+        part: {n: wrong[c] if n in names else c for n, c in right.items()}
+        for part, names in site.parts.items()
+    }
+    put(site, records, 1, bad_in["public"], "development")
+    put(site, records, 2, bad_in["final"], "development")
+    public = make_board(site, records, "development", None)
+    assert (public.part, public.cases) == ("public", 6)
+    assert [entry.scores["weighted_f1"] for entry in public.entries] == [0.0, 1.0]
+    final = make_board(site, records, "development", "final")
+    assert [entry.scores["weighted_f1"] for entry in final.entries] == [1.0, 0.0]
+    assert make_board(site, records, "final", None).entries == ()
+    with pytest.raises(DataError, match="there is no part 'all'"):
+        make_board(site, records, "development", "all")
+
+
+def test_scores_of_another_reference_are_not_mixed_in(site: Site, records: Records) -> None:
+    put(site, records, 1, dict(site.reference.class_of), "development")
+    path = site.layout.solution_csv("testing")
+    path.write_text(path.read_text().replace("000.png,A", "000.png,B"))
+    with pytest.raises(DataError, match="run `evaluate --rescore`"):
+        make_board(read_site(site.bundle, site.layout), records, "development", None)
+
+
+def test_what_failed_or_waits_stands_below(site: Site, records: Records) -> None:
+    records.add(
+        Submission("f" * 64, "late", "m", at(7), "x.zip"), "final", Verdict("csv-missing", {"missing": 3})
+    )
+    records.add(Submission("e" * 64, "queued", "m", at(8), "x.zip"), "final", None)
+    board = make_board(site, records, "final", None)
+    assert board.entries == ()
+    assert [one.reason.partition(";")[0] for one in board.unranked] == [
+        "3 images of the test set have no row",
+        "not evaluated yet, for a reason that does not lie in the submission",
+    ]
