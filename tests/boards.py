@@ -6,8 +6,9 @@ import numpy as np
 
 from tools.evaluation.agreement import find_agreements
 from tools.evaluation.board import Board, Entry, HistoryPoint, Unranked
-from tools.evaluation.counts import METRICS, class_scores, count_cells, parse_metric, score_counts
+from tools.evaluation.counts import class_scores, count_cells, parse_metric, score_counts
 from tools.evaluation.ranking import rank_entries
+from tools.manifest import METRICS
 
 CLASS_NAMES = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
 METRIC = "weighted_f1"

@@ -2,7 +2,9 @@
 
 import ast
 import contextlib
+import errno
 import lzma
+import os
 import re
 import stat
 import struct
@@ -27,10 +29,20 @@ MAX_RATIO = 200
 MAX_NAME_CHARACTERS = 240
 MAX_PART_BYTES = 255
 MAX_TEXT_BYTES = 1 << 20
+MAX_DOCKERFILE_BYTES = 1 << 16
+MAX_SOURCES = 200
+MAX_CODE_BYTES = 1 << 24
+"""Of all Python files together; what comes after is not looked at."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+"""Faults of this machine, not of the zip."""
+
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20
 _NOT_THERE = "no such file; give a zip made by `zip`, or a results csv"
-_END_BYTES = (1 << 16) + 1024
+_END_SIZE = 5
+"""Where zipfile's end record keeps the size of the table of contents."""
+
 _MAX_ENTRY_BYTES = 1024
 """Of a file in the table of contents: its name, its fields and some room."""
 
@@ -90,7 +102,10 @@ def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
 
     Each entry of 50 bytes costs zipfile 370 of memory.
     """
-    return _table_bytes(path) > settings.files * _MAX_ENTRY_BYTES
+    with path.open("rb") as opened:
+        # Its own reading, for a zip can be made so that another one is led astray.
+        end = zipfile._EndRecData(opened)  # type: ignore[attr-defined]  # typeshed does not know it
+    return end is not None and int(end[_END_SIZE]) > settings.files * _MAX_ENTRY_BYTES
 
 
 def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) -> None:
@@ -134,6 +149,8 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 NotImplementedError,
                 RuntimeError,
             ) as fault:
+                if isinstance(fault, OSError) and fault.errno in NO_ROOM:
+                    raise
                 raise SubmissionError(
                     f"{shown(member.filename)} cannot be unpacked ({fault})", path
                 ) from None
@@ -141,11 +158,13 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
 
 def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
     """Look at the files of a submission: what a build would fail on, and the contract of the model."""
-    dockerfile = folder / "Dockerfile"
-    text = _read_text(dockerfile)
+    text = _read_text(folder / "Dockerfile", MAX_DOCKERFILE_BYTES)
     if text is None:
-        return [Finding("error", "Dockerfile", "not a UTF-8 text of at most 1 MB", "save it as UTF-8")]
+        return [Finding("error", "Dockerfile", "not a UTF-8 text of at most 64 KB", "save it as UTF-8")]
     instructions = parse_dockerfile(text)
+    if len(copied_sources(instructions)) > MAX_SOURCES:
+        what = f"copies more than {MAX_SOURCES} files or folders by name"
+        return [Finding("error", "Dockerfile", what, "copy folders")]
     findings = [
         *_check_dockerfile(instructions),
         *_check_copied(instructions, folder),
@@ -205,21 +224,6 @@ def _has_second_name(extra: bytes) -> bool:
             return True
         extra = extra[4 + size :]
     return False
-
-
-def _table_bytes(path: Path) -> int:
-    """Size of a zip's table of contents, as its end record says; 0 where there is none."""
-    with path.open("rb") as opened:
-        opened.seek(max(0, path.stat().st_size - _END_BYTES))
-        tail = opened.read()
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) < place + 16:
-        return 0
-    (size,) = struct.unpack_from("<L", tail, place + 12)
-    place64 = tail.rfind(b"PK\x06\x06", 0, place)
-    if size == 0xFFFFFFFF and place64 >= 0 and len(tail) >= place64 + 48:
-        (size,) = struct.unpack_from("<Q", tail, place64 + 40)
-    return int(size)
 
 
 def _check_totals(
@@ -348,7 +352,7 @@ def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator
             yield Finding("error", where, f"copies {shown(source)} from outside", "copy from inside the zip")
         elif "$" in relative or is_pattern(relative) or not relative.strip("./"):
             continue
-        elif len(relative) > MAX_NAME_CHARACTERS or not (folder / relative).exists():
+        elif not os.path.lexists(folder / relative):
             what = f"copies {shown(source)}, which is not in the zip"
             yield Finding("error", where, what, "add the file, or mend the line")
 
@@ -374,6 +378,8 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
 def _check_graphs(folder: Path) -> Iterator[Finding]:
     """Look at the first bytes only: to parse a stranger's model is for the sandbox."""
     for path in sorted(folder.rglob("*.onnx")):
+        if not path.is_file():
+            continue
         with path.open("rb") as opened:
             # A ModelProto begins with its field 1, the version of the format, a small number.
             if opened.read(1) != b"\x08":
@@ -382,7 +388,11 @@ def _check_graphs(folder: Path) -> Iterator[Finding]:
 
 
 def _check_code(folder: Path) -> Iterator[Finding]:
-    for path in sorted(folder.rglob("*.py")):
+    left = MAX_CODE_BYTES
+    for path in sorted(path for path in folder.rglob("*.py") if path.is_file()):
+        left -= path.stat().st_size
+        if left < 0:
+            return
         name = path.relative_to(folder).as_posix()
         text = _read_text(path)
         try:
@@ -402,9 +412,9 @@ def _takes(source: str, name: str) -> bool:
     return is_pattern(source) and any(place.match(source) for place in (path, *path.parents))
 
 
-def _read_text(path: Path) -> str | None:
+def _read_text(path: Path, limit_bytes: int = MAX_TEXT_BYTES) -> str | None:
     """A small UTF-8 text, or None."""
-    if not path.is_file() or path.stat().st_size > MAX_TEXT_BYTES:
+    if not path.is_file() or path.stat().st_size > limit_bytes:
         return None
     try:
         return path.read_text(encoding="utf-8")

@@ -23,8 +23,25 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+        synchronise(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def synchronise(path: Path) -> None:
+    """Make a file, or the list of a folder's files, outlive a power cut."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def no_formula(text: str) -> str:
+    """A stranger's text as a cell of a csv, which a spreadsheet must not take for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def write_text(path: Path, text: str) -> None:

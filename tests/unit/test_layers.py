@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "findings"},
     {"layout", "files"},
     {"lock", "stages", "collecting", "display", "keptlog"},
-    {"formats", "evaluation"},
+    {"formats"},
     {"manifest"},
     {"sources", "runners"},
     {"programs"},

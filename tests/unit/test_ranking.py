@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, classification_report
 
-from tools.evaluation.counts import METRICS, count_cells, draw_cases, parse_metric, score_counts
+from tools.evaluation.counts import count_cells, draw_cases, parse_metric, score_counts
 from tools.evaluation.ranking import Ranking, group_entries, rank_correlations, rank_entries, rank_scores
+from tools.manifest import METRICS
 
 RESAMPLES = 100
 

@@ -5,15 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-METRICS = (
-    "weighted_precision",
-    "weighted_recall",
-    "weighted_f1",
-    "macro_precision",
-    "macro_recall",
-    "macro_f1",
-    "accuracy",
-)
+from tools.manifest import METRICS
+
 DRAWN_AT_ONCE = 2**22
 INDICATORS_AT_ONCE = 2**25
 

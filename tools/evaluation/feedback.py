@@ -2,7 +2,7 @@
 
 from tools.evaluation.records import FINAL, Row, format_time
 from tools.evaluation.verdicts import WAITING_TEXT
-from tools.files import write_csv, write_text
+from tools.files import no_formula, write_csv, write_text
 from tools.layout import Layout
 
 
@@ -26,9 +26,9 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
         [
             (
                 row.submission.sha256,
-                row.submission.file_name,
-                row.submission.team,
-                row.submission.method,
+                no_formula(row.submission.file_name),
+                no_formula(row.submission.team),
+                no_formula(row.submission.method),
                 format_time(row.submission.received),
                 row.phase,
                 row.state,

@@ -65,7 +65,7 @@ def rank_entries(
         reference: Labels (N,), of 0..K-1.
         predictions: Labels (S, N), of 0..K-1; the same cases for every entry, none missing.
         class_count: K.
-        metric: Of counts.METRICS.
+        metric: Of manifest.METRICS.
         resamples: R.
         seed: Same seed, same result.
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
 import threading
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from typing import Any
 
 from tools.errors import DataError
 from tools.evaluation.verdicts import Refusal, Verdict
-from tools.files import hash_file
+from tools.files import hash_file, synchronise
 
 RECORD_NAME = "record.json"
 
@@ -71,9 +71,16 @@ def do_once(steps_dir: Path, key: str, work: Callable[[Path], dict[str, Any]]) -
 
 
 def _do(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepRecord:
-    part = folder.with_name(f".{key}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    # Another process may do the same step: the first to end gives the outputs.
+    part = folder.with_name(f".{key}.{uuid.uuid4().hex}.part")
     part.mkdir(parents=True)
+    try:
+        return _do_in(part, folder, key, work)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _do_in(part: Path, folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepRecord:
     verdict = None
     try:
         facts = work(part)
@@ -85,7 +92,12 @@ def _do(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepR
     (part / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for path in (*outputs, part / RECORD_NAME, part):
         synchronise(path)
-    part.replace(folder)
+    try:
+        part.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        return read_record(folder)
     synchronise(folder.parent)
     return StepRecord(folder, key, files, facts, verdict)
 
@@ -114,12 +126,7 @@ def read_record(folder: Path) -> StepRecord:
     return record
 
 
-def synchronise(path: Path) -> None:
-    """Make a file, or the list of a folder's files, outlive a power cut."""
-    if path.is_dir() and os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def forget_unfinished(steps_dir: Path) -> None:
+    """Remove what steps that were cut off have left."""
+    for part in steps_dir.glob("*/.*.part"):
+        shutil.rmtree(part, ignore_errors=True)

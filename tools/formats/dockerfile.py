@@ -120,8 +120,9 @@ def base_images(instructions: Sequence[Instruction], arguments: Mapping[str, str
     count = 0
     for instruction in instructions:
         if instruction.name == "ARG" and not count:
-            name, _, default = instruction.value.partition("=")
-            values[name] = arguments.get(name, default.strip("\"'"))
+            for word in instruction.words:
+                name, _, default = word.partition("=")
+                values[name] = arguments.get(name, default)
         elif instruction.name == "FROM":
             words = [*instruction.words, "", "", ""]
             image = _put_in(words[0], values)
@@ -142,4 +143,4 @@ def _put_in(text: str, values: Mapping[str, str]) -> str:
     def value(match: "re.Match[str]") -> str:
         return values.get(match["plain"] or match["braced"], "") or match["default"] or ""
 
-    return re.sub(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\})", value, text)
+    return re.sub(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::-(?P<default>[^}$]*))?\})", value, text)

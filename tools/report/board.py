@@ -8,7 +8,7 @@ from typing import Any
 
 from tools.evaluation.board import Board, board_document, board_rows, parse_time
 from tools.evaluation.counts import parse_metric
-from tools.files import write_csv, write_text
+from tools.files import no_formula, write_csv, write_text
 
 CSV_COLUMNS = (
     "rank",
@@ -24,8 +24,6 @@ CSV_COLUMNS = (
     "probability_first",
     "group",
 )
-# What makes a spreadsheet take a cell for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def board_text(board: Board) -> str:
@@ -98,8 +96,7 @@ def render_board(board: Board) -> str:
 def _csv_cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
-    text = str(value)
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
+    return no_formula(str(value))
 
 
 def _heat(board: Board, part: str) -> list[list[tuple[float, float]]]:
