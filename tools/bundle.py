@@ -387,6 +387,9 @@ def report(layout: Layout) -> None:
 @click.argument("submissions", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
 @click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
+@click.option(
+    "--reopen", metavar="SHA256", help="Evaluate one again that was refused by the organiser's mistake."
+)
 @click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")
 @database_option
 @wheelhouse_option
@@ -396,6 +399,7 @@ def evaluate_command(
     submissions: tuple[Path, ...],
     workers: int,
     rescore: bool,
+    reopen: str | None,
     probe: bool,
     database: str | None,
     wheelhouse: Path | None,
@@ -407,10 +411,14 @@ def evaluate_command(
     counts as the time at which it was received.
     """
     from tools.display import SubmissionDisplay
+    from tools.evaluation.evaluate import reopen as reopen_submission
+    from tools.evaluation.intake import describe
     from tools.evaluation.service import opened, run_evaluation, run_probe, run_rescore
 
     connect = _connector(wheelhouse)
     with _working(layout) as display, opened(_read_bundle(layout), layout, database) as (site, records):
+        if reopen:
+            click.echo(f"evaluated again: {describe(reopen_submission(site, records, reopen))}")
         if rescore:
             _show_moves(run_rescore(site, records, connect, display.progress))
         with SubmissionDisplay() as table:
@@ -475,8 +483,8 @@ def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path
     """Score the csv of a RECEIPT again, and compare all that it says, to the bit."""
     from tools.evaluation.service import opened, run_verify
 
-    with _working(layout), opened(_read_bundle(layout), layout, database) as (site, _):
-        checks = run_verify(site, _connector(wheelhouse), receipt)
+    with _working(layout), opened(_read_bundle(layout), layout, database) as (site, records):
+        checks = run_verify(site, records, _connector(wheelhouse), receipt)
     for check in checks:
         click.echo(
             f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))

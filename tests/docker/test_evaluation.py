@@ -1,7 +1,6 @@
 """Strangers' submissions for real: built, run, scored, probed, verified; the engine may go away meanwhile."""
 
 import csv
-import dataclasses
 import io
 import os
 import shutil
@@ -171,6 +170,9 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
         # 512 processes are too few for it; without a limit it would end well.
         ("RUN for n in $(seq 700); do sleep 4 & done; wait", "build-failed"),
         ('RUN python3 -c "print(len(bytearray(600 << 20)))"', "build-failed"),
+        ("VOLUME /scratch", "volume"),
+        ("RUN false # no space left on device", "build-failed"),
+        ("RUN --mount=type=bind,from=other,target=/x true", "base-image"),
     ],
 )
 def test_a_build_has_limits(
@@ -251,7 +253,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
     rows = run(site, records, zips)
     receipt = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
     with closing(connect()) as runner:
-        assert all(check.good for check in verify(site, runner, receipt))
+        assert all(check.good for check in verify(site, records, runner, receipt))
         assert rescore(site, records, runner, say_nothing) == []
         # The organiser finds that B was right all along.
         reference = site.layout.solution_csv("testing")
@@ -263,8 +265,14 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
             ("A", 1, 2),
         ]
         assert moves[0].after == 1.0
-        differing = {check.what for check in verify(changed, runner, receipt) if not check.good}
-    assert differing == {"reference", "scores.json of part 'all'", "scores of part 'all'"}
+        differing = {check.what for check in verify(changed, records, runner, receipt) if not check.good}
+        assert differing == {"reference", "scores.json of part 'all'", "scores of part 'all'"}
+        renewed = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
+        assert all(check.good for check in verify(changed, records, runner, renewed))
+        forged = renewed | {"submission": renewed["submission"] | {"team": "C"}}
+        assert [check.what for check in verify(changed, records, runner, forged) if not check.good] == [
+            "team, method and time"
+        ]
 
 
 def other(classes: list[str], class_name: str) -> str:
@@ -443,10 +451,9 @@ def test_a_full_disk_is_not_the_submissions_fault(
         full.setattr("tools.runners.docker.RESERVE_BYTES", 1 << 60)
         full.setattr("tools.evaluation.work.RESERVE_BYTES", 1 << 60)
         full.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
-        slow = dataclasses.replace(site, bundle=site.bundle)
         put(zips, "A__m", "import time; time.sleep(2)\n" + program(site, "sum(data)"))
-        take_all(find_zips((zips,)), slow, records)
-        waiting = evaluate(slow, records, connect, 1, say_nothing)
+        take_all(find_zips((zips,)), site, records)
+        waiting = evaluate(site, records, connect, 1, say_nothing)
     assert any("disk is short of room" in reason for reason in waiting.values())
     assert evaluate(site, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}

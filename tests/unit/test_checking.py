@@ -1,8 +1,10 @@
 """What `check` finds in a zip, and that nothing in one can reach outside of it."""
 
+import errno
 import io
 import stat
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.checking import check_submission
+from tools.checking import check_submission, has_too_many_files, unpack_submission
+from tools.formats.dockerfile import base_images, parse_dockerfile
 from tools.manifest import SubmissionSettings
 
 CLASS_NAMES = ("CXR", "Hand")
@@ -188,3 +191,41 @@ def test_a_damaged_member(tmp_path: Path) -> None:
     data[data.index(b"print('hello')")] ^= 0xFF
     path.write_bytes(data)
     assert any("cannot be unpacked" in line for line in find(path))
+
+
+def test_a_table_of_contents_cannot_hide_its_size(tmp_path: Path) -> None:
+    """An end record whose own field looks like the sign of an end record."""
+    path = make_zip(tmp_path / "s.zip", {f"{n}.txt": "x" for n in range(500)})
+    data = bytearray(path.read_bytes())
+    end = data.rfind(b"PK\x05\x06")
+    # The table is moved to where its offset, as four bytes, is that sign: nothing is between.
+    shift = int.from_bytes(b"PK\x05\x06", "little") - int.from_bytes(data[end + 16 : end + 20], "little")
+    assert shift > 0
+    data[end + 16 : end + 20] = b"PK\x05\x06"
+    path.write_bytes(bytes(data))
+    assert has_too_many_files(path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["COPY " + "\u00e9" * 200 + " /opt/", "FROM ${a:-" * 8000, "COPY a b\n" * 300, "FROM Python:3.11"],
+)
+def test_odd_dockerfiles_are_looked_at_quickly_and_without_a_fault(tmp_path: Path, line: str) -> None:
+    began = time.monotonic()
+    files = GOOD | {"Dockerfile": f"{DOCKERFILE}{line}\n", "model.onnx/inside.txt": "x", "folder.py/x": "x"}
+    find(make_zip(tmp_path / "s.zip", files))
+    base_images(parse_dockerfile(files["Dockerfile"]), {})
+    assert time.monotonic() - began < 5
+
+
+def test_a_full_disk_is_not_the_zips_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_zip(tmp_path / "s.zip", GOOD)
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack_submission(path, folder, SETTINGS)

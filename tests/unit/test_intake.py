@@ -1,27 +1,34 @@
 """Whose a zip is, when it came, and whether it is evaluated."""
 
+import hashlib
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError
-from tools.evaluation.evaluate import admit
+from tools.errors import DataError, UnavailableError
+from tools.evaluation.evaluate import admit, take_all
 from tools.evaluation.intake import (
     Submission,
     check_zip,
     clean_name,
     find_zips,
+    is_too_large,
     kept_zip,
     name_of,
     read_card,
     take_in,
 )
-from tools.evaluation.records import QUEUED, REFUSED, Row
-from tools.evaluation.verdicts import Refusal, Verdict
-from tools.manifest import Phase, SubmissionSettings
+from tools.evaluation.records import QUEUED, REFUSED, Records, Row
+from tools.evaluation.site import Site
+from tools.evaluation.verdicts import Verdict
+from tools.formats.label_table import LabelTable
+from tools.layout import Layout
+from tools.manifest import Bundle, EvaluationSettings, Phase, SubmissionSettings
 
 
 def at(day: int, hour: int = 0) -> datetime:
@@ -29,7 +36,8 @@ def at(day: int, hour: int = 0) -> datetime:
 
 
 def submission(team: str, day: int, hour: int = 0) -> Submission:
-    return Submission("0" * 64, team, "", at(day, hour), "x.zip")
+    sha256 = hashlib.sha256(f"{team} {day} {hour}".encode()).hexdigest()
+    return Submission(sha256, team, "", at(day, hour), "x.zip")
 
 
 def row(team: str, day: int, phase: str = "open", code: str = "") -> Row:
@@ -90,9 +98,9 @@ def test_what_is_too_large_is_neither_kept_nor_read(tmp_path: Path) -> None:
     kept = kept_zip(tmp_path / "zips", taken.sha256)
     assert not kept.exists()
     assert taken.file_name == "A__m?.zip"
-    with pytest.raises(Refusal) as refusal:
+    assert is_too_large(path, settings)
+    with pytest.raises(UnavailableError, match="not found, though it was taken in"):
         check_zip(kept, settings, ())
-    assert "larger than the 2 MB" in refusal.value.verdict.lines[0]
 
 
 def test_zips_are_found_in_folders(tmp_path: Path) -> None:
@@ -137,3 +145,82 @@ def test_what_was_over_the_quota_does_not_count_again() -> None:
 
 def test_no_team_no_evaluation() -> None:
     assert codes(submission("", 5), [], PHASES) == ("", "team")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    bundle = Bundle(
+        name="x",
+        title="x",
+        submission=SubmissionSettings(zip_mb=1),
+        evaluation=EvaluationSettings(phases=PHASES),
+    )
+    return Site(bundle, Layout(tmp_path), LabelTable({}, {}, {}, ()), "", "", {})
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    with closing(Records(f"sqlite:///{tmp_path / 'r.sqlite'}")) as opened:
+        yield opened
+
+
+def put(folder: Path, name: str, content: bytes, received: datetime) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    os.utime(path, (received.timestamp(),) * 2)
+    return path
+
+
+def states(records: Records) -> list[tuple[str, str, str]]:
+    return [
+        (row.submission.team, row.phase, row.verdict.code if row.verdict else row.state)
+        for row in records.rows()
+    ]
+
+
+def test_the_same_bytes_are_one_submission_in_a_phase_and_another_in_the_next(
+    tmp_path: Path, site: Site, records: Records
+) -> None:
+    first = put(tmp_path, "A__m.zip", b"x", at(5))
+    thief = put(tmp_path, "B__m.zip", b"x", at(6))
+    take_all([thief, first], site, records)
+    arrivals = take_all([thief, first], site, records)
+    assert [bool(arrival.note) for arrival in arrivals] == [False, True]
+    assert states(records) == [("A", "first", QUEUED)]
+    take_all([put(tmp_path, "A__m.zip", b"x", at(20))], site, records)
+    take_all([put(tmp_path, "A__m.zip", b"x", at(21))], site, records)
+    assert states(records) == [("A", "first", QUEUED), ("A", "second", QUEUED)]
+    ids = {row.submission.id for row in records.rows()}
+    assert len(ids) == 2
+    assert len({row.submission.sha256 for row in records.rows()}) == 1
+
+
+def test_what_came_at_the_wrong_time_may_come_again(tmp_path: Path, site: Site, records: Records) -> None:
+    zips = [put(tmp_path, f"A__{n}.zip", b"%d" % n, at(5, n)) for n in range(3)]
+    take_all(zips, site, records)
+    assert states(records)[-1] == ("A", "first", "quota")
+    take_all(zips, site, records)
+    assert len(states(records)) == 3
+    take_all([put(tmp_path, "A__2.zip", b"2", at(6))], site, records)
+    assert states(records) == [("A", "first", QUEUED)] * 3
+    early = put(tmp_path, "C__m.zip", b"c", at(11))
+    take_all([early], site, records)
+    assert states(records)[-1] == ("C", "", "closed")
+    take_all([put(tmp_path, "C__m.zip", b"c", at(12))], site, records)
+    assert states(records)[-1] == ("C", "second", QUEUED)
+    assert len(states(records)) == 4
+
+
+def test_one_that_cannot_be_taken_does_not_hold_up_the_others(
+    tmp_path: Path, site: Site, records: Records
+) -> None:
+    good = put(tmp_path, "A__m.zip", b"x", at(5))
+    huge = put(tmp_path, "B__m.zip", bytes(2 << 20), at(5))
+    arrivals = take_all([tmp_path / "gone__m.zip", good, huge], site, records)
+    assert [arrival.submission is None for arrival in arrivals] == [True, False, False]
+    assert sorted(states(records)) == [("A", "first", QUEUED), ("B", "first", "zip")]
+
+
+@pytest.mark.parametrize("name", ["\u1160", "\u2800", "\u3164", "\uffa0"])
+def test_a_letter_without_a_form_makes_no_other_team(name: str) -> None:
+    assert clean_name(f"Team{name}") == "Team"

@@ -2,6 +2,7 @@
 
 import base64
 import random
+import time
 import traceback
 from pathlib import Path
 
@@ -111,3 +112,22 @@ def test_a_real_traceback(tmp_path: Path) -> None:
     shown = filter_log(lines, read_known(tmp_path, NAMES, CLASSES))
     assert "    return {}['size']" in shown
     assert shown[-1] == "KeyError: 'size'"
+
+
+def test_names_of_functions_and_signs_carry_nothing(known: Known) -> None:
+    lines = [
+        "Traceback (most recent call last):",
+        f'  File "/opt/bundle_inference/infer.py", line 6, in {".".join(["main", "numpy"] * 200)}',
+        "ValueError: " + ",.;:()[]" * 60,
+    ]
+    shown = "\n".join(filter_log(lines, known))
+    assert "main.numpy" not in shown
+    assert len(shown) < 200
+
+
+def test_a_flood_of_frames_is_cut_short(known: Known) -> None:
+    frame = '  File "/opt/bundle_inference/infer.py", line {}, in main'
+    lines = ["Traceback (most recent call last):", *(frame.format(1 + n % 6) for n in range(200_000))]
+    began = time.monotonic()
+    filter_log([*lines, "RecursionError: maximum"], known)
+    assert time.monotonic() - began < 5

@@ -81,7 +81,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def records(site: Site) -> Iterator[Records]:
-    site.layout.evaluation.mkdir(parents=True)
+    site.layout.evaluation.mkdir(parents=True, exist_ok=True)
     with closing(Records(f"sqlite:///{site.layout.evaluation / 'r.sqlite'}")) as opened:
         yield opened
 

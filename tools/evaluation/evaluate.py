@@ -1,7 +1,9 @@
 """Many submissions: taken in, then each brought through its steps, some at a time, until all have ended."""
 
+import dataclasses
 import errno
 import functools
+import shutil
 import threading
 import time
 import traceback
@@ -11,13 +13,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.errors import BundleError, DataError, UnavailableError
+from tools.errors import BundleError, DataError, UnavailableError, shown
 from tools.evaluation.feedback import write_feedback
-from tools.evaluation.intake import Submission, check_zip, describe, kept_zip, phase_at, same_team, take_in
+from tools.evaluation.intake import (
+    Submission,
+    check_zip,
+    describe,
+    is_too_large,
+    kept_zip,
+    phase_at,
+    same_team,
+    take_in,
+)
 from tools.evaluation.receipts import write_receipt
 from tools.evaluation.records import FINAL, REFUSED, RUNNING, WAITING, Records, Row
-from tools.evaluation.site import Site, zips_dir
-from tools.evaluation.steps import StepRecord
+from tools.evaluation.site import Site, steps_dir, zips_dir
+from tools.evaluation.steps import StepRecord, forget_unfinished, make_key, read_record
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
 from tools.evaluation.work import Doubtful, build, infer, score, work_dir
 from tools.files import remove_tree, write_text
@@ -55,35 +66,68 @@ class Arrival:
     """A zip as it came.
 
     Args:
-        submission: What it is.
-        is_new: Whether it was not known; the same bytes are the same submission, whoever sends them.
+        submission: What it is; None if it could not be read.
+        note: What the organiser should know of it; mostly empty.
     """
 
-    submission: Submission
-    is_new: bool
+    submission: Submission | None
+    note: str = ""
+
+
+NOT_TAKEN = ("closed", "quota", "team")
+"""Verdicts on when and from whom a zip came, not on what it is."""
 
 
 def take_all(paths: Iterable[Path], site: Site, records: Records) -> list[Arrival]:
     """Take zips in, in the order in which they were received.
+
+    The same bytes are one submission in a phase, whoever sends them; one that came when it could not be taken
+    may come again.
 
     Args:
         paths: The zips.
         site: Where they are evaluated.
         records: Get a row for each that is new.
     """
-    taken = [take_in(path, zips_dir(site.layout), site.bundle.submission) for path in paths]
-    taken.sort(key=lambda submission: (submission.received, submission.sha256, submission.file_name))
-    known = records.rows()
     arrivals: list[Arrival] = []
-    for submission in taken:
-        if any(row.submission.sha256 == submission.sha256 for row in known):
-            arrivals.append(Arrival(submission, is_new=False))
-            continue
+    taken: list[tuple[Submission, bool]] = []
+    settings = site.bundle.submission
+    for path in paths:
+        try:
+            taken.append((take_in(path, zips_dir(site.layout), settings), is_too_large(path, settings)))
+        except (DataError, FileNotFoundError) as fault:
+            # Such as an upload in progress: the others do not wait for it.
+            arrivals.append(Arrival(None, str(fault)))
+    taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
+    known = records.rows()
+    for submission, too_large in taken:
         phase, verdict = admit(submission, known, site.bundle.evaluation.phases)
-        records.add(submission, phase, verdict)
+        if too_large and verdict is None:
+            line = f"error: the zip: larger than the {settings.zip_mb} MB that are taken"
+            verdict = Verdict("zip", {}, (line,))
+        arrivals.append(_enter(submission, phase, verdict, known, records))
         known = records.rows()
-        arrivals.append(Arrival(submission, is_new=True))
     return arrivals
+
+
+def _enter(
+    submission: Submission, phase: str, verdict: Verdict | None, known: Sequence[Row], records: Records
+) -> Arrival:
+    """Make or renew the record of a submission, unless there is one that stands."""
+    same = [row for row in known if row.submission.sha256 == submission.sha256]
+    for row in same:
+        could_not_be_taken = row.verdict is not None and row.verdict.code in NOT_TAKEN
+        if could_not_be_taken and (verdict is None or row.submission.received < submission.received):
+            submission = dataclasses.replace(submission, entry=row.submission.id)
+            records.admit_again(submission, phase, verdict)
+            return Arrival(submission)
+        if row.phase == phase or not phase:
+            name = f"{submission.file_name} has the same bytes as {describe(row.submission)}"
+            return Arrival(submission, name if row.submission.file_name != submission.file_name else "")
+    if same:
+        submission = dataclasses.replace(submission, entry=make_key(submission.sha256, phase))
+    records.add(submission, phase, verdict)
+    return Arrival(submission)
 
 
 def admit(
@@ -110,6 +154,7 @@ def admit(
             and row.submission.received.date() == submission.received.date()
             and same_team(row.submission.team) == same_team(submission.team)
             and (row.verdict is None or row.verdict.code != "quota")
+            and row.submission.sha256 != submission.sha256
             for row in known
         )
         if phase.submissions_per_day and used >= phase.submissions_per_day:
@@ -134,13 +179,14 @@ def evaluate(
         show: Told of each change.
 
     Returns:
-        Why a submission still waits, by its SHA-256.
+        Why a submission still waits, by its id.
 
     Raises:
         UnavailableError: The engine is away from the start.
     """
     _sweep(site, connect)
     remove_tree(site.layout.evaluation / "work")
+    forget_unfinished(site.layout.evaluation / "steps")
     pending = [row for row in records.rows() if row.state not in FINAL]
     away = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
@@ -154,7 +200,7 @@ def evaluate(
             _sweep(site, connect)
             raise
     write_feedback(site.layout, records.rows())
-    return {row.submission.sha256: reason for row, reason in zip(pending, reasons, strict=True) if reason}
+    return {row.submission.id: reason for row, reason in zip(pending, reasons, strict=True) if reason}
 
 
 def _sweep(site: Site, connect: Callable[[], DockerRunner]) -> None:
@@ -178,15 +224,15 @@ def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Su
     sha256 = submission.sha256
 
     def step(name: str, do: Callable[[], StepRecord]) -> StepRecord:
-        show(sha256, describe(submission), RUNNING, name, False)
+        show(submission.id, describe(submission), RUNNING, name, False)
         started = time.monotonic()
         record = do()
-        records.add_step(sha256, name, record.key, round(time.monotonic() - started, 3))
+        records.add_step(submission.id, name, record.key, round(time.monotonic() - started, 3))
         if record.verdict:
             raise Refusal(record.verdict.code, record.verdict.lines, **record.verdict.numbers)
         return record
 
-    show(sha256, describe(submission), RUNNING, "check", False)
+    show(submission.id, describe(submission), RUNNING, "check", False)
     check_zip(kept_zip(zips_dir(site.layout), sha256), site.bundle.submission, site.class_names)
     built = step("build", lambda: build(site, runner, sha256))
     try:
@@ -195,14 +241,14 @@ def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Su
         # Hundreds of submissions would fill the disk; it can be built again from the zip.
         runner.forget_image(str(built.facts["tag"]))
     results = inferred.folder / RESULTS_NAME
-    records.set_results(sha256, inferred.files[RESULTS_NAME])
+    records.set_results(submission.id, inferred.files[RESULTS_NAME])
     scored = {
         part: step(f"scoring-{part}", functools.partial(score, site, runner, results, part))
         for part in site.parts
     }
     records.add_scores(
         [
-            (sha256, part, record.key, (record.folder / "scores.json").read_text(encoding="utf-8"))
+            (submission.id, part, record.key, (record.folder / "scores.json").read_text(encoding="utf-8"))
             for part, record in scored.items()
         ]
     )
@@ -221,12 +267,11 @@ def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> St
         name: `build`, `inference` or `scoring`.
 
     Raises:
-        DataError: No such zip was taken in.
-        UnavailableError: Something is missing here.
+        Refusal: The zip is at fault.
+        Doubtful: The submission, or the engine, is.
+        UnavailableError: Something is missing here, or no such zip was taken in.
     """
-    zip_path = kept_zip(zips_dir(site.layout), sha256)
-    if not zip_path.exists():
-        raise DataError("no such submission was taken in; `evaluate` takes zips in", zip_path)
+    check_zip(kept_zip(zips_dir(site.layout), sha256), site.bundle.submission, site.class_names)
     record = build(site, runner, sha256)
     if name != "build" and not record.verdict:
         record = infer(site, runner, sha256, record)
@@ -235,6 +280,33 @@ def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> St
         for part in site.parts:
             record = score(site, runner, results, part)
     return record
+
+
+def reopen(site: Site, records: Records, prefix: str) -> Submission:
+    """Let a submission that was refused be evaluated again; what it was refused for is forgotten.
+
+    Args:
+        site: Where it is evaluated.
+        records: What is known of it.
+        prefix: Of its SHA-256.
+
+    Raises:
+        DataError: None that was refused, or more than one, begins so.
+    """
+    found = [
+        row for row in records.rows() if row.state == REFUSED and row.submission.sha256.startswith(prefix)
+    ]
+    if len(found) != 1:
+        raise DataError(
+            f"{len(found)} refused submissions begin with {shown(prefix)}; give more of the SHA-256"
+        )
+    submission = found[0].submission
+    for name, (key, _) in records.steps(submission.id).items():
+        folder = steps_dir(site.layout, name) / key
+        if folder.is_dir() and read_record(folder).verdict:
+            shutil.rmtree(folder)
+    records.reopen(submission.id)
+    return submission
 
 
 class _Evaluator:
@@ -261,8 +333,8 @@ class _Evaluator:
             if found is None:
                 return ""
             obstacle = found
-            self.records.count_attempt(submission.sha256)
-            self.show(submission.sha256, describe(submission), WAITING, obstacle.reason, False)
+            self.records.count_attempt(submission.id)
+            self.show(submission.id, describe(submission), WAITING, obstacle.reason, False)
             if attempt + 1 < attempts:
                 self.away.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
         if obstacle.refusal is not None and not self.away.is_set():
@@ -271,7 +343,7 @@ class _Evaluator:
         if obstacle.is_away:
             # What is missing here is missing for the others as well.
             self.away.set()
-        self.show(submission.sha256, describe(submission), WAITING, obstacle.reason, True)
+        self.show(submission.id, describe(submission), WAITING, obstacle.reason, True)
         return obstacle.reason
 
     def _attempt(self, submission: Submission) -> Obstacle | None:
@@ -289,7 +361,7 @@ class _Evaluator:
             return Obstacle(str(fault), is_away=fault.errno in _NO_ROOM)
         except Exception:
             # A fault of this tool that one submission brings out must not end the evaluation of the others.
-            path = self.site.layout.evaluation / "faults" / f"{submission.sha256}.txt"
+            path = self.site.layout.evaluation / "faults" / f"{submission.id}.txt"
             write_text(path, traceback.format_exc())
             return Obstacle(f"a fault of this tool, please report it: {path}")
         self._end(submission, SCORED, Verdict(SCORED))
@@ -297,21 +369,22 @@ class _Evaluator:
 
     def _try(self, submission: Submission) -> None:
         runner = self.connect()
-        self.records.set_state(submission.sha256, RUNNING)
+        self.records.set_state(submission.id, RUNNING)
         try:
             run_steps(self.site, self.records, runner, submission, self.show)
         finally:
             runner.close()
 
     def _end(self, submission: Submission, state: str, verdict: Verdict) -> None:
-        self.records.set_state(submission.sha256, state, verdict)
+        self.records.set_state(submission.id, state, verdict)
         remove_tree(work_dir(self.site, submission.sha256))
-        self.show(submission.sha256, describe(submission), state, str(verdict), True)
+        self.show(submission.id, describe(submission), state, str(verdict), True)
 
 
 def default_workers(site: Site, runner: DockerRunner) -> int:
-    """As many at a time as the engine's processors and memory hold, by the limits of inference."""
-    limits = site.bundle.limits["inference"]
-    by_cpus = runner.host.cpus / min(limits.cpus, runner.host.cpus)
-    by_memory = runner.host.memory_bytes / (limits.memory_mb * 2**20)
+    """As many at a time as the engine's processors and memory hold, whatever step each of them is at."""
+    inference, scoring = site.bundle.limits["inference"], site.bundle.limits["scoring"]
+    most_mb = max(inference.memory_mb, scoring.memory_mb, site.bundle.evaluation.build_memory_mb)
+    by_cpus = runner.host.cpus / min(inference.cpus, runner.host.cpus)
+    by_memory = runner.host.memory_bytes / (most_mb * 2**20)
     return max(1, int(min(by_cpus, by_memory)))

@@ -15,7 +15,7 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
     """
     folder = layout.evaluation / "feedback"
     for row in rows:
-        path = folder / f"{row.submission.sha256}.txt"
+        path = folder / f"{row.submission.id}.txt"
         text = feedback_text(row)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.checking import check_submission, has_too_many_files
-from tools.errors import DataError, shown
+from tools.errors import DataError, UnavailableError, shown
 from tools.evaluation.verdicts import Refusal
 from tools.files import hash_file, replacing
 from tools.manifest import Phase, SubmissionSettings
@@ -20,6 +20,8 @@ CARD_NAME = "submission.toml"
 MAX_CARD_BYTES = 1 << 16
 MAX_NAME_CHARACTERS = 64
 NAME_SEPARATOR = "__"
+_INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and signs without a form, with which a team could look like another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,12 @@ class Submission:
     """A zip that was taken in.
 
     Args:
-        sha256: Of its bytes: what it is known by.
+        sha256: Of its bytes: what is computed of it is known by this.
         team: Who sent it, as it is shown; empty if it does not say.
         method: What it is called there; may be empty.
         received: When it came, UTC.
         file_name: As it came.
+        entry: What its record is known by, where the same bytes have one of an earlier phase; else empty.
     """
 
     sha256: str
@@ -39,6 +42,12 @@ class Submission:
     method: str
     received: datetime
     file_name: str
+    entry: str = ""
+
+    @property
+    def id(self) -> str:
+        """What its record is known by."""
+        return self.entry or self.sha256
 
 
 def find_zips(paths: tuple[Path, ...]) -> list[Path]:
@@ -66,7 +75,7 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
 def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
     """Copy a zip to where nobody changes it any more, and read whose it is.
 
-    One that is too large is not copied; check_zip refuses it all the same.
+    One that is too large is not copied, for it is refused (see is_too_large).
 
     Args:
         path: As it came. Its time of modification counts as the time at which it was received.
@@ -78,16 +87,24 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
     """
     sha256 = hash_file(path)
     kept = kept_zip(zips_dir, sha256)
-    fits = path.stat().st_size <= settings.zip_mb * 2**20
+    fits = not is_too_large(path, settings)
     if fits and not kept.exists():
         with replacing(kept) as temporary:
             shutil.copyfile(path, temporary)
             if hash_file(temporary) != sha256:
                 raise DataError("changed while it was read; let its upload end, and try again", path)
     team, method = name_of(path.stem, read_card(kept, settings) if fits else {})
-    received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
+    try:
+        received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
+        raise DataError("its time is none; correct it (touch), it counts as that of receipt", path) from None
     file_name = "".join(character if character.isprintable() else "?" for character in path.name)
     return Submission(sha256, team, method, received, file_name)
+
+
+def is_too_large(path: Path, settings: SubmissionSettings) -> bool:
+    """Tell whether a zip is larger than the manifest lets it be."""
+    return path.stat().st_size > settings.zip_mb * 2**20
 
 
 def kept_zip(zips_dir: Path, sha256: str) -> Path:
@@ -136,7 +153,8 @@ def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
 
 def clean_name(text: str) -> str:
     """A name as it may be shown: in one form of writing, printable, of bounded length."""
-    text = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isprintable())
+    kept = (c for c in unicodedata.normalize("NFKC", text) if c.isprintable() and c not in _INVISIBLE)
+    text = "".join(kept)
     return re.sub(r"\s+", " ", text).strip()[:MAX_NAME_CHARACTERS].strip()
 
 
@@ -162,9 +180,10 @@ def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, 
 
     Raises:
         Refusal: With the findings: they are about the participant's own files.
+        UnavailableError: The zip that was kept is not there.
     """
     if not path.exists():
-        raise Refusal("zip", (f"error: the zip: larger than the {settings.zip_mb} MB that are taken",))
+        raise UnavailableError(f"{path}: not found, though it was taken in; let `evaluate` take it in again")
     findings = check_submission(path, settings, class_names)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

@@ -6,9 +6,13 @@ has one of a few forms is, and of that only words that were known before the pro
 
 import builtins
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+LAST_LINES = 500
+"""So many of a log are looked at."""
 
 MAX_LINES = 40
 MAX_BYTES = 4096
@@ -109,7 +113,7 @@ def filter_log(lines: Iterable[str], known: Known) -> tuple[str, ...]:
     kept: list[str] = []
     progress = ""
     in_traceback = False
-    for line in lines:
+    for line in deque(lines, maxlen=LAST_LINES):
         if line.strip() == _TRACEBACK:
             in_traceback = True
             kept.append(_TRACEBACK)
@@ -131,7 +135,7 @@ def _show_frame(frame: "re.Match[str]", known: Known) -> list[str]:
     for name, source in known.sources.items():
         if frame["path"].endswith(f"/{Path(name).name}") and 1 <= number <= len(source):
             function = frame["name"] or "<module>"
-            shown = function if set(re.findall(r"\w+", function)) <= known.words | {"module"} else HIDDEN
+            shown = function if function in known.words or function == "<module>" else HIDDEN
             return [f'  File "{name}", line {number}, in {shown}', f"    {source[number - 1].strip()}"]
     return ["  (in a library)"]
 
@@ -161,7 +165,8 @@ def _show_message(text: str, known: Known) -> str:
             shown.append(token if after_word else HIDDEN)
         elif token in " .,:;()[]'\"=<>-/":
             shown.append(token)
-    message = "".join(shown)
+    # Signs could carry something as well.
+    message = re.sub(r"(\W{2})\W+", r"\1", "".join(shown))
     # What was hidden leaves one mark, however much it was.
     return re.sub(r"\.\.\.(?:\W*\.\.\.)+", HIDDEN, message).strip()[:300]
 

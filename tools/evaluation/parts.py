@@ -10,15 +10,15 @@ from tools.formats.label_table import HEADER, LabelTable, base_name
 PARTS = ("all", "public", "final")
 
 
-def cut_parts(reference: LabelTable, reference_sha256: str, public_share: float) -> dict[str, frozenset[str]]:
+def cut_parts(reference: LabelTable, secret: str, public_share: float) -> dict[str, frozenset[str]]:
     """Deal the test images out to the two parts, class by class.
 
-    Which image is in which part hangs on the hash of the reference, which no participant has: from the names
-    alone nobody can tell what the board of the running phase is made of.
+    Which image is in which part hangs on something that no participant has: from the names alone nobody can
+    tell what the board of the running phase is made of.
 
     Args:
         reference: The true classes.
-        reference_sha256: Of the file's bytes, in hexadecimal.
+        secret: Any text; another one deals otherwise.
         public_share: From 0 to 1; with 1 there is one part, `all`.
 
     Returns:
@@ -31,9 +31,7 @@ def cut_parts(reference: LabelTable, reference_sha256: str, public_share: float)
         of_class.setdefault(class_name, []).append(name)
     public: set[str] = set()
     for names in of_class.values():
-        ordered = sorted(
-            names, key=lambda name: hashlib.sha256(f"{reference_sha256}/{name}".encode()).digest()
-        )
+        ordered = sorted(names, key=lambda name: hashlib.sha256(f"{secret}/{name}".encode()).digest())
         count = round(public_share * len(ordered))
         public.update(ordered[: min(max(count, 1), max(len(ordered) - 1, 1))])
     return {"public": frozenset(public), "final": frozenset(reference.class_of.keys() - public)}

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.errors import UnavailableError
 from tools.evaluation.metadata import strip_metadata
 from tools.evaluation.records import Records, Row
 from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
-from tools.evaluation.verdicts import SCORED
-from tools.evaluation.work import Doubtful, ensure_image, run_image, take_results, work_dir
+from tools.evaluation.verdicts import SCORED, Refusal
+from tools.evaluation.work import KILLED, Doubtful, ensure_image, run_image, take_results, work_dir
 from tools.files import remove_tree
 from tools.formats.label_table import read_label_table, read_probabilities
 from tools.keptlog import KeptLog
@@ -66,7 +67,15 @@ def probe_all(
     """
     rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
     for done, row in enumerate(rows, start=1):
-        records.set_probe(row.submission.sha256, probe(site, records, runner, row))
+        try:
+            records.set_probe(row.submission.id, probe(site, records, runner, row))
+        except UnavailableError:
+            raise
+        except Doubtful:
+            pass  # by itself or by the engine: probed again the next time
+        except Exception as fault:
+            # A stranger's program may bring out a fault of this tool; the others are probed all the same.
+            records.set_probe(row.submission.id, [f"could not be probed: {fault}"])
         progress("probing", done, len(rows))
 
 
@@ -75,9 +84,13 @@ def probe(site: Site, records: Records, runner: DockerRunner, row: Row) -> list[
 
     Returns:
         A sentence for each that changed a result; empty if none did.
+
+    Raises:
+        Doubtful: A run was ended, and it is not known by whom.
+        UnavailableError: The engine went away.
     """
     sha256 = row.submission.sha256
-    steps = records.steps(sha256)
+    steps = records.steps(row.submission.id)
     built = read_record(steps_dir(site.layout, "build") / steps["build"][0])
     inferred = read_record(steps_dir(site.layout, "inference") / steps["inference"][0])
     found = []
@@ -176,6 +189,8 @@ def _run(
         with KeptLog(folder / f"{given.name}.log") as log:
             tag = ensure_image(site, runner, sha256, built, log)
             outcome = run_image(site, runner, tag, sha256, input_dir, place / "output", log)
+        if outcome.limit == "disk" or (outcome.exit_status in KILLED and not outcome.limit):
+            raise Doubtful(Refusal("failed", status=outcome.exit_status))
         if outcome.limit or outcome.exit_status:
             return {"failed": outcome.limit or f"exit status {outcome.exit_status}"}
         take_results(site, place / "output", folder, frozenset(given.image_of))
@@ -183,10 +198,7 @@ def _run(
         return {"changed": changed, "images": len(given.image_of), "largest": largest}
 
     key = make_key("probe", inferred.key, given.name)
-    try:
-        record = do_once(steps_dir(site.layout, "probe"), key, work)
-    except Doubtful as doubt:
-        return StepRecord(Path(), key, {}, {"failed": doubt.refusal.verdict.code})
+    record = do_once(steps_dir(site.layout, "probe"), key, work)
     return StepRecord(record.folder, key, {}, {"failed": record.verdict.code}) if record.verdict else record
 
 

@@ -4,15 +4,16 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tools.errors import DataError
 from tools.evaluation.intake import Submission, kept_zip
-from tools.evaluation.records import format_time
+from tools.evaluation.records import Records, format_time
 from tools.evaluation.site import Site, steps_dir, zips_dir
-from tools.evaluation.steps import StepRecord, make_key
+from tools.evaluation.steps import StepRecord, make_key, read_record
 from tools.evaluation.work import score_anew
 from tools.files import hash_file, remove_tree, write_text
 from tools.layout import RESULTS_NAME, Layout
@@ -37,9 +38,9 @@ class Check:
     found: str = ""
 
 
-def receipt_path(layout: Layout, sha256: str) -> Path:
+def receipt_path(layout: Layout, submission: str) -> Path:
     """Where a submission's receipt lies."""
-    return layout.evaluation / "receipts" / f"{sha256}.json"
+    return layout.evaluation / "receipts" / f"{submission}.json"
 
 
 def write_receipt(
@@ -63,15 +64,9 @@ def write_receipt(
     receipt = {
         "receipt": FORMAT,
         "bundle": site.bundle.name,
-        "submission": {
-            "sha256": submission.sha256,
-            "team": submission.team,
-            "method": submission.method,
-            "file_name": submission.file_name,
-            "received": format_time(submission.received),
-        },
+        "submission": describe_submission(submission),
         "digests": {
-            "image": built.facts["image"],
+            "image": inferred.facts["image"],
             "results": inferred.files[RESULTS_NAME],
             **{f"scores_{part}": record.files[SCORES_NAME] for part, record in scored.items()},
             **site_digests(site),
@@ -105,7 +100,19 @@ def write_receipt(
             for part, record in scored.items()
         },
     }
-    write_text(receipt_path(site.layout, submission.sha256), json.dumps(receipt, indent=2) + "\n")
+    write_text(receipt_path(site.layout, submission.id), json.dumps(receipt, indent=2) + "\n")
+
+
+def describe_submission(submission: Submission) -> dict[str, str]:
+    """What a receipt says of whose a zip is."""
+    return {
+        "id": submission.id,
+        "sha256": submission.sha256,
+        "team": submission.team,
+        "method": submission.method,
+        "file_name": submission.file_name,
+        "received": format_time(submission.received),
+    }
 
 
 def site_digests(site: Site) -> dict[str, str]:
@@ -120,6 +127,23 @@ def site_digests(site: Site) -> dict[str, str]:
     }
 
 
+def renew_receipt(site: Site, submission: Submission, engine: str, steps: dict[str, str]) -> None:
+    """Write a receipt anew after its csv was scored again.
+
+    Args:
+        site: Where it was evaluated.
+        submission: The submission.
+        engine: The engine's name and version.
+        steps: Keys of its steps, by name, and of its scoring, as `scoring-PART`.
+    """
+    built = read_record(steps_dir(site.layout, "build") / steps["build"])
+    inferred = read_record(steps_dir(site.layout, "inference") / steps["inference"])
+    scored = {
+        part: read_record(steps_dir(site.layout, "scoring") / steps[f"scoring-{part}"]) for part in site.parts
+    }
+    write_receipt(site, submission, engine, built, inferred, scored)
+
+
 def read_receipt(path: Path) -> dict[str, Any]:
     """Read a receipt.
 
@@ -128,9 +152,16 @@ def read_receipt(path: Path) -> dict[str, Any]:
     """
     try:
         receipt = json.loads(path.read_text(encoding="utf-8"))
-        if receipt["receipt"] != FORMAT or not receipt["submission"]["sha256"]:
+        if receipt["receipt"] != FORMAT:
             raise ValueError(f"format {receipt['receipt']!r}")
-        dict(receipt["digests"]), dict(receipt["steps"])
+        texts = [
+            receipt["submission"]["sha256"],
+            receipt["steps"]["inference"],
+            receipt["digests"]["results"],
+        ]
+        if not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in texts):
+            raise ValueError("a digest is not one")
+        receipt["submission"]["id"], dict(receipt["scores"])
     except FileNotFoundError:
         raise DataError("no such file; receipts lie in .bundle/evaluation/receipts/", path) from None
     except (OSError, ValueError, KeyError, TypeError) as fault:
@@ -138,11 +169,12 @@ def read_receipt(path: Path) -> dict[str, Any]:
     return dict(receipt)
 
 
-def verify(site: Site, runner: DockerRunner, receipt: dict[str, Any]) -> list[Check]:
+def verify(site: Site, records: Records, runner: DockerRunner, receipt: dict[str, Any]) -> list[Check]:
     """Score the stored csv again, and compare all that the receipt says.
 
     Args:
         site: Where it was evaluated.
+        records: What is known of the submission.
         runner: Runs the scoring program.
         receipt: See read_receipt.
 
@@ -157,6 +189,9 @@ def verify(site: Site, runner: DockerRunner, receipt: dict[str, Any]) -> list[Ch
         **{name.replace("_", " "): (digests.get(name, ""), now) for name, now in site_digests(site).items()},
     }
     checks = [Check(what, then == now, now) for what, (then, now) in found.items()]
+    rows = [row for row in records.rows() if row.submission.id == receipt["submission"]["id"]]
+    recorded = describe_submission(rows[0].submission) if rows else {}
+    checks.append(Check("team, method and time", recorded == receipt["submission"], str(recorded)))
     if _digest(results) != digests["results"]:
         return checks
     for part in site.parts:

@@ -19,7 +19,8 @@ METADATA = sa.MetaData()
 SUBMISSIONS = sa.Table(
     "submission",
     METADATA,
-    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("team", sa.Text, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("received", sa.String(20), nullable=False),
@@ -35,7 +36,7 @@ SUBMISSIONS = sa.Table(
 STEPS = sa.Table(
     "step",
     METADATA,
-    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.id"), primary_key=True),
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("key", sa.String(64), nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
@@ -44,7 +45,7 @@ STEPS = sa.Table(
 SCORES = sa.Table(
     "score",
     METADATA,
-    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+    sa.Column("submission", sa.String(64), sa.ForeignKey("submission.id"), primary_key=True),
     sa.Column("part", sa.String(16), primary_key=True),
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("content", sa.Text, nullable=False),
@@ -85,7 +86,7 @@ class Row:
 
 
 class Records:
-    """The database; each method is one transaction.
+    """The database; each method is one transaction, and knows a submission by its id.
 
     Args:
         url: As SQLAlchemy takes it, such as `sqlite:////path/file` or `postgresql+psycopg://host/name`.
@@ -115,6 +116,7 @@ class Records:
             verdict: If it is refused at once.
         """
         values = {
+            "id": submission.id,
             "sha256": submission.sha256,
             "team": submission.team,
             "method": submission.method,
@@ -125,7 +127,7 @@ class Records:
             "verdict": json.dumps(asdict(verdict)) if verdict else None,
         }
         with _speaking(), self.engine.begin() as connection:
-            known = sa.select(SUBMISSIONS.c.sha256).where(SUBMISSIONS.c.sha256 == submission.sha256)
+            known = sa.select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.id == submission.id)
             if connection.execute(known).first():
                 return False
             connection.execute(sa.insert(SUBMISSIONS).values(values))
@@ -133,45 +135,64 @@ class Records:
 
     def rows(self) -> list[Row]:
         """All submissions, in the order in which they were received."""
-        query = sa.select(SUBMISSIONS).order_by(SUBMISSIONS.c.received, SUBMISSIONS.c.sha256)
+        query = sa.select(SUBMISSIONS).order_by(SUBMISSIONS.c.received, SUBMISSIONS.c.id)
         with _speaking(), self.engine.connect() as connection:
             return [_parse_row(row._mapping) for row in connection.execute(query)]
 
-    def set_state(self, sha256: str, state: str, verdict: Verdict | None = None) -> None:
+    def set_state(self, submission: str, state: str, verdict: Verdict | None = None) -> None:
         """Note where a submission has come to; a final state is not left again."""
         values: dict[str, Any] = {"state": state}
         if verdict:
             values["verdict"] = json.dumps(asdict(verdict))
-        self._update(sha256, values)
+        here = (SUBMISSIONS.c.id == submission) & SUBMISSIONS.c.state.not_in(FINAL)
+        with _speaking(), self.engine.begin() as connection:
+            connection.execute(sa.update(SUBMISSIONS).where(here).values(values))
 
-    def count_attempt(self, sha256: str) -> int:
+    def reopen(self, submission: str) -> None:
+        """Let a submission that was refused be evaluated again: the organiser was mistaken."""
+        self._update(submission, {"state": QUEUED, "verdict": None})
+
+    def admit_again(self, submission: Submission, phase: str, verdict: Verdict | None) -> None:
+        """Take a submission that came when it could not be taken for one that came now; see add."""
+        self._update(
+            submission.id,
+            {
+                "received": format_time(submission.received),
+                "file_name": submission.file_name,
+                "phase": phase,
+                "state": REFUSED if verdict else QUEUED,
+                "verdict": json.dumps(asdict(verdict)) if verdict else None,
+            },
+        )
+
+    def count_attempt(self, submission: str) -> int:
         """Note that an evaluation was broken off for a reason that lies here; gives how often by now."""
         with _speaking(), self.engine.begin() as connection:
-            here = SUBMISSIONS.c.sha256 == sha256
+            here = SUBMISSIONS.c.id == submission
             connection.execute(
                 sa.update(SUBMISSIONS).where(here).values(state=WAITING, attempts=SUBMISSIONS.c.attempts + 1)
             )
             return int(connection.execute(sa.select(SUBMISSIONS.c.attempts).where(here)).scalar_one())
 
-    def set_results(self, sha256: str, results_sha256: str) -> None:
+    def set_results(self, submission: str, results_sha256: str) -> None:
         """Note which csv a submission's inference wrote."""
-        self._update(sha256, {"results_sha256": results_sha256})
+        self._update(submission, {"results_sha256": results_sha256})
 
-    def set_probe(self, sha256: str, found: Sequence[str]) -> None:
+    def set_probe(self, submission: str, found: Sequence[str]) -> None:
         """Note what a probe found."""
-        self._update(sha256, {"probe": json.dumps(list(found))})
+        self._update(submission, {"probe": json.dumps(list(found))})
 
-    def add_step(self, sha256: str, name: str, key: str, seconds: float) -> None:
+    def add_step(self, submission: str, name: str, key: str, seconds: float) -> None:
         """Note a step that is done, in place of an earlier one of the same name."""
         with _speaking(), self.engine.begin() as connection:
-            where = (STEPS.c.submission == sha256) & (STEPS.c.name == name)
+            where = (STEPS.c.submission == submission) & (STEPS.c.name == name)
             connection.execute(sa.delete(STEPS).where(where))
-            values = {"submission": sha256, "name": name, "key": key, "seconds": seconds}
+            values = {"submission": submission, "name": name, "key": key, "seconds": seconds}
             connection.execute(sa.insert(STEPS).values(values))
 
-    def steps(self, sha256: str) -> dict[str, tuple[str, float]]:
+    def steps(self, submission: str) -> dict[str, tuple[str, float]]:
         """(key, seconds) of each step that is done, by its name."""
-        query = sa.select(STEPS.c.name, STEPS.c.key, STEPS.c.seconds).where(STEPS.c.submission == sha256)
+        query = sa.select(STEPS.c.name, STEPS.c.key, STEPS.c.seconds).where(STEPS.c.submission == submission)
         with _speaking(), self.engine.connect() as connection:
             return {name: (key, seconds) for name, key, seconds in connection.execute(query)}
 
@@ -200,9 +221,9 @@ class Records:
         with _speaking(), self.engine.connect() as connection:
             return {submission: (key, content) for submission, key, content in connection.execute(query)}
 
-    def _update(self, sha256: str, values: dict[str, Any]) -> None:
+    def _update(self, submission: str, values: dict[str, Any]) -> None:
         with _speaking(), self.engine.begin() as connection:
-            connection.execute(sa.update(SUBMISSIONS).where(SUBMISSIONS.c.sha256 == sha256).values(values))
+            connection.execute(sa.update(SUBMISSIONS).where(SUBMISSIONS.c.id == submission).values(values))
 
 
 def format_time(moment: datetime) -> str:
@@ -219,6 +240,7 @@ def _parse_row(row: Any) -> Row:
             row["method"],
             datetime.strptime(row["received"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
             row["file_name"],
+            row["id"],
         ),
         phase=row["phase"],
         state=row["state"],
@@ -278,7 +300,7 @@ def _speaking() -> Iterator[None]:
     """
     try:
         yield
-    except sa.exc.OperationalError as fault:
+    except sa.exc.DatabaseError as fault:
         cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
         raise UnavailableError(
             f"the database of evaluations cannot be used ({cause}); start it, free some space, or correct its"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.evaluation.intake import describe
+from tools.evaluation.receipts import renew_receipt
 from tools.evaluation.records import Records, Row
 from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.verdicts import SCORED
@@ -62,17 +63,26 @@ def rescore(
     before = {part: records.scores(part) for part in site.parts}
     fresh: list[tuple[str, str, str, str]] = []
     for done, row in enumerate(rows, start=1):
-        sha256 = row.submission.sha256
+        submission = row.submission.id
         for part in site.parts:
             key = site.score_key(part, row.results_sha256)
-            if before[part].get(sha256, ("", ""))[0] != key:
-                inference_key, _ = records.steps(sha256)["inference"]
+            if before[part].get(submission, ("", ""))[0] != key:
+                inference_key, _ = records.steps(submission)["inference"]
                 results = steps_dir(site.layout, "inference") / inference_key / RESULTS_NAME
                 record = score(site, runner, results, part)
                 content = (record.folder / "scores.json").read_text(encoding="utf-8")
-                fresh.append((sha256, part, key, content))
+                fresh.append((submission, part, key, content))
         progress("scoring", done, len(rows))
     records.add_scores(fresh)
+    for row in rows:
+        changed = {
+            f"scoring-{part}": key for submission, part, key, _ in fresh if submission == row.submission.id
+        }
+        if changed:
+            for name, key in changed.items():
+                records.add_step(row.submission.id, name, key, 0.0)
+            steps = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
+            renew_receipt(site, row.submission, runner.engine, steps)
     return [
         move for part in site.parts for move in _moves(site, part, rows, before[part], records.scores(part))
     ]
@@ -90,14 +100,16 @@ def _moves(
     )
     moves = []
     for row in rows:
-        sha256 = row.submission.sha256
-        if sha256 not in old or sha256 not in new:
+        submission = row.submission.id
+        if submission not in old or submission not in new:
             continue
-        places = tuple(1 + sum(other > scores[sha256] for other in scores.values()) for scores in (old, new))
-        move = Move(row, part, old[sha256], new[sha256], *places)
+        places = tuple(
+            1 + sum(other > scores[submission] for other in scores.values()) for scores in (old, new)
+        )
+        move = Move(row, part, old[submission], new[submission], *places)
         if move.before != move.after or move.rank_before != move.rank_after:
             moves.append(move)
-    return sorted(moves, key=lambda move: (move.rank_after, move.row.submission.sha256))
+    return sorted(moves, key=lambda move: (move.rank_after, move.row.submission.id))
 
 
 def _metric(site: Site, content: str) -> float:

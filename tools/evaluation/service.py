@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.errors import SubmissionError, UnavailableError
 from tools.evaluation import receipts
 from tools.evaluation.evaluate import (
     Arrival,
@@ -16,12 +17,14 @@ from tools.evaluation.evaluate import (
     run_one_step,
     take_all,
 )
-from tools.evaluation.intake import describe, find_zips
+from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all
 from tools.evaluation.records import Records, Row
 from tools.evaluation.rescore import Move, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
+from tools.evaluation.verdicts import Refusal
+from tools.evaluation.work import Doubtful
 from tools.layout import Layout
 from tools.manifest import Bundle
 from tools.programs import SCORING, plan_run
@@ -37,7 +40,7 @@ class Evaluated:
     Args:
         arrivals: The zips that were given.
         rows: All submissions, those of earlier days among them.
-        waiting: Why a submission still waits, by its SHA-256.
+        waiting: Why a submission still waits, by its id.
     """
 
     arrivals: list[Arrival]
@@ -45,13 +48,11 @@ class Evaluated:
     waiting: dict[str, str]
 
     def lines(self) -> list[str]:
-        """What is to be said at the end: zips that came before, and how all stand."""
-        known = {row.submission.sha256: row.submission for row in self.rows}
+        """What is to be said at the end: of zips that came, and how all stand."""
         lines = [
-            f"again    {arrival.submission.file_name}  has the same bytes as {describe(first)}"
-            for arrival in self.arrivals
-            if (first := known[arrival.submission.sha256]).file_name != arrival.submission.file_name
+            f"again    {arrival.note}" for arrival in self.arrivals if arrival.note and arrival.submission
         ]
+        lines += [f"skipped  {arrival.note}" for arrival in self.arrivals if not arrival.submission]
         counts = Counter(row.state for row in self.rows)
         return [
             *lines,
@@ -116,15 +117,22 @@ def run_probe(
     return [row for row in records.rows() if row.probe is not None]
 
 
-def run_verify(site: Site, connect: Connect, path: Path) -> list[receipts.Check]:
+def run_verify(site: Site, records: Records, connect: Connect, path: Path) -> list[receipts.Check]:
     """See receipts.verify."""
     receipt = receipts.read_receipt(path)
     with closing(connect()) as runner:
-        return receipts.verify(site, runner, receipt)
+        return receipts.verify(site, records, runner, receipt)
 
 
 def run_step(bundle: Bundle, layout: Layout, connect: Connect, sha256: str, name: str) -> StepRecord:
     """See run_one_step."""
     site = read_site(bundle, layout)
     with closing(connect()) as runner:
-        return run_one_step(site, runner, sha256, name)
+        try:
+            return run_one_step(site, runner, sha256, name)
+        except Refusal as refusal:
+            raise SubmissionError(str(refusal.verdict), sha256, details=refusal.verdict.lines) from None
+        except Doubtful as doubt:
+            raise UnavailableError(
+                f"it may be the engine's fault; try again: {doubt.refusal.verdict}"
+            ) from None

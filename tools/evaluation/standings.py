@@ -19,7 +19,7 @@ from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.verdicts import SCORED
 from tools.formats.label_table import read_label_table
 from tools.layout import RESULTS_NAME
-from tools.manifest import Phase
+from tools.manifest import METRICS, Phase
 
 
 def make_board(site: Site, records: Records, phase_name: str | None, part: str | None) -> Board:
@@ -45,8 +45,10 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
         )
     rows = [row for row in records.rows() if row.phase == phase.name]
     scores = current_scores(site, records, part, rows)
-    scored = [row for row in rows if row.submission.sha256 in scores]
-    chosen = choose_entries(scored, scores, settings.metric, settings.take)
+    scored = [row for row in rows if row.submission.id in scores]
+    # By the phase's own part: the hidden cases choose nothing.
+    known = scores if part == phase.part else current_scores(site, records, phase.part, rows)
+    chosen = choose_entries(scored, known, settings.metric, settings.take)
     class_names = tuple(sorted(set(site.reference.class_of.values())))
     names = sorted(site.parts[part])
     label_of = {name: label for label, name in enumerate(class_names)}
@@ -65,7 +67,7 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
         metric=settings.metric,
         class_names=class_names,
         cases=len(names),
-        entries=tuple(_entry(row, scores[row.submission.sha256]) for row in chosen),
+        entries=tuple(_entry(row, scores[row.submission.id]) for row in chosen),
         ranking=ranking,
         agreements=agreements,
         unranked=tuple(
@@ -83,7 +85,7 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
                 row.submission.team,
                 format_time(row.submission.received),
                 row.submission.sha256,
-                float(scores[row.submission.sha256][settings.metric]),
+                float(scores[row.submission.id][settings.metric]),
             )
             for row in scored
         ),
@@ -108,7 +110,7 @@ def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Ph
 
 
 def current_scores(site: Site, records: Records, part: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """The content of scores.json of each submission that was scored, by its SHA-256.
+    """The content of scores.json of each submission that was scored, by its id.
 
     Raises:
         DataError: One is of another reference or scoring program than those that are there.
@@ -116,16 +118,16 @@ def current_scores(site: Site, records: Records, part: str, rows: Sequence[Row])
     stored = records.scores(part)
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        sha256 = row.submission.sha256
+        submission = row.submission.id
         if row.state != SCORED:
             continue
-        key, content = stored.get(sha256, ("", ""))
+        key, content = stored.get(submission, ("", ""))
         if key != site.score_key(part, row.results_sha256):
             raise DataError(
                 "the reference or the scoring program is not that of the scores; run `evaluate --rescore`",
                 site.layout.solution_csv("testing"),
             )
-        found[sha256] = json.loads(content)
+        found[submission] = json.loads(content)
     return found
 
 
@@ -136,7 +138,7 @@ def choose_entries(
 
     Args:
         rows: Scored submissions, in the order in which they were received.
-        scores: Their scores, by SHA-256.
+        scores: Their scores, by id.
         metric: What decides.
         take: `best` or `last`.
     """
@@ -144,7 +146,7 @@ def choose_entries(
     by_team = sorted(rows, key=lambda row: same_team(row.submission.team))
     for _, group in itertools.groupby(by_team, key=lambda row: same_team(row.submission.team)):
         own = list(group)
-        best = max(own, key=lambda row: float(scores[row.submission.sha256][metric]))
+        best = max(own, key=lambda row: float(scores[row.submission.id][metric]))
         chosen.append(best if take == "best" else own[-1])
     return chosen
 
@@ -153,7 +155,7 @@ def _labels(
     site: Site, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
 ) -> list[int]:
     """The labels (N,) that a submission gave."""
-    key, _ = records.steps(row.submission.sha256)["inference"]
+    key, _ = records.steps(row.submission.id)["inference"]
     table = read_label_table(steps_dir(site.layout, "inference") / key / RESULTS_NAME)
     return [label_of[table.class_of[name]] for name in names]
 
@@ -164,6 +166,7 @@ def _entry(row: Row, content: dict[str, Any]) -> Entry:
         team=row.submission.team,
         method=row.submission.method,
         received=format_time(row.submission.received),
-        scores={key: value for key, value in content.items() if isinstance(value, float)},
+        # Not those of the probabilities: made-up ones could read the true classes from a log loss.
+        scores={name: content[name] for name in METRICS if name in content},
         per_class=content["per_class"],
     )

@@ -39,6 +39,7 @@ MESSAGES: Mapping[str, Message] = {
         "the Dockerfile builds on an image that this challenge does not give",
         "build on one of the challenge's base images",
     ),
+    "volume": Message("the image declares a volume", "leave VOLUME out of the Dockerfile"),
     "build-failed": Message(
         "the image cannot be built; the end of the build's output follows",
         "run `docker build .` on the unpacked zip, with the network that the challenge gives",

@@ -1,6 +1,8 @@
 """The steps of one submission: build, inference, scoring. Each is done once, and can be called by itself."""
 
 import dataclasses
+import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -31,7 +33,8 @@ from tools.runners.watching import RESERVE_BYTES
 BUILD_LOG = "build.log"
 RUN_LOG = "inference.log"
 SHOWN_BUILD_LINES = 20
-_KILLED = (128 + 9, 128 + 15)
+KILLED = (128 + 9, 128 + 15)
+_ESCAPES = re.compile(r"(?im)^\s*#\s*(?:escape|syntax)\s*=")
 
 
 class Doubtful(Exception):
@@ -95,12 +98,13 @@ def infer(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> S
         output_dir = work_dir(site, sha256) / "output"
         with KeptLog(part / RUN_LOG) as log:
             tag = ensure_image(site, runner, sha256, built, log)
+            image = runner.image_id(tag)
             outcome = run_image(site, runner, tag, sha256, site.layout.testing_data, output_dir, log)
         lines = (part / RUN_LOG).read_text(encoding="utf-8").splitlines()
         judge_outcome(site, sha256, outcome, lines)
         take_results(site, output_dir, part)
         return {
-            "image": built.facts["image"],
+            "image": image,
             "seconds": round(outcome.seconds, 3),
             "cpu_seconds": round(outcome.cpu_seconds, 3),
             "peak_memory_bytes": outcome.peak_memory_bytes,
@@ -183,7 +187,8 @@ def unpacked(site: Site, sha256: str) -> Iterator[Path]:
         unpack_submission(kept_zip(zips_dir(site.layout), sha256), folder, site.bundle.submission)
         yield folder
     except SubmissionError as fault:
-        raise Refusal("zip", (str(fault).replace(f"{sha256}.zip", "the zip"),)) from None
+        zip_path = kept_zip(zips_dir(site.layout), sha256)
+        raise Refusal("zip", (str(fault).replace(str(zip_path), "the zip"),)) from None
     finally:
         remove_tree(folder)
 
@@ -191,7 +196,7 @@ def unpacked(site: Site, sha256: str) -> Iterator[Path]:
 def ensure_image(site: Site, runner: DockerRunner, sha256: str, built: StepRecord, log: KeptLog) -> str:
     """The full name of a submission's image, which is built again if somebody removed it."""
     tag = str(built.facts["tag"])
-    if not runner.has_image(tag):
+    if not runner.image_id(tag):
         _build(site, runner, sha256, log)
     return tag
 
@@ -256,7 +261,7 @@ def judge_outcome(site: Site, sha256: str, outcome: Outcome, lines: list[str]) -
     with unpacked(site, sha256) as folder:
         known = read_known(folder, site.image_names, site.class_names)
     refusal = Refusal("failed", filter_log(lines, known), status=outcome.exit_status)
-    if outcome.exit_status in _KILLED:
+    if outcome.exit_status in KILLED:
         # By itself, or by an engine that is being stopped.
         raise Doubtful(refusal)
     raise refusal
@@ -280,11 +285,13 @@ def take_results(
     try:
         collect(output_dir, target_dir, (RESULTS_NAME,), (), limit_bytes, "inference")
     except ProgramError:
-        there = (output_dir / RESULTS_NAME).is_symlink() or (output_dir / RESULTS_NAME).exists()
+        there = os.path.lexists(output_dir / RESULTS_NAME)
         raise Refusal("not-a-file" if there else "no-results") from None
     path = target_dir / RESULTS_NAME
+    names = image_names or site.image_names
     try:
-        check_results(path, image_names or site.image_names, site.class_names)
+        _check_row_count(path, len(names))
+        check_results(path, names, site.class_names)
     except Refusal:
         path.unlink()
         raise
@@ -315,6 +322,20 @@ def check_results(path: Path, image_names: frozenset[str], class_names: Sequence
         raise Refusal("csv-missing", missing=missing)
 
 
+def _check_row_count(path: Path, images: int) -> None:
+    """Refuse a csv of far too many rows before they are held in memory.
+
+    Raises:
+        Refusal: It is one.
+    """
+    most, rows = 2 * images + 16, 0
+    with path.open("rb") as opened:
+        while chunk := opened.read(1 << 20):
+            rows += chunk.count(b"\n")
+            if rows > most:
+                raise Refusal("csv-unsound", line=most)
+
+
 def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:
     settings = site.bundle.evaluation
     with unpacked(site, sha256) as folder:
@@ -335,7 +356,12 @@ def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[
     if outcome.limit:
         raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
     if outcome.error:
-        raise Refusal("build-failed", (*outcome.last_lines[-SHOWN_BUILD_LINES:], outcome.error))
+        refusal = Refusal("build-failed", (*outcome.last_lines[-SHOWN_BUILD_LINES:], outcome.error))
+        raise Doubtful(refusal) if outcome.is_doubtful else refusal
+    if outcome.has_volumes:
+        # They would be writable, and outside of every limit.
+        runner.forget_image(tag)
+        raise Refusal("volume")
     return {"tag": tag, "image": outcome.image, "image_bytes": outcome.image_bytes}
 
 
@@ -346,7 +372,12 @@ def _check_base_images(site: Site, runner: DockerRunner, plan: ImagePlan) -> Non
         Refusal: It does.
     """
     allowed = site.bundle.evaluation.base_images
-    instructions = parse_dockerfile(plan.files["Dockerfile"].read_text(encoding="utf-8"))
+    text = plan.files["Dockerfile"].read_text(encoding="utf-8")
+    instructions = parse_dockerfile(text)
+    mounts = any(flag.startswith("--mount") for step in instructions for flag in step.flags)
+    if mounts or _ESCAPES.search(text) or any(step.name == "ONBUILD" for step in instructions):
+        # Ways to take from another image, or to be read otherwise than by the engine.
+        raise Refusal("base-image")
     for image in base_images(instructions, plan.build_arguments):
         if image == site.bundle.base_image:
             continue

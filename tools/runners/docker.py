@@ -19,6 +19,7 @@ from tools.runners.watching import RESERVE_BYTES, follow
 
 if TYPE_CHECKING:
     import docker
+    from docker.models.images import Image
 
 INPUT_MOUNT = "/mnt/in"
 OUTPUT_MOUNT = "/mnt/out"
@@ -173,17 +174,19 @@ class DockerRunner:
                 self.client, plan, self.wheelhouse, labels, settings, self.host.images_dir, on_line
             )
 
-    def has_image(self, name: str) -> bool:
-        """Tell whether the engine has an image.
+    def image_id(self, name: str) -> str:
+        """The engine's digest of an image; empty if it is not there.
 
         Raises:
             UnavailableError: The engine went away.
         """
-        return self._labels(name) is not None
+        image = self._image(name)
+        return str(image.id) if image else ""
 
     def is_ours(self, name: str) -> bool:
         """Tell whether an image was built by this tool, for whatever bundle."""
-        return OWNER_LABEL in (self._labels(name) or {})
+        image = self._image(name)
+        return image is not None and OWNER_LABEL in image.labels
 
     def forget_image(self, name: str) -> None:
         """Remove an image, if that can be: it only takes room."""
@@ -193,15 +196,19 @@ class DockerRunner:
         with contextlib.suppress(docker.errors.APIError, requests.RequestException, ConnectionError):
             self.client.images.remove(name)
 
-    def _labels(self, name: str) -> dict[str, str] | None:
-        """An image's labels; None if it is not there."""
+    def _image(self, name: str) -> "Image | None":
+        """What the engine knows of an image; None if it is not there, or has no name that could be."""
         import docker
 
-        with _speaking(f"the image {name} cannot be looked at"):
+        with _speaking("an image cannot be looked at"):
             try:
-                return dict(self.client.images.get(name).labels)
-            except (docker.errors.ImageNotFound, docker.errors.NullResource):
+                return self.client.images.get(name)
+            except docker.errors.NullResource:
                 return None
+            except docker.errors.APIError as fault:
+                if fault.is_client_error():
+                    return None
+                raise
 
     def _forget_older_images(self, tag: str, labels: Mapping[str, str]) -> None:
         """Remove what the same program of the same bundle was built to before: up to a gigabyte each."""
@@ -340,7 +347,11 @@ def _speaking(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as fault:
-        raise ProgramError(f"{what}: {printable(str(fault.explanation))}") from None
+        said = printable(str(fault.explanation))
+        # A program that cannot be started is a server's error too, to this engine.
+        if "no space left" in said or (fault.is_server_error() and "OCI runtime" not in said):
+            raise UnavailableError(f"{what}: {said}") from None
+        raise ProgramError(f"{what}: {said}") from None
     except (requests.RequestException, ConnectionError) as fault:
         cause = printable(_root_cause(fault))
         raise UnavailableError(f"{what}: the Docker Engine went away ({cause}); start it again") from None

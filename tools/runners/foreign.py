@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import docker
 
 BUILD_PIDS = 512
+MAX_STEPS = 1000
 KEPT_LINES = 40
 MAX_LINE_CHARACTERS = 300
 WATCH_EVERY_S = 0.5
@@ -42,6 +43,9 @@ class BuildOutcome:
         allowed: That limit, in seconds or 2**20 bytes.
         error: What the engine said of a step that failed; empty if none did.
         last_lines: The end of what the build printed.
+        has_volumes: Whether the image asks for folders that no limit would hold.
+        is_doubtful: Whether the error may be the engine's: a base image that did not come, a step that was
+            killed.
     """
 
     image: str = ""
@@ -50,6 +54,8 @@ class BuildOutcome:
     allowed: int = 0
     error: str = ""
     last_lines: tuple[str, ...] = ()
+    has_volumes: bool = False
+    is_doubtful: bool = False
 
 
 def build_foreign_image(
@@ -83,8 +89,12 @@ def build_foreign_image(
     with contextlib.suppress(docker.errors.ImageNotFound):
         return _measure(client, plan, settings, ())
     responses: list[Any] = []
-    hook = responses.append
-    client.api.hooks["response"].append(lambda response, **_: hook(response))
+
+    def keep(response: Any, **_: Any) -> None:
+        if "/build" in response.url:
+            responses.append(response)
+
+    client.api.hooks["response"].append(keep)
     ended = threading.Event()
     verdict: list[str] = []
     watcher = threading.Thread(target=_watch, args=(settings, room, responses, ended, verdict), daemon=True)
@@ -121,20 +131,25 @@ def build_foreign_image(
         client.api.hooks["response"].clear()
         for response in responses:
             response.close()
-    if "disk" in verdict or "no space left on device" in error:
-        if not _has_room_again(room):
+    # Of a step that failed the engine quotes the command, which is the stranger's text.
+    ours = "" if error.startswith("The command ") else error
+    if "disk" in verdict or "no space left on device" in ours:
+        if not _has_room_again(client, room):
             raise UnavailableError("the engine's disk is short of room; free some space")
         # What filled it is gone with the build.
         return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=tuple(said))
     if verdict:
         return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
     if error:
-        return BuildOutcome(error=error[:MAX_LINE_CHARACTERS], last_lines=tuple(said))
+        step = next((line for line in reversed(said) if line.startswith("Step ")), "")
+        doubtful = ": FROM " in step or error.rstrip().endswith(("code: 137", "code: 143"))
+        return BuildOutcome(error=error[:MAX_LINE_CHARACTERS], last_lines=tuple(said), is_doubtful=doubtful)
     return _measure(client, plan, settings, tuple(said))
 
 
-def _has_room_again(room: Path | None) -> bool:
-    """Tell whether a build that was ended has given back what it took."""
+def _has_room_again(client: "docker.DockerClient", room: Path | None) -> bool:
+    """Tell whether a build that was ended has given back what it took, its finished steps' layers removed."""
+    client.images.prune(filters={"dangling": True})
     for _ in range(ROOM_WAIT_S):
         if room is None or shutil.disk_usage(room).free >= RESERVE_BYTES:
             return room is not None
@@ -151,7 +166,12 @@ def _measure(
     if size_bytes > settings.image_mb * _MB:
         client.images.remove(plan.tag, force=True)
         return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said)
-    return BuildOutcome(image=str(image.id), image_bytes=size_bytes, last_lines=said)
+    return BuildOutcome(
+        image=str(image.id),
+        image_bytes=size_bytes,
+        last_lines=said,
+        has_volumes=bool((image.attrs.get("Config") or {}).get("Volumes")),
+    )
 
 
 def _without_backend(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
@@ -166,6 +186,7 @@ def _follow(
 ) -> str:
     """Read the engine's messages to their end; gives its error, empty if there is none."""
     error = ""
+    limited: set[str] = set()
     for message in stream:
         for line in str(message.get("stream", "")).splitlines():
             if not line.strip():
@@ -173,7 +194,10 @@ def _follow(
             text = printable(line)[:MAX_LINE_CHARACTERS]
             said.append(text)
             on_line(text)
-            if step := _RUNNING.match(line):
+            step = _RUNNING.match(line)
+            # A program can print such lines too.
+            if step and step[1] not in limited and len(limited) < MAX_STEPS:
+                limited.add(step[1])
                 _limit_processes(client, step[1])
         error = error or printable(str(message.get("error", ""))).strip()
     return error

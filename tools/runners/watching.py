@@ -82,16 +82,19 @@ def _watch(
     used.look()
     while not ended.wait(WATCH_EVERY_S):
         used.look()
+        limit = ""
         if time.monotonic() - started > run.limits.time_s:
-            verdict.append("time")
+            limit = "time"
         elif _is_too_large(run.output_dir, limit_bytes):
-            verdict.append("output")
+            limit = "output"
         elif shutil.disk_usage(run.output_dir).free < reserve_bytes:
-            verdict.append("disk")
-        if verdict:
+            limit = "disk"
+        if limit:
             with contextlib.suppress(Exception):
+                # One that has ended by itself meanwhile cannot be killed, and is not blamed.
                 container.kill()
-            return
+                verdict.append(limit)
+                return
 
 
 def _is_too_large(folder: Path, limit_bytes: int) -> bool:

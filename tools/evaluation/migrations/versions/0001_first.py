@@ -11,7 +11,8 @@ def upgrade() -> None:
     """Make the tables; written out, for the code's own tables go on changing."""
     op.create_table(
         "submission",
-        sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("team", sa.Text, nullable=False),
         sa.Column("method", sa.Text, nullable=False),
         sa.Column("received", sa.String(20), nullable=False),
@@ -25,14 +26,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "step",
-        sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+        sa.Column("submission", sa.String(64), sa.ForeignKey("submission.id"), primary_key=True),
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("key", sa.String(64), nullable=False),
         sa.Column("seconds", sa.Float, nullable=False),
     )
     op.create_table(
         "score",
-        sa.Column("submission", sa.String(64), sa.ForeignKey("submission.sha256"), primary_key=True),
+        sa.Column("submission", sa.String(64), sa.ForeignKey("submission.id"), primary_key=True),
         sa.Column("part", sa.String(16), primary_key=True),
         sa.Column("key", sa.String(64), primary_key=True),
         sa.Column("content", sa.Text, nullable=False),
