@@ -1,0 +1,136 @@
+"""The leaderboard as files: a page that needs nothing else, and the same as csv and JSON."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tools.evaluation.board import Board, board_document, board_rows, parse_time
+from tools.evaluation.counts import parse_metric
+from tools.files import write_csv, write_text
+
+CSV_COLUMNS = (
+    "rank",
+    "team",
+    "method",
+    "submission",
+    "received",
+    "score",
+    "score_low",
+    "score_high",
+    "rank_low",
+    "rank_high",
+    "probability_first",
+    "group",
+)
+# What makes a spreadsheet take a cell for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_board(board: Board, folder: Path) -> Path:
+    """Write leaderboard.csv, leaderboard.json and leaderboard.html; the same board gives the same bytes.
+
+    Args:
+        board: The leaderboard.
+        folder: Made if it is not there.
+
+    Returns:
+        The page.
+    """
+    write_csv(
+        folder / "leaderboard.csv",
+        CSV_COLUMNS,
+        [[_csv_cell(row[column]) for column in CSV_COLUMNS] for row in board_rows(board)],
+    )
+    document = json.dumps(board_document(board), indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(folder / "leaderboard.json", document + "\n")
+    page = folder / "leaderboard.html"
+    write_text(page, render_board(board))
+    return page
+
+
+def render_board(board: Board) -> str:
+    """The page: one file that loads nothing, every foreign text escaped."""
+    import jinja2
+    from markupsafe import Markup
+
+    folder = Path(__file__).resolve().parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    script = (folder / "board.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    part = parse_metric(board.metric).part
+    return environment.get_template("board.html.j2").render(
+        board=board,
+        rows=board_rows(board),
+        ranking=board.ranking,
+        class_part=part,
+        heat=_heat(board, part),
+        wins=_win_runs(board),
+        history=_history(board),
+        script=Markup(script),  # ours; the page runs no other
+        script_hash=base64.b64encode(digest).decode(),
+    )
+
+
+def _csv_cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    text = str(value)
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def _heat(board: Board, part: str) -> list[list[tuple[float, float]]]:
+    """Each entry's score of each class, and its share of the way from the lowest to the highest of all."""
+    table = [
+        [board.entries[index].per_class[class_name][part] for class_name in board.class_names]
+        for index in board.order
+    ]
+    low = min((min(row) for row in table), default=0.0)
+    high = max((max(row) for row in table), default=1.0)
+    return [[(score, (score - low) / ((high - low) or 1.0)) for score in row] for row in table]
+
+
+def _win_runs(board: Board) -> list[list[tuple[int, int]]]:
+    """Whom each entry beats, both by place on the board: runs of (first place, how many), from 0."""
+    if board.ranking is None:
+        return []
+    order = board.order
+    found = []
+    for row in board.ranking.wins[order][:, order].tolist():
+        runs: list[tuple[int, int]] = []
+        for place, won in enumerate(row):
+            if won and runs and runs[-1][0] + runs[-1][1] == place:
+                runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+            elif won:
+                runs.append((place, 1))
+        found.append(runs)
+    return found
+
+
+def _history(board: Board) -> list[dict[str, Any]]:
+    """Each team's submissions in time, as points of a line in a box of 100 by 30, all on the same scales."""
+    points = sorted(
+        ((parse_time(point.received).timestamp(), point.submission, point) for point in board.history),
+        key=lambda found: found[:2],
+    )
+    if not points:
+        return []
+    start, end = points[0][0], points[-1][0]
+    scores = [point.score for _, _, point in points]
+    low, high = min(scores), max(scores)
+    teams: dict[str, list[tuple[float, float, float]]] = {}
+    for time, _, point in points:
+        x = 100.0 * (time - start) / ((end - start) or 1.0)
+        y = 27.0 - 24.0 * (point.score - low) / ((high - low) or 1.0)
+        teams.setdefault(point.team, []).append((x, y, point.score))
+    return [
+        {"team": team, "points": found, "best": max(score for _, _, score in found), "last": found[-1][2]}
+        for team, found in sorted(teams.items(), key=lambda item: (-max(p[2] for p in item[1]), item[0]))
+    ]
