@@ -34,9 +34,8 @@ def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, re
     predictions = np.where(rng.random((entries, cases)) < rates, guesses, reference)
     predictions[-1] = predictions[max(entries - 2, 0)]
     predictions = predictions[rng.permutation(entries)]
-    team_names = [
-        f"{names[index % len(names)]} {index // len(names) or ''}".strip() for index in range(entries)
-    ]
+    # Every name once as it is, then numbered.
+    numbered = [f"{name} {turn or ''}".strip() for turn in range(entries) for name in names]
     confusion = count_cells(reference, predictions, class_count)
     made = tuple(
         Entry(
@@ -49,7 +48,7 @@ def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, re
             },
             per_class=per_class(confusion[index]),
         )
-        for index, team in enumerate(team_names)
+        for index, team in enumerate(numbered[:entries])
     )
     history = tuple(
         HistoryPoint(
@@ -72,7 +71,7 @@ def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, re
         ranking=rank_entries(reference, predictions, class_count, METRIC, resamples),
         agreements=tuple(find_agreements(reference, predictions, class_count)),
         unranked=(
-            Unranked(names[0], names[-1], "2026-03-09T08:00:00Z", f"{names[-1]}: ran longer than 600 s"),
+            Unranked(names[0], names[-1], "2026-03-09T08:00:00Z", f"{names[2]}: ran longer than 600 s"),
         ),
         history=history,
     )

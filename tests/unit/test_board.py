@@ -1,164 +1,246 @@
-"""The leaderboard: what is refused, that its files are the same each time, and the page in a browser."""
+"""The leaderboard's data, its files, and the page in a browser."""
 
 import csv
 import dataclasses
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from tests.boards import HOSTILE, METRIC, make_board
+from tests.boards import CLASS_NAMES, HOSTILE, METRIC, make_board
 from tools.errors import DataError
-from tools.evaluation.board import Board
-from tools.report.board import board_text, write_board
+from tools.evaluation.board import Board, HistoryPoint, board_document, board_rows
+from tools.report.board import CSV_COLUMNS, render_board, write_board
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is installed")
 
 
-def test_the_same_board_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_board(make_board(12), tmp_path / name)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {
-        "leaderboard.html",
-        "leaderboard.csv",
-        "leaderboard.json",
-    }
+@pytest.fixture(scope="module")
+def board() -> Board:
+    return make_board(12)
 
 
-def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
-    write_board(make_board(12), tmp_path)
+@pytest.fixture(scope="module")
+def hostile() -> Board:
+    return make_board(24, names=HOSTILE)
+
+
+def test_rows_are_in_the_order_of_ranks(board: Board) -> None:
+    rows = board_rows(board)
+    assert [row["rank"] for row in rows] == [*range(1, 12), 11]
+    assert rows[10]["received"] < rows[11]["received"]
+    assert rows[0]["score"] == max(entry.scores[METRIC] for entry in board.entries)
+    assert all(row["score_low"] <= row["score"] <= row["score_high"] for row in rows)
+    assert [row["group"] for row in rows] == sorted(row["group"] for row in rows)
+
+
+def test_files_hold_the_same(board: Board, tmp_path: Path) -> None:
+    page = write_board(board, tmp_path)
+    assert page == tmp_path / "leaderboard.html"
+    rows = board_rows(board)
     with (tmp_path / "leaderboard.csv").open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
+        table = list(csv.DictReader(opened))
+    assert tuple(table[0]) == CSV_COLUMNS
     document = json.loads((tmp_path / "leaderboard.json").read_text())
-    assert [row["submission"] for row in rows] == [entry["submission"] for entry in document["entries"]]
-    assert [int(row["rank"]) for row in rows] == sorted(int(row["rank"]) for row in rows)
-    for row, entry in zip(rows, document["entries"], strict=True):
-        assert float(row["score"]) == pytest.approx(entry["scores"][METRIC], abs=1e-6)
+    for row, line, entry in zip(rows, table, document["entries"], strict=True):
+        assert line["submission"] == entry["submission"] == row["submission"]
+        assert float(line["score"]) == pytest.approx(row["score"], abs=1e-6)
+        assert len(entry["beats"]) == row["beats"]
+    assert document["agreements"][0]["kind"] == "identical"
+    assert document["unranked"][0]["reason"]
 
 
-def test_copies_share_a_rank_and_are_marked() -> None:
-    board = make_board(12)
-    assert board.ranking is not None
-    (pair,) = [pair for pair in board.agreements if pair.kind == "identical"]
-    assert board.ranking.ranks[pair.first] == board.ranking.ranks[pair.second]
-    assert "marked: " in board_text(board)
+def test_same_board_same_bytes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_board(make_board(7), tmp_path / name)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
-def test_what_has_no_finite_score_cannot_be_ranked(score: float | None) -> None:
-    board = make_board(3)
-    first = board.entries[0]
-    scores = {METRIC: score} if score is not None else {}
-    spoiled = dataclasses.replace(first, scores=scores)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="belongs to the unranked"):
-        dataclasses.replace(board, entries=(spoiled, *board.entries[1:]))
-
-
-def test_scores_of_other_answers_are_refused() -> None:
-    board = make_board(3)
-    first = board.entries[0]
-    other = dataclasses.replace(first, scores=first.scores | {METRIC: first.scores[METRIC] - 0.01})
-    with pytest.raises(DataError, match="must come from the same answers"):
-        dataclasses.replace(board, entries=(other, *board.entries[1:]))
-
-
-def test_an_empty_board_is_a_page_too(tmp_path: Path) -> None:
-    board = make_board(3)
-    empty = dataclasses.replace(board, entries=(), ranking=None, agreements=(), history=())
-    page = write_board(empty, tmp_path).read_text()
-    assert board.title in html.unescape(page)
-    assert "not ranked: 1" in board_text(empty)
-
-
-def test_strangers_names_are_text(tmp_path: Path) -> None:
-    page = write_board(make_board(12, HOSTILE), tmp_path).read_text()
-    assert page.count("<script") == 1
-    assert "<img" not in page
-    assert "{{ 7 * 7 }}" in page
-    assert not re.search(r"(?:src|href)=\"?(?:https?:)?//", page)
+def test_spreadsheets_take_no_name_for_a_formula(hostile: Board, tmp_path: Path) -> None:
+    write_board(hostile, tmp_path)
     with (tmp_path / "leaderboard.csv").open(newline="") as opened:
-        names = {row["team"] for row in csv.DictReader(opened)}
-    assert any(name.startswith("'=HYPERLINK") for name in names)
+        cells = [cell for line in csv.reader(opened) for cell in line]
+    assert "'=HYPERLINK(1)" in cells
+    assert not any(cell.startswith("=") for cell in cells)
 
 
-@pytest.fixture(scope="session")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    return found
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
 
 
-def dom(browser: str, page: Path, folder: Path, *options: str) -> str:
-    """The page as the browser has it after its scripts."""
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    command += ["--virtual-time-budget=2000", *options, "--dump-dom", page.as_uri()]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+def test_strangers_names_stay_text(hostile: Board) -> None:
+    page = Page(render_board(hostile))
+    assert page.tags.count("script") == 1
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    for name in HOSTILE:
+        assert name in page.texts
 
 
-def first_table(page: str) -> list[list[str]]:
-    """The cells' texts of the page's first table."""
-    body = page[page.index("<tbody>") : page.index("</tbody>")]
-    cells = [
-        re.findall(r"<t[dh].*?</t[dh]>", row, re.DOTALL) for row in re.findall(r"(?s)<tr>.*?</tr>", body)
-    ]
-    return [[html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in row] for row in cells]
+def test_the_page_loads_nothing(board: Board) -> None:
+    page = Page(render_board(board))
+    assert not {"link", "img", "iframe", "object", "base", "form"} & set(page.tags)
+    assert not [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    assert not re.search(r"url\(|@import|https?://", render_board(board))
 
 
-def harness(board: Board, folder: Path, script: str) -> Path:
-    """A copy of the page that also runs a test's script; the page's own rule would forbid it."""
-    text = write_board(board, folder).read_text()
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    page = folder / "harness.html"
-    page.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
-    return page
+def test_the_plain_table_is_complete(board: Board) -> None:
+    text = html.unescape(render_board(board))
+    for row in board_rows(board):
+        assert f"<b>{row['score']:.4f}</b>" in text
+        assert f"{row['score_low']:.4f} to {row['score_high']:.4f}" in text
+        assert row["team"] in text
 
 
-def test_headers_sort_the_table(browser: str, tmp_path: Path) -> None:
-    click = "document.querySelectorAll('table.sortable thead button')[1].click()"
-    page = dom(browser, harness(make_board(12), tmp_path, click), tmp_path / "profile")
-    teams = [row[1] for row in first_table(page)]
-    assert teams == sorted(teams, key=str.casefold)
-    assert 'aria-sort="ascending"' in page
-
-
-def framed(page: Path, folder: Path, sandbox: str, script: str) -> Path:
-    """A page that holds another in a frame as wide as a small phone, and looks at it when it is loaded."""
-    outer = folder / "outer.html"
-    outer.write_text(
-        f'<iframe id="f" src="{page.name}" width="320" height="900" {sandbox}></iframe>'
-        f"<script>f.onload = () => {{ const d = f.contentDocument.documentElement; {script} }}</script>"
+@pytest.mark.parametrize("entries", [0, 1, 2])
+def test_small_boards_have_a_page(board: Board, entries: int) -> None:
+    small = (
+        make_board(entries)
+        if entries
+        else dataclasses.replace(board, entries=(), ranking=None, agreements=(), unranked=(), history=())
     )
-    return outer
+    assert board_document(small)["cases"] == small.cases
+    assert ("No entry has a score yet." in render_board(small)) == (entries == 0)
 
 
-def test_without_scripts_the_table_is_whole(browser: str, tmp_path: Path) -> None:
-    board = make_board(12)
-    script = "document.body.insertAdjacentHTML('beforeend', d.querySelector('table').outerHTML)"
-    outer = framed(write_board(board, tmp_path), tmp_path, 'sandbox="allow-same-origin"', script)
-    page = dom(browser, outer, tmp_path / "profile", "--allow-file-access-from-files")
-    assert board.ranking is not None
-    assert [row[0] for row in first_table(page)] == [str(rank) for rank in sorted(board.ranking.ranks)]
-    assert "<button" not in page
+def change_entry(board: Board, **changes: object) -> Board:
+    entry = dataclasses.replace(board.entries[3], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(board, entries=(*board.entries[:3], entry, *board.entries[4:]))
 
 
-@pytest.mark.parametrize("names", [HOSTILE, ("Radiance",)], ids=["hostile", "polite"])
-def test_on_a_phone_nothing_but_tables_scrolls_sideways(
-    browser: str, tmp_path: Path, names: tuple[str, ...]
-) -> None:
-    # A headless window has a least width of its own, so the page is put into a frame.
-    script = "document.title = d.scrollWidth + ' of ' + d.clientWidth"
-    outer = framed(harness(make_board(40, names), tmp_path, ""), tmp_path, "", script)
-    page = dom(browser, outer, tmp_path / "profile", "--allow-file-access-from-files")
-    measured = re.search(r"<title>(\d+) of (\d+)</title>", page)
-    assert measured is not None
-    assert int(measured[1]) <= int(measured[2]) <= 320
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_is_refused(board: Board, score: float) -> None:
+    with pytest.raises(DataError, match="belongs to the unranked"):
+        change_entry(board, scores=board.entries[3].scores | {"accuracy": score})
+    faulty = board.entries[3].per_class["Hand"] | {"recall": score}
+    with pytest.raises(DataError, match="Hand: recall"):
+        change_entry(board, per_class=board.entries[3].per_class | {"Hand": faulty})
+    point = HistoryPoint("A", "2026-03-01T12:00:00Z", "0", score)
+    with pytest.raises(DataError, match="history of 'A'"):
+        dataclasses.replace(board, history=(point,))
 
 
-def test_a_strangers_script_does_not_run(browser: str, tmp_path: Path) -> None:
-    page = write_board(make_board(12, ("<script>document.title = 'owned'</script>",)), tmp_path)
-    assert "<title>owned" not in dom(browser, page, tmp_path / "profile")
+def test_what_does_not_fit_is_refused(board: Board) -> None:
+    scores = dict(board.entries[3].scores)
+    with pytest.raises(DataError, match="no weighted_f1"):
+        change_entry(board, scores={key: value for key, value in scores.items() if key != METRIC})
+    with pytest.raises(DataError, match="the same answers"):
+        change_entry(board, scores=scores | {METRIC: scores[METRIC] + 0.001})
+    with pytest.raises(DataError, match="expected"):
+        change_entry(board, per_class={})
+    with pytest.raises(DataError, match="no ISO 8601 time"):
+        change_entry(board, received="yesterday")
+    with pytest.raises(DataError, match="no time zone"):
+        change_entry(board, received="2026-03-01T12:00:00")
+    with pytest.raises(DataError, match="the board of"):
+        dataclasses.replace(board, entries=board.entries[:-1])
+    with pytest.raises(DataError, match="without a ranking"):
+        dataclasses.replace(board, ranking=None)
+
+
+def browse(page: Path, *options: str) -> str:
+    """The page's elements after a browser has run it."""
+    done = subprocess.run(
+        [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=3000",
+            f"--user-data-dir={page.parent / 'profile'}",
+            *options,
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
+
+
+def first_column(dom: str) -> list[str]:
+    """The teams of the ranking, from the top."""
+    body = dom.split('<h2 id="plot">')[0].split("<tbody>")[1]
+    return [html.unescape(name) for name in re.findall(r'<th class="text"[^>]*><bdi[^>]*>(.*?)</bdi>', body)]
+
+
+@needs_browser
+def test_without_scripts_the_table_is_there(board: Board, tmp_path: Path) -> None:
+    write_board(board, tmp_path)
+    # --dump-dom prints nothing where scripts are off altogether; a sandboxed frame runs none.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        '<iframe src="leaderboard.html" sandbox="allow-same-origin"></iframe><p id="found"></p><script>'
+        "onload = () => { found.textContent = frames[0].document.documentElement.innerHTML }</script>"
+    )
+    dom = html.unescape(browse(frame, "--allow-file-access-from-files"))
+    assert first_column(dom) == [row["team"] for row in board_rows(board)]
+    assert "<button" not in dom
+    assert 'aria-sort="ascending"' in dom
+
+
+@needs_browser
+def test_a_click_on_a_header_sorts(board: Board, tmp_path: Path) -> None:
+    page = write_board(board, tmp_path)
+    text = page.read_text()
+    # A second script that clicks; the page's own policy would not run it.
+    click = "document.querySelectorAll('thead button')[1].click();"
+    clicks = f"<script>{click}{click}</script>"
+    text = re.sub(r"<meta http-equiv=.*?>", "", text)
+    page.write_text(text.replace("</body>", clicks + "</body>"))
+    dom = browse(page)
+    teams = first_column(dom)
+    assert teams == sorted((row["team"] for row in board_rows(board)), key=str.casefold, reverse=True)
+    assert re.findall(r'aria-sort="(\w+)"[^>]*><button[^>]*>Team', dom) == ["descending"]
+
+
+@needs_browser
+def test_names_run_nothing(hostile: Board, tmp_path: Path) -> None:
+    page = write_board(hostile, tmp_path)
+    dom = browse(page)
+    # The page's own script ran under its policy, and made its buttons; no name became an element.
+    assert dom.count("<button") > len(CLASS_NAMES)
+    assert dom.count("<script>") == 1
+    assert "<img" not in dom
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 1200])
+def test_the_page_never_scrolls_sideways(hostile: Board, tmp_path: Path, width: int) -> None:
+    page = write_board(hostile, tmp_path)
+    text = re.sub(r"<meta http-equiv=.*?>", "", page.read_text())
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    measure = f"<script>document.title = `beyond ${{{beyond}}}`</script>"
+    page.write_text(text.replace("</body>", measure + "</body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe src="leaderboard.html" style="width:{width}px;border:0"></iframe><p id="found"></p>'
+        "<script>onload = () => { found.textContent = frames[0].document.title }</script>"
+    )
+    dom = browse(frame, "--allow-file-access-from-files")
+    assert "beyond 0<" in dom

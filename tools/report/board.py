@@ -128,7 +128,7 @@ def _win_runs(board: Board) -> list[list[tuple[int, int]]]:
 
 
 def _history(board: Board) -> list[dict[str, Any]]:
-    """Each team's submissions in time, as points of a line in a box of 100 by 30; all share the scales."""
+    """Each team's submissions in time, as points of a line in a box of 100 by 30, all on the same scales."""
     points = sorted(
         ((parse_time(point.received).timestamp(), point.submission, point) for point in board.history),
         key=lambda found: found[:2],
