@@ -49,9 +49,9 @@ pids = 32
 output_mb = 8
 
 [evaluation]
-build_time_s = 8
+build_time_s = 15
 build_memory_mb = 256
-image_mb = 400
+image_mb = 200
 attempts = 2
 """
 
@@ -165,7 +165,7 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
     ("step", "code"),
     [
         ("RUN sleep 60", "build-time"),
-        ("RUN head -c 400m /dev/urandom > /opt/weights", "build-size"),
+        ("RUN head -c 80m /dev/urandom > /opt/weights", "build-size"),
         ("RUN python3 -c \"import socket; socket.create_connection(('1.1.1.1', 53), 3)\"", "build-failed"),
         # 512 processes are too few for it; without a limit it would end well.
         ("RUN for n in $(seq 700); do sleep 4 & done; wait", "build-failed"),
