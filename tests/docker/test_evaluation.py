@@ -124,8 +124,8 @@ def run(site: Site, records: Records, zips: Path) -> dict[str, Row]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: DockerRunner) -> None:
-    command = [sys.executable, PROJECT_ROOT / "benchmarks" / "endurance.py", "--submissions", "18"]
-    command += ["--kills", "4", "--size", "6"]
+    command = [sys.executable, PROJECT_ROOT / "benchmarks" / "endurance.py", "--submissions", "26"]
+    command += ["--kills", "3", "--size", "6"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=PROJECT_ROOT)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert done.stdout.count("good ") == 6

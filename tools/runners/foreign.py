@@ -29,6 +29,9 @@ WATCH_EVERY_S = 0.5
 ROOM_WAIT_S = 30
 
 _MB = 2**20
+_ENGINES_OWN = (" ---> ", "Removing intermediate container")
+"""Lines with identifiers of this engine, which tell a participant nothing."""
+
 _RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})")
 
 
@@ -192,7 +195,8 @@ def _follow(
             if not line.strip():
                 continue
             text = printable(line)[:MAX_LINE_CHARACTERS]
-            said.append(text)
+            if not line.startswith(_ENGINES_OWN):
+                said.append(text)
             on_line(text)
             step = _RUNNING.match(line)
             # A program can print such lines too.
