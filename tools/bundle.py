@@ -177,6 +177,7 @@ def data() -> None:
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
+@click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
 @click.pass_obj
 def import_command(
     layout: Layout,
@@ -186,6 +187,7 @@ def import_command(
     any_size: bool,
     keep_names: bool,
     replace: bool,
+    allow_leaks: bool,
 ) -> None:
     """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
 
@@ -208,6 +210,7 @@ def import_command(
     if seed is not None:
         request = dataclasses.replace(request, seed=seed)
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
     with _working(layout) as display:
         display.begin("import")
