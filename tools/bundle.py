@@ -165,7 +165,7 @@ def doctor(layout: Layout) -> None:
 
 @main.group()
 def data() -> None:
-    """Fill input_data/."""
+    """Fill input_data/, and find what is wrong with it."""
 
 
 @data.command("import")
@@ -218,6 +218,44 @@ def import_command(
         display.end(describe(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}")
+
+
+@data.command("audit")
+@click.option(
+    "--group", help="Regular expression with one group: the patient in an original name, 'person(\\d+)_'."
+)
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
+)
+@click.option(
+    "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
+)
+@click.pass_obj
+def audit_command(layout: Layout, group: str | None, page: Path | None, document: Path | None) -> None:
+    """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
+
+    Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
+    status is 1 if there is an error among the findings.
+    """
+    from tools.audit.auditing import run_audit
+    from tools.audit.groups import parse_group
+    from tools.report.audit import audit_text, write_audit
+    from tools.sources.placed import read_summary
+
+    bundle, pattern = _read_bundle(layout), parse_group(group)
+    page, document = page or layout.audit / "audit.html", document or layout.audit / "audit.json"
+    with _working(layout) as display:
+        if read_summary(layout) is None:
+            raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
+        display.begin("audit")
+        found = run_audit(layout, pattern, display.progress)
+        write_audit(found, layout, bundle.title, page, document)
+    click.echo(audit_text(found))
+    click.echo(
+        f"page: {_relative(page)}   (open it: {page.resolve().as_uri()}; figures: {_relative(document)})"
+    )
+    if found.count("error"):
+        sys.exit(1)
 
 
 @main.command()
