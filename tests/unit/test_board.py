@@ -5,13 +5,12 @@ import dataclasses
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.boards import HOSTILE, METRIC, make_board
+from tests.browsing import dom, framed
 from tools.errors import DataError
 from tools.evaluation.board import Board
 from tools.report.board import board_text, write_board
@@ -85,21 +84,6 @@ def test_strangers_names_are_text(tmp_path: Path) -> None:
     assert any(name.startswith("'=HYPERLINK") for name in names)
 
 
-@pytest.fixture(scope="session")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    return found
-
-
-def dom(browser: str, page: Path, folder: Path, *options: str) -> str:
-    """The page as the browser has it after its scripts."""
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    command += ["--virtual-time-budget=2000", *options, "--dump-dom", page.as_uri()]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-
-
 def first_table(page: str) -> list[list[str]]:
     """The cells' texts of the page's first table."""
     body = page[page.index("<tbody>") : page.index("</tbody>")]
@@ -124,16 +108,6 @@ def test_headers_sort_the_table(browser: str, tmp_path: Path) -> None:
     teams = [row[1] for row in first_table(page)]
     assert teams == sorted(teams, key=str.casefold)
     assert 'aria-sort="ascending"' in page
-
-
-def framed(page: Path, folder: Path, sandbox: str, script: str) -> Path:
-    """A page that holds another in a frame as wide as a small phone, and looks at it when it is loaded."""
-    outer = folder / "outer.html"
-    outer.write_text(
-        f'<iframe id="f" src="{page.name}" width="320" height="900" {sandbox}></iframe>'
-        f"<script>f.onload = () => {{ const d = f.contentDocument.documentElement; {script} }}</script>"
-    )
-    return outer
 
 
 def test_without_scripts_the_table_is_whole(browser: str, tmp_path: Path) -> None:

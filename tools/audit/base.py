@@ -84,7 +84,7 @@ class AuditFinding:
         check: Which check found it, such as `copies`; stable, for programs that read the JSON.
         severity: One of SEVERITIES.
         what: What was found; begins with how many, where it is counted.
-        mend: What to do.
+        mend: What to do; empty if nothing is.
         count: How many images, pairs or groups.
         examples: Rows of the image table that show it, those of one example together.
         files: Files without a row that show it.
@@ -115,7 +115,7 @@ def repeated(keys: Iterable[Hashable]) -> list[tuple[int, ...]]:
 
 def left_out(check: str, reason: str) -> AuditFinding:
     """Say that a check could not be made, so that silence is not taken for soundness."""
-    return AuditFinding(check, "note", f"left out: {reason}", "nothing is to be done")
+    return AuditFinding(check, "note", f"left out: {reason}", "")
 
 
 def counted(count: int, one: str, many: str) -> str:

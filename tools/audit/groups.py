@@ -93,7 +93,7 @@ def _findings(
     patients = len({key for key in keys if key})
     if not shared:
         what = f"{patients:,} patients by the pattern '{pattern}', none of them in two splits{doubt}"
-        return [AuditFinding("groups", "note", what, "nothing is to be done", patients)]
+        return [AuditFinding("groups", "note", what, "", patients)]
     leaking = [rows for rows in shared if {TRAINING, TESTING} <= {int(images.splits[row]) for row in rows}]
     tested = sum(int(images.splits[row]) == TESTING for rows in leaking for row in rows)
     # One image of each split shows a patient.

@@ -47,7 +47,7 @@ def find_shift(images: ImageTable) -> list[AuditFinding]:
                 findings.append(AuditFinding("shift", "warning", what, mend, len(other)))
     what = "brightness and contrast of the splits, beside training"
     figures = Figures(("split", "gray levels'", "training", "split's", "distance", "p"), tuple(table))
-    note = AuditFinding("shift", "note", what, "nothing is to be done", figures=figures)
+    note = AuditFinding("shift", "note", what, "", figures=figures)
     return [*findings, note] if table else findings
 
 

@@ -26,7 +26,9 @@ def audit_text(audit: Audit) -> str:
     """The findings as lines for a terminal."""
     lines: list[str] = []
     for finding in audit.findings:
-        lines.append(f"{finding.severity}: {finding.check}: {finding.what}; {finding.mend}")
+        lines.append(
+            f"{finding.severity}: {finding.check}: {finding.what}" + f"; {finding.mend}" * bool(finding.mend)
+        )
         if finding.examples:
             shown = [_describe(audit.images, row) for row in finding.examples[0][:SHOWN_IMAGES]]
             lines.append(f"         such as {', '.join(shown)}")
