@@ -202,7 +202,7 @@ def test_audit_of_what_was_imported(layout: Layout, tmp_path: Path) -> None:
     assert bundle(layout, "data", "import", f"folder:{tmp_path / 'images'}").exit_code == 0
     sound = bundle(layout, "data", "audit")
     assert sound.exit_code == 0, sound.output
-    assert "120 images: 0 errors, 0 warnings, 3 notes" in sound.output
+    assert "120 images: 0 errors, 0 warnings, 4 notes" in sound.output
     assert {path.name for path in layout.audit.iterdir()} == {"audit.html", "audit.json"}
 
     leak = find(sound_rows(), "testing", "dog")

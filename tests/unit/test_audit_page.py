@@ -55,7 +55,7 @@ def test_page_json_and_terminal_say_the_same(layout: Layout, tmp_path: Path) -> 
     assert document["images"] == {"training": 42, "validation": 40, "testing": 40}
     assert document["classes"]["cat"] == {"training": 21, "validation": 20, "testing": 20}
     assert document["counts"]["error"] == 2
-    assert "2 errors, 1 warning, 3 notes" in text
+    assert "2 errors, 1 warning, 4 notes" in text
     assert len(document["findings"]) == len(audit.findings)
     for finding in document["findings"]:
         assert finding["what"] in page

@@ -172,7 +172,7 @@ def test_a_testing_image_in_training_is_refused_unless_allowed(
     with pytest.raises(DataError) as fault:
         fill(layout, folder)
 
-    assert "1 testing images are in the training split too, the first: " in str(fault.value)
+    assert "testing images that lie in the training split too: 1, the first: " in str(fault.value)
     assert f"test/dog/copy.{suffix} is {folder}/train/dog/1.png" in str(fault.value)
     assert "--allow-leaks" in str(fault.value)
     assert contents(layout) == {}

@@ -89,12 +89,11 @@ def _few(images: ImageTable, counts: NDArray[np.int64], known: list[int]) -> lis
             for label in np.flatnonzero((counts[split] > 0) & (counts[split] < MIN_IMAGES))
         ]
         if missing:
-            what = f"the {SPLITS[split]} split has no image of {len(missing)} classes: {', '.join(missing)}"
+            what = f"the {SPLITS[split]} split has no image of {', '.join(missing)}"
             mend = "add some, or remove the class everywhere"
             findings.append(AuditFinding("balance", "error", what, mend, len(missing)))
         if few:
-            what = f"the {SPLITS[split]} split has less than {MIN_IMAGES} images of {len(few)} classes: "
-            what += ", ".join(few)
+            what = f"the {SPLITS[split]} split has less than {MIN_IMAGES} images of {', '.join(few)}"
             mend = "add some: a score on so few images is luck"
             findings.append(AuditFinding("balance", "warning", what, mend, len(few)))
     return findings

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from pathlib import PurePosixPath
 
-from tools.audit.base import TESTING, TRAINING, AuditFinding, ImageTable, counted, repeated
+from tools.audit.base import TESTING, TRAINING, AuditFinding, ImageTable, counted, left_out, repeated
 from tools.errors import DataError
 from tools.layout import SPLITS
 
@@ -61,7 +61,9 @@ def find_shared_groups(images: ImageTable, pattern: re.Pattern[str] | None) -> l
         if _looks_like_patients(found):
             used.append(text)
             keys = [key or other for key, other in zip(keys, found, strict=True)]
-    return _findings(images, keys, "warning", "|".join(used), ", if names tell them") if used else []
+    if not used:
+        return [left_out("groups", "no name looks like a patient's; --group REGEX says which part is")]
+    return _findings(images, keys, "warning", "|".join(used), ", if names tell them")
 
 
 def _key(pattern: re.Pattern[str], origin: str) -> str | None:

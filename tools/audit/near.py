@@ -21,6 +21,7 @@ two different ones of 2,600 reach 0.98. Of 1,800 MedNIST images, 8 pairs (neighb
 _HASH_SIDE = 8
 _ROWS, _COLUMNS = 128, 4096
 """Of a tile of pairs: its distances stay in the processor's cache."""
+_TILE_ROWS = 8
 _PAIRS_AT_ONCE = 8192
 _SAMPLED_ROWS = 512
 
@@ -92,7 +93,7 @@ def near_pairs(codes: NDArray[np.uint64], radius: int) -> tuple[NDArray[np.int64
     """
 
     def tile_row(start: int) -> list[NDArray[np.int64]]:
-        found = []
+        found: list[NDArray[np.int64]] = []
         mine = codes[start : start + _ROWS, None]
         for other in range(start, len(codes), _COLUMNS):
             distances = np.bitwise_count(mine ^ codes[None, other : other + _COLUMNS])
@@ -100,14 +101,17 @@ def near_pairs(codes: NDArray[np.uint64], radius: int) -> tuple[NDArray[np.int64
             rows, columns = np.divmod(near, distances.shape[1])
             pairs = np.stack([rows + start, columns + other], axis=1)
             found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+            if sum(map(len, found)) > MAX_CANDIDATES:
+                break
         return found
 
     kept: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
     count = 0
     with ThreadPoolExecutor() as pool:
         starts = range(0, len(codes), _ROWS)
-        for begin in range(0, len(starts), 64):
-            for found in pool.map(tile_row, starts[begin : begin + 64]):
+        # A few at a time, so that pictures that are all alike do not fill the memory.
+        for begin in range(0, len(starts), _TILE_ROWS):
+            for found in pool.map(tile_row, starts[begin : begin + _TILE_ROWS]):
                 kept += found
                 count += sum(map(len, found))
             if count > MAX_CANDIDATES:

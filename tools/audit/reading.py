@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,7 @@ def read_images(layout: Layout, progress: Progress) -> ImageTable:
 
     # Around the threads, not in them: the filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore", UserWarning)  # of spoiled metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for found in pool.map(work, tasks):
             facts += found
@@ -131,10 +133,13 @@ def _read_one(
 
 def _metadata(image: Image.Image) -> str:
     """What a file says besides the pixels, in a form that is equal for files that one program wrote."""
-    exif = image.getexif()
     parts = [str(image.format), image.mode]
-    parts += [f"{_TEXT_TAGS[tag]}={str(exif[tag])[:40]}" for tag in sorted(_TEXT_TAGS) if tag in exif]
-    parts.append("exif=" + ",".join(str(tag) for tag in sorted(exif)))
+    try:
+        exif = image.getexif()
+        parts += [f"{_TEXT_TAGS[tag]}={str(exif[tag])[:40]}" for tag in sorted(_TEXT_TAGS) if tag in exif]
+        parts.append("exif=" + ",".join(str(tag) for tag in sorted(exif)))
+    except (*READ_FAULTS, struct.error, LookupError, TypeError):
+        parts.append("exif=spoiled")
     parts += [f"{key}={str(image.info[key])[:40]}" for key in ("dpi", "comment", "jfif") if key in image.info]
     tables = getattr(image, "quantization", None) or {}
     parts.append("quantization=" + ",".join(str(sum(tables[key])) for key in sorted(tables)))

@@ -250,9 +250,9 @@ def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple
     leaks = found["training"]
     if leaks and not request.allow_leaks:
         raise DataError(
-            f"{len(leaks)} testing images are in the training split too, the first: {leaks[0]}; who learns it"
-            " by heart is right there, so remove them from one of the two, or import them all the same"
-            " with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
+            f"testing images that lie in the training split too: {len(leaks)}, the first: {leaks[0]}; who"
+            " learns it by heart is right there, so remove them from one of the splits, or take them all the"
+            " same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
             details=tuple(leaks[1:]),
         )
     return tuple(
