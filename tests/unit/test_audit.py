@@ -286,7 +286,7 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         lambda rows: renamed(rows, lambda number, row: f"person{number % 60}_x_{row.name}"),
         "groups",
         "warning",
-        "if names tell them",
+        "a guess",
     ),
 }
 
@@ -323,6 +323,16 @@ def test_patients_by_a_pattern(layout: Layout) -> None:
     found = audit(Layout(layout.root / "apart"), apart, r"-p(\w+)\.")
     (good,) = [finding for finding in found.findings if finding.check == "groups"]
     assert (good.severity, good.count) == ("note", 27)
+
+
+def test_a_patient_in_training_and_validation_is_a_warning(layout: Layout) -> None:
+    where = {"training": "a", "validation": "a", "testing": "b"}
+    rows = renamed(sound_rows(), lambda number, row: f"{row.name[:-4]}-p{where[row.split]}{number % 9}.png")
+    rows = [*rows, Row("training", "other.png", "cat", noise(np.random.default_rng(3)))]
+    found = audit(layout, rows, r"-p(\w+)\.")
+    (shared,) = [finding for finding in found.findings if finding.check == "groups"]
+    assert (shared.severity, shared.count) == ("warning", 9)
+    assert "1 name tells none" in shared.what
 
 
 def test_a_pattern_that_fits_nothing_is_not_taken_for_soundness(layout: Layout) -> None:

@@ -63,7 +63,7 @@ def find_shared_groups(images: ImageTable, pattern: re.Pattern[str] | None) -> l
             keys = [key or other for key, other in zip(keys, found, strict=True)]
     if not used:
         return [left_out("groups", "no name looks like a patient's; --group REGEX says which part is")]
-    return _findings(images, keys, "warning", "|".join(used), ", if names tell them")
+    return _findings(images, keys, "warning", "|".join(used), ", a guess")
 
 
 def _key(pattern: re.Pattern[str], origin: str) -> str | None:
@@ -93,6 +93,8 @@ def _findings(
     rows_of = repeated(key or row for row, key in enumerate(keys))
     shared = [rows for rows in rows_of if len({int(images.splits[row]) for row in rows}) > 1]
     patients = len({key for key in keys if key})
+    if None in keys:
+        doubt += f"; {counted(keys.count(None), 'name tells', 'names tell')} none"
     if not shared:
         what = f"{patients:,} patients by the pattern '{pattern}', none of them in two splits{doubt}"
         return [AuditFinding("groups", "note", what, "", patients)]
@@ -101,11 +103,12 @@ def _findings(
     # One image of each split shows a patient.
     examples = [_one_a_split(images, rows) for rows in (leaking or shared)]
     what = (
-        f"{len(shared):,} of {patients:,} patients have images in two splits{doubt}"
-        f" (pattern '{pattern}'); {counted(tested, 'testing image is', 'testing images are')} of patients in"
+        f"{len(shared):,} of {patients:,} patients have images in two splits"
+        f" (pattern '{pattern}'{doubt}); {counted(tested, 'testing image is', 'testing images are')} of patients in"
         f" {SPLITS[TRAINING]}"
     )
     mend = "cut the splits by patient, and import {train,val,test}/CLASS/IMAGE; --group REGEX makes sure"
+    severity = severity if leaking else "warning"
     return [AuditFinding("groups", severity, what, mend, len(shared), tuple(examples))]
 
 
