@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from tools.audit.base import TESTING, TRAINING, AuditFinding, ImageTable, counted, left_out, repeated
 from tools.errors import DataError
-from tools.layout import SPLITS
 
 LIKELY_PATTERNS = (
     r"(person\d+)_",
@@ -104,8 +103,8 @@ def _findings(
     examples = [_one_a_split(images, rows) for rows in (leaking or shared)]
     what = (
         f"{len(shared):,} of {patients:,} patients have images in two splits"
-        f" (pattern '{pattern}'{doubt}); {counted(tested, 'testing image is', 'testing images are')} of patients in"
-        f" {SPLITS[TRAINING]}"
+        f" (pattern '{pattern}'{doubt}); {counted(tested, 'testing image is', 'testing images are')} of"
+        " patients in training"
     )
     mend = "cut the splits by patient, and import {train,val,test}/CLASS/IMAGE; --group REGEX makes sure"
     severity = severity if leaking else "warning"
