@@ -144,3 +144,12 @@ def postgresql_url() -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A browser's command."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    return found

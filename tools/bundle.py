@@ -165,7 +165,7 @@ def doctor(layout: Layout) -> None:
 
 @main.group()
 def data() -> None:
-    """Fill input_data/."""
+    """Fill input_data/, and find what is wrong with it."""
 
 
 @data.command("import")
@@ -177,6 +177,7 @@ def data() -> None:
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
+@click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
 @click.pass_obj
 def import_command(
     layout: Layout,
@@ -186,6 +187,7 @@ def import_command(
     any_size: bool,
     keep_names: bool,
     replace: bool,
+    allow_leaks: bool,
 ) -> None:
     """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
 
@@ -208,6 +210,7 @@ def import_command(
     if seed is not None:
         request = dataclasses.replace(request, seed=seed)
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
     with _working(layout) as display:
         display.begin("import")
@@ -215,6 +218,44 @@ def import_command(
         display.end(describe(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}")
+
+
+@data.command("audit")
+@click.option(
+    "--group", help="Regular expression with one group: the patient in an original name, 'person(\\d+)_'."
+)
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
+)
+@click.option(
+    "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
+)
+@click.pass_obj
+def audit_command(layout: Layout, group: str | None, page: Path | None, document: Path | None) -> None:
+    """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
+
+    Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
+    status is 1 if there is an error among the findings.
+    """
+    from tools.audit.auditing import run_audit
+    from tools.audit.groups import parse_group
+    from tools.report.audit import audit_text, write_audit
+    from tools.sources.placed import read_summary
+
+    bundle, pattern = _read_bundle(layout), parse_group(group)
+    page, document = page or layout.audit / "audit.html", document or layout.audit / "audit.json"
+    with _working(layout) as display:
+        if read_summary(layout) is None:
+            raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
+        display.begin("audit")
+        found = run_audit(layout, pattern, display.progress)
+        write_audit(found, layout, bundle.title, page, document)
+    click.echo(audit_text(found))
+    click.echo(
+        f"page: {_relative(page)}   (open it: {page.resolve().as_uri()}; figures: {_relative(document)})"
+    )
+    if found.count("error"):
+        sys.exit(1)
 
 
 @main.command()

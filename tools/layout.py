@@ -104,6 +104,11 @@ class Layout:
         return self.state / "evaluation"
 
     @property
+    def audit(self) -> Path:
+        """What `data audit` found; names testing images, so it is never mounted."""
+        return self.state / "audit"
+
+    @property
     def submission_zip(self) -> Path:
         """Where `zip` puts the submission if not told otherwise."""
         return self.root / "submission.zip"

@@ -139,6 +139,7 @@ def make_request(bundle: Bundle) -> ImportRequest:
         image_size=bundle.data.image_size,
         class_names=bundle.class_names,
         split=bundle.data.split,
+        allow_leaks=bundle.data.allow_leaks,
     )
 
 

@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.audits import find, sound_rows
 from tests.csv_faults import FAULTS
 from tools.bundle import main
 from tools.files import write_csv
@@ -23,6 +24,7 @@ HEAVY = (
     "matplotlib",
     "jinja2",
     "requests",
+    "sklearn",
     "torch",
     "onnxruntime",
     "tomllib",
@@ -189,6 +191,52 @@ def test_a_named_source_is_taken_whole(filled_layout: Layout, tmp_path: Path) ->
 
     result = bundle(filled_layout, "data", "import", f"folder:{folder}", "--sample-size", "2")
     assert "12 training + 12 validation + 12 testing" in result.output
+
+
+def test_audit_of_what_was_imported(layout: Layout, tmp_path: Path) -> None:
+    empty = bundle(layout, "data", "audit")
+    assert (empty.exit_code, "holds no images yet; fill it with `data import`" in empty.output) == (1, True)
+
+    for row in sound_rows():
+        row.save(row.image, new_file(tmp_path / "images" / row.split / row.class_name / row.name))
+    assert bundle(layout, "data", "import", f"folder:{tmp_path / 'images'}").exit_code == 0
+    sound = bundle(layout, "data", "audit")
+    assert sound.exit_code == 0, sound.output
+    assert "120 images: 0 errors, 0 warnings, 4 notes" in sound.output
+    assert {path.name for path in layout.audit.iterdir()} == {"audit.html", "audit.json"}
+
+    leak = find(sound_rows(), "testing", "dog")
+    leak.save(leak.image, tmp_path / "images" / "training" / "dog" / "leak.png")
+    refused = bundle(layout, "data", "import", f"folder:{tmp_path / 'images'}")
+    assert (refused.exit_code, "--allow-leaks" in refused.output) == (1, True)
+    bundle(layout, "data", "import", f"folder:{tmp_path / 'images'}", "--allow-leaks")
+    page, document = tmp_path / "a.html", tmp_path / "a.json"
+    found = bundle(layout, "data", "audit", "--html", str(page), "--json", str(document))
+    assert found.exit_code == 1
+    assert "error: copies: 1 testing image is in the training split too, byte for byte" in found.output
+    assert "from leak.png" in found.output
+    assert page.exists()
+    assert json.loads(document.read_text())["counts"]["error"] == 1
+
+    wrong = bundle(layout, "data", "audit", "--group", "(")
+    assert (wrong.exit_code, "--group '(' is not a regular expression" in wrong.output) == (1, True)
+
+
+def test_run_all_imports_leaks_if_the_manifest_says_so(layout: Layout, tmp_path: Path) -> None:
+    for row in sound_rows():
+        row.save(row.image, new_file(tmp_path / "images" / row.split / row.class_name / row.name))
+    leak = find(sound_rows(), "testing", "dog")
+    leak.save(leak.image, tmp_path / "images" / "training" / "dog" / "leak.png")
+    text = f'[bundle]\nname = "leaky"\n[data]\nsource = "folder:{tmp_path / "images"}"\n'
+    layout.manifest.write_text(text)
+    assert "--allow-leaks" in bundle(layout, "data", "import").output
+    layout.manifest.write_text(f"{text}allow_leaks = true\n")
+    assert bundle(layout, "data", "import").exit_code == 0
+
+
+def new_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def test_check_of_a_results_csv(filled_layout: Layout, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import say_nothing, write_image
 from tools.errors import DataError
@@ -133,6 +134,59 @@ def test_byte_identical_images_never_part(layout: Layout, class_folders: Path) -
     for row in rows:
         splits_of.setdefault(row["sha256"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in splits_of.values())
+
+
+def test_the_same_picture_in_two_formats_never_parts(layout: Layout, class_folders: Path) -> None:
+    for number in range(10):
+        with Image.open(class_folders / "cat" / f"{number:06d}.png") as opened:
+            opened.save(class_folders / "cat" / f"{number:06d}.bmp")
+
+    fill(layout, class_folders)
+
+    pictures: dict[bytes, set[str]] = {}
+    for split in SPLITS:
+        for path in layout.split_dir(split).iterdir():
+            with Image.open(path) as opened:
+                pictures.setdefault(opened.tobytes(), set()).add(split)
+    assert len(pictures) == 20
+    assert all(len(splits) == 1 for splits in pictures.values())
+
+
+def split_folders(folder: Path) -> Path:
+    for split_number, split in enumerate(("train", "val", "test")):
+        for label, class_name in enumerate(("cat", "dog")):
+            for number in range(3):
+                seed = 100 * split_number + 10 * label + number
+                write_image(folder / split / class_name / f"{number}.png", seed=seed)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_a_testing_image_in_training_is_refused_unless_allowed(
+    suffix: str, layout: Layout, tmp_path: Path
+) -> None:
+    folder = split_folders(tmp_path / "images")
+    with Image.open(folder / "train/dog/1.png") as opened:
+        opened.save(folder / f"test/dog/copy.{suffix}")
+
+    with pytest.raises(DataError) as fault:
+        fill(layout, folder)
+
+    assert "testing images that lie in the training split too: 1, the first: " in str(fault.value)
+    assert f"test/dog/copy.{suffix} is {folder}/train/dog/1.png" in str(fault.value)
+    assert "--allow-leaks" in str(fault.value)
+    assert contents(layout) == {}
+
+    summary = import_images(FolderSource(folder), ImportRequest(allow_leaks=True), layout, say_nothing)
+    assert summary.counts["testing"] == 7
+    assert any("testing images that lie in the training split too: 1" in told for told in summary.warnings)
+
+
+def test_a_testing_image_in_validation_is_only_said(layout: Layout, tmp_path: Path) -> None:
+    folder = split_folders(tmp_path / "images")
+    shutil.copy(folder / "val/dog/1.png", folder / "test/dog/copy.png")
+    summary = import_images(FolderSource(folder), ImportRequest(), layout, say_nothing)
+    assert any("testing images that lie in the validation split too: 1" in told for told in summary.warnings)
 
 
 def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:

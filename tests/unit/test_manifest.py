@@ -18,6 +18,12 @@ def test_the_projects_own() -> None:
     assert bundle.limits["inference"].memory_mb == 4096
 
 
+def test_leaks_are_allowed_by_name_alone() -> None:
+    assert not parse_manifest('[bundle]\nname = "x"\n', PATH).data.allow_leaks
+    text = '[bundle]\nname = "x"\n[data]\nallow_leaks = true\n'
+    assert parse_manifest(text, PATH).data.allow_leaks
+
+
 def test_the_least_there_can_be() -> None:
     bundle = parse_manifest('[bundle]\nname = "x"\n', PATH)
     assert bundle.title == "x"

@@ -16,6 +16,7 @@ from tools.formats.model_json import read_model_json
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
+from tools.pictures import READ_FAULTS, thumbnail_url
 
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
@@ -141,20 +142,11 @@ def _figure(path: Path, caption: str) -> str:
 
     try:
         with Image.open(path) as opened:
-            # Pillow would cut off more than 8 bits at 255, so that all is white.
-            deep = opened.mode in ("I", "F") or opened.mode.startswith("I;16")
-            factor = 255.0 if opened.mode == "F" else 255.0 / 65535.0
-            picture = opened.convert("F").point(lambda value: value * factor) if deep else opened
-            picture = picture.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
+            url = thumbnail_url(opened, THUMBNAIL_PX)
+    except READ_FAULTS:
         return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
     text = html.escape(caption)
-    picture_tag = f'<img src="data:image/png;base64,{data}" alt="{text}">'
-    return f"<figure>{picture_tag}<figcaption>{text}</figcaption></figure>"
+    return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
 def _training_curves(path: Path) -> str:

@@ -55,6 +55,7 @@ class ImportRequest:
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
+        allow_leaks: Whether testing images may lie in the training split too.
     """
 
     sample_size: int = 0
@@ -65,6 +66,7 @@ class ImportRequest:
     class_names: tuple[str, ...] = ()
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     replace: bool = False
+    allow_leaks: bool = False
 
 
 class Source(Protocol):

@@ -21,13 +21,11 @@ from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
+from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample, split_groups
-
-MAX_PIXELS = 50_000_000
-"""An image with more is refused: as raw pixels it would not fit beside a network."""
 
 _IMAGES_A_TASK = 32
 _TASKS_AHEAD = 16
@@ -41,6 +39,7 @@ class StagedImage:
         source: Where it came from.
         file: The copy.
         sha256: Of its bytes, in hexadecimal.
+        pixels_sha256: Of its pixels; images that share it are the same picture.
         size: (width, height), pixels.
         split: Where it goes.
         name: Its name there.
@@ -49,6 +48,7 @@ class StagedImage:
     source: SourceImage
     file: str
     sha256: str
+    pixels_sha256: str
     size: tuple[int, int]
     split: str = ""
     name: str = ""
@@ -73,7 +73,9 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
         warned = (*listing.warnings, *_check_images(staged, request), *_too_few(staged, request))
-        placed = _name(_split(staged, request), keep=request.keep_names or source.names_are_public)
+        split = _split(staged, request)
+        warned += _check_leaks(split, request)
+        placed = _name(split, keep=request.keep_names or source.names_are_public)
         summary = _write_staging(placed, source.description, warned, request, layout)
         (staging / "images").rmdir()
         (secret / READY).touch()
@@ -195,60 +197,69 @@ def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | s
             size = opened.size
             if size[0] * size[1] > MAX_PIXELS:
                 return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
-            opened.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as fault:
-        return f"{image.origin}: {_first_line(fault)}"
+            pixels_sha256 = hash_pixels(opened)
+    except READ_FAULTS as fault:
+        return f"{image.origin}: {describe_fault(fault)}"
     file = f"{folder}/{number:08d}{suffix}"
     with open(file, "wb") as out:
         out.write(data)
-    return StagedImage(image, file, hashlib.sha256(data).hexdigest(), size)
-
-
-def _first_line(fault: Exception) -> str:
-    text = str(fault).strip() or type(fault).__name__
-    return "not an image" if "cannot identify image file" in text else text.splitlines()[0]
+    return StagedImage(image, file, hashlib.sha256(data).hexdigest(), pixels_sha256, size)
 
 
 def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
     """Refuse what cannot be used; return what is only worth knowing."""
     _check_sizes(staged, request)
-    by_content: dict[str, list[StagedImage]] = defaultdict(list)
-    for image in staged:
-        by_content[image.sha256].append(image)
+    pictures = _by_pixels(staged)
     conflicts = [
         f"{one.source.origin} ({one.source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
-        for one, *twins in by_content.values()
+        for one, *twins in pictures
         for twin in twins
         if twin.source.class_name != one.source.class_name
     ]
     if conflicts:
         raise DataError(
-            f"{len(conflicts)} images lie in two classes with the same bytes, the first: {conflicts[0]};"
+            f"{len(conflicts)} images lie in two classes with the same pixels, the first: {conflicts[0]};"
             " keep each in one class",
             details=tuple(conflicts[1:]),
         )
-    warned: list[str] = []
-    twins_count = sum(len(twins) - 1 for twins in by_content.values())
-    if twins_count:
-        warned.append(f"byte-identical copies of other images: {twins_count}")
-    leaks = [
-        [twin for twin in twins if twin.source.split == "testing"]
-        for twins in by_content.values()
-        if len({twin.source.split for twin in twins}) > 1
-        and any(twin.source.split == "testing" for twin in twins)
-    ]
-    if leaks:
-        warned.append(
-            f"testing images that lie in another split too: {sum(map(len, leaks))},"
-            f" the first {leaks[0][0].source.origin}"
+    copies = sum(len(same) - 1 for same in pictures)
+    return (f"copies of other images, pixel for pixel: {copies}",) if copies else ()
+
+
+def _by_pixels(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
+    """The images that show the same picture, together."""
+    pictures: dict[str, list[StagedImage]] = defaultdict(list)
+    for image in images:
+        pictures[image.pixels_sha256].append(image)
+    return list(pictures.values())
+
+
+def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
+    """Refuse testing images that can be learned by heart, unless they are allowed; return what else leaks.
+
+    Raises:
+        DataError: A testing image lies in the training split too.
+    """
+    found: dict[str, list[str]] = {"training": [], "validation": []}
+    for same in _by_pixels(placed):
+        of_split = {image.split: image.source.origin for image in reversed(same)}
+        tested = [image.source.origin for image in same if image.split == "testing"]
+        for split, leaks in found.items():
+            if split in of_split:
+                leaks += [f"{origin} is {of_split[split]}" for origin in tested]
+    leaks = found["training"]
+    if leaks and not request.allow_leaks:
+        raise DataError(
+            f"testing images that lie in the training split too: {len(leaks)}, the first: {leaks[0]}; who"
+            " learns it by heart is right there, so remove them from one of the splits, or take them all the"
+            " same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
+            details=tuple(leaks[1:]),
         )
-    return tuple(warned)
+    return tuple(
+        f"testing images that lie in the {split} split too: {len(leaks)}, the first: {leaks[0]}"
+        for split, leaks in found.items()
+        if leaks
+    )
 
 
 def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
@@ -293,7 +304,7 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
         by_class: dict[str, dict[str, list[StagedImage]]] = defaultdict(lambda: defaultdict(list))
         for image in staged:
             if image.source.split == cut_from:
-                by_class[image.source.class_name][image.sha256].append(image)
+                by_class[image.source.class_name][image.pixels_sha256].append(image)
         for class_name, groups in sorted(by_class.items()):
             count, wanted_count = sum(map(len, groups.values())), request.sample_size * len(targets)
             even = request.sample_size and count >= wanted_count

@@ -1,0 +1,465 @@
+"""The audit: a sound set gives notes alone, and each fault is found by its check, with its severity."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from tests.audits import IMAGES, Row, find, noise, picture, place, renamed, sound_rows, table_of
+from tests.conftest import say_nothing
+from tools.audit.auditing import Audit, audit_images
+from tools.audit.balance import cramers_v
+from tools.audit.base import AuditFinding, ImageTable
+from tools.audit.baselines import nearest
+from tools.audit.groups import parse_group
+from tools.audit.near import MIN_CORRELATION, RADII, correlate, hash_pictures, near_pairs
+from tools.audit.reading import read_images
+from tools.audit.shift import find_shift
+from tools.audit.telling import measure_telling
+from tools.errors import DataError
+from tools.layout import Layout
+
+
+def audit(layout: Layout, rows: list[Row], group: str | None = None) -> Audit:
+    return audit_images(table_of(layout, rows), parse_group(group), say_nothing)
+
+
+def bad(found: Audit) -> list[AuditFinding]:
+    return [finding for finding in found.findings if finding.severity != "note"]
+
+
+def test_a_sound_set_gives_notes_alone(layout: Layout) -> None:
+    found = audit(layout, sound_rows())
+    assert bad(found) == []
+    assert {finding.check for finding in found.findings} == {"groups", "telling", "shift", "baselines"}
+
+
+def copy(rows: list[Row], source: Row, split: str, name: str, class_name: str = "") -> list[Row]:
+    return [
+        *rows,
+        dataclasses.replace(source, split=split, name=name, class_name=class_name or source.class_name),
+    ]
+
+
+def changed(rows: list[Row], change: Callable[[Row], Row]) -> list[Row]:
+    return [change(row) for row in rows]
+
+
+def with_save(class_name: str, save: Callable[[Image.Image, Path], object]) -> Callable[[Row], Row]:
+    def change(row: Row) -> Row:
+        return dataclasses.replace(row, save=save) if row.class_name == class_name else row
+
+    return change
+
+
+def cut_off(image: Image.Image, path: Path) -> None:
+    image.save(path)
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def at_a_time(image: Image.Image, path: Path) -> None:
+    image.save(path)
+    os.utime(path, (1000, 1000))
+
+
+def with_software(image: Image.Image, path: Path) -> None:
+    exif = Image.Exif()
+    exif[305] = "Scanner 3000"
+    image.save(path, exif=exif)
+
+
+def padded(image: Image.Image, path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("padding", "x" * 500)
+    image.save(path, pnginfo=info)
+
+
+def brighter(row: Row) -> Row:
+    shifted = np.asarray(row.image) // 2 + 120
+    return dataclasses.replace(row, image=Image.fromarray(shifted.astype(np.uint8)))
+
+
+def small_copy(seed: int = 1) -> Image.Image:
+    """A picture's copy: smaller, with less contrast, compressed."""
+    return Image.eval(picture(seed), lambda value: 30 + value * 0.7).resize((72, 72))
+
+
+Rows = list[Row]
+FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
+    "testing_in_training": (
+        lambda rows: copy(rows, find(rows, "testing", "cat"), "training", "999999.png"),
+        "copies",
+        "error",
+        "1 testing image is in the training split too, byte for byte",
+    ),
+    "testing_in_training_as_another_format": (
+        lambda rows: copy(rows, find(rows, "testing", "cat"), "training", "999999.bmp"),
+        "copies",
+        "error",
+        "1 testing image is in the training split too, pixel for pixel",
+    ),
+    "validation_in_training": (
+        lambda rows: copy(rows, find(rows, "validation", "cat"), "training", "999999.png"),
+        "copies",
+        "warning",
+        "1 validation image is in the training split too",
+    ),
+    "testing_in_validation": (
+        lambda rows: copy(rows, find(rows, "validation", "cat"), "testing", "999999.png"),
+        "copies",
+        "warning",
+        "1 testing image is in the validation split too",
+    ),
+    "copies_in_one_split": (
+        lambda rows: copy(
+            copy(rows, find(rows, "training", "cat"), "training", "999999.png"),
+            find(rows, "training", "cat"),
+            "training",
+            "999998.png",
+        ),
+        "copies",
+        "warning",
+        "2 images are copies of another one in the same split",
+    ),
+    "two_classes": (
+        lambda rows: copy(rows, find(rows, "training", "cat"), "training", "999999.png", "dog"),
+        "conflicts",
+        "error",
+        "1 picture has two classes",
+    ),
+    "near_copy_in_two_splits": (
+        lambda rows: [
+            *rows,
+            Row("training", "999998.png", "cat", picture()),
+            Row("testing", "999999.jpg", "cat", small_copy()),
+        ],
+        "near-copies",
+        "warning",
+        "1 pair of images in two splits that show nearly the same",
+    ),
+    "near_copy_in_two_classes": (
+        lambda rows: [
+            *rows,
+            Row("training", "999998.png", "cat", picture()),
+            Row("training", "999999.jpg", "dog", small_copy()),
+        ],
+        "near-copies",
+        "warning",
+        "1 pair of images under two classes",
+    ),
+    "blank": (
+        lambda rows: [*rows, Row("training", "999999.png", "cat", Image.new("L", (16, 16), 25))],
+        "blank",
+        "warning",
+        "1 image is blank",
+    ),
+    "cut_off": (
+        lambda rows: [*rows, Row("testing", "999999.png", "cat", picture(), cut_off)],
+        "unreadable",
+        "error",
+        "1 file cannot be read as an image, the first: testing-data/999999.png: ",
+    ),
+    "no_image": (
+        lambda rows: [
+            *rows,
+            Row("training", "999999.png", "cat", picture(), lambda i, p: p.write_text("x")),
+        ],
+        "unreadable",
+        "error",
+        "training-data/999999.png: not an image",
+    ),
+    "another_size": (
+        lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=40))],
+        "sizes",
+        "warning",
+        "2 sizes; 16x16 is that of 120 of 121 images",
+    ),
+    "another_mode": (
+        lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=16).convert("RGB"))],
+        "modes",
+        "warning",
+        "2 modes; L is that of 120 of 121 images",
+    ),
+    "missing_class": (
+        lambda rows: [row for row in rows if (row.split, row.class_name) != ("validation", "cat")],
+        "balance",
+        "error",
+        "the validation split has no image of cat",
+    ),
+    "few_images": (
+        lambda rows: (
+            [row for row in rows if row.split != "testing" or row.class_name != "cat"]
+            + [row for row in rows if row.split == "testing" and row.class_name == "cat"][:9]
+        ),
+        "balance",
+        "warning",
+        "the testing split has less than 10 images of cat (9)",
+    ),
+    "imbalance": (
+        lambda rows: (
+            [row for row in rows if row.split != "training" or row.class_name != "cat"]
+            + [row for row in rows if row.split == "training" and row.class_name == "cat"][:2]
+        ),
+        "balance",
+        "warning",
+        "class dog has 10 times the training images of cat",
+    ),
+    "other_shares": (
+        lambda rows: (
+            [row for row in rows if row.split != "training" or row.class_name != "cat"]
+            + [row for row in rows if row.split == "training" and row.class_name == "cat"][:10]
+        ),
+        "balance",
+        "warning",
+        "the classes have other shares in other splits",
+    ),
+    "names": (
+        lambda rows: sorted(
+            renamed(rows, lambda number, row: f"{5 + 2 * (row.class_name == 'dog')}{row.name}"),
+            key=lambda row: row.name[1:],
+        ),
+        "telling",
+        "error",
+        "the file name tells the class: right for 100.0% of the images, by chance 50.0%",
+    ),
+    "words_in_names": (
+        lambda rows: renamed(rows, lambda number, row: f"{row.class_name[0]}x{row.name}"),
+        "telling",
+        "error",
+        "the file name tells the class",
+    ),
+    "order": (
+        lambda rows: sorted(rows, key=lambda row: row.class_name),
+        "telling",
+        "warning",
+        "the place in the csv tells the class",
+    ),
+    "times": (
+        lambda rows: changed(rows, with_save("dog", at_a_time)),
+        "telling",
+        "error",
+        "the time of the file tells the class",
+    ),
+    "metadata": (
+        lambda rows: changed(rows, with_save("dog", with_software)),
+        "telling",
+        "error",
+        "the file's metadata (format, compression, EXIF) tells the class",
+    ),
+    "dimensions": (
+        lambda rows: changed(
+            rows,
+            lambda row: (
+                dataclasses.replace(row, image=row.image.crop((0, 0, 16, 12 + len(row.name) % 2)))
+                if row.class_name == "dog"
+                else row
+            ),
+        ),
+        "telling",
+        "warning",
+        "width, height and mode tells the class",
+    ),
+    "bytes": (
+        lambda rows: changed(rows, with_save("dog", padded)),
+        "telling",
+        "warning",
+        "the size in bytes tells the class",
+    ),
+    "shift": (
+        lambda rows: changed(rows, lambda row: brighter(row) if row.split == "validation" else row),
+        "shift",
+        "warning",
+        "the validation images differ from the training images in the mean",
+    ),
+    "trivial": (
+        lambda rows: changed(rows, lambda row: brighter(row) if row.class_name == "dog" else row),
+        "baselines",
+        "warning",
+        "reaches a weighted F1 of ",
+    ),
+    "likely_patients": (
+        lambda rows: renamed(rows, lambda number, row: f"person{number % 60}_x_{row.name}"),
+        "groups",
+        "warning",
+        "a guess",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_found_by_its_check(name: str, layout: Layout) -> None:
+    spoil, check, severity, words = FAULTS[name]
+    found = bad(audit(layout, spoil(sound_rows())))
+    assert [words for finding in found if (finding.check, finding.severity) == (check, severity)]
+    assert any(words in finding.what for finding in found if finding.check == check), found
+    assert all(finding.mend for finding in found)
+
+
+def test_examples_are_the_images_at_fault(layout: Layout) -> None:
+    rows = sound_rows()
+    source = find(rows, "testing", "cat")
+    found = audit(layout, copy(rows, source, "training", "999999.png"))
+    (leak,) = bad(found)
+    names = [found.images.files[row] for row in leak.examples[0]]
+    assert names == ["training-data/999999.png", f"testing-data/{source.name}"]
+
+
+def test_patients_by_a_pattern(layout: Layout) -> None:
+    rows = renamed(sound_rows(), lambda number, row: f"{row.name[:-4]}-p{number % 70}.png")
+    found = audit(layout, rows, r"-p(\d+)\.")
+    (shared,) = [finding for finding in found.findings if finding.check == "groups"]
+    assert shared.severity == "error"
+    for example in shared.examples:
+        patients = {re.findall(r"-p(\d+)", found.images.files[row])[0] for row in example}
+        assert len(patients) == 1
+        assert len({int(found.images.splits[row]) for row in example}) == len(example) > 1
+
+    apart = renamed(sound_rows(), lambda number, row: f"{row.name[:-4]}-p{row.split}{number % 9}.png")
+    found = audit(Layout(layout.root / "apart"), apart, r"-p(\w+)\.")
+    (good,) = [finding for finding in found.findings if finding.check == "groups"]
+    assert (good.severity, good.count) == ("note", 27)
+
+
+def test_a_patient_in_training_and_validation_is_a_warning(layout: Layout) -> None:
+    where = {"training": "a", "validation": "a", "testing": "b"}
+    rows = renamed(sound_rows(), lambda number, row: f"{row.name[:-4]}-p{where[row.split]}{number % 9}.png")
+    rows = [*rows, Row("training", "other.png", "cat", noise(np.random.default_rng(3)))]
+    found = audit(layout, rows, r"-p(\w+)\.")
+    (shared,) = [finding for finding in found.findings if finding.check == "groups"]
+    assert (shared.severity, shared.count) == ("warning", 9)
+    assert "1 name tells none" in shared.what
+
+
+def test_a_pattern_that_fits_nothing_is_not_taken_for_soundness(layout: Layout) -> None:
+    found = audit(layout, sound_rows(), r"patient(\d+)")
+    assert [finding.severity for finding in found.findings if finding.check == "groups"] == ["error"]
+
+
+@pytest.mark.parametrize(("text", "words"), [("(", "not a regular expression"), (r"\d+", "has 0 groups")])
+def test_a_pattern_has_one_group(text: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        parse_group(text)
+
+
+def test_without_the_reference_what_needs_it_is_left_out(layout: Layout) -> None:
+    place(layout, copy(sound_rows(), find(sound_rows(), "testing", "cat"), "training", "999999.png"))
+    layout.solution_csv("testing").unlink()
+    found = audit_images(read_images(layout, say_nothing), None, say_nothing)
+    assert [finding.check for finding in bad(found)] == ["copies"]
+    told = {finding.check: finding.what for finding in found.findings if "left out" in finding.what}
+    assert told.keys() == {"groups", "balance", "baselines"}
+    assert "testing classes are not here" in told["baselines"]
+
+
+def test_an_image_that_cannot_be_read_is_in_no_other_check(layout: Layout) -> None:
+    rows = [*sound_rows(), Row("training", "000000x.png", "cat", picture(), cut_off)]
+    images = table_of(layout, rows)
+    assert len(images) == 6 * IMAGES == len(images.small) == len(images.brightness)
+    assert images.full is not None
+    assert "training-data/000000x.png" not in images.files
+    first = np.asarray(Image.open(layout.input_data / images.files[-1]))
+    assert (images.full[-1].reshape(first.shape) == first).all()
+
+
+def test_spoiled_metadata_spoil_nothing_else(layout: Layout) -> None:
+    def spoiled(image: Image.Image, path: Path) -> None:
+        image.save(path, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff")
+
+    rows = [*sound_rows(), Row("training", "000000x.jpg", "cat", picture(side=16), spoiled)]
+    assert table_of(layout, rows).unreadable == ()
+
+
+def test_nothing_but_unreadable_files(layout: Layout) -> None:
+    rows = [dataclasses.replace(row, save=lambda image, path: path.write_text("x")) for row in sound_rows()]
+    assert [finding.check for finding in audit(layout, rows).findings] == ["unreadable"]
+
+
+def test_near_pairs_are_those_of_all_pairs() -> None:
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 2**63, 5000).astype(np.uint64)
+    codes[4990] = codes[3] ^ np.uint64(0b10110001)
+    codes[4999] = codes[4998]
+    bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
+    distances = bits.sum(axis=1)[:, None] + bits.sum(axis=1) - 2 * bits @ bits.T
+    expected = np.argwhere(np.triu(distances <= 17, 1))
+    found, complete = near_pairs(codes, 17)
+    assert complete
+    assert (found == expected).all()
+    assert [3, 4990] in near_pairs(codes, 4)[0].tolist()
+    assert near_pairs(codes, 0)[0].tolist() == [[4998, 4999]]
+
+
+def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.audit.near.MAX_CANDIDATES", 1000)
+    found, complete = near_pairs(np.zeros(300, np.uint64), 0)
+    assert (len(found), complete) == (1000, False)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_changed_copy_is_near_and_another_picture_is_not(seed: int) -> None:
+    pictures = [picture(seed), small_copy(seed), picture(seed + 100)]
+    small = np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BOX)).ravel() for one in pictures])
+    codes = hash_pictures(small)
+    assert np.bitwise_count(codes[0] ^ codes[1]) <= RADII[0]
+    near, far = correlate(small, np.array([[0, 1], [0, 2]]))
+    assert near >= MIN_CORRELATION > far
+
+
+def test_correlations_are_numpys() -> None:
+    small = np.stack([np.asarray(noise(np.random.default_rng(seed))).ravel() for seed in range(10)])
+    pairs = np.argwhere(np.triu(np.ones((10, 10), bool), 1))
+    expected = np.corrcoef(small)[pairs[:, 0], pairs[:, 1]]
+    np.testing.assert_allclose(correlate(small, pairs), expected, atol=1e-12)
+
+
+def test_nearest_neighbours_are_scikit_learns() -> None:
+    from sklearn.neighbors import NearestNeighbors
+
+    generator = np.random.default_rng(0)
+    known = generator.integers(0, 256, (300, 64), dtype=np.uint8)
+    queries = generator.integers(0, 256, (100, 64), dtype=np.uint8)
+    search = NearestNeighbors(n_neighbors=1).fit(known.astype(float))
+    expected = search.kneighbors(queries.astype(float), return_distance=False).ravel()
+    assert (nearest(known, queries, rows_at_once=70) == expected).all()
+
+
+def test_cramers_v_is_scipys() -> None:
+    from scipy.stats.contingency import association
+
+    counts = np.random.default_rng(0).integers(5, 50, (3, 4))
+    assert cramers_v(counts) == pytest.approx(association(counts, method="cramer"))
+    assert cramers_v(np.array([[10, 20], [30, 60]])) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_tells_nothing(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, 2000)
+    accuracy, p_value = measure_telling(generator.random((2000, 3)), labels)
+    assert accuracy < 0.4
+    assert p_value > 0.001
+
+
+def with_brightness(mean: np.ndarray, splits: np.ndarray, images: ImageTable) -> ImageTable:
+    brightness = np.column_stack([mean, np.full(len(mean), 50.0), mean * 0, mean])
+    return dataclasses.replace(images, brightness=brightness, splits=splits)
+
+
+def test_a_small_shift_in_a_large_set_is_no_alarm(layout: Layout) -> None:
+    images = table_of(layout, sound_rows())
+    generator = np.random.default_rng(0)
+    splits = np.repeat([0, 1], 20_000)
+    mean = generator.normal(100.0, 20.0, 40_000) + 2.0 * splits
+    small = find_shift(with_brightness(mean, splits, images))
+    assert [finding.severity for finding in small] == ["note", "note"]
+    figures = small[-1].figures
+    assert figures is not None
+    assert float(figures.rows[0][-1]) < 1e-9, "it is beyond chance all the same"
+
+    large = find_shift(with_brightness(mean + 20.0 * splits, splits, images))
+    assert [finding.severity for finding in large if "mean" in finding.what] == ["warning"]
