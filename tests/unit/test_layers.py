@@ -14,6 +14,7 @@ LAYERS = [
     {"lock", "stages", "collecting", "display", "keptlog"},
     {"formats", "evaluation"},
     {"manifest"},
+    {"dicom"},
     {"sources", "runners"},
     {"programs"},
     {"packing", "checking", "doctor", "wheelhouse"},

@@ -21,12 +21,14 @@ class SourceImage:
         class_name: Its class.
         split: Its split if the source says so, else None.
         load: Gives its bytes, as they are stored.
+        suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
     """
 
     origin: str
     class_name: str
     split: str | None
     load: Callable[[], bytes]
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
