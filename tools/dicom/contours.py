@@ -84,7 +84,7 @@ def contour_to_mask(contour_px: np.ndarray, shape: tuple[int, int]) -> np.ndarra
         raise DataError(f"the contour has {len(contour_px)} vertices; an area needs {MIN_VERTICES} or more")
     height, width = shape
     start, end = contour_px, np.roll(contour_px, -1, axis=0)
-    # Rows [first, last) are those whose centre line the edge crosses; an edge has its upper end, not its lower.
+    # Rows [first, last) are those whose centre line the edge crosses; an edge owns its upper end alone.
     upper, lower = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
     first = np.clip(np.ceil(upper), 0, height).astype(np.int64)
     last = np.clip(np.ceil(lower), 0, height).astype(np.int64)
