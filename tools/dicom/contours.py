@@ -94,10 +94,15 @@ def contour_to_mask(contour_px: np.ndarray, shape: tuple[int, int]) -> np.ndarra
     slope = (end[edge, 0] - start[edge, 0]) / (end[edge, 1] - start[edge, 1])
     crossing = start[edge, 0] + (row - start[edge, 1]) * slope
     column = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
-    # Every crossing turns inside to outside and back for all pixels to its right.
-    crossings = np.bincount(row * (width + 1) + column, minlength=height * (width + 1))
-    inside: np.ndarray = np.cumsum(crossings.reshape(height, width + 1), axis=1)[:, :width] % 2 == 1
-    return inside
+    mask = np.zeros(shape, np.bool_)
+    if len(row):
+        # In the box about the contour alone: every crossing turns inside to outside and back to its right.
+        top, left = row.min(), column.min()
+        box = row.max() + 1 - top, column.max() + 1 - left
+        crossings = np.bincount((row - top) * box[1] + column - left, minlength=box[0] * box[1])
+        inside = np.cumsum(crossings.reshape(box), axis=1) % 2 == 1
+        mask[top : top + box[0], left : left + box[1]] = inside[:, : width - left]
+    return mask
 
 
 def check_contour(contour_px: np.ndarray, shape: tuple[int, int], where: str) -> list[Finding]:

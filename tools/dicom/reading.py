@@ -242,6 +242,8 @@ def _rescale(stored: np.ndarray, dataset: "Dataset", path: Path) -> np.ndarray:
         raise DataError(
             f"RescaleSlope {slope} and RescaleIntercept {intercept} leave no image; {_MEND}", path
         )
+    if (slope, intercept) == (1.0, 0.0):
+        return stored.astype(np.float32)
     return (stored * slope + intercept).astype(np.float32)
 
 

@@ -67,18 +67,13 @@ def write_sheet(
     if output.suffix.lower() not in SUFFIXES:
         raise DataError(f"cannot be written; expected a name that ends in {' or '.join(SUFFIXES)}", output)
     found = read_folder(folder, progress)
-    findings = list(found.findings)
-    captions: list[str] = []
-    for done, item in enumerate(found.slices, start=1):
-        shape = read_header(item.dicom).shape
-        if shape is None:
-            raise DataError("holds no image; leave it out", item.dicom)
-        of_item = check_slice(item, shape)
-        findings += of_item
-        captions.append("; ".join([item.origin, *(finding.what for finding in of_item)]))
-        progress("checking contours", done, len(found.slices))
-    chosen = _choose([item.origin != text for item, text in zip(found.slices, captions, strict=True)], limit)
-    captions = [captions[number] for number in chosen]
+    by_slice = _check(found.slices, progress)
+    findings = [*found.findings, *(finding for of_slice in by_slice for finding in of_slice)]
+    chosen = _choose([bool(of_slice) for of_slice in by_slice], limit)
+    captions = [
+        "; ".join([found.slices[number].origin, *(finding.what for finding in by_slice[number])])
+        for number in chosen
+    ]
     tiles = []
     for done, number in enumerate(chosen, start=1):
         tiles.append(draw_tile(found.slices[number]))
@@ -89,13 +84,21 @@ def write_sheet(
         else:
             temporary.write_text(_page(captions, tiles, findings), encoding="utf-8")
     inner, outer = (
-        sum(part is not None for part in parts) for parts in zip(*_contours(found.slices), strict=True)
+        sum(getattr(item, kind) is not None for item in found.slices) for kind in ("inner", "outer")
     )
     return SheetResult(output, len(chosen), len(found.slices), inner, outer, tuple(findings))
 
 
-def _contours(slices: Sequence[ContourSlice]) -> list[tuple[Path | None, Path | None]]:
-    return [(item.inner, item.outer) for item in slices]
+def _check(slices: Sequence[ContourSlice], progress: Callable[[str, int, int], None]) -> list[list[Finding]]:
+    """The findings of each image's contours."""
+    findings: list[list[Finding]] = []
+    for done, item in enumerate(slices, start=1):
+        shape = read_header(item.dicom).shape
+        if shape is None:
+            raise DataError("holds no image; leave it out", item.dicom)
+        findings.append(check_slice(item, shape))
+        progress("checking contours", done, len(slices))
+    return findings
 
 
 def _choose(marked: Sequence[bool], limit: int) -> list[int]:
