@@ -34,6 +34,7 @@ def test_classes_are_the_first_folders(tmp_path: Path) -> None:
     found = listing(tmp_path)
     assert classes(found) == {"P1/sick/series 1/a": "sick", "P_2/well/b.dcm": "well"}
     assert {(image.split, image.suffix) for image in found.images} == {(None, ".png")}
+    assert [image.group for image in found.images] == ["P1", "P_2"]
     assert found.warnings == (f"1 files are no DICOM files, such as {tmp_path}/well/notes.txt",)
 
 
@@ -73,6 +74,24 @@ def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
     found = listing(folder)
     assert set(expected) - set(classes(found)) == {"C-0/1.dcm"}
     assert found.warnings == (f"{folder}/dicoms/D0/1.dcm: has no inner contour",)
+
+
+def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:
+    """As of every source: wherever the folder lies; a larger sample contains the smaller."""
+    taken = []
+    for number, size in enumerate((1, 1, 2)):
+        folder = write_linked(tmp_path / f"at-{number}", slices=12)
+        source = choose_source(f"dicom:{folder}", Path("/"))
+        found, again = (source.list_images(ImportRequest(), say_nothing).images for _ in range(2))
+        assert [image.origin for image in found] == [image.origin for image in again]
+        assert len({image.origin for image in found}) == len(found) == 36
+        layout = Layout(tmp_path / f"bundle-{number}")
+        import_images(source, ImportRequest(sample_size=size, seed=5), layout, say_nothing)
+        with layout.origins_csv.open(newline="") as opened:
+            taken.append({row["sha256"]: row["split"] for row in csv.DictReader(opened)})
+    assert taken[0] == taken[1]
+    assert taken[0].keys() < taken[2].keys()
+    assert (len(taken[0]), len(taken[2])) == (6, 12)
 
 
 @pytest.mark.parametrize("query", ["?", "?label=", "?tag=Modality", "?bits=12", "?label=Modality&x=1"])

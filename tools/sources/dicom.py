@@ -146,7 +146,9 @@ class DicomSource:
 
     def _image(self, origin: str, path: Path, class_name: str, split: str | None) -> SourceImage:
         load: Callable[[], bytes] = functools.partial(_png_bytes, path, self.bits)
-        return SourceImage(origin, class_name, split, load, ".png")
+        # The patient, as it begins; by keyword, for what is added to an image's fields.
+        group = origin.partition("/")[0]
+        return SourceImage(origin, class_name, split, load, group=group, suffix=".png")
 
 
 def _contours(item: ContourSlice) -> str:
