@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from tools.dicom.augmenting import Augmentation, draw_affine, warp
 from tools.dicom.linked import ContourSlice
-from tools.dicom.samples import MASKS, SampleCache, SampleForm, open_cache
+from tools.dicom.samples import MASKS, SampleCache, SampleForm
 from tools.errors import DataError
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -108,7 +109,7 @@ class ContourBatches:
         order = self.order(number)
         starts = range(part * self.batch_size, len(order), parts * self.batch_size)
         with (
-            open_cache(self.cache, self.index, self.form, self.workers, self.progress) as cache,
+            closing(SampleCache(self.cache, self.index, self.form, self.workers, self.progress)) as cache,
             ThreadPoolExecutor(1) as ahead,
         ):
             pending = None

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,22 +154,6 @@ class SampleCache:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-@contextmanager
-def open_cache(
-    path: Path,
-    index: Sequence[ContourSlice],
-    form: SampleForm,
-    workers: int,
-    progress: Callable[[str, int, int], None],
-) -> Iterator[SampleCache]:
-    """Open a cache, made if need be, and close it; see SampleCache."""
-    cache = SampleCache(path, index, form, workers, progress)
-    try:
-        yield cache
-    finally:
-        cache.close()
 
 
 def _h5py() -> Any:
