@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,29 +192,30 @@ def _write(
     workers: int,
     progress: Callable[[str, int, int], None],
 ) -> None:
-    """Decode all images, a few at a time; the file stands under its name once all are in it."""
-    with (
-        ThreadPoolExecutor(max_workers=workers) as pool,
-        replacing(path) as temporary,
-        _h5py().File(temporary, "w") as out,
-    ):
+    """Decode all images; the file stands under its name once all are in it."""
+    with replacing(path) as temporary, _h5py().File(temporary, "w") as out:
+        for number, (image, masks) in enumerate(_decode(index, form, workers)):
+            if number == 0:
+                # Whole, not in chunks: a sample is one read, and pixels of a scanner hardly compress.
+                images_out = out.create_dataset("images", (len(index), *image.shape), np.float32)
+                masks_out = out.create_dataset("masks", (len(index), *masks.shape), np.uint8)
+                first = image.shape
+            if image.shape != first:
+                raise DataError(
+                    f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}; give a shape that all are"
+                    " cut or padded to",
+                    index[number].dicom,
+                )
+            images_out[number], masks_out[number] = image, masks
+            progress("decoding", number + 1, len(index))
+        out.attrs["key"] = key
+
+
+def _decode(
+    index: Sequence[ContourSlice], form: SampleForm, workers: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All samples in order, a few at a time, so that memory stays flat and a fault does not wait for all."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         for start in range(0, len(index), _DECODED_AT_ONCE):
             part = index[start : start + _DECODED_AT_ONCE]
-            for number, sample in enumerate(
-                pool.map(lambda item: read_sample(item, form), part), start=start
-            ):
-                image, masks = sample
-                if number == 0:
-                    # Whole, not in chunks: a sample is one read, and pixels of a scanner hardly compress.
-                    images_out = out.create_dataset("images", (len(index), *image.shape), np.float32)
-                    masks_out = out.create_dataset("masks", (len(index), *masks.shape), np.uint8)
-                    first = image.shape
-                if image.shape != first:
-                    raise DataError(
-                        f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}; give a shape"
-                        " that all are cut or padded to",
-                        index[number].dicom,
-                    )
-                images_out[number], masks_out[number] = image, masks
-                progress("decoding", number + 1, len(index))
-        out.attrs["key"] = key
+            yield from pool.map(lambda item: read_sample(item, form), part)
