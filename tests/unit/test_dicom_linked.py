@@ -60,6 +60,23 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
     assert len(found.findings) == 5
 
 
+def test_two_files_of_one_number(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path)
+    write_dicom(folder / "dicoms" / "D0" / "01.dcm")
+    write_contour(
+        contour_path(folder, "C-0", "i", 2).with_name("IM-0002-0002-icontour-manual.txt"), circle(9, 9, 3)
+    )
+    found = read_links(folder)
+    assert [(Path(f.where).name, f.severity, f.what) for f in found.findings] == [
+        ("1.dcm", "error", "has the number of 01.dcm too, which is taken"),
+        (
+            "IM-0002-0002-icontour-manual.txt",
+            "error",
+            "has the number of IM-0001-0002-icontour-manual.txt too, which is taken",
+        ),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -76,6 +93,12 @@ def test_a_faulty_link_csv(text: str, words: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_links(text, Path("link.csv"))
     assert str(caught.value).startswith(words)
+
+
+def test_a_link_csv_of_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").write_bytes("patient_id,original_id\nM\xfcller,x\n".encode("latin-1"))
+    with pytest.raises(DataError, match="link.csv: is not UTF-8"):
+        read_links(tmp_path)
 
 
 def test_a_row_without_its_folder(tmp_path: Path) -> None:

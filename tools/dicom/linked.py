@@ -79,7 +79,11 @@ def read_links(folder: Path) -> ContourFolder:
     """
     slices: list[ContourSlice] = []
     findings: list[Finding] = []
-    links = parse_links((folder / LINK_NAME).read_text(encoding="utf-8-sig"), folder / LINK_NAME)
+    try:
+        text = (folder / LINK_NAME).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError("is not UTF-8; save it as a plain csv", folder / LINK_NAME) from None
+    links = parse_links(text, folder / LINK_NAME)
     for row, (patient_id, original_id) in enumerate(links.items(), start=2):
         dicoms, contours = folder / "dicoms" / patient_id, folder / "contourfiles" / original_id
         for needed in (dicoms, contours):
@@ -137,9 +141,9 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
     """Bring a patient's images and contours together, by number."""
     findings: list[Finding] = []
     image_of: dict[int, Path] = {}
-    for path in dicoms.iterdir():
+    for path in sorted(dicoms.iterdir()):
         if path.suffix.lower() == ".dcm" and path.stem.isdecimal():
-            image_of[int(path.stem)] = path
+            _put(image_of, int(path.stem), path, findings)
         elif not path.name.startswith("."):
             findings.append(Finding("warning", str(path), "is not named <number>.dcm", "rename or remove it"))
     contour_of: dict[str, dict[int, Path]] = {"i": {}, "o": {}}
@@ -150,7 +154,7 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
                 what = f"is not named IM-0001-<nnnn>-{kind}contour-manual.txt"
                 findings.append(Finding("warning", str(path), what, "rename or remove it"))
             elif int(match[1]) in image_of:
-                found[int(match[1])] = path
+                _put(found, int(match[1]), path, findings)
             else:
                 what = f"its image {dicoms / f'{int(match[1])}.dcm'} is not there"
                 findings.append(Finding("error", str(path), what, "add the image or remove the contour"))
@@ -164,6 +168,14 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
         if item.inner is None
     ]
     return slices, findings
+
+
+def _put(files: dict[int, Path], number: int, path: Path, findings: list[Finding]) -> None:
+    """Keep a file under its number; a second one of that number is named, and neither wins in silence."""
+    kept = files.setdefault(number, path)
+    if kept != path:
+        what = f"has the number of {kept.name} too, which is taken"
+        findings.append(Finding("error", str(path), what, "remove one of the two"))
 
 
 def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:

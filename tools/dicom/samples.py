@@ -202,8 +202,8 @@ def _write(
                 first = image.shape
             if image.shape != first:
                 raise DataError(
-                    f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}; give a shape that all are"
-                    " cut or padded to",
+                    f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}; give a shape that all"
+                    " are cut or padded to",
                     index[number].dicom,
                 )
             images_out[number], masks_out[number] = image, masks
