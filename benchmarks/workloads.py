@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.contour_data import make_contour_data
 from benchmarks.measuring import Side
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,7 @@ class Setup:
     source: str
     notes: dict[str, list[str]] = field(default_factory=dict)
     made: dict[str, Path] = field(default_factory=dict)
+    contour_images: str = ""
 
     def bundle(self) -> Path:
         """A bundle with images and a trained model, made at the first call."""
@@ -98,6 +100,13 @@ class Setup:
                     out.writelines(
                         f"{row:08d}.png,{class_name}\n" for row, class_name in enumerate(CLASS_NAMES[labels])
                     )
+        return folder
+
+    def contours(self, copies: int) -> Path:
+        """DICOM images with contours: 74 of them, so many times."""
+        folder = self.work / f"contours-{copies}"
+        if not folder.exists():
+            self.contour_images = make_contour_data(folder, copies)
         return folder
 
     def output(self, name: str) -> Path:
@@ -299,6 +308,21 @@ def audit(images: int) -> Callable[[Setup], tuple[Side, Side]]:
     return make
 
 
+def contours(peer_script: str, epochs: int) -> Callable[[Setup], tuple[Side, Side]]:
+    """Epochs of 740 images with masks; the cache is made in the first, in every run."""
+
+    def make(setup: Setup) -> tuple[Side, Side]:
+        folder, cache = setup.contours(10), setup.output("contours") / "cache.h5"
+        setup.notes["contours"] = [f"the images are {setup.contour_images}"]
+        ours = Side(
+            [PYTHON, str(ROOT / "benchmarks" / "contour_epochs.py"), str(folder), str(epochs), str(cache)],
+            before=lambda number: cache.unlink(missing_ok=True),
+        )
+        return ours, Side([PYTHON, str(PEERS / peer_script), str(folder), str(epochs)])
+
+    return make
+
+
 def container(setup: Setup) -> tuple[Side, Side]:
     """Inference on 6,000 images in a container, by the tool and by hand."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
@@ -350,6 +374,20 @@ WORKLOADS = (
         "near copies alone: DCT hashes, numpy, row by row",
         0.5,
         audit(18_000),
+    ),
+    Workload(
+        "contours",
+        "40 epochs of 740 DICOM images with masks, from nothing",
+        "pydicom, Pillow's polygon, DataLoader with 2 workers, anew each epoch",
+        0.1,
+        contours("contours_pillow.py", 40),
+    ),
+    Workload(
+        "contours-cached",
+        "40 epochs of 740 DICOM images with masks, from nothing",
+        "MONAI CacheDataset in memory",
+        1.0,
+        contours("contours_monai.py", 40),
     ),
     Workload(
         "container",

@@ -189,10 +189,11 @@ def import_command(
     replace: bool,
     allow_leaks: bool,
 ) -> None:
-    """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
+    """Fill input_data/ from SOURCE: synthetic, mednist, folder:PATH or dicom:PATH; bundle.toml's by default.
 
     folder:PATH holds CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/,
-    training_solution.csv, ...). What was there stays whole until the new data are complete.
+    training_solution.csv, ...); dicom:PATH holds CLASS/FILE, or the link.csv layout, and with ?label=TAG a
+    DICOM tag is the class. What was there stays whole until the new data are complete.
     """
     import dataclasses
 
@@ -256,6 +257,41 @@ def audit_command(layout: Layout, group: str | None, page: Path | None, document
     )
     if found.count("error"):
         sys.exit(1)
+
+
+@data.command("contact-sheet")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("contact-sheet.png"),
+    show_default=True,
+    help="A .png or .html file.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Most images drawn, those with findings first; 0 draws all.",
+)
+def contact_sheet(folder: Path, output: Path, limit: int) -> None:
+    """Draw the DICOM images of FOLDER: image, inner contour, outer contour and mask, side by side.
+
+    FOLDER is in the link.csv layout, or holds plain DICOM series. All contours are checked: whether each has
+    its image, lies on it, and the inner one inside the outer one.
+    """
+    from tools.dicom.sheet import write_sheet
+    from tools.display import TerminalDisplay
+
+    with closing(TerminalDisplay()) as display:
+        display.begin("contact sheet")
+        result = write_sheet(folder, output, limit, display.progress)
+        display.end(f"{result.total} images, {result.inner} inner contours, {result.outer} outer contours")
+    for finding in result.findings:
+        click.echo(str(finding))
+    click.echo(f"{len(result.findings)} findings")
+    click.echo(f"contact sheet: {_relative(output.resolve())} ({result.shown} of {result.total} images)")
 
 
 @main.command()

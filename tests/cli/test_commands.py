@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.audits import find, sound_rows
 from tests.csv_faults import FAULTS
+from tests.dicoms import circle, contour_path, write_contour, write_linked
 from tools.bundle import main
 from tools.files import write_csv
 from tools.formats.label_table import HEADER, read_label_table
@@ -29,6 +30,8 @@ HEAVY = (
     "onnxruntime",
     "tomllib",
     "filelock",
+    "pydicom",
+    "h5py",
 )
 
 
@@ -90,6 +93,8 @@ def test_doctor(layout: Layout) -> None:
             "unknown source 'nowhere:x'; expected synthetic, mednist, folder:PATH",
         ),
         (("data", "import", "folder:/no/such"), 1, "/no/such: no such folder"),
+        (("data", "import", "dicom:/no/such"), 1, "/no/such: no such folder"),
+        (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "a.pdf: cannot be written"),
         (
             ("train", "--runner", "local"),
             1,
@@ -237,6 +242,25 @@ def test_run_all_imports_leaks_if_the_manifest_says_so(layout: Layout, tmp_path:
 def new_file(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def test_dicom_images_with_contours(layout: Layout, tmp_path: Path) -> None:
+    folder = write_linked(tmp_path / "linked")
+    result = bundle(layout, "data", "import", f"dicom:{folder}")
+    assert result.exit_code == 0, result.output
+    assert "in 2 classes, from dicom:" in result.output
+
+    write_contour(contour_path(folder, "C-0", "i", 2), circle(13, 15, 11))
+    (folder / "dicoms" / "D1" / "1.dcm").unlink()
+    sheet = tmp_path / "sheet.html"
+    result = bundle(layout, "data", "contact-sheet", str(folder), "--output", str(sheet), "--limit", "3")
+    assert result.exit_code == 0, result.output
+    assert "17 images, 17 inner contours, 9 outer contours" in result.output
+    assert re.search(r"warning: .*0002-icontour-manual.txt: \d+ of \d+ pixels", result.output)
+    assert re.search(r"error: .*0001-icontour-manual.txt: its image .*D1/1.dcm is not there", result.output)
+    assert "2 findings" in result.output
+    assert f"{sheet} (3 of 17 images)" in result.output
+    assert sheet.is_file()
 
 
 def test_check_of_a_results_csv(filled_layout: Layout, tmp_path: Path) -> None:

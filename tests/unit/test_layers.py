@@ -14,6 +14,7 @@ LAYERS = [
     {"lock", "stages", "collecting", "display", "keptlog"},
     {"formats"},
     {"manifest"},
+    {"dicom"},
     {"sources", "runners", "audit"},
     {"programs"},
     {"packing", "checking", "doctor", "wheelhouse"},

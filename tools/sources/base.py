@@ -21,12 +21,17 @@ class SourceImage:
         class_name: Its class.
         split: Its split if the source says so, else None.
         load: Gives its bytes, as they are stored.
+        group: What it shares with images that must not be in another split, such as a patient; None if the
+            source knows of none.
+        suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
     """
 
     origin: str
     class_name: str
     split: str | None
     load: Callable[[], bytes]
+    group: str | None = None
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
-"""From what a person types (`synthetic`, `mednist`, `folder:PATH`) to a source."""
+"""From what a person types (`synthetic`, `folder:PATH`, ...) to a source."""
 
 from pathlib import Path
 
 from tools.errors import DataError
 from tools.sources.base import Source
 
-SOURCE_FORMS = ("synthetic", "mednist", "folder:PATH")
+SOURCE_FORMS = ("synthetic", "mednist", "folder:PATH", "dicom:PATH[?label=TAG]")
 
 
 def choose_source(text: str, base: Path) -> Source:
@@ -31,4 +31,8 @@ def choose_source(text: str, base: Path) -> Source:
         from tools.sources.folder import FolderSource
 
         return FolderSource((base / Path(rest).expanduser()).resolve())
+    if kind == "dicom" and rest:
+        from tools.sources.dicom import parse_dicom_source
+
+        return parse_dicom_source(rest, base)
     raise DataError(f"unknown source {text!r}; expected {', '.join(SOURCE_FORMS)}")

@@ -138,7 +138,8 @@ def _key(image: SourceImage) -> str:
 
 
 def _base_name(image: SourceImage) -> str:
-    return PurePosixPath(image.origin.replace(os.sep, "/")).name
+    name = PurePosixPath(image.origin.replace(os.sep, "/"))
+    return name.with_suffix(image.suffix).name if image.suffix else name.name
 
 
 def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> list[StagedImage]:
@@ -186,7 +187,7 @@ def _ahead(
 
 
 def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | str:
-    suffix = os.path.splitext(image.origin)[1]
+    suffix = image.suffix or os.path.splitext(image.origin)[1]
     if suffix.lower() not in IMAGE_SUFFIXES:
         return (
             f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
@@ -198,6 +199,8 @@ def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | s
             if size[0] * size[1] > MAX_PIXELS:
                 return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
             pixels_sha256 = hash_pixels(opened)
+    except DataError as fault:
+        return str(fault)
     except READ_FAULTS as fault:
         return f"{image.origin}: {describe_fault(fault)}"
     file = f"{folder}/{number:08d}{suffix}"

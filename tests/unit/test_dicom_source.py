@@ -1,0 +1,173 @@
+"""The dicom source: classes from folders, tags and contours; png files that name nobody."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import say_nothing
+from tests.dicoms import REAL, write_dicom, write_linked
+from tools.dicom.display import to_gray
+from tools.dicom.reading import read_dicom
+from tools.errors import DataError
+from tools.formats.label_table import read_label_table
+from tools.layout import SPLITS, Layout
+from tools.sources.base import ImportRequest, Listing
+from tools.sources.choice import choose_source
+from tools.sources.importing import import_images
+
+
+def listing(folder: Path, query: str = "") -> Listing:
+    return choose_source(f"dicom:{folder}{query}", Path("/")).list_images(ImportRequest(), say_nothing)
+
+
+def classes(found: Listing) -> dict[str, str]:
+    return {image.origin: image.class_name for image in found.images}
+
+
+def test_classes_are_the_first_folders(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "sick" / "series 1" / "a", PatientID="P1")
+    write_dicom(tmp_path / "well" / "b.dcm", PatientID="P/2")
+    (tmp_path / "well" / "notes.txt").touch()
+    found = listing(tmp_path)
+    assert classes(found) == {"P1/sick/series 1/a": "sick", "P_2/well/b.dcm": "well"}
+    assert {(image.split, image.suffix) for image in found.images} == {(None, ".png")}
+    assert [image.group for image in found.images] == ["P1", "P_2"]
+    assert found.warnings == (f"1 files are no DICOM files, such as {tmp_path}/well/notes.txt",)
+
+
+def test_splits_above_the_classes(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        write_dicom(tmp_path / split / "sick" / "a.dcm")
+    found = {(image.split, image.class_name) for image in listing(tmp_path).images}
+    assert found == {(split, "sick") for split in SPLITS}
+
+
+def test_classes_from_a_tag(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", SeriesDescription="cine")
+    write_dicom(tmp_path / "deep" / "b", SeriesDescription="late")
+    assert classes(listing(tmp_path, "?label=SeriesDescription")) == {"P1/a": "cine", "P1/deep/b": "late"}
+    write_dicom(tmp_path / "c")
+    with pytest.raises(DataError, match="/c: its SeriesDescription is empty; fill it"):
+        listing(tmp_path, "?label=SeriesDescription")
+    with pytest.raises(DataError, match=r"/a: lies in no class folder; .* \?label="):
+        listing(tmp_path)
+
+
+def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path)
+    found = listing(folder)
+    assert found.warnings == ()
+    expected = {
+        f"C-{patient}/{number}.dcm": "no-outer-contour" if number % 2 else "outer-contour"
+        for patient in range(3)
+        for number in range(1, 7)
+    }
+    assert classes(found) == expected
+    by_tag = classes(listing(folder, "?label=SeriesDescription&bits=16"))
+    assert by_tag["C-1/2.dcm"] == "cine 0"
+
+    # What has no contour at all was not looked at, so it says nothing of the question.
+    next((folder / "contourfiles" / "C-0").rglob("*0001-icontour*")).unlink()
+    found = listing(folder)
+    assert set(expected) - set(classes(found)) == {"C-0/1.dcm"}
+    assert found.warnings == (f"{folder}/dicoms/D0/1.dcm: has no inner contour",)
+
+
+def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:
+    """As of every source: wherever the folder lies; a larger sample contains the smaller."""
+    taken = []
+    for number, size in enumerate((1, 1, 2)):
+        folder = write_linked(tmp_path / f"at-{number}", slices=12)
+        source = choose_source(f"dicom:{folder}", Path("/"))
+        found, again = (source.list_images(ImportRequest(), say_nothing).images for _ in range(2))
+        assert [image.origin for image in found] == [image.origin for image in again]
+        assert len({image.origin for image in found}) == len(found) == 36
+        layout = Layout(tmp_path / f"bundle-{number}")
+        import_images(source, ImportRequest(sample_size=size, seed=5), layout, say_nothing)
+        with layout.origins_csv.open(newline="") as opened:
+            taken.append({row["sha256"]: row["split"] for row in csv.DictReader(opened)})
+    assert taken[0] == taken[1]
+    assert taken[0].keys() < taken[2].keys()
+    assert (len(taken[0]), len(taken[2])) == (6, 12)
+
+
+@pytest.mark.parametrize("query", ["?", "?label=", "?tag=Modality", "?bits=12", "?label=Modality&x=1"])
+def test_options_that_are_none(tmp_path: Path, query: str) -> None:
+    if query == "?":
+        write_dicom(tmp_path / "sick" / "a")
+        assert listing(tmp_path, query).images
+        return
+    with pytest.raises(DataError, match=r"is not understood; expected dicom:PATH\[\?label=TAG\]"):
+        listing(tmp_path, query)
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none: no such folder; give one with DICOM files"):
+        listing(tmp_path / "none")
+    with pytest.raises(DataError, match="no DICOM image below it"):
+        listing(tmp_path)
+    with pytest.raises(DataError, match="'Colour' is not the keyword of a DICOM tag"):
+        listing(tmp_path, "?label=Colour")
+    (tmp_path / "sick").mkdir()
+    (tmp_path / "sick" / "a.dcm").write_text("no DICOM")
+    with pytest.raises(DataError, match="a.dcm: is not a DICOM file, though its name ends in .dcm"):
+        listing(tmp_path)
+
+
+def test_what_a_person_should_know(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "sick" / "a", BurnedInAnnotation="YES")
+    write_dicom(tmp_path / "sick" / "b", PatientID=None, SeriesInstanceUID="1.2.9")
+    write_dicom(tmp_path / "sick" / "c", Rows=None, PixelData=None)
+    found = listing(tmp_path)
+    assert set(classes(found)) == {"P1/sick/a", "1.2.9/sick/b"}
+    assert "DICOM files without an image: 1" in found.warnings[0]
+    assert "writing is in their pixels (BurnedInAnnotation): 1" in found.warnings[1]
+    assert "images without a PatientID: 1" in found.warnings[2]
+
+
+@pytest.mark.parametrize("real", [False, True] if REAL.is_dir() else [False], ids=lambda real: "real" * real)
+def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
+    folder = REAL if real else write_linked(tmp_path / "linked")
+    summary = import_images(choose_source(f"dicom:{folder}", Path("/")), ImportRequest(), layout, say_nothing)
+    assert sum(summary.counts.values()) == (74 if real else 18)
+    assert summary.class_names == ("no-outer-contour", "outer-contour")
+    with layout.origins_csv.open(newline="") as opened:
+        origins = {row["file"]: row["origin"] for row in csv.DictReader(opened)}
+    placed = {
+        name: layout.split_dir(split) / name
+        for split in SPLITS
+        for name in read_label_table(layout.solution_csv(split)).class_of
+    }
+    assert all(path.suffix == ".png" for path in placed.values())
+    patient_of = dict(line.split(",")[::-1] for line in (folder / "link.csv").read_text().split()[1:])
+    for name, path in placed.items():
+        patient, _, file = origins[name].partition("/")
+        with Image.open(path) as opened:
+            assert opened.info == {}
+            expected = to_gray(read_dicom(folder / "dicoms" / patient_of[patient] / file))
+            np.testing.assert_array_equal(np.asarray(opened), expected)
+
+
+def test_kept_names_end_in_png(layout: Layout, tmp_path: Path) -> None:
+    for number in range(6):
+        write_dicom(tmp_path / "in" / f"{number % 2}" / f"im{number}.dcm")
+    source = choose_source(f"dicom:{tmp_path / 'in'}?bits=16", Path("/"))
+    import_images(source, ImportRequest(keep_names=True), layout, say_nothing)
+    names = sorted(path.name for split in SPLITS for path in layout.split_dir(split).iterdir())
+    assert names == [f"im{number}.png" for number in range(6)]
+    with Image.open(layout.split_dir("testing") / next(layout.testing_data.iterdir()).name) as opened:
+        assert opened.mode == "I;16"
+
+
+def test_a_cut_file_ends_the_import_with_its_path(layout: Layout, tmp_path: Path) -> None:
+    for number in range(6):
+        write_dicom(tmp_path / "in" / f"{number % 2}" / f"{number}.dcm")
+    victim = tmp_path / "in" / "1" / "3.dcm"
+    victim.write_bytes(victim.read_bytes()[:-100])
+    source = choose_source(f"dicom:{tmp_path / 'in'}", Path("/"))
+    with pytest.raises(DataError, match=r"1 of 6 images cannot be read, the first: .*1/3.dcm: its pixels"):
+        import_images(source, ImportRequest(), layout, say_nothing)
+    assert not layout.testing_data.exists()

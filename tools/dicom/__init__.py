@@ -1,0 +1,1 @@
+"""DICOM images and the contours drawn on them: reading, checking, showing, and batches for training."""

@@ -1,0 +1,163 @@
+"""DICOM images as png: class folders, classes from a tag, or the link.csv layout with its contours."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from tools.dicom.display import encode_png, to_gray
+from tools.dicom.linked import ContourSlice, has_links, list_files, read_links
+from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
+from tools.errors import DataError, shown
+from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.sources.folder import SPLIT_OF_FOLDER
+
+WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
+"""The classes of the link.csv layout where no tag is named."""
+
+FORM = "dicom:PATH[?label=TAG][&bits=8|16]"
+
+
+def parse_dicom_source(text: str, base: Path) -> "DicomSource":
+    """Make the source of `dicom:TEXT`.
+
+    Args:
+        text: `PATH`, then perhaps `?label=TAG`, `?bits=16`, or both joined by `&`.
+        base: What a relative PATH is relative to.
+
+    Raises:
+        DataError: An option is none of these.
+    """
+    folder, _, query = text.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    label, bits = options.pop("label", ""), options.pop("bits", "8")
+    if options or bits not in ("8", "16") or (query and not (label or "bits=" in query)):
+        raise DataError(f"{shown('?' + query)} is not understood; expected {FORM}")
+    return DicomSource((base / Path(folder).expanduser()).resolve(), label, int(bits))
+
+
+class DicomSource:
+    """`PATH/CLASS/...`, `PATH/{train,val,test}/CLASS/...`, any folder with `label`, or the link.csv layout.
+
+    An image's origin begins with its patient and a slash: what belongs to one patient can be told by it.
+
+    Args:
+        path: The folder.
+        label: Keyword of the tag that holds the class; empty takes the first folder, or, in the link.csv
+            layout, whether an image with an inner contour has an outer one too.
+        bits: Of the png files, 8 or 16.
+    """
+
+    names_are_public = False
+
+    def __init__(self, path: Path, label: str = "", bits: int = 8) -> None:
+        self.path, self.label, self.bits = path, label, bits
+        options = [f"label={label}"] * bool(label) + ["bits=16"] * (bits == 16)
+        self.description = f"dicom:{path}" + f"?{'&'.join(options)}" * bool(options)
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in order of path, by their headers alone.
+
+        Raises:
+            DataError: No such folder, no image in it, a file that is no DICOM file, an image without a class.
+            UnavailableError: pydicom is not installed.
+        """
+        if not self.path.is_dir():
+            raise DataError("no such folder; give one with DICOM files", self.path)
+        if self.label:
+            check_tag(self.label)
+        images, warnings = (
+            self._list_links(progress) if has_links(self.path) else self._list_folders(progress)
+        )
+        if not images:
+            raise DataError("no DICOM image below it; expected CLASS/FILE, or any with ?label=TAG", self.path)
+        return Listing(images, tuple(warnings))
+
+    def _list_links(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
+        folder = read_links(self.path)
+        warnings = [f"{finding.where}: {finding.what}" for finding in folder.findings]
+        slices = [item for item in folder.slices if self.label or item.inner]
+        headers = self._read_headers([item.dicom for item in slices], progress, warnings)
+        images = [
+            self._image(
+                item.origin, item.dicom, self._tag(headers[item.dicom], item.dicom, _contours(item)), None
+            )
+            for item in slices
+            if item.dicom in headers
+        ]
+        return images, warnings
+
+    def _list_folders(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
+        listed = list(list_files(self.path))
+        files = [path for path, is_one in listed if is_one]
+        warnings: list[str] = []
+        if len(files) < len(listed):
+            other = next(path for path, is_one in listed if not is_one)
+            warnings.append(f"{len(listed) - len(files)} files are no DICOM files, such as {other}")
+        headers = self._read_headers(files, progress, warnings)
+        nameless = [path for path, header in headers.items() if not header.patient_id]
+        if nameless:
+            warnings.append(
+                f"images without a PatientID: {len(nameless)}, such as {nameless[0]}; their series counts as"
+                " the patient"
+            )
+        has_splits = all(path.relative_to(self.path).parts[0].lower() in SPLIT_OF_FOLDER for path in headers)
+        images: list[SourceImage] = []
+        for path, header in headers.items():
+            folders = path.relative_to(self.path).parts[:-1]
+            split = SPLIT_OF_FOLDER[folders[0].lower()] if has_splits else None
+            class_folder = folders[int(has_splits)] if len(folders) > has_splits else ""
+            patient = (header.patient_id or header.series_uid or "unknown").replace("/", "_")
+            origin = f"{patient}/{path.relative_to(self.path).as_posix()}"
+            images.append(self._image(origin, path, self._tag(header, path, class_folder), split))
+        return images, warnings
+
+    def _read_headers(
+        self, files: list[Path], progress: Progress, warnings: list[str]
+    ) -> dict[Path, DicomHeader]:
+        """The headers of those files that hold an image; what is amiss goes to warnings."""
+        headers: dict[Path, DicomHeader] = {}
+        for done, path in enumerate(files, start=1):
+            headers[path] = read_header(path, [self.label] if self.label else [])
+            progress("reading headers", done, len(files))
+        no_images = [path for path, header in headers.items() if header.shape is None]
+        if no_images:
+            warnings.append(f"DICOM files without an image: {len(no_images)}, such as {no_images[0]}")
+        written = [path for path, header in headers.items() if header.burned_in]
+        if written:
+            warnings.append(
+                f"images that say that writing is in their pixels (BurnedInAnnotation): {len(written)}, such"
+                f" as {written[0]}; look whether it names the patient before you hand them out"
+            )
+        return {path: header for path, header in headers.items() if header.shape is not None}
+
+    def _tag(self, header: DicomHeader, path: Path, default: str) -> str:
+        """An image's class: the tag's value, or the default where no tag is asked for."""
+        class_name = header.tags[self.label] if self.label else default
+        if class_name:
+            return class_name
+        if self.label:
+            raise DataError(f"its {self.label} is empty; fill it, remove the file or name another tag", path)
+        raise DataError(
+            f"lies in no class folder; expected CLASS/{path.name}, or name the tag that holds the class:"
+            " ?label=SeriesDescription",
+            path,
+        )
+
+    def _image(self, origin: str, path: Path, class_name: str, split: str | None) -> SourceImage:
+        load: Callable[[], bytes] = functools.partial(_png_bytes, path, self.bits)
+        # The patient, as it begins; by keyword, for what is added to an image's fields.
+        group = origin.partition("/")[0]
+        return SourceImage(origin, class_name, split, load, group=group, suffix=".png")
+
+
+def _contours(item: ContourSlice) -> str:
+    return WITH_OUTER if item.outer else WITHOUT_OUTER
+
+
+def _png_bytes(path: Path, bits: int) -> bytes:
+    image = read_dicom(path)
+    try:
+        return encode_png(to_gray(image, bits))
+    except DataError as fault:
+        raise DataError(str(fault), path) from None
