@@ -249,7 +249,10 @@ def has_ended(bundle: Path, zips: Path) -> bool:
 def board(bundle: Path) -> dict[str, bytes]:
     """The files of the board."""
     subprocess.run([*TOOL, str(bundle), "leaderboard"], check=True, stdout=subprocess.DEVNULL)
-    return {path.name: path.read_bytes() for path in (bundle / ".bundle" / "leaderboard").iterdir()}
+    return {
+        path.name: path.read_bytes()
+        for path in (bundle / ".bundle" / "leaderboards" / "development-public").iterdir()
+    }
 
 
 def containers(bundle: Path) -> list[str]:

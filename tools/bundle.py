@@ -499,7 +499,7 @@ def evaluate_command(
         if rescore:
             _show_moves(run_rescore(site, records, connect, display.progress))
         with SubmissionDisplay() as table:
-            done = run_evaluation(site, records, connect, submissions, workers, table.show)
+            done = run_evaluation(site, records, connect, submissions, workers, table.show, click.echo)
         found = run_probe(site, records, connect, display.progress) if probe else []
     for line in (*done.lines(), *(line for row in found for line in row.probe_lines())):
         click.echo(line)
@@ -532,7 +532,9 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     "--part", type=click.Choice(["all", "public", "final"]), help="Of the cases; the phase's by default."
 )
 @click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), help=".bundle/leaderboard by default."
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=".bundle/leaderboards/PHASE-PART by default.",
 )
 @database_option
 @click.pass_obj
@@ -546,8 +548,13 @@ def leaderboard(
 
     with _working(layout), opened(_read_bundle(layout), layout, database) as (site, records):
         board = make_board(site, records, phase, part)
-        page = write_board(board, output or layout.state / "leaderboard")
+        page = write_board(board, output or layout.leaderboard(board.phase, board.part))
+        probed = [line for row in records.rows() if row.probe for line in row.probe_lines()]
     click.echo(board_text(board))
+    for line in probed:
+        click.echo(line)
+    if board.part == "final":
+        click.echo("This board shows the hidden part: publish it when the phase is over.")
     click.echo(f"page: {_relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv beside it)")
 
 

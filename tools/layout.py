@@ -108,6 +108,10 @@ class Layout:
         """What `data audit` found; names testing images, so it is never mounted."""
         return self.state / "audit"
 
+    def leaderboard(self, phase: str, part: str) -> Path:
+        """Where a board goes: one of hidden cases never takes the place of a public one."""
+        return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
+
     @property
     def submission_zip(self) -> Path:
         """Where `zip` puts the submission if not told otherwise."""

@@ -271,7 +271,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
         assert all(check.good for check in verify(changed, records, runner, renewed))
         forged = renewed | {"submission": renewed["submission"] | {"team": "C"}}
         assert [check.what for check in verify(changed, records, runner, forged) if not check.good] == [
-            "team, method and time"
+            "submission, team"
         ]
 
 

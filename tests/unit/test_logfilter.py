@@ -131,3 +131,12 @@ def test_a_flood_of_frames_is_cut_short(known: Known) -> None:
     began = time.monotonic()
     filter_log([*lines, "RecursionError: maximum"], known)
     assert time.monotonic() - began < 5
+
+
+def test_pythons_own_messages_keep_their_meaning(known: Known) -> None:
+    for message in (
+        "No module named 'numpy'",
+        "integer division or modulo by zero",
+        "list index out of range",
+    ):
+        assert filter_log([f"ValueError: {message}"], known) == (f"ValueError: {message}",)

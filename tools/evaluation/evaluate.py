@@ -68,10 +68,12 @@ class Arrival:
     Args:
         submission: What it is; None if it could not be read.
         note: What the organiser should know of it; mostly empty.
+        verdict: With which it was refused when it came; None if it is to be evaluated, or was known.
     """
 
     submission: Submission | None
     note: str = ""
+    verdict: Verdict | None = None
 
 
 NOT_TAKEN = ("closed", "quota", "team")
@@ -120,14 +122,14 @@ def _enter(
         if could_not_be_taken and (verdict is None or row.submission.received < submission.received):
             submission = dataclasses.replace(submission, entry=row.submission.id)
             records.admit_again(submission, phase, verdict)
-            return Arrival(submission)
+            return Arrival(submission, verdict=verdict)
         if row.phase == phase or not phase:
             name = f"{submission.file_name} has the same bytes as {describe(row.submission)}"
             return Arrival(submission, name if row.submission.file_name != submission.file_name else "")
     if same:
         submission = dataclasses.replace(submission, entry=make_key(submission.sha256, phase))
     records.add(submission, phase, verdict)
-    return Arrival(submission)
+    return Arrival(submission, verdict=verdict)
 
 
 def admit(
@@ -298,7 +300,8 @@ def reopen(site: Site, records: Records, prefix: str) -> Submission:
     ]
     if len(found) != 1:
         raise DataError(
-            f"{len(found)} refused submissions begin with {shown(prefix)}; give more of the SHA-256"
+            f"{len(found)} refused submissions have a SHA-256 that begins with {shown(prefix)}; give that of one"
+            " that is refused (feedback/all.csv lists them)"
         )
     submission = found[0].submission
     for name, (key, _) in records.steps(submission.id).items():

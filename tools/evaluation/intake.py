@@ -65,6 +65,8 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
             if not inside:
                 raise DataError("holds no zip; give a folder of submissions, or the zips themselves", path)
             found += inside
+        elif path.is_file() and path.suffix.lower() != ".zip":
+            raise DataError("is no zip by its name; give zips, or a folder of them", path)
         elif path.is_file():
             found.append(path)
         else:
@@ -155,7 +157,8 @@ def clean_name(text: str) -> str:
     """A name as it may be shown: in one form of writing, printable, of bounded length."""
     kept = (c for c in unicodedata.normalize("NFKC", text) if c.isprintable() and c not in _INVISIBLE)
     text = "".join(kept)
-    return re.sub(r"\s+", " ", text).strip()[:MAX_NAME_CHARACTERS].strip()
+    text = re.sub(r"\s+", " ", text).strip()[:MAX_NAME_CHARACTERS].strip()
+    return text if any(character.isalnum() for character in text) else ""
 
 
 def same_team(name: str) -> str:

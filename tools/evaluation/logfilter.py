@@ -42,19 +42,23 @@ _ERROR_NAMES = frozenset(
 )
 
 _ERROR_WORDS = """
-a an and any are argument arguments array as at attribute available axis bad batch be because bool bounds
-broadcast bytes call callable cannot channel channels character characters class columns command
-connection convert could data denied device dimension dimensions directory disk divided division does
-dtype element elements empty error exceeded expected expects failed file files float for format found
-from function got graph had has have height image images import in index indices initialize input inputs
-int integer invalid is it item iterable kernel key keyword length less limit line list load loaded long
-mask match matrix memory missing mode model module more must name named names no node not null number
-object of on one only open operands operation or out output outputs overflow path permission pixel
-position positional process provided range read readable refused required resource resources returned
-rows runtime separator sequence session shape shapes should signal size space status str string
+Cannot Could Expected Failed Got Input Invalid Missing No Output Unable a access an and any are argument
+arguments array as assertion assignment associated at attribute available axis bad base batch be because
+before bool bounds broadcast by byte bytes call callable calling cannot changed channel channels
+character characters class codec columns command comparison complex concatenate connection continuation
+conversion convert could data decimal decode defined denied depth device dict dictionary dimension
+dimensions directory disk divided division does domain dtype during element elements empty encode enough
+error exceeded expected expects failed file files float for format found from function global got graph
+had has have height image images import in index indices initialize input inputs instance int integer
+invalid is it item iterable iteration kernel key keyword large length less limit line list literal load
+loaded local long many mask match math matrix maximum memory missing mode model module modulo more
+multiple must name named names negative no node not null number object of on one only open operand
+operands operation or out output outputs overflow path permission pixel position positional process
+provided range read readable recursion referenced refused required resource resources result returned
+rows runtime separator sequence session shape shapes should signal size space start status str string
 subscriptable such support supported system takes temporarily tensor than that the time to together too
-truncated tuple type types unable unavailable unexpected unknown unsupported use used value values was
-were width with without writable write zero
+truncated tuple type types unable unavailable unexpected unhashable unknown unpack unsupported update use
+used value values variable was were while width with without writable write zero
 """
 """Words of the errors that Python and the numerical libraries raise."""
 

@@ -17,13 +17,13 @@ from tools.evaluation.evaluate import (
     run_one_step,
     take_all,
 )
-from tools.evaluation.intake import find_zips
+from tools.evaluation.intake import describe, find_zips
 from tools.evaluation.probing import probe_all
-from tools.evaluation.records import Records, Row
+from tools.evaluation.records import FINAL, Records, Row
 from tools.evaluation.rescore import Move, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
-from tools.evaluation.verdicts import Refusal
+from tools.evaluation.verdicts import SCORED, Refusal
 from tools.evaluation.work import Doubtful
 from tools.layout import Layout
 from tools.manifest import Bundle
@@ -41,11 +41,13 @@ class Evaluated:
         arrivals: The zips that were given.
         rows: All submissions, those of earlier days among them.
         waiting: Why a submission still waits, by its id.
+        is_stale: Whether scores are of another reference or scoring program.
     """
 
     arrivals: list[Arrival]
     rows: list[Row]
     waiting: dict[str, str]
+    is_stale: bool = False
 
     def lines(self) -> list[str]:
         """What is to be said at the end: of zips that came, and how all stand."""
@@ -53,10 +55,18 @@ class Evaluated:
             f"again    {arrival.note}" for arrival in self.arrivals if arrival.note and arrival.submission
         ]
         lines += [f"skipped  {arrival.note}" for arrival in self.arrivals if not arrival.submission]
+        lines += [
+            f"refused  {describe(arrival.submission)}  {arrival.verdict}"
+            for arrival in self.arrivals
+            if arrival.submission and arrival.verdict
+        ]
+        if self.is_stale:
+            lines.append("the reference or the scoring program has changed: run `evaluate --rescore`")
         counts = Counter(row.state for row in self.rows)
         return [
             *lines,
-            ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no submissions",
+            "in all: "
+            + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no submissions"),
         ]
 
 
@@ -77,7 +87,13 @@ def opened(bundle: Bundle, layout: Layout, database: str | None) -> Iterator[tup
 
 
 def run_evaluation(
-    site: Site, records: Records, connect: Connect, paths: tuple[Path, ...], workers: int, show: Show
+    site: Site,
+    records: Records,
+    connect: Connect,
+    paths: tuple[Path, ...],
+    workers: int,
+    show: Show,
+    say: Callable[[str], None],
 ) -> Evaluated:
     """Take zips in and bring all submissions to their end.
 
@@ -88,14 +104,27 @@ def run_evaluation(
         paths: Zips and folders of zips; none goes on with what is known.
         workers: How many at a time; 0 is as many as the engine's machine holds.
         show: Told of each change.
+        say: Told how many there are.
     """
     with closing(connect()) as runner:
         workers = workers or default_workers(site, runner)
         # Now, not after the first inference: it needs what all submissions need.
         runner.build(plan_run(SCORING, site.bundle, site.layout, ()), lambda line: None)
     arrivals = take_all(find_zips(paths), site, records)
+    say(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
     waiting = evaluate(site, records, connect, workers, show)
-    return Evaluated(arrivals, records.rows(), waiting)
+    return Evaluated(arrivals, records.rows(), waiting, is_stale(site, records))
+
+
+def is_stale(site: Site, records: Records) -> bool:
+    """Tell whether any scores are of another reference or scoring program than those that are there."""
+    scored = [row for row in records.rows() if row.state == SCORED]
+    for part in site.parts:
+        stored = records.scores(part)
+        for row in scored:
+            if stored.get(row.submission.id, ("", ""))[0] != site.score_key(part, row.results_sha256):
+                return True
+    return False
 
 
 def run_rescore(

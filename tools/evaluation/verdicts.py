@@ -39,6 +39,10 @@ MESSAGES: Mapping[str, Message] = {
         "the Dockerfile builds on an image that this challenge does not give",
         "build on one of the challenge's base images",
     ),
+    "no-base-image": Message(
+        "an image that the Dockerfile builds on cannot be had here",
+        "build on an image that the challenge names",
+    ),
     "volume": Message("the image declares a volume", "leave VOLUME out of the Dockerfile"),
     "build-failed": Message(
         "the image cannot be built; the end of the build's output follows",
@@ -60,7 +64,7 @@ MESSAGES: Mapping[str, Message] = {
         "inference filled the disk", "write classification_results.csv alone, and keep no removed file open"
     ),
     "failed": Message(
-        "inference ended with exit status {status}; what may be shown of its output follows",
+        "inference ended with exit status {status}",
         "run the image on images of your own, with the limits of the challenge",
     ),
     "no-results": Message(

@@ -34,6 +34,8 @@ BUILD_LOG = "build.log"
 RUN_LOG = "inference.log"
 SHOWN_BUILD_LINES = 20
 KILLED = (128 + 9, 128 + 15)
+_NOT_STARTED = (126, 127)
+_INIT_SAYS = "[FATAL tini "
 _ESCAPES = re.compile(r"(?im)^\s*#\s*(?:escape|syntax)\s*=")
 
 
@@ -258,6 +260,8 @@ def judge_outcome(site: Site, sha256: str, outcome: Outcome, lines: list[str]) -
         raise Refusal(outcome.limit, limit=allowed[outcome.limit])
     if outcome.exit_status == 0:
         return
+    if outcome.exit_status in _NOT_STARTED and any(line.startswith(_INIT_SAYS) for line in lines):
+        raise Refusal("cannot-start")
     with unpacked(site, sha256) as folder:
         known = read_known(folder, site.image_names, site.class_names)
     refusal = Refusal("failed", filter_log(lines, known), status=outcome.exit_status)
@@ -355,6 +359,9 @@ def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[
         outcome = runner.build_foreign(plan, owner, settings, log.line)
     if outcome.limit:
         raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
+    if outcome.lacks_base:
+        # A registry that is away for a while looks the same.
+        raise Doubtful(Refusal("no-base-image"))
     if outcome.error:
         refusal = Refusal("build-failed", (*outcome.last_lines[-SHOWN_BUILD_LINES:], outcome.error))
         raise Doubtful(refusal) if outcome.is_doubtful else refusal

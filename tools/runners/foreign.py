@@ -47,8 +47,8 @@ class BuildOutcome:
         error: What the engine said of a step that failed; empty if none did.
         last_lines: The end of what the build printed.
         has_volumes: Whether the image asks for folders that no limit would hold.
-        is_doubtful: Whether the error may be the engine's: a base image that did not come, a step that was
-            killed.
+        lacks_base: Whether a base image did not come.
+        is_doubtful: Whether the error may be the engine's: a step that was killed.
     """
 
     image: str = ""
@@ -58,6 +58,7 @@ class BuildOutcome:
     error: str = ""
     last_lines: tuple[str, ...] = ()
     has_volumes: bool = False
+    lacks_base: bool = False
     is_doubtful: bool = False
 
 
@@ -145,8 +146,12 @@ def build_foreign_image(
         return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
     if error:
         step = next((line for line in reversed(said) if line.startswith("Step ")), "")
-        doubtful = ": FROM " in step or error.rstrip().endswith(("code: 137", "code: 143"))
-        return BuildOutcome(error=error[:MAX_LINE_CHARACTERS], last_lines=tuple(said), is_doubtful=doubtful)
+        return BuildOutcome(
+            error=error[:MAX_LINE_CHARACTERS],
+            last_lines=tuple(said),
+            lacks_base=": FROM " in step,
+            is_doubtful=error.rstrip().endswith(("code: 137", "code: 143")),
+        )
     return _measure(client, plan, settings, tuple(said))
 
 
