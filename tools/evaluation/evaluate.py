@@ -300,8 +300,8 @@ def reopen(site: Site, records: Records, prefix: str) -> Submission:
     ]
     if len(found) != 1:
         raise DataError(
-            f"{len(found)} refused submissions have a SHA-256 that begins with {shown(prefix)}; give that of one"
-            " that is refused (feedback/all.csv lists them)"
+            f"{len(found)} refused submissions have a SHA-256 that begins with {shown(prefix)}; give that of"
+            " one that is refused (feedback/all.csv lists them)"
         )
     submission = found[0].submission
     for name, (key, _) in records.steps(submission.id).items():
