@@ -107,6 +107,14 @@ database_option = click.option(
     help="URL of the records, such as postgresql://HOST/NAME; a file in .bundle/evaluation/ by default.",
 )
 
+anonymous_option = click.option(
+    "--anonymous",
+    is_flag=True,
+    envvar="BUNDLE_ANONYMOUS",
+    show_envvar=True,
+    help="Ask a server without credentials, as for a public bucket.",
+)
+
 wheelhouse_option = click.option(
     "--wheelhouse",
     envvar="BUNDLE_WHEELHOUSE",
@@ -174,23 +182,31 @@ def data() -> None:
     "--sample-size", type=click.IntRange(min=0), help="Images of each class in each split; 0 takes all."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
+@click.option(
+    "--group", metavar="REGEX", help="What it captures of a name, as a patient, stays in one split."
+)
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
+@anonymous_option
 @click.pass_obj
 def import_command(
     layout: Layout,
     source: str | None,
     sample_size: int | None,
     seed: int | None,
+    group: str | None,
     any_size: bool,
     keep_names: bool,
     replace: bool,
+    anonymous: bool,
 ) -> None:
-    """Fill input_data/ from SOURCE: synthetic, mednist or folder:PATH; bundle.toml's own by default.
+    """Fill input_data/ from SOURCE; bundle.toml's own by default.
 
-    folder:PATH holds CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/,
-    training_solution.csv, ...). What was there stays whole until the new data are complete.
+    SOURCE is synthetic, mednist, folder:PATH, s3://BUCKET/PREFIX (or another URL) or
+    coco:ANNOTATIONS.json?category=NAME. A folder or URL holds CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a
+    folder also the bundle layout (training-data/, training_solution.csv, ...). What was there stays whole
+    until the new data are complete.
     """
     import dataclasses
 
@@ -207,8 +223,12 @@ def import_command(
         request = dataclasses.replace(request, sample_size=sample_size)
     if seed is not None:
         request = dataclasses.replace(request, seed=seed)
+    if group is not None:
+        request = dataclasses.replace(request, group=group)
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
-    chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
+    anonymous = anonymous or bundle.data.anonymous
+    named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
+    chosen = choose_source(*named, anonymous)
     with _working(layout) as display:
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)

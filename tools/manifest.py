@@ -59,6 +59,8 @@ class DataSettings:
         seed: Of sampling, splitting and making images.
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
         split: Shares of training, validation and testing, where the source is not split.
+        group: Regular expression that names what stays in one split, such as a patient; see ImportRequest.
+        anonymous: Whether a server is asked without credentials.
     """
 
     source: str = "synthetic"
@@ -66,6 +68,8 @@ class DataSettings:
     seed: int = 0
     image_size: tuple[int, int] | None = None
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    group: str = ""
+    anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             seed=int(data.number("seed", 0, low=0, high=2**32 - 1)),
             image_size=data.image_size("image_size"),
             split=data.split("split", DataSettings().split),
+            group=data.text("group", default=""),
+            anonymous=data.flag("anonymous"),
         ),
         arguments={name: table.texts("arguments") for name, table in programs.items()},
         limits={name: _limits(table, DEFAULT_LIMITS[name]) for name, table in programs.items()},

@@ -99,7 +99,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     from tools.sources.choice import choose_source
 
     display.begin("data")
-    source = choose_source(bundle.data.source, layout.root)
+    source = choose_source(bundle.data.source, layout.root, bundle.data.anonymous)
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)
@@ -139,6 +139,7 @@ def make_request(bundle: Bundle) -> ImportRequest:
         image_size=bundle.data.image_size,
         class_names=bundle.class_names,
         split=bundle.data.split,
+        group=bundle.data.group,
     )
 
 

@@ -21,12 +21,15 @@ class SourceImage:
         class_name: Its class.
         split: Its split if the source says so, else None.
         load: Gives its bytes, as they are stored.
+        group: What it shares with images that must not be in another split, such as a patient; None if the
+            source knows of none.
     """
 
     origin: str
     class_name: str
     split: str | None
     load: Callable[[], bytes]
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class ImportRequest:
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
+        group: Regular expression on the name below the class folder, whose first group that matched names
+            what stays together, such as a patient; empty takes the source's own groups, if it has some.
     """
 
     sample_size: int = 0
@@ -65,6 +70,7 @@ class ImportRequest:
     class_names: tuple[str, ...] = ()
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     replace: bool = False
+    group: str = ""
 
 
 class Source(Protocol):

@@ -1,57 +1,26 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
 import contextlib
-import hashlib
-import io
 import itertools
 import json
 import os
 import shutil
 import time
-import warnings
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
-
-from PIL import Image
 
 from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
+from tools.sources.base import ImportRequest, Progress, Source, SourceImage
+from tools.sources.grouping import find_groups, parted_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
-from tools.sources.splitting import missing_splits, rank, sample, split_groups
-
-MAX_PIXELS = 50_000_000
-"""An image with more is refused: as raw pixels it would not fit beside a network."""
-
-_IMAGES_A_TASK = 32
-_TASKS_AHEAD = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StagedImage:
-    """An image that was read, found sound and copied into the staging folder.
-
-    Args:
-        source: Where it came from.
-        file: The copy.
-        sha256: Of its bytes, in hexadecimal.
-        size: (width, height), pixels.
-        split: Where it goes.
-        name: Its name there.
-    """
-
-    source: SourceImage
-    file: str
-    sha256: str
-    size: tuple[int, int]
-    split: str = ""
-    name: str = ""
+from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups
+from tools.sources.staging import StagedImage, stage_images
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
@@ -70,10 +39,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         listing = source.list_images(request, progress)
         listed = listing.images
         _check_classes(listed, request.class_names)
+        groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
-        warned = (*listing.warnings, *_check_images(staged, request), *_too_few(staged, request))
-        placed = _name(_split(staged, request), keep=request.keep_names or source.names_are_public)
+        warned = (*listing.warnings, *parted_groups(chosen, groups))
+        warned += (*_check_images(staged, request), *_too_few(staged, request))
+        placed = _name(_split(staged, groups, request), keep=request.keep_names or source.names_are_public)
         summary = _write_staging(placed, source.description, warned, request, layout)
         (staging / "images").rmdir()
         (secret / READY).touch()
@@ -143,16 +114,12 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
     (staging / "images").mkdir()
     staged: list[StagedImage] = []
     faults: list[str] = []
-    # Around the threads, not in them: the filters are the whole process's.
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        tasks = _ahead(pool, chosen, staging / "images")
-        for done, result in enumerate(tasks, start=1):
-            if isinstance(result, str):
-                faults.append(result)
-            else:
-                staged.append(result)
-            progress("checking images", done, len(chosen))
+    for done, result in enumerate(stage_images(chosen, staging / "images"), start=1):
+        if isinstance(result, str):
+            faults.append(result)
+        else:
+            staged.append(result)
+        progress("checking images", done, len(chosen))
     if faults:
         raise DataError(
             f"{len(faults)} of {len(chosen)} images cannot be read, the first: {faults[0]};"
@@ -160,59 +127,6 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
             details=tuple(faults[1:]),
         )
     return staged
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, images: Sequence[SourceImage], folder: Path
-) -> Iterator[StagedImage | str]:
-    """Stage in order with a bounded number of images in flight: memory stays flat, Ctrl-C is quick.
-
-    A task takes many images, for one task an image costs as much as a small image does.
-    """
-
-    def work(start: int) -> list[StagedImage | str]:
-        part = images[start : start + _IMAGES_A_TASK]
-        return [_stage_one(start + offset, image, folder) for offset, image in enumerate(part)]
-
-    pending: deque[Future[list[StagedImage | str]]] = deque()
-    for start in range(0, len(images), _IMAGES_A_TASK):
-        pending.append(pool.submit(work, start))
-        if len(pending) > _TASKS_AHEAD:
-            yield from pending.popleft().result()
-    for task in pending:
-        yield from task.result()
-
-
-def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | str:
-    suffix = os.path.splitext(image.origin)[1]
-    if suffix.lower() not in IMAGE_SUFFIXES:
-        return (
-            f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    try:
-        data = image.load()
-        with Image.open(io.BytesIO(data)) as opened:
-            size = opened.size
-            if size[0] * size[1] > MAX_PIXELS:
-                return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
-            opened.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as fault:
-        return f"{image.origin}: {_first_line(fault)}"
-    file = f"{folder}/{number:08d}{suffix}"
-    with open(file, "wb") as out:
-        out.write(data)
-    return StagedImage(image, file, hashlib.sha256(data).hexdigest(), size)
-
-
-def _first_line(fault: Exception) -> str:
-    text = str(fault).strip() or type(fault).__name__
-    return "not an image" if "cannot identify image file" in text else text.splitlines()[0]
 
 
 def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
@@ -280,34 +194,23 @@ def _too_few(staged: Sequence[StagedImage], request: ImportRequest) -> list[str]
     ]
 
 
-def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[StagedImage]:
+def _split(
+    staged: Sequence[StagedImage], groups: Mapping[str, str], request: ImportRequest
+) -> list[StagedImage]:
     """Give every image its split: its own where the source has one, else its share of what has none."""
     given = {image.source.split for image in staged if image.source.split}
     missing = missing_splits(given)
-    if not missing:
-        placed = [replace(image, split=image.source.split or "") for image in staged]
-    else:
-        cut_from = "training" if given else None
+    cut_from = "training" if given else None
+    placed = [
+        replace(image, split=image.source.split or "")
+        for image in staged
+        if not missing or image.source.split != cut_from
+    ]
+    if missing:
         targets = [split for split in SPLITS if split in missing or split == cut_from]
-        placed = [replace(i, split=i.source.split or "") for i in staged if i.source.split != cut_from]
-        by_class: dict[str, dict[str, list[StagedImage]]] = defaultdict(lambda: defaultdict(list))
-        for image in staged:
-            if image.source.split == cut_from:
-                by_class[image.source.class_name][image.sha256].append(image)
-        for class_name, groups in sorted(by_class.items()):
-            count, wanted_count = sum(map(len, groups.values())), request.sample_size * len(targets)
-            even = request.sample_size and count >= wanted_count
-            wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
-            shares = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-            try:
-                dealt = split_groups(list(groups.values()), shares)
-            except DataError as fault:
-                raise DataError(f"class {class_name}: {fault}") from None
-            placed += [
-                replace(image, split=split)
-                for split, images in dealt.items()
-                for image in images[: request.sample_size or None]
-            ]
+        placed += _cut(
+            [image for image in staged if image.source.split == cut_from], targets, groups, request
+        )
     classes = {image.source.class_name for image in placed}
     for split in SPLITS:
         absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
@@ -315,6 +218,32 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
             raise DataError(
                 f"class {absent[0]} has no {split} image; every split needs at least one of each class"
             )
+    return placed
+
+
+def _cut(
+    images: Sequence[StagedImage], targets: Sequence[str], groups: Mapping[str, str], request: ImportRequest
+) -> list[StagedImage]:
+    """Cut splits by class; identical images and those of one group stay together."""
+    shares: dict[str, dict[str, float]] = {}
+    for class_name, count in Counter(image.source.class_name for image in images).items():
+        even = request.sample_size and count >= request.sample_size * len(targets)
+        wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
+        shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
+
+    def keys(image: StagedImage) -> list[tuple[str, str]]:
+        group = groups.get(image.source.origin)
+        return [("sha256", image.sha256)] + ([("group", group)] if group else [])
+
+    dealt = split_groups(connect(images, keys), shares, lambda image: image.source.class_name)
+    taken: Counter[tuple[str, str]] = Counter()
+    placed: list[StagedImage] = []
+    for split, of_split in dealt.items():
+        for image in of_split:
+            taken[split, image.source.class_name] += 1
+            # Where groups make the splits uneven, all that were asked for are kept.
+            if groups or not 0 < request.sample_size < taken[split, image.source.class_name]:
+                placed.append(replace(image, split=split))
     return placed
 
 
