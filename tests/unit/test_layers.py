@@ -11,9 +11,9 @@ from tools.layout import PROJECT_ROOT
 LAYERS = [
     {"errors", "findings"},
     {"layout", "files"},
-    {"lock", "stages", "collecting", "display", "keptlog"},
-    {"formats", "evaluation"},
-    {"manifest"},
+    {"lock", "stages", "collecting", "display", "keptlog", "database"},
+    {"formats"},
+    {"manifest", "store"},
     {"sources", "runners"},
     {"programs"},
     {"packing", "checking", "doctor", "wheelhouse"},
