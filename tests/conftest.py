@@ -18,6 +18,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from tools.errors import UnavailableError
@@ -207,3 +208,21 @@ def postgresql_url() -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)
+
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def new_database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the kind that a fixture's parameter names."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path') / 'made.sqlite'}"
+    server = request.getfixturevalue("postgresql_url")
+    name = f"test_{uuid.uuid4().hex}"
+    engine = sa.create_engine(
+        server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"create database {name}"))
+    engine.dispose()
+    return str(server.replace("/postgres?", f"/{name}?"))

@@ -1,27 +1,31 @@
 """Every source: the same images wherever they lie, in the same order, sampled and split alike."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import say_nothing, upload_folder, write_image
+from tests.conftest import DATABASES, new_database, say_nothing, upload_folder, write_image
 from tools.errors import DataError
 from tools.layout import Layout
 from tools.sources.base import ImportRequest, Source
 from tools.sources.choice import choose_source
 from tools.sources.importing import import_images
+from tools.sources.ingesting import ingest_images
 from tools.sources.synthetic import CLASS_NAMES
+from tools.store.images import ImageStore
 
 Place = Callable[[Path], Source]
 """Puts class folders where the source reads them."""
 
-PLACES = ("folder", "s3", "memory", "coco")
+PLACES = ("folder", "s3", "memory", "coco", *DATABASES)
 IMAGES_A_CLASS = 30
 
 
@@ -52,9 +56,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         fsspec.filesystem("memory").put(f"{images}/", root, recursive=True)
         return choose_source(f"memory:/{root}", tmp_path)
 
-    return {"folder": folder, "s3": s3, "memory": memory, "coco": lambda images: coco(images, tmp_path)}[
-        request.param
-    ]
+    def database(images: Path) -> Source:
+        url = new_database(request)
+        with closing(ImageStore(url)) as store, contextlib.suppress(DataError):
+            # What an ingest cannot read, it leaves out, and says so.
+            ingest_images(folder(images), store, ImportRequest(), say_nothing)
+        return choose_source(url, tmp_path)
+
+    return {
+        "folder": folder,
+        "s3": s3,
+        "memory": memory,
+        "coco": lambda images: coco(images, tmp_path),
+        "sqlite": database,
+        "postgresql": database,
+    }[request.param]
 
 
 def coco(images: Path, tmp_path: Path) -> Source:
@@ -119,9 +135,9 @@ def test_a_seed_decides_and_a_larger_sample_contains_the_smaller(
     assert imported(source, tmp_path / "4", sample_size=3, seed=1).keys() != small.keys()
 
 
-def test_an_image_that_cannot_be_read_is_named(
-    place: Place, class_folders: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+# A database holds sound images alone: see test_store.py.
+@pytest.mark.parametrize("place", [name for name in PLACES if name not in DATABASES], indirect=True)
+def test_an_image_that_cannot_be_read_is_named(place: Place, class_folders: Path, tmp_path: Path) -> None:
     spoiled = tmp_path / "spoiled"
     shutil.copytree(class_folders, spoiled)
     (spoiled / "cat" / "000007.png").write_bytes(b"<html>Not Found</html>")
@@ -132,7 +148,7 @@ def test_an_image_that_cannot_be_read_is_named(
 
 def test_an_empty_place_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no image|nothing in it|no such|0 class found"):
+    with pytest.raises(DataError, match="no image|nothing in it|no image in it|no such|0 class found"):
         imported(place(tmp_path / "empty"), tmp_path / "bundle")
 
 

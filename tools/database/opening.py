@@ -107,7 +107,7 @@ def _migrate(engine: sa.Engine, schema: Schema) -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     # A path may hold a space or a colon: it is the only one, so it is not split.
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(schema.migrations).replace("%", "%%"))

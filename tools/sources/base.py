@@ -1,7 +1,9 @@
 """What a source is: something that lists images with their classes and hands out their bytes."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 Progress = Callable[[str, int, int], None]
@@ -23,6 +25,7 @@ class SourceImage:
         load: Gives its bytes, as they are stored.
         group: What it shares with images that must not be in another split, such as a patient; None if the
             source knows of none.
+        taken: When it was made or stored, as the source says; None if it does not.
     """
 
     origin: str
@@ -30,6 +33,7 @@ class SourceImage:
     split: str | None
     load: Callable[[], bytes]
     group: str | None = None
+    taken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ class ImportRequest:
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     replace: bool = False
     group: str = ""
+
+
+def image_key(image: SourceImage) -> str:
+    """What an image's place in the random order depends on: not on where the source lies on this machine."""
+    return f"{image.split}/{image.class_name}/{base_name(image)}"
+
+
+def base_name(image: SourceImage) -> str:
+    """The last part of where it is."""
+    return PurePosixPath(image.origin.replace(os.sep, "/")).name
 
 
 class Source(Protocol):

@@ -11,6 +11,7 @@ SOURCE_FORMS = (
     "folder:PATH",
     "s3://BUCKET/PREFIX (or gs://, az://, https://)",
     "coco:ANNOTATIONS.json?category=NAME",
+    "postgresql://HOST/NAME or sqlite:///FILE (an image database)",
 )
 
 
@@ -42,6 +43,10 @@ def choose_source(text: str, base: Path, anonymous: bool = False) -> Source:
         from tools.sources.coco import CocoSource, parse_question
 
         return CocoSource(parse_question(text, base))
+    if kind.partition("+")[0] in ("postgresql", "sqlite"):
+        from tools.sources.stored import StoreSource
+
+        return StoreSource(text)
     if rest.startswith("//"):
         from tools.sources.remote import RemoteSource
 

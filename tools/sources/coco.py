@@ -109,10 +109,22 @@ class CocoSource:
                 question.category if image.image_id in having else f"no {question.category}",
                 None,
                 _loader(folder / image.file_name, image, image.image_id in missing),
+                taken=image.taken or None,
             )
             for image in sorted(chosen, key=lambda image: image.file_name)
         ]
         return Listing(images)
+
+    def annotations(self) -> tuple[CocoFile, dict[int, str]]:
+        """All that the file says, and the origins of the images that are asked for, by their numbers.
+
+        Raises:
+            DataError: As list_images.
+        """
+        coco = read_coco(self.question.annotations)
+        chosen, _ = _ask(coco, self.question)
+        folder = self.question.images or _find_images(self.question.annotations, chosen)
+        return coco, {image.image_id: str(folder / image.file_name) for image in chosen}
 
 
 def _ask(coco: CocoFile, question: Question) -> tuple[list[CocoImage], set[int]]:

@@ -9,13 +9,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.sources.base import ImportRequest, Progress, Source, SourceImage
+from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
 from tools.sources.grouping import find_groups, parted_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
@@ -84,7 +84,7 @@ def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> No
 
 
 def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[SourceImage]:
-    ranked = sorted(listed, key=lambda image: rank(request.seed, _key(image)))
+    ranked = sorted(listed, key=lambda image: rank(request.seed, image_key(image)))
     if not request.sample_size:
         return ranked
     given = {image.split for image in listed if image.split}
@@ -97,17 +97,10 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
     chosen: list[SourceImage] = []
     for count in {room(image) for image in ranked}:
         same_room = [image for image in ranked if room(image) == count]
-        chosen += sample(same_room, count, request.seed, _key, lambda image: (image.split, image.class_name))
-    return sorted(chosen, key=lambda image: rank(request.seed, _key(image)))
-
-
-def _key(image: SourceImage) -> str:
-    """What an image's place in the random order depends on: not on where the source lies on this machine."""
-    return f"{image.split}/{image.class_name}/{_base_name(image)}"
-
-
-def _base_name(image: SourceImage) -> str:
-    return PurePosixPath(image.origin.replace(os.sep, "/")).name
+        chosen += sample(
+            same_room, count, request.seed, image_key, lambda image: (image.split, image.class_name)
+        )
+    return sorted(chosen, key=lambda image: rank(request.seed, image_key(image)))
 
 
 def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> list[StagedImage]:
@@ -257,7 +250,7 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
             for number, image in enumerate(ordered, start=1)
         ]
     named = sorted(
-        (replace(image, name=_base_name(image.source)) for image in placed), key=lambda image: image.name
+        (replace(image, name=base_name(image.source)) for image in placed), key=lambda image: image.name
     )
     clashes = [
         f"{one.source.origin} and {other.source.origin}"

@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_PIXELS = 50_000_000
 """An image with more is refused: as raw pixels it would not fit beside a network."""
 
-_IMAGES_A_TASK = 32
+IMAGES_A_TASK = 32
 _TASKS_AHEAD = 16
 
 
@@ -81,15 +81,22 @@ def stage_images(images: Sequence[SourceImage], folder: Path) -> Iterator[Staged
     return work_ahead(images, stage)
 
 
-def work_ahead(images: Sequence[SourceImage], work: Callable[[int, SourceImage], T]) -> Iterator[T]:
+def work_ahead(
+    images: Sequence[SourceImage], work: Callable[[int, SourceImage], T], images_a_task: int = IMAGES_A_TASK
+) -> Iterator[T]:
     """Work on images by several threads and give what comes of each, in order.
 
-    A bounded number is in flight: memory stays flat, Ctrl-C is quick. A task takes many images, for one task
-    an image costs as much as a small image does.
+    A bounded number is in flight: memory stays flat, Ctrl-C is quick.
+
+    Args:
+        images: The images.
+        work: Called with an image's place and the image.
+        images_a_task: Many, for one task an image costs as much as a small image does; fewer where what comes
+            of an image is large.
     """
 
     def task(start: int) -> list[T]:
-        part = images[start : start + _IMAGES_A_TASK]
+        part = images[start : start + images_a_task]
         return [work(start + offset, image) for offset, image in enumerate(part)]
 
     pending: deque[Future[list[T]]] = deque()
@@ -97,7 +104,7 @@ def work_ahead(images: Sequence[SourceImage], work: Callable[[int, SourceImage],
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            for start in range(0, len(images), _IMAGES_A_TASK):
+            for start in range(0, len(images), images_a_task):
                 pending.append(pool.submit(task, start))
                 if len(pending) > _TASKS_AHEAD:
                     yield from pending.popleft().result()
