@@ -288,7 +288,7 @@ def import_folder(images: int) -> Callable[[Setup], tuple[Side, Side]]:
 
 
 def store(images: int, on_server: bool) -> Callable[[Setup], tuple[Side, Side]]:
-    """Class folders to a database, every image decoded and hashed, beside pandas into the same kind of one."""
+    """Class folders to a database, every image decoded and hashed, beside pandas into another of its kind."""
 
     def make(setup: Setup) -> tuple[Side, Side]:
         source, bundle = setup.class_folders(images), new_bundle(setup.work / "store")

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of an ingest and of an import from S3: the same command again ends as if undisturbed."""
+"""kill -9 in the middle of an ingest and of an import from S3: the same command again ends as undisturbed."""
 
 import os
 import signal

@@ -1,7 +1,9 @@
 """The image database, on SQLite and PostgreSQL: the same images, samples and orders from both."""
 
 import csv
+import hashlib
 import io
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -232,3 +234,34 @@ def test_store_and_records_may_share_a_database(store: ImageStore, url: str, fol
 def test_a_database_that_is_not_there() -> None:
     with pytest.raises(UnavailableError, match="the image database cannot be used"):
         ImageStore("postgresql://localhost:1/x")
+
+
+def test_memory_does_not_grow_with_the_images(store: ImageStore) -> None:
+    generator = np.random.default_rng(0)
+    for batch in range(10):
+        contents = [generator.bytes(20_000) for _ in range(200)]
+        store.add(
+            [
+                StoredImage(
+                    hashlib.sha256(data).hexdigest(),
+                    4,
+                    4,
+                    "L",
+                    "PNG",
+                    "a",
+                    f"{batch}/{number}",
+                    "now",
+                    data=data,
+                )
+                for number, data in enumerate(contents)
+            ]
+        )
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in store.images(as_="record"))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 2000
+    # All of them take 40 MB.
+    assert peak_bytes < 8e6

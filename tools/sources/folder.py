@@ -1,5 +1,6 @@
 """Images in a local folder: class folders, or a folder that already has the bundle layout."""
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,9 +102,15 @@ class FolderSource:
         return images, findings
 
     def _list_class_folders(self) -> Listing:
+        place = str(self.path)
         return list_class_folders(
-            _paths_below(self.path), str(self.path), lambda path: (self.path / path).read_bytes
+            _paths_below(self.path), place, lambda path: functools.partial(_read, f"{place}/{path}")
         )
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
 
 
 def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str]:

@@ -14,9 +14,9 @@ from tools.sources.staging import SoundImage, check_image, work_ahead
 from tools.store.annotations import add_annotations
 from tools.store.images import ImageStore, StoredImage
 
-_IMAGES_A_BATCH = 500
+_IMAGES_A_BATCH = 1000
 _BYTES_A_BATCH = 32 * 2**20
-_IMAGES_A_TASK = 4
+_IMAGES_A_TASK = 8
 
 
 @dataclass(frozen=True, slots=True)
