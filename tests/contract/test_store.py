@@ -121,6 +121,14 @@ def test_a_torch_loader_reads_every_image_once(store: ImageStore, folder: Path) 
     assert sorted(sums) == sorted(int(image.pixels().sum()) for image in records(store))
 
 
+def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, url: str) -> None:
+    source = choose_source(f"folder:{folder}", Path())
+    ingest_images(source, store, ImportRequest(group=r"0000(\d)\d\."), say_nothing)
+    assert {row[1] for row in run_query(store, "groups")[1]} == {"a", "b"}
+    for image in choose_source(url, Path()).list_images(ImportRequest(), say_nothing).images:
+        assert image.group == Path(image.origin).name[4]
+
+
 def test_images_may_stay_where_they_are(store: ImageStore, folder: Path) -> None:
     ingest(store, folder, by_path=True)
     assert all(image.data is None and image.path == image.origin for image in records(store))

@@ -70,17 +70,7 @@ def ingest_images(
     if by_path and missing and not Path(missing[0].origin).is_file():
         raise DataError("is no local file; leave out --by-path", missing[0].origin)
     faults: list[str] = []
-    added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    new, twins, conflicts = 0, 0, list[str]()
-    for batch in _batches(missing, faults, progress):
-        records = [_record(sound, groups, added, by_path) for sound in batch]
-        new += store.add(records)
-        there = store.labels([record.sha256 for record in records])
-        for record in records:
-            label, origin = there[record.sha256]
-            twins += origin != record.origin
-            if label != record.label:
-                conflicts.append(f"{record.origin} ({record.label}) and {origin} ({label})")
+    new, warnings = _take_in(missing, groups, store, faults, progress, by_path)
     if isinstance(source, CocoSource):
         add_annotations(store, *source.annotations())
     if faults:
@@ -89,7 +79,34 @@ def ingest_images(
             " mend or remove them; the others are in the store",
             details=tuple(faults[1:]),
         )
-    return Ingested(len(chosen), len(known), new, (*listing.warnings, *_passed_over(twins, conflicts)))
+    return Ingested(len(chosen), len(known), new, (*listing.warnings, *warnings))
+
+
+def _take_in(
+    images: Sequence[SourceImage],
+    groups: dict[str, str],
+    store: ImageStore,
+    faults: list[str],
+    progress: Progress,
+    by_path: bool,
+) -> tuple[int, list[str]]:
+    """Bring images into a store, a batch at a time, each whole or not at all.
+
+    Returns:
+        How many were new, and what was passed over; what is wrong with an image goes to `faults`.
+    """
+    added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    new, twins, conflicts = 0, 0, list[str]()
+    for batch in _batches(images, faults, progress):
+        records = [_record(sound, groups, added, by_path) for sound in batch]
+        new += store.add(records)
+        there = store.labels([record.sha256 for record in records])
+        for record in records:
+            label, origin = there[record.sha256]
+            twins += origin != record.origin
+            if label != record.label:
+                conflicts.append(f"{record.origin} ({record.label}) and {origin} ({label})")
+    return new, _passed_over(twins, conflicts)
 
 
 def _batches(

@@ -107,13 +107,7 @@ def split_groups(
     counts = [Counter(map(class_of, group)) for group in groups]
     totals: Counter[str] = sum(counts, Counter())
     splits = list(next(iter(shares.values())))
-    for class_name in sorted(totals):
-        having = sum(class_name in count for count in counts)
-        if having < len(splits):
-            raise DataError(
-                f"class {class_name}: {having} different images or groups for {len(splits)} splits;"
-                " every split needs at least one of each class"
-            )
+    _refuse_too_few(counts, len(splits))
     missing = {split: {name: shares[name][split] * totals[name] for name in totals} for split in splits}
     dealt: dict[str, list[T]] = {split: [] for split in splits}
     dealt_classes: dict[str, set[str]] = {split: set() for split in splits}
@@ -131,6 +125,16 @@ def split_groups(
         for name, number in count.items():
             missing[neediest][name] -= number
     return dealt
+
+
+def _refuse_too_few(counts: Sequence[Counter[str]], splits: int) -> None:
+    groups = Counter(class_name for count in counts for class_name in count)
+    for class_name, having in sorted(groups.items()):
+        if having < splits:
+            raise DataError(
+                f"class {class_name}: {having} different images or groups for {splits} splits;"
+                " every split needs at least one of each class"
+            )
 
 
 def missing_splits(given: set[str]) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """COCO's annotations, categories and licences in the image database."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from tools.database.opening import speaking
-from tools.formats.coco import CocoFile
+from tools.formats.coco import Annotation, CocoFile
 from tools.store.bulk import insert_new
 from tools.store.images import ImageStore
 from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, LICENSES, SCHEMA
@@ -44,21 +45,25 @@ def add_annotations(store: ImageStore, coco: CocoFile, origins: Mapping[int, str
         _set_licenses(connection, coco, numbers)
         there = [one for one in coco.annotations if one.image_id in numbers]
         for start in range(0, len(there), _ROWS_AT_A_TIME):
-            rows = [
-                {
-                    "id": one.annotation_id,
-                    "image_id": numbers[one.image_id],
-                    "category_id": one.category_id,
-                    **dict(
-                        zip(("left_px", "top_px", "width_px", "height_px"), one.bbox_xywh_px, strict=True)
-                    ),
-                    "area_px": one.area_px,
-                    "is_crowd": one.is_crowd,
-                }
-                for one in there[start : start + _ROWS_AT_A_TIME]
-            ]
+            part = there[start : start + _ROWS_AT_A_TIME]
+            rows = [_row(one, numbers[one.image_id]) for one in part]
             new += insert_new(connection, ANNOTATIONS, rows, ANNOTATIONS.c.id)
     return new
+
+
+def _row(annotation: Annotation, image_id: int) -> dict[str, Any]:
+    left, top, width, height = annotation.bbox_xywh_px
+    return {
+        "id": annotation.annotation_id,
+        "image_id": image_id,
+        "category_id": annotation.category_id,
+        "left_px": left,
+        "top_px": top,
+        "width_px": width,
+        "height_px": height,
+        "area_px": annotation.area_px,
+        "is_crowd": annotation.is_crowd,
+    }
 
 
 def _numbers(connection: sa.Connection, origins: Mapping[int, str]) -> dict[int, int]:
