@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from PIL import Image
@@ -237,6 +238,13 @@ def test_store_and_records_may_share_a_database(store: ImageStore, url: str, fol
     ingest(store, folder)
     with closing(ImageStore(url)) as again:
         assert len(records(again)) == 80
+
+
+def test_a_database_with_other_tables_is_left_alone(url: str) -> None:
+    with closing(ImageStore(url)) as made, made.engine.begin() as connection:
+        connection.execute(sa.text("drop table store_version"))
+    with pytest.raises(UnavailableError, match="the image database cannot be used .*already exists"):
+        ImageStore(url)
 
 
 def test_a_database_that_is_not_there() -> None:
