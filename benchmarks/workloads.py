@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
 
 from benchmarks.contour_data import make_contour_data
 from benchmarks.measuring import Side
@@ -323,6 +324,38 @@ def contours(peer_script: str, epochs: int) -> Callable[[Setup], tuple[Side, Sid
     return make
 
 
+def store(images: int, on_server: bool) -> Callable[[Setup], tuple[Side, Side]]:
+    """Class folders to a database, every image decoded and hashed, beside pandas into another of its kind."""
+
+    def make(setup: Setup) -> tuple[Side, Side]:
+        source, bundle = setup.class_folders(images), new_bundle(setup.work / "store")
+        files = [setup.work / "ours.sqlite", setup.work / "peer.sqlite"]
+        urls = (
+            [os.environ.get("BENCHMARK_POSTGRESQL", "")] * 2
+            if on_server
+            else [f"sqlite:///{f}" for f in files]
+        )
+        if not urls[0]:
+            raise Unavailable("needs BENCHMARK_POSTGRESQL=postgresql+psycopg://HOST/NAME, an empty database")
+
+        def clear(number: int) -> None:
+            engine = sa.create_engine(urls[0])
+            tables = sa.MetaData()
+            for path in files:
+                for left in path.parent.glob(f"{path.name}*"):
+                    left.unlink()
+            if on_server:
+                tables.reflect(engine)
+                tables.drop_all(engine)
+            engine.dispose()
+
+        ingest = [*TOOL, str(bundle), "store", "ingest", f"folder:{source}", "--database", urls[0]]
+        peer = [PYTHON, str(PEERS / "store_pandas.py"), str(source), urls[1]]
+        return Side(ingest, before=clear), Side(peer, before=clear)
+
+    return make
+
+
 def container(setup: Setup) -> tuple[Side, Side]:
     """Inference on 6,000 images in a container, by the tool and by hand."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
@@ -388,6 +421,20 @@ WORKLOADS = (
         "MONAI CacheDataset in memory",
         1.0,
         contours("contours_monai.py", 40),
+    ),
+    Workload(
+        "store",
+        "`store ingest`, 10,000 images, SQLite",
+        "Pillow, hashlib, `DataFrame.to_sql`",
+        1.0,
+        store(10_000, on_server=False),
+    ),
+    Workload(
+        "store-postgresql",
+        "`store ingest`, 10,000 images, PostgreSQL",
+        "Pillow, hashlib, `DataFrame.to_sql`",
+        1.0,
+        store(10_000, on_server=True),
     ),
     Workload(
         "container",

@@ -1,19 +1,24 @@
 """What the tests share: small images, small bundles, and the three programs as modules and as processes."""
 
+import contextlib
 import importlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from tools.errors import UnavailableError
@@ -118,6 +123,65 @@ def engine() -> Iterator[DockerRunner]:
 
 
 @pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 server of our own, a process; gives its address."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(
+        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
+        **quiet,
+    )
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert server.poll() is None, "the S3 server did not start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket for this test alone, with the environment that reaches it; gives its name."""
+    import boto3
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def upload_folder(folder: Path, bucket: str, prefix: str) -> None:
+    """Put all files of a folder into a bucket, by several threads."""
+    import boto3
+
+    client = boto3.client("s3")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    with ThreadPoolExecutor() as pool:
+        list(
+            pool.map(
+                lambda path: client.put_object(
+                    Bucket=bucket,
+                    Key=f"{prefix}/{path.relative_to(folder).as_posix()}",
+                    Body=path.read_bytes(),
+                ),
+                files,
+            )
+        )
+
+
+@pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A PostgreSQL server of our own, on a socket in a folder of our own; where it is not installed, skip."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -153,3 +217,21 @@ def browser() -> str:
     if found is None:
         pytest.skip("needs a browser: apt-get install chromium")
     return found
+
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def new_database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the kind that a fixture's parameter names."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path') / 'made.sqlite'}"
+    server = request.getfixturevalue("postgresql_url")
+    name = f"test_{uuid.uuid4().hex}"
+    engine = sa.create_engine(
+        server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"create database {name}"))
+    engine.dispose()
+    return str(server.replace("/postgres?", f"/{name}?"))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tools.manifest import Bundle
     from tools.programs import Program
     from tools.runners.docker import DockerRunner
+    from tools.store.images import ImageStore
+    from tools.store.settings import StoreSettings
 
 SHOWN_DETAILS = 20
 INTERRUPTED = 130
@@ -107,6 +109,25 @@ database_option = click.option(
     help="URL of the records, such as postgresql://HOST/NAME; a file in .bundle/evaluation/ by default.",
 )
 
+store_option = click.option(
+    "--database",
+    envvar="BUNDLE_STORE",
+    show_envvar=True,
+    help="URL, such as postgresql://HOST/NAME; else as .env's POSTGRES_HOST says; else .bundle/store.sqlite.",
+)
+
+output_option = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A csv file; printed by default."
+)
+
+anonymous_option = click.option(
+    "--anonymous",
+    is_flag=True,
+    envvar="BUNDLE_ANONYMOUS",
+    show_envvar=True,
+    help="Ask a server without credentials, as for a public bucket.",
+)
+
 wheelhouse_option = click.option(
     "--wheelhouse",
     envvar="BUNDLE_WHEELHOUSE",
@@ -174,26 +195,33 @@ def data() -> None:
     "--sample-size", type=click.IntRange(min=0), help="Images of each class in each split; 0 takes all."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
+@click.option(
+    "--group", metavar="REGEX", help="What it captures of a name, as a patient, stays in one split."
+)
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
+@anonymous_option
 @click.pass_obj
 def import_command(
     layout: Layout,
     source: str | None,
     sample_size: int | None,
     seed: int | None,
+    group: str | None,
     any_size: bool,
     keep_names: bool,
     replace: bool,
     allow_leaks: bool,
+    anonymous: bool,
 ) -> None:
-    """Fill input_data/ from SOURCE: synthetic, mednist, folder:PATH or dicom:PATH; bundle.toml's by default.
+    """Fill input_data/ from SOURCE; bundle.toml's own by default.
 
-    folder:PATH holds CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/,
-    training_solution.csv, ...); dicom:PATH holds CLASS/FILE, or the link.csv layout, and with ?label=TAG a
-    DICOM tag is the class. What was there stays whole until the new data are complete.
+    SOURCE is synthetic, mednist, folder:PATH, dicom:PATH[?label=TAG], s3://BUCKET/PREFIX (or another URL),
+    coco:ANNOTATIONS.json?category=NAME, or a database that `store ingest` filled. A folder or URL holds
+    CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder also the bundle layout (training-data/,
+    training_solution.csv, ...). What was there stays whole until the new data are complete.
     """
     import dataclasses
 
@@ -210,9 +238,13 @@ def import_command(
         request = dataclasses.replace(request, sample_size=sample_size)
     if seed is not None:
         request = dataclasses.replace(request, seed=seed)
+    if group is not None:
+        request = dataclasses.replace(request, group=group)
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
-    chosen = choose_source(source, Path.cwd()) if source else choose_source(bundle.data.source, layout.root)
+    anonymous = anonymous or bundle.data.anonymous
+    named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
+    chosen = choose_source(*named, anonymous)
     with _working(layout) as display:
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)
@@ -292,6 +324,94 @@ def contact_sheet(folder: Path, output: Path, limit: int) -> None:
         click.echo(str(finding))
     click.echo(f"{len(result.findings)} findings")
     click.echo(f"contact sheet: {_relative(output.resolve())} ({result.shown} of {result.total} images)")
+
+
+@main.group()
+def store() -> None:
+    """Keep images in a database: SQLite, or PostgreSQL by URL or .env."""
+
+
+@store.command()
+@click.argument("source", required=False)
+@click.option(
+    "--sample-size", type=click.IntRange(min=0), help="Images in all, of each class its share; 0: all."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sample.")
+@click.option("--group", metavar="REGEX", default="", help="What it captures of a name is the image's group.")
+@click.option("--by-path", is_flag=True, help="Leave local images where they are, and store their paths.")
+@anonymous_option
+@store_option
+@click.pass_obj
+def ingest(
+    layout: Layout,
+    source: str | None,
+    sample_size: int | None,
+    seed: int,
+    group: str,
+    by_path: bool,
+    anonymous: bool,
+    database: str | None,
+) -> None:
+    """Bring the images of SOURCE (as of `data import`; IMAGES_S3_LOCATION by default) into the database.
+
+    What is there is not read again, so that an ingest that broke off goes on, and a larger --sample-size
+    (IMAGE_SAMPLE_SIZE by default) adds to the smaller one.
+    """
+    from tools.sources.base import ImportRequest
+    from tools.sources.choice import choose_source
+    from tools.sources.ingesting import ingest_images
+
+    settings = _store_settings(layout)
+    named = source or settings.source
+    if named is None:
+        raise DataError("no source is named; give one, or set IMAGES_S3_LOCATION in .env")
+    chosen = choose_source(named, Path.cwd(), anonymous)
+    size = settings.sample_size if sample_size is None else sample_size
+    with _working(layout) as display, _opened_store(layout, database) as opened:
+        display.begin("ingest")
+        request = ImportRequest(sample_size=size, seed=seed, group=group)
+        done = ingest_images(chosen, opened, request, display.progress, by_path)
+        display.end(str(done))
+    for warning in done.warnings:
+        click.echo(f"warning: {warning}")
+
+
+@store.command()
+@click.argument("query")
+@output_option
+@store_option
+@click.pass_obj
+def query(layout: Layout, query: str, output: Path | None, database: str | None) -> None:
+    """Print the images that meet the condition QUERY, or a named table, as csv; changes nothing.
+
+    Tables: labels, sizes, groups, licenses, categories. A condition compares sha256, width, height, mode,
+    format, label, group, split, origin, taken, added, license or path, asks has('CATEGORY') or street, and is
+    joined by and, or, not: "label == 'CXR' and width >= 64".
+    """
+    from tools.store.query import run_query
+
+    with _opened_store(layout, database) as opened:
+        _write_rows(*run_query(opened, query), output)
+
+
+@store.command("sample")
+@click.argument("count", type=click.IntRange(min=1))
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--where", help="Of which images; a condition as of `store query`.")
+@output_option
+@store_option
+@click.pass_obj
+def sample_command(
+    layout: Layout, count: int, seed: int, where: str | None, output: Path | None, database: str | None
+) -> None:
+    """Print COUNT images drawn at random, of each label its share, as csv.
+
+    The same seed draws the same images from every database, and a larger COUNT more of them.
+    """
+    from tools.store.where import COLUMNS
+
+    with _opened_store(layout, database) as opened:
+        _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
 
 
 @main.command()
@@ -630,6 +750,33 @@ def _read_bundle(layout: Layout) -> "Bundle":
     from tools.manifest import read_manifest
 
     return read_manifest(layout.manifest)
+
+
+def _store_settings(layout: Layout) -> "StoreSettings":
+    from tools.store.settings import read_settings
+
+    return read_settings(layout.env_file, layout.store_file, os.environ)
+
+
+@contextmanager
+def _opened_store(layout: Layout, database: str | None) -> Iterator["ImageStore"]:
+    from tools.store.images import ImageStore
+
+    layout.state.mkdir(exist_ok=True)
+    with closing(ImageStore(database or _store_settings(layout).url)) as opened:
+        yield opened
+
+
+def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output: Path | None) -> None:
+    from tools.files import replacing
+    from tools.store.query import write_rows
+
+    if output is None:
+        write_rows(columns, rows, sys.stdout)
+        return
+    with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
+        count = write_rows(columns, rows, out)
+    click.echo(f"{count:,} rows: {_relative(output)}")
 
 
 def _show_findings(findings: Sequence[Any]) -> None:

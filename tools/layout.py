@@ -113,6 +113,16 @@ class Layout:
         return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
 
     @property
+    def store_file(self) -> Path:
+        """The image database, where no other is named."""
+        return self.state / "store.sqlite"
+
+    @property
+    def env_file(self) -> Path:
+        """Settings of the image database that are not for everybody's eyes."""
+        return self.root / ".env"
+
+    @property
     def submission_zip(self) -> Path:
         """Where `zip` puts the submission if not told otherwise."""
         return self.root / "submission.zip"

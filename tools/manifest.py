@@ -60,6 +60,8 @@ class DataSettings:
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
         split: Shares of training, validation and testing, where the source is not split.
         allow_leaks: Whether testing images may lie in the training split too.
+        group: Regular expression that names what stays in one split, such as a patient; see ImportRequest.
+        anonymous: Whether a server is asked without credentials.
     """
 
     source: str = "synthetic"
@@ -68,6 +70,8 @@ class DataSettings:
     image_size: tuple[int, int] | None = None
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     allow_leaks: bool = False
+    group: str = ""
+    anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,8 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             image_size=data.image_size("image_size"),
             split=data.split("split", DataSettings().split),
             allow_leaks=data.flag("allow_leaks"),
+            group=data.text("group", default=""),
+            anonymous=data.flag("anonymous"),
         ),
         arguments={name: table.texts("arguments") for name, table in programs.items()},
         limits={name: _limits(table, DEFAULT_LIMITS[name]) for name, table in programs.items()},

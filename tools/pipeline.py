@@ -99,7 +99,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     from tools.sources.choice import choose_source
 
     display.begin("data")
-    source = choose_source(bundle.data.source, layout.root)
+    source = choose_source(bundle.data.source, layout.root, bundle.data.anonymous)
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)
@@ -140,6 +140,7 @@ def make_request(bundle: Bundle) -> ImportRequest:
         class_names=bundle.class_names,
         split=bundle.data.split,
         allow_leaks=bundle.data.allow_leaks,
+        group=bundle.data.group,
     )
 
 

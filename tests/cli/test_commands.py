@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -365,3 +366,37 @@ def test_another_network_is_not_trained_over(layout: Layout) -> None:
     result = bundle(layout, "run-all", "--runner", "local")
     assert "training  unchanged, reused" in result.output
     assert json.loads((layout.model_output / "model.json").read_text())["training"]["seed"] == 5
+
+
+def test_an_image_database_from_ingest_to_bundle(filled_layout: Layout, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(filled_layout.input_data, given)
+    shutil.copy(filled_layout.solution_csv("testing"), given)
+    source = f"folder:{given}"
+    ingested = bundle(filled_layout, "store", "ingest", source, "--sample-size", "36")
+    assert "36 new of 36 images, 0 there already" in ingested.output, ingested.output
+    assert "36 new of 72 images, 36 there already" in bundle(filled_layout, "store", "ingest", source).output
+
+    labels = bundle(filled_layout, "store", "query", "labels").output.splitlines()
+    assert (labels[0], labels[1]) == ("label,split,images", "AbdomenCT,testing,4")
+    queried = bundle(filled_layout, "store", "query", "label == 'Hand'", "--output", str(tmp_path / "x.csv"))
+    assert "12 rows: " in queried.output
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 13
+    sampled = bundle(filled_layout, "store", "sample", "6", "--seed", "1", "--where", "split == 'testing'")
+    assert len({line.split(",")[5] for line in sampled.output.splitlines()[1:]}) == 6
+
+    imported = bundle(filled_layout, "data", "import", f"sqlite:///{filled_layout.store_file}")
+    assert "24 training + 24 validation + 24 testing images in 6 classes, from sqlite:///" in imported.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("store", "ingest"), "no source is named; give one, or set IMAGES_S3_LOCATION in .env"),
+        (("store", "query", "colour == 'red'"), "there is no 'colour'; there are sha256, width"),
+        (("data", "import", "sqlite:////no/such.sqlite"), "/no/such.sqlite: no such file; fill one with"),
+    ],
+)
+def test_faults_of_the_image_database(arguments: tuple[str, ...], word: str, layout: Layout) -> None:
+    result = bundle(layout, *arguments)
+    assert (result.exit_code, word in result.output) == (1, True), result.output

@@ -4,32 +4,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from tests.conftest import DATABASES, new_database
 from tools.errors import UnavailableError
 from tools.evaluation.intake import Submission
 from tools.evaluation.records import METADATA, QUEUED, REFUSED, RUNNING, WAITING, Records
 from tools.evaluation.verdicts import SCORED, Verdict
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'records.sqlite'}"
-    server = request.getfixturevalue("postgresql_url")
-    name = f"test_{abs(hash(request.node.name))}"
-    engine = sa.create_engine(
-        server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"create database {name}"))
-    engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest) -> str:
+    return new_database(request)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tools.layout import PROJECT_ROOT
 LAYERS = [
     {"errors", "findings"},
     {"layout", "files", "pictures"},
-    {"lock", "stages", "collecting", "display", "keptlog"},
+    {"lock", "stages", "collecting", "display", "keptlog", "database"},
     {"formats"},
-    {"manifest"},
+    {"manifest", "store"},
     {"dicom"},
     {"sources", "runners", "audit"},
     {"programs"},

@@ -22,7 +22,7 @@ def test_a_larger_sample_contains_the_smaller() -> None:
 def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
     groups = [[f"{group}-{twin}" for twin in range(1 + group % 4)] for group in range(100)]
 
-    dealt = split_groups(groups, SHARES)
+    dealt = split_groups(groups, {"x": SHARES}, lambda item: "x")
 
     total = sum(map(len, groups))
     assert sum(map(len, dealt.values())) == total
@@ -34,13 +34,16 @@ def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
 
 
 def test_three_images_fill_three_splits_and_two_do_not() -> None:
-    assert {split: len(items) for split, items in split_groups([["a"], ["b"], ["c"]], SHARES).items()} == {
+    assert {
+        split: len(items)
+        for split, items in split_groups([["a"], ["b"], ["c"]], {"x": SHARES}, lambda item: "x").items()
+    } == {
         "training": 1,
         "validation": 1,
         "testing": 1,
     }
-    with pytest.raises(DataError, match="2 different images for 3 splits"):
-        split_groups([["a", "twin of a"], ["b"]], SHARES)
+    with pytest.raises(DataError, match="2 different images or groups for 3 splits"):
+        split_groups([["a", "twin of a"], ["b"]], {"x": SHARES}, lambda item: "x")
 
 
 def test_missing_splits() -> None:

@@ -1,8 +1,7 @@
 """What is known of every submission, in SQLite or, by URL, in PostgreSQL."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tools.errors import UnavailableError
+from tools.database.opening import Schema, open_database, speaking
 from tools.evaluation.intake import Submission, describe
 from tools.evaluation.verdicts import SCORED, Verdict
+
+SCHEMA = Schema("the database of evaluations", Path(__file__).parent / "migrations" / "versions")
 
 METADATA = sa.MetaData()
 
@@ -96,12 +97,7 @@ class Records:
     """
 
     def __init__(self, url: str) -> None:
-        with _speaking():
-            self.engine = sa.create_engine(_with_driver(url), hide_parameters=True)
-            if self.engine.dialect.name == "sqlite":
-                # In WAL mode a record would survive a crash of this tool, but not always a power cut.
-                sa.event.listen(self.engine, "connect", _be_durable)
-            _migrate(self.engine)
+        self.engine = open_database(url, SCHEMA)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -126,7 +122,7 @@ class Records:
             "state": REFUSED if verdict else QUEUED,
             "verdict": json.dumps(asdict(verdict)) if verdict else None,
         }
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             known = sa.select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.id == submission.id)
             if connection.execute(known).first():
                 return False
@@ -136,7 +132,7 @@ class Records:
     def rows(self) -> list[Row]:
         """All submissions, in the order in which they were received."""
         query = sa.select(SUBMISSIONS).order_by(SUBMISSIONS.c.received, SUBMISSIONS.c.id)
-        with _speaking(), self.engine.connect() as connection:
+        with speaking(SCHEMA), self.engine.connect() as connection:
             return [_parse_row(row._mapping) for row in connection.execute(query)]
 
     def set_state(self, submission: str, state: str, verdict: Verdict | None = None) -> None:
@@ -145,7 +141,7 @@ class Records:
         if verdict:
             values["verdict"] = json.dumps(asdict(verdict))
         here = (SUBMISSIONS.c.id == submission) & SUBMISSIONS.c.state.not_in(FINAL)
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             connection.execute(sa.update(SUBMISSIONS).where(here).values(values))
 
     def reopen(self, submission: str) -> None:
@@ -167,7 +163,7 @@ class Records:
 
     def count_attempt(self, submission: str) -> int:
         """Note that an evaluation was broken off for a reason that lies here; gives how often by now."""
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             here = SUBMISSIONS.c.id == submission
             connection.execute(
                 sa.update(SUBMISSIONS).where(here).values(state=WAITING, attempts=SUBMISSIONS.c.attempts + 1)
@@ -184,7 +180,7 @@ class Records:
 
     def add_step(self, submission: str, name: str, key: str, seconds: float) -> None:
         """Note a step that is done, in place of an earlier one of the same name."""
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             where = (STEPS.c.submission == submission) & (STEPS.c.name == name)
             connection.execute(sa.delete(STEPS).where(where))
             values = {"submission": submission, "name": name, "key": key, "seconds": seconds}
@@ -193,7 +189,7 @@ class Records:
     def steps(self, submission: str) -> dict[str, tuple[str, float]]:
         """(key, seconds) of each step that is done, by its name."""
         query = sa.select(STEPS.c.name, STEPS.c.key, STEPS.c.seconds).where(STEPS.c.submission == submission)
-        with _speaking(), self.engine.connect() as connection:
+        with speaking(SCHEMA), self.engine.connect() as connection:
             return {name: (key, seconds) for name, key, seconds in connection.execute(query)}
 
     def add_scores(self, scores: Sequence[tuple[str, str, str, str]]) -> None:
@@ -202,7 +198,7 @@ class Records:
         Args:
             scores: (submission, part, key, content of scores.json) of each.
         """
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             for submission, part, key, content in scores:
                 same = (SCORES.c.submission == submission) & (SCORES.c.part == part)
                 connection.execute(sa.update(SCORES).where(same).values(is_current=False))
@@ -218,11 +214,11 @@ class Records:
         query = sa.select(SCORES.c.submission, SCORES.c.key, SCORES.c.content).where(
             (SCORES.c.part == part) & SCORES.c.is_current
         )
-        with _speaking(), self.engine.connect() as connection:
+        with speaking(SCHEMA), self.engine.connect() as connection:
             return {submission: (key, content) for submission, key, content in connection.execute(query)}
 
     def _update(self, submission: str, values: dict[str, Any]) -> None:
-        with _speaking(), self.engine.begin() as connection:
+        with speaking(SCHEMA), self.engine.begin() as connection:
             connection.execute(sa.update(SUBMISSIONS).where(SUBMISSIONS.c.id == submission).values(values))
 
 
@@ -249,67 +245,3 @@ def _parse_row(row: Any) -> Row:
         results_sha256=row["results_sha256"] or "",
         probe=tuple(json.loads(row["probe"])) if row["probe"] is not None else None,
     )
-
-
-def _with_driver(url: str) -> sa.URL:
-    """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
-    made = sa.make_url(url)
-    return (
-        made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
-    )
-
-
-def _be_durable(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _migrate(engine: sa.Engine) -> None:
-    """Bring the tables to this version of the tool; see migrations/."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        now = MigrationContext.configure(connection).get_current_revision()
-        if now == ScriptDirectory.from_config(config).get_current_head():
-            return
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError:
-            raise UnavailableError(
-                f"the database is of version {now}, which this tool does not know; use the newer tool"
-            ) from None
-
-
-@contextmanager
-def _speaking() -> Iterator[None]:
-    """Turn the database's own faults into the tool's.
-
-    Raises:
-        UnavailableError: It does not answer, has no room, or a package for it is not installed.
-    """
-    try:
-        yield
-    except sa.exc.DatabaseError as fault:
-        cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
-        raise UnavailableError(
-            f"the database of evaluations cannot be used ({cause}); start it, free some space, or correct its"
-            " URL"
-        ) from None
-    except sa.exc.ArgumentError as fault:
-        raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
-    except ModuleNotFoundError as fault:
-        raise UnavailableError(
-            f"{fault.name} is not installed here, and the database's URL needs it:"
-            " pip install 'challenge-bundle[postgresql]' brings PostgreSQL's"
-        ) from None

@@ -1,7 +1,9 @@
 """What a source is: something that lists images with their classes and hands out their bytes."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 Progress = Callable[[str, int, int], None]
@@ -24,6 +26,7 @@ class SourceImage:
         group: What it shares with images that must not be in another split, such as a patient; None if the
             source knows of none.
         suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
+        taken: When it was made or stored, as the source says; None if it does not.
     """
 
     origin: str
@@ -32,6 +35,7 @@ class SourceImage:
     load: Callable[[], bytes]
     group: str | None = None
     suffix: str = ""
+    taken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class ImportRequest:
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
         allow_leaks: Whether testing images may lie in the training split too.
+        group: Regular expression on the name below the class folder, whose first group that matched names
+            what stays together, such as a patient; empty takes the source's own groups, if it has some.
     """
 
     sample_size: int = 0
@@ -72,6 +78,18 @@ class ImportRequest:
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     replace: bool = False
     allow_leaks: bool = False
+    group: str = ""
+
+
+def image_key(image: SourceImage) -> str:
+    """What an image's place in the random order depends on: not on where the source lies on this machine."""
+    return f"{image.split}/{image.class_name}/{base_name(image)}"
+
+
+def base_name(image: SourceImage) -> str:
+    """The last part of where it is."""
+    name = PurePosixPath(image.origin.replace(os.sep, "/"))
+    return name.with_suffix(image.suffix).name if image.suffix else name.name
 
 
 class Source(Protocol):

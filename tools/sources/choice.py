@@ -1,19 +1,28 @@
-"""From what a person types (`synthetic`, `folder:PATH`, ...) to a source."""
+"""From what a person types (`synthetic`, `folder:PATH`, `s3://...`) to a source."""
 
 from pathlib import Path
 
 from tools.errors import DataError
 from tools.sources.base import Source
 
-SOURCE_FORMS = ("synthetic", "mednist", "folder:PATH", "dicom:PATH[?label=TAG]")
+SOURCE_FORMS = (
+    "synthetic",
+    "mednist",
+    "folder:PATH",
+    "dicom:PATH[?label=TAG]",
+    "s3://BUCKET/PREFIX (or gs://, az://, https://)",
+    "coco:ANNOTATIONS.json?category=NAME",
+    "postgresql://HOST/NAME or sqlite:///FILE (an image database)",
+)
 
 
-def choose_source(text: str, base: Path) -> Source:
+def choose_source(text: str, base: Path, anonymous: bool = False) -> Source:
     """Make the source that `text` names.
 
     Args:
         text: One of SOURCE_FORMS.
         base: What a relative PATH is relative to.
+        anonymous: Whether a server is asked without credentials.
 
     Raises:
         DataError: It names none.
@@ -35,4 +44,16 @@ def choose_source(text: str, base: Path) -> Source:
         from tools.sources.dicom import parse_dicom_source
 
         return parse_dicom_source(rest, base)
+    if kind == "coco" and rest:
+        from tools.sources.coco import CocoSource, parse_question
+
+        return CocoSource(parse_question(text, base))
+    if kind.partition("+")[0] in ("postgresql", "sqlite"):
+        from tools.sources.stored import StoreSource
+
+        return StoreSource(text)
+    if rest.startswith("//"):
+        from tools.sources.remote import RemoteSource
+
+        return RemoteSource(text, anonymous)
     raise DataError(f"unknown source {text!r}; expected {', '.join(SOURCE_FORMS)}")

@@ -10,7 +10,7 @@ from tools.dicom.linked import ContourSlice, has_links, list_files, read_links
 from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
-from tools.sources.folder import SPLIT_OF_FOLDER
+from tools.sources.class_folders import SPLIT_OF_FOLDER
 
 WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
 """The classes of the link.csv layout where no tag is named."""

@@ -1,24 +1,17 @@
 """Images in a local folder: class folders, or a folder that already has the bundle layout."""
 
+import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tools.errors import DataError
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, solution_name, split_dir_name
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
+from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.sources.class_folders import is_ignored, list_class_folders
 
-SPLIT_OF_FOLDER = {
-    "train": "training",
-    "training": "training",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "testing",
-    "testing": "testing",
-}
-
-_IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_LINKED_LEVELS = 2
 
 
 class FolderSource:
@@ -109,60 +102,30 @@ class FolderSource:
         return images, findings
 
     def _list_class_folders(self) -> Listing:
-        tops = _folders_in(self.path)
-        splits = {folder: SPLIT_OF_FOLDER.get(folder.name.lower()) for folder in tops}
-        inner = next((folder for folder in tops if FolderSource(folder).names_are_public), None)
-        if inner is not None:
-            raise DataError(f"holds a folder in the bundle layout; give that one: folder:{inner}", self.path)
-        if tops and all(splits.values()):
-            parts = [_list_classes(folder, splits[folder] if len(tops) > 1 else None) for folder in tops]
-            return Listing(
-                [image for part in parts for image in part.images],
-                tuple(warning for part in parts for warning in part.warnings),
-            )
-        if any(splits.values()):
-            odd = next(folder for folder in tops if splits[folder] is None)
-            raise DataError(
-                "stands beside train/val/test folders, so it is neither a split nor a class; move it away",
-                odd,
-            )
-        listing = _list_classes(self.path, None)
-        if not listing.images:
-            raise DataError(
-                f"no image ({' '.join(sorted(IMAGE_SUFFIXES))}) in a class folder; expected CLASS/IMAGE,"
-                " {train,val,test}/CLASS/IMAGE, or the bundle layout (training-data/, training_solution.csv,"
-                " ...)",
-                self.path,
-            )
-        return listing
+        place = str(self.path)
+        return list_class_folders(
+            _paths_below(self.path), place, lambda path: functools.partial(_read, f"{place}/{path}")
+        )
 
 
-def _list_classes(folder: Path, split: str | None) -> Listing:
-    images: list[SourceImage] = []
-    warnings: list[str] = []
-    for class_folder in _folders_in(folder):
-        files = list(_files_below(class_folder))
-        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-        images += [SourceImage(str(path), class_folder.name, split, path.read_bytes) for path in found]
-        if not found:
-            warnings.append(f"{class_folder}: holds no image, so it is not taken for a class")
-        elif len(found) < len(files):
-            other = next(path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES)
-            warnings.append(
-                f"{class_folder}: {len(files) - len(found)} files are no images, such as {other.name}"
-            )
-    return Listing(images, tuple(warnings))
+def _read(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
 
 
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_ignored(path))
+def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Relative paths of all files and folders; a folder's ends with a slash."""
+    for entry in os.scandir(folder):
+        # Splits and classes may be links; deeper ones may lead in a circle.
+        if entry.is_dir(follow_symlinks=depth < _LINKED_LEVELS):
+            if not is_ignored(entry.name):
+                yield f"{prefix}{entry.name}/"
+                yield from _paths_below(Path(entry.path), f"{prefix}{entry.name}/", depth + 1)
+        elif entry.is_file():
+            yield prefix + entry.name
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(_is_ignored(Path(part)) for part in path.relative_to(folder).parts):
-            yield path
-
-
-def _is_ignored(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in _IGNORED
+    for path in sorted(_paths_below(folder), key=lambda path: path.split("/")):
+        if not path.endswith("/") and not is_ignored(path.rpartition("/")[2]):
+            yield folder / path

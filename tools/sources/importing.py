@@ -1,57 +1,26 @@
 """From a source to input_data/: sample, check, split, name, and publish all of it or nothing."""
 
 import contextlib
-import hashlib
-import io
 import itertools
 import json
 import os
 import shutil
 import time
-import warnings
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
-
-from PIL import Image
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Progress, Source, SourceImage
+from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.grouping import find_groups, parted_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
-from tools.sources.splitting import missing_splits, rank, sample, split_groups
-
-_IMAGES_A_TASK = 32
-_TASKS_AHEAD = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StagedImage:
-    """An image that was read, found sound and copied into the staging folder.
-
-    Args:
-        source: Where it came from.
-        file: The copy.
-        sha256: Of its bytes, in hexadecimal.
-        pixels_sha256: Of its pixels; images that share it are the same picture.
-        size: (width, height), pixels.
-        split: Where it goes.
-        name: Its name there.
-    """
-
-    source: SourceImage
-    file: str
-    sha256: str
-    pixels_sha256: str
-    size: tuple[int, int]
-    split: str = ""
-    name: str = ""
+from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups
+from tools.sources.staging import StagedImage, stage_images
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
@@ -70,10 +39,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         listing = source.list_images(request, progress)
         listed = listing.images
         _check_classes(listed, request.class_names)
+        groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
-        warned = (*listing.warnings, *_check_images(staged, request), *_too_few(staged, request))
-        split = _split(staged, request)
+        warned = (*listing.warnings, *parted_groups(chosen, groups))
+        warned += (*_check_images(staged, request), *_too_few(staged, request))
+        split = _split(staged, groups, request)
         warned += _check_leaks(split, request)
         placed = _name(split, keep=request.keep_names or source.names_are_public)
         summary = _write_staging(placed, source.description, warned, request, layout)
@@ -115,7 +86,7 @@ def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> No
 
 
 def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[SourceImage]:
-    ranked = sorted(listed, key=lambda image: rank(request.seed, _key(image)))
+    ranked = sorted(listed, key=lambda image: rank(request.seed, image_key(image)))
     if not request.sample_size:
         return ranked
     given = {image.split for image in listed if image.split}
@@ -128,34 +99,22 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
     chosen: list[SourceImage] = []
     for count in {room(image) for image in ranked}:
         same_room = [image for image in ranked if room(image) == count]
-        chosen += sample(same_room, count, request.seed, _key, lambda image: (image.split, image.class_name))
-    return sorted(chosen, key=lambda image: rank(request.seed, _key(image)))
-
-
-def _key(image: SourceImage) -> str:
-    """What an image's place in the random order depends on: not on where the source lies on this machine."""
-    return f"{image.split}/{image.class_name}/{_base_name(image)}"
-
-
-def _base_name(image: SourceImage) -> str:
-    name = PurePosixPath(image.origin.replace(os.sep, "/"))
-    return name.with_suffix(image.suffix).name if image.suffix else name.name
+        chosen += sample(
+            same_room, count, request.seed, image_key, lambda image: (image.split, image.class_name)
+        )
+    return sorted(chosen, key=lambda image: rank(request.seed, image_key(image)))
 
 
 def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> list[StagedImage]:
     (staging / "images").mkdir()
     staged: list[StagedImage] = []
     faults: list[str] = []
-    # Around the threads, not in them: the filters are the whole process's.
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        tasks = _ahead(pool, chosen, staging / "images")
-        for done, result in enumerate(tasks, start=1):
-            if isinstance(result, str):
-                faults.append(result)
-            else:
-                staged.append(result)
-            progress("checking images", done, len(chosen))
+    for done, result in enumerate(stage_images(chosen, staging / "images"), start=1):
+        if isinstance(result, str):
+            faults.append(result)
+        else:
+            staged.append(result)
+        progress("checking images", done, len(chosen))
     if faults:
         raise DataError(
             f"{len(faults)} of {len(chosen)} images cannot be read, the first: {faults[0]};"
@@ -163,50 +122,6 @@ def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> 
             details=tuple(faults[1:]),
         )
     return staged
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, images: Sequence[SourceImage], folder: Path
-) -> Iterator[StagedImage | str]:
-    """Stage in order with a bounded number of images in flight: memory stays flat, Ctrl-C is quick.
-
-    A task takes many images, for one task an image costs as much as a small image does.
-    """
-
-    def work(start: int) -> list[StagedImage | str]:
-        part = images[start : start + _IMAGES_A_TASK]
-        return [_stage_one(start + offset, image, folder) for offset, image in enumerate(part)]
-
-    pending: deque[Future[list[StagedImage | str]]] = deque()
-    for start in range(0, len(images), _IMAGES_A_TASK):
-        pending.append(pool.submit(work, start))
-        if len(pending) > _TASKS_AHEAD:
-            yield from pending.popleft().result()
-    for task in pending:
-        yield from task.result()
-
-
-def _stage_one(number: int, image: SourceImage, folder: Path) -> StagedImage | str:
-    suffix = image.suffix or os.path.splitext(image.origin)[1]
-    if suffix.lower() not in IMAGE_SUFFIXES:
-        return (
-            f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    try:
-        data = image.load()
-        with Image.open(io.BytesIO(data)) as opened:
-            size = opened.size
-            if size[0] * size[1] > MAX_PIXELS:
-                return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
-            pixels_sha256 = hash_pixels(opened)
-    except DataError as fault:
-        return str(fault)
-    except READ_FAULTS as fault:
-        return f"{image.origin}: {describe_fault(fault)}"
-    file = f"{folder}/{number:08d}{suffix}"
-    with open(file, "wb") as out:
-        out.write(data)
-    return StagedImage(image, file, hashlib.sha256(data).hexdigest(), pixels_sha256, size)
 
 
 def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
@@ -294,34 +209,23 @@ def _too_few(staged: Sequence[StagedImage], request: ImportRequest) -> list[str]
     ]
 
 
-def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[StagedImage]:
+def _split(
+    staged: Sequence[StagedImage], groups: Mapping[str, str], request: ImportRequest
+) -> list[StagedImage]:
     """Give every image its split: its own where the source has one, else its share of what has none."""
     given = {image.source.split for image in staged if image.source.split}
     missing = missing_splits(given)
-    if not missing:
-        placed = [replace(image, split=image.source.split or "") for image in staged]
-    else:
-        cut_from = "training" if given else None
+    cut_from = "training" if given else None
+    placed = [
+        replace(image, split=image.source.split or "")
+        for image in staged
+        if not missing or image.source.split != cut_from
+    ]
+    if missing:
         targets = [split for split in SPLITS if split in missing or split == cut_from]
-        placed = [replace(i, split=i.source.split or "") for i in staged if i.source.split != cut_from]
-        by_class: dict[str, dict[str, list[StagedImage]]] = defaultdict(lambda: defaultdict(list))
-        for image in staged:
-            if image.source.split == cut_from:
-                by_class[image.source.class_name][image.pixels_sha256].append(image)
-        for class_name, groups in sorted(by_class.items()):
-            count, wanted_count = sum(map(len, groups.values())), request.sample_size * len(targets)
-            even = request.sample_size and count >= wanted_count
-            wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
-            shares = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-            try:
-                dealt = split_groups(list(groups.values()), shares)
-            except DataError as fault:
-                raise DataError(f"class {class_name}: {fault}") from None
-            placed += [
-                replace(image, split=split)
-                for split, images in dealt.items()
-                for image in images[: request.sample_size or None]
-            ]
+        placed += _cut(
+            [image for image in staged if image.source.split == cut_from], targets, groups, request
+        )
     classes = {image.source.class_name for image in placed}
     for split in SPLITS:
         absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
@@ -329,6 +233,32 @@ def _split(staged: Sequence[StagedImage], request: ImportRequest) -> list[Staged
             raise DataError(
                 f"class {absent[0]} has no {split} image; every split needs at least one of each class"
             )
+    return placed
+
+
+def _cut(
+    images: Sequence[StagedImage], targets: Sequence[str], groups: Mapping[str, str], request: ImportRequest
+) -> list[StagedImage]:
+    """Cut splits by class; identical images and those of one group stay together."""
+    shares: dict[str, dict[str, float]] = {}
+    for class_name, count in Counter(image.source.class_name for image in images).items():
+        even = request.sample_size and count >= request.sample_size * len(targets)
+        wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
+        shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
+
+    def keys(image: StagedImage) -> list[tuple[str, str]]:
+        group = groups.get(image.source.origin)
+        return [("pixels", image.pixels_sha256)] + ([("group", group)] if group else [])
+
+    dealt = split_groups(connect(images, keys), shares, lambda image: image.source.class_name)
+    taken: Counter[tuple[str, str]] = Counter()
+    placed: list[StagedImage] = []
+    for split, of_split in dealt.items():
+        for image in of_split:
+            taken[split, image.source.class_name] += 1
+            # Where groups make the splits uneven, all that were asked for are kept.
+            if groups or not 0 < request.sample_size < taken[split, image.source.class_name]:
+                placed.append(replace(image, split=split))
     return placed
 
 
@@ -342,7 +272,7 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
             for number, image in enumerate(ordered, start=1)
         ]
     named = sorted(
-        (replace(image, name=_base_name(image.source)) for image in placed), key=lambda image: image.name
+        (replace(image, name=base_name(image.source)) for image in placed), key=lambda image: image.name
     )
     clashes = [
         f"{one.source.origin} and {other.source.origin}"

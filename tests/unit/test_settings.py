@@ -1,0 +1,48 @@
+"""Which store: the environment before .env, .env before the default."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.errors import DataError
+from tools.store.settings import StoreSettings, read_settings
+
+ENV = """\
+# of docker compose
+POSTGRES_HOST=db
+POSTGRES_PORT=5433
+export POSTGRES_USER="me"
+POSTGRES_PASSWORD='p@ss/word'
+POSTGRES_DB=images # the name
+IMAGE_SAMPLE_SIZE=1000
+IMAGES_S3_LOCATION=bucket/medical
+"""
+
+
+def test_an_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(ENV)
+    url = "postgresql://me:p%40ss%2Fword@db:5433/images"
+    default = tmp_path / "x.sqlite"
+    assert read_settings(tmp_path / ".env", default, {}) == StoreSettings(url, "s3://bucket/medical", 1000)
+    changed = read_settings(tmp_path / ".env", default, {"POSTGRES_HOST": "other", "IMAGE_SAMPLE_SIZE": "3"})
+    assert changed.url == url.replace("@db", "@other")
+    assert changed.sample_size == 3
+
+
+def test_without_any(tmp_path: Path) -> None:
+    found = read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
+    assert found == StoreSettings(f"sqlite:///{tmp_path}/x.sqlite", None, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("POSTGRES_HOST\n", r"\.env:1: is not NAME=VALUE"),
+        ("IMAGE_SAMPLE_SIZE=many\n", "are whole numbers .*'many'"),
+        ("IMAGE_SAMPLE_SIZE=-1\n", "-1 is less than 0"),
+    ],
+)
+def test_faults(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})

@@ -1,0 +1,1 @@
+"""Opening databases, for all that keeps something in one."""

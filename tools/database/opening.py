@@ -1,0 +1,131 @@
+"""A database by its URL: SQLite or PostgreSQL, durable, with tables of this version of the tool."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tools.errors import UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Whose tables they are; several owners may share one database.
+
+    Args:
+        owner: For messages, such as `the database of evaluations`.
+        migrations: Folder of the files that make the tables, one a version.
+        version_table: Where the version is kept.
+    """
+
+    owner: str
+    migrations: Path
+    version_table: str = "alembic_version"
+
+
+def open_database(url: str, schema: Schema) -> sa.Engine:
+    """Open a database, and bring its tables to this version of the tool.
+
+    Args:
+        url: As SQLAlchemy takes it, such as `sqlite:////path/file` or `postgresql://host/name`.
+        schema: Whose tables.
+
+    Raises:
+        UnavailableError: It cannot be opened, or is of a newer version of this tool.
+    """
+    with speaking(schema):
+        engine = connect(url)
+        try:
+            _migrate(engine, schema)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
+
+
+def connect(url: str, **options: Any) -> sa.Engine:
+    """An engine whose connections are set up as this tool needs them; see open_database."""
+    engine = sa.create_engine(with_driver(url), hide_parameters=True, **options)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_sqlite_up)
+    return engine
+
+
+def with_driver(url: str) -> sa.URL:
+    """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
+    made = sa.make_url(url)
+    return (
+        made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
+    )
+
+
+@contextmanager
+def speaking(schema: Schema) -> Iterator[None]:
+    """Turn the database's own faults into the tool's.
+
+    Raises:
+        UnavailableError: It does not answer, has no room, holds other tables of the same names, or a package
+            for it is not installed.
+    """
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as fault:
+        cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
+        raise UnavailableError(
+            f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
+        ) from None
+    except sa.exc.ArgumentError as fault:
+        raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
+    except ModuleNotFoundError as fault:
+        raise UnavailableError(
+            f"{fault.name} is not installed here, and the database's URL needs it:"
+            " pip install 'challenge-bundle[postgresql]' brings PostgreSQL's"
+        ) from None
+
+
+def _set_sqlite_up(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # In WAL mode a record would survive a crash of this tool, but not always a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+    # PostgreSQL has it: with it both put rows into the same random order.
+    connection.create_function("md5", 1, _md5, deterministic=True)
+
+
+def _md5(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _migrate(engine: sa.Engine, schema: Schema) -> None:
+    """Bring the tables to this version of the tool."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    # A path may hold a space or a colon: it is the only one, so it is not split.
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(schema.migrations).replace("%", "%%"))
+    with engine.begin() as connection:
+        options = {"version_table": schema.version_table}
+        now = MigrationContext.configure(connection, opts=options).get_current_revision()
+        if now == ScriptDirectory.from_config(config).get_current_head():
+            return
+        config.attributes["connection"] = connection
+        config.attributes["version_table"] = schema.version_table
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise UnavailableError(
+                f"the database is of version {now}, which this tool does not know; use the newer tool"
+            ) from None

@@ -1,0 +1,101 @@
+"""Class folders behind a URL: S3 and its likes, web servers, whatever fsspec reads."""
+
+import functools
+from typing import Any
+
+from tools.errors import DataError, UnavailableError
+from tools.sources.base import ImportRequest, Listing, Progress
+from tools.sources.class_folders import list_class_folders
+from tools.sources.retrying import retry
+
+_ANONYMOUS: dict[str, dict[str, Any]] = {
+    "s3": {"anon": True},
+    "s3a": {"anon": True},
+    "gs": {"token": "anon"},
+    "gcs": {"token": "anon"},
+    "az": {"anon": True},
+    "abfs": {"anon": True},
+}
+"""How each kind of store is asked without credentials."""
+
+_CRAWLED = {"http": {"on_error": "raise"}, "https": {"on_error": "raise"}}
+"""What is listed page by page, where fsspec would pass over a page that cannot be had."""
+
+_OWN_EXTRA = ("s3", "s3a", "http", "https")
+"""What the extra [s3] brings the packages for."""
+
+
+class RemoteSource:
+    """`URL/CLASS/...` or `URL/{train,val,test}/CLASS/...`.
+
+    Credentials are found as each store's own tools find them; `AWS_ENDPOINT_URL` names a server that is not
+    Amazon's.
+
+    Args:
+        url: Such as `s3://bucket/prefix`.
+        anonymous: Whether to ask without credentials, as for a public bucket.
+    """
+
+    names_are_public = False
+
+    def __init__(self, url: str, anonymous: bool = False) -> None:
+        self.url = url.rstrip("/")
+        self.description = self.url
+        self.anonymous = anonymous
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in order of path; each is fetched when it is loaded.
+
+        Raises:
+            DataError: No such place, nothing in it, or no class folders.
+            UnavailableError: It cannot be reached, refuses, or a package for it is not installed.
+        """
+        system, root = self._open()
+        try:
+            # Keys are listed a page at a time until there are no more; a page has 1,000.
+            listed = functools.partial(system.find, root, **_CRAWLED.get(self.url.partition("://")[0], {}))
+            found = retry(listed, f"list {self.url}")
+        except FileNotFoundError:
+            found = []
+        except PermissionError as fault:
+            raise UnavailableError(
+                f"{self.url}: access is refused ({fault}); give credentials, or --anonymous if it is public"
+            ) from None
+        progress("listing images", len(found), len(found))
+        prefix = root.rstrip("/") + "/"
+        paths = [path[len(prefix) :] for path in found if path.startswith(prefix)]
+        if not any(paths):
+            raise DataError("no such place, or nothing in it; correct the URL", self.url)
+
+        def load(path: str) -> functools.partial[bytes]:
+            return functools.partial(_load, system, prefix + path)
+
+        return list_class_folders(paths, self.url, load)
+
+    def _open(self) -> tuple[Any, str]:
+        """The file system behind the URL, and the path in it.
+
+        Raises:
+            UnavailableError: A package for it is not installed.
+            DataError: Nothing reads URLs of this kind.
+        """
+        scheme = self.url.partition("://")[0]
+        try:
+            from fsspec.core import url_to_fs
+
+            options = _ANONYMOUS.get(scheme, {}) if self.anonymous else {}
+            # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
+            system, root = url_to_fs(self.url, use_listings_cache=False, **options)
+        except ImportError as fault:
+            cure = "pip install 'challenge-bundle[s3]'" if scheme in _OWN_EXTRA else str(fault)
+            raise UnavailableError(f"{scheme}:// needs a package that is not installed: {cure}") from None
+        except ValueError as fault:
+            raise DataError(
+                f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.url
+            ) from None
+        return system, str(root)
+
+
+def _load(system: Any, path: str) -> bytes:
+    data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+    return data

@@ -1,0 +1,144 @@
+"""Reading a source's images: each once, by several threads, found sound or named."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from tools.errors import DataError
+from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
+from tools.sources.base import IMAGE_SUFFIXES, SourceImage
+
+T = TypeVar("T")
+
+IMAGES_A_TASK = 32
+_TASKS_AHEAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SoundImage:
+    """An image that was read and decoded to its last byte.
+
+    Args:
+        source: Where it came from.
+        data: Its bytes, as they are stored.
+        sha256: Of the bytes, in hexadecimal.
+        pixels_sha256: Of the pixels; images that share it are the same picture.
+        size: (width, height), pixels.
+        mode: Of the pixels, as Pillow names it: `L`, `RGB`, ...
+        format: Of the file, as Pillow names it: `JPEG`, `PNG`, ...
+    """
+
+    source: SourceImage
+    data: bytes
+    sha256: str
+    pixels_sha256: str
+    size: tuple[int, int]
+    mode: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImage:
+    """An image that was read, found sound and copied into the staging folder.
+
+    Args:
+        source: Where it came from.
+        file: The copy.
+        sha256: Of its bytes, in hexadecimal.
+        pixels_sha256: Of its pixels; images that share it are the same picture.
+        size: (width, height), pixels.
+        split: Where it goes.
+        name: Its name there.
+    """
+
+    source: SourceImage
+    file: str
+    sha256: str
+    pixels_sha256: str
+    size: tuple[int, int]
+    split: str = ""
+    name: str = ""
+
+
+def stage_images(images: Sequence[SourceImage], folder: Path) -> Iterator[StagedImage | str]:
+    """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence."""
+
+    def stage(number: int, image: SourceImage) -> StagedImage | str:
+        sound = check_image(image)
+        if isinstance(sound, str):
+            return sound
+        file = f"{folder}/{number:08d}{suffix_of(image)}"
+        with open(file, "wb") as out:
+            out.write(sound.data)
+        return StagedImage(image, file, sound.sha256, sound.pixels_sha256, sound.size)
+
+    return work_ahead(images, stage)
+
+
+def work_ahead(
+    images: Sequence[SourceImage], work: Callable[[int, SourceImage], T], images_a_task: int = IMAGES_A_TASK
+) -> Iterator[T]:
+    """Work on images by several threads and give what comes of each, in order.
+
+    A bounded number is in flight: memory stays flat, Ctrl-C is quick.
+
+    Args:
+        images: The images.
+        work: Called with an image's place and the image.
+        images_a_task: Many, for one task an image costs as much as a small image does; fewer where what comes
+            of an image is large.
+    """
+
+    def task(start: int) -> list[T]:
+        part = images[start : start + images_a_task]
+        return [work(start + offset, image) for offset, image in enumerate(part)]
+
+    pending: deque[Future[list[T]]] = deque()
+    # Around the threads, not in them: the filters are the whole process's.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            for start in range(0, len(images), images_a_task):
+                pending.append(pool.submit(task, start))
+                if len(pending) > _TASKS_AHEAD:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            # Where a server does not answer, each of them would wait for it in vain.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def check_image(image: SourceImage) -> SoundImage | str:
+    """Read an image and decode it to its last byte; gives what is wrong with it if it is not sound."""
+    suffix = suffix_of(image)
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        return (
+            f"{image.origin}: '{suffix}' is not an image format; expected {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    try:
+        data = image.load()
+        with Image.open(io.BytesIO(data)) as opened:
+            size, mode, kind = opened.size, opened.mode, opened.format or ""
+            if size[0] * size[1] > MAX_PIXELS:
+                return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
+            pixels_sha256 = hash_pixels(opened)
+    except DataError as fault:
+        return str(fault)
+    except READ_FAULTS as fault:
+        return f"{image.origin}: {describe_fault(fault)}"
+    return SoundImage(image, data, hashlib.sha256(data).hexdigest(), pixels_sha256, size, mode, kind)
+
+
+def suffix_of(image: SourceImage) -> str:
+    """The file format that an image's name tells."""
+    return image.suffix or os.path.splitext(image.origin)[1]

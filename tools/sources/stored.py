@@ -1,0 +1,66 @@
+"""The image database as a source."""
+
+import functools
+import weakref
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tools.errors import DataError
+from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.store.images import ImageStore
+from tools.store.where import COLUMNS
+
+
+class StoreSource:
+    """All images of an image database, which `store ingest` filled.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://HOST/NAME`.
+    """
+
+    names_are_public = False
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @property
+    def description(self) -> str:
+        """The URL without its password."""
+        return sa.make_url(self.url).render_as_string(hide_password=True)
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in order of origin; each is read when it is loaded.
+
+        Raises:
+            DataError: There is no such file, or no image in it.
+            UnavailableError: It cannot be opened.
+        """
+        made = sa.make_url(self.url)
+        if made.drivername.startswith("sqlite") and not Path(made.database or "").is_file():
+            raise DataError("no such file; fill one with `store ingest`", made.database)
+        store = ImageStore(self.url)
+        # The images read from it for as long as there are any.
+        weakref.finalize(store, store.engine.dispose)
+        names = list(COLUMNS)
+        rows = [dict(zip(names, row, strict=True)) for row in store.rows()]
+        if not rows:
+            raise DataError("no image in it; fill it with `store ingest`", self.description)
+        # A split is one only if every image has one.
+        is_split = all(row["split"] for row in rows)
+        images = [
+            SourceImage(
+                row["origin"],
+                row["label"],
+                row["split"] if is_split else None,
+                functools.partial(_load, store, row["sha256"]),
+                row["group"],
+            )
+            for row in rows
+        ]
+        progress("listing images", len(images), len(images))
+        return Listing(images)
+
+
+def _load(store: ImageStore, sha256: str) -> bytes:
+    return store.get(sha256).read()

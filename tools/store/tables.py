@@ -1,0 +1,71 @@
+"""The tables of the image database."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tools.database.opening import Schema
+
+SCHEMA = Schema(
+    "the image database", Path(__file__).parent / "migrations" / "versions", version_table="store_version"
+)
+
+METADATA = sa.MetaData()
+
+# SQLite counts only a plain INTEGER up by itself.
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+LICENSES = sa.Table(
+    "license",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+)
+
+CATEGORIES = sa.Table(
+    "category",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("supercategory", sa.Text, nullable=False),
+    sa.Column("is_street", sa.Boolean, nullable=False),
+)
+
+IMAGES = sa.Table(
+    "image",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False, unique=True),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("format", sa.String(16), nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("group_name", sa.Text),
+    sa.Column("split", sa.String(16)),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("taken", sa.Text),
+    sa.Column("added", sa.String(20), nullable=False),
+    sa.Column("license_id", sa.Integer, sa.ForeignKey("license.id")),
+    sa.Column("path", sa.Text),
+    sa.Column("data", sa.LargeBinary),
+    sa.Index("ix_image_origin", "origin"),
+    sa.Index("ix_image_label", "label"),
+)
+
+ANNOTATIONS = sa.Table(
+    "annotation",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("image_id", _ID, sa.ForeignKey("image.id"), nullable=False),
+    sa.Column("category_id", sa.Integer, sa.ForeignKey("category.id"), nullable=False),
+    sa.Column("left_px", sa.Float, nullable=False),
+    sa.Column("top_px", sa.Float, nullable=False),
+    sa.Column("width_px", sa.Float, nullable=False),
+    sa.Column("height_px", sa.Float, nullable=False),
+    sa.Column("area_px", sa.Float, nullable=False),
+    sa.Column("is_crowd", sa.Boolean, nullable=False),
+    sa.Index("ix_annotation_image_id", "image_id"),
+    sa.Index("ix_annotation_category_id", "category_id"),
+)
