@@ -28,7 +28,7 @@ MAX_WORK = 4e11
 MAX_LEARNED = 10_000
 """Training images of the logistic regression."""
 MIN_ASKED = 500
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 1024
 
 Tell = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
@@ -106,7 +106,9 @@ def nearest(
     for start in range(0, len(known), rows_at_once):
         block = known[start : start + rows_at_once].astype(np.float32) - 127.5
         # The query's own length is the same for all.
-        distances = np.square(block).sum(axis=1) - 2.0 * (asked @ block.T)
+        distances = asked @ block.T
+        distances *= -2.0
+        distances += np.square(block).sum(axis=1)
         place = distances.argmin(axis=1)
         least = distances[np.arange(len(asked)), place]
         nearer = least < best
