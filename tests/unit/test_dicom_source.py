@@ -153,7 +153,8 @@ def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
 
 def test_kept_names_end_in_png(layout: Layout, tmp_path: Path) -> None:
     for number in range(6):
-        write_dicom(tmp_path / "in" / f"{number % 2}" / f"im{number}.dcm")
+        # Each of its own patient, for those of one stay in one split.
+        write_dicom(tmp_path / "in" / f"{number % 2}" / f"im{number}.dcm", PatientID=f"P{number}")
     source = choose_source(f"dicom:{tmp_path / 'in'}?bits=16", Path("/"))
     import_images(source, ImportRequest(keep_names=True), layout, say_nothing)
     names = sorted(path.name for split in SPLITS for path in layout.split_dir(split).iterdir())

@@ -236,7 +236,7 @@ def _parse_row(row: Any) -> Row:
             row["method"],
             datetime.strptime(row["received"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
             row["file_name"],
-            row["id"],
+            row["id"] if row["id"] != row["sha256"] else "",
         ),
         phase=row["phase"],
         state=row["state"],
