@@ -187,14 +187,15 @@ def test_no_container_outlives_the_tool_for_long(
     )
     owner = plan_run(INFERENCE, read_manifest(sleeper.manifest), sleeper, ()).owner
     found = {"all": True, "filters": {"label": f"{OWNER_LABEL}={owner}"}}
-    with subprocess.Popen([*BUNDLE, str(tmp_path), "infer", "--runner", "docker"]) as process:
+    command = [*BUNDLE, str(tmp_path), "infer", "--runner", "docker"]
+    with subprocess.Popen(command, preexec_fn=heed_interrupts) as process:
         wait_until(lambda: engine.client.containers.list(filters=found["filters"]))
         process.send_signal(number)
         process.wait(timeout=30)
     left = engine.client.containers.list(**found)
     assert len(left) == (1 if number == signal.SIGKILL else 0)
 
-    next_run = subprocess.Popen([*BUNDLE, str(tmp_path), "infer", "--runner", "docker"])
+    next_run = subprocess.Popen(command, preexec_fn=heed_interrupts)
     with next_run as process:
         wait_until(
             lambda: (
@@ -205,6 +206,11 @@ def test_no_container_outlives_the_tool_for_long(
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
     assert engine.client.containers.list(**found) == []
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to a job in the background, and with it to all that the job starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def with_wheels(root: Path) -> None:
