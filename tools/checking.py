@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from tools.errors import DataError, SubmissionError, shown
+from tools.files import NO_ROOM
 from tools.findings import Finding
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
 from tools.formats.label_table import check_predictions, check_probabilities
@@ -34,7 +35,7 @@ MAX_SOURCES = 200
 MAX_CODE_BYTES = 1 << 24
 """Of all Python files together; what comes after is not looked at."""
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+_OURS = (*NO_ROOM, errno.EIO)
 """Faults of this machine, not of the zip."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -149,7 +150,7 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 NotImplementedError,
                 RuntimeError,
             ) as fault:
-                if isinstance(fault, OSError) and fault.errno in NO_ROOM:
+                if isinstance(fault, OSError) and fault.errno in _OURS:
                     raise
                 raise SubmissionError(
                     f"{shown(member.filename)} cannot be unpacked ({fault})", path

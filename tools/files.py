@@ -1,6 +1,7 @@
 """Writing files so that nothing half-written is ever left under a final name."""
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.errors import UnavailableError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""Of an OSError: this machine has no room left, on the disk or for open files."""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
 from tools.errors import UnavailableError
-from tools.evaluation.evaluate import evaluate, owner_of, take_all
+from tools.evaluation.evaluate import evaluate, take_all
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all
@@ -364,7 +364,7 @@ def test_an_engine_that_comes_back_is_waited_for(
     assert row.state == SCORED
     assert WAITING in states
     assert row.attempts == 1
-    assert not engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner_of(site)}"})
+    assert not engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={site.owner}"})
 
 
 # Connections that break are dropped unclosed by the docker package.

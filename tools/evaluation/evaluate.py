@@ -1,7 +1,6 @@
 """Many submissions: taken in, then each brought through its steps, some at a time, until all have ended."""
 
 import dataclasses
-import errno
 import functools
 import shutil
 import threading
@@ -31,16 +30,13 @@ from tools.evaluation.site import Site, steps_dir, zips_dir
 from tools.evaluation.steps import StepRecord, forget_unfinished, make_key, read_record
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
 from tools.evaluation.work import Doubtful, build, infer, score, work_dir
-from tools.files import remove_tree, write_text
+from tools.files import NO_ROOM, remove_tree, write_text
 from tools.layout import RESULTS_NAME
 from tools.manifest import Phase
-from tools.programs import INFERENCE, plan_run
 from tools.runners.docker import DockerRunner
 
 BACKOFF_S = (1.0, 5.0, 20.0)
 """Between two tries where something here is missing; the last one again and again."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 Show = Callable[[str, str, str, str, bool], None]
 """Told of a submission (its SHA-256, its name for people), its state, a note, and whether it has ended."""
@@ -207,12 +203,7 @@ def evaluate(
 
 def _sweep(site: Site, connect: Callable[[], DockerRunner]) -> None:
     with closing(connect()) as runner:
-        runner.sweep(owner_of(site))
-
-
-def owner_of(site: Site) -> str:
-    """The label of this bundle's containers."""
-    return plan_run(INFERENCE, site.bundle, site.layout, ()).owner
+        runner.sweep(site.owner)
 
 
 def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Submission, show: Show) -> None:
@@ -361,7 +352,7 @@ class _Evaluator:
         except BundleError as fault:
             return Obstacle(str(fault), is_away=isinstance(fault, UnavailableError))
         except OSError as fault:
-            return Obstacle(str(fault), is_away=fault.errno in _NO_ROOM)
+            return Obstacle(str(fault), is_away=fault.errno in NO_ROOM)
         except Exception:
             # A fault of this tool that one submission brings out must not end the evaluation of the others.
             path = self.site.layout.evaluation / "faults" / f"{submission.id}.txt"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tools.database.opening import Schema, open_database, speaking
 from tools.evaluation.intake import Submission, describe
-from tools.evaluation.verdicts import SCORED, Verdict
+from tools.evaluation.verdicts import SCORED, Verdict, parse_verdict
 
 SCHEMA = Schema("the database of evaluations", Path(__file__).parent / "migrations" / "versions")
 
@@ -228,7 +228,6 @@ def format_time(moment: datetime) -> str:
 
 
 def _parse_row(row: Any) -> Row:
-    verdict = json.loads(row["verdict"]) if row["verdict"] else None
     return Row(
         submission=Submission(
             row["sha256"],
@@ -241,7 +240,7 @@ def _parse_row(row: Any) -> Row:
         phase=row["phase"],
         state=row["state"],
         attempts=row["attempts"],
-        verdict=Verdict(verdict["code"], verdict["numbers"], tuple(verdict["lines"])) if verdict else None,
+        verdict=parse_verdict(json.loads(row["verdict"] or "null")),
         results_sha256=row["results_sha256"] or "",
         probe=tuple(json.loads(row["probe"])) if row["probe"] is not None else None,
     )

@@ -13,7 +13,6 @@ from tools.evaluation.evaluate import (
     Show,
     default_workers,
     evaluate,
-    owner_of,
     run_one_step,
     take_all,
 )
@@ -132,7 +131,7 @@ def run_rescore(
 ) -> list[Move]:
     """See rescore."""
     with closing(connect()) as runner:
-        runner.sweep(owner_of(site))
+        runner.sweep(site.owner)
         return rescore(site, records, runner, progress)
 
 
@@ -141,7 +140,7 @@ def run_probe(
 ) -> list[Row]:
     """Probe all scored submissions that were not; gives all rows that were."""
     with closing(connect()) as runner:
-        runner.sweep(owner_of(site))
+        runner.sweep(site.owner)
         probe_all(site, records, runner, progress)
     return [row for row in records.rows() if row.probe is not None]
 

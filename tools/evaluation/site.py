@@ -12,7 +12,7 @@ from tools.files import hash_file, write_text
 from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import Layout
 from tools.manifest import Bundle
-from tools.programs import SCORING
+from tools.programs import SCORING, plan_run
 from tools.runners.images import context_files
 
 
@@ -36,6 +36,11 @@ class Site:
     testing_sha256: str
     parts: dict[str, frozenset[str]]
 
+    @property
+    def owner(self) -> str:
+        """The label of this bundle's containers and images."""
+        return plan_run(SCORING, self.bundle, self.layout, ()).owner
+
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The challenge's classes, in alphabetical order."""
@@ -55,9 +60,17 @@ class Site:
 
     def score_key(self, part: str, results_sha256: str) -> str:
         """What the scores of a csv on a part of the images depend on."""
-        names = hashlib.sha256("\n".join(sorted(self.parts[part])).encode()).hexdigest()
         arguments = self.bundle.arguments["scoring"]
+        names = self._names_sha256[part]
         return make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
+
+    @cached_property
+    def _names_sha256(self) -> dict[str, str]:
+        """SHA-256 of each part's names: asked for once a submission, so it is computed once."""
+        return {
+            part: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+            for part, names in self.parts.items()
+        }
 
 
 def read_site(bundle: Bundle, layout: Layout) -> Site:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import DataError
-from tools.evaluation.verdicts import Refusal, Verdict
+from tools.evaluation.verdicts import Refusal, Verdict, parse_verdict
 from tools.files import hash_file, synchronise
 
 RECORD_NAME = "record.json"
@@ -110,8 +110,7 @@ def read_record(folder: Path) -> StepRecord:
     """
     try:
         document = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
-        given = document["verdict"]
-        verdict = Verdict(given["code"], given["numbers"], tuple(given["lines"])) if given else None
+        verdict = parse_verdict(document["verdict"])
         record = StepRecord(folder, document["key"], document["files"], document["facts"], verdict)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise DataError(

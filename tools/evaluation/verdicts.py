@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 SCORED = "scored"
 
@@ -118,6 +119,13 @@ class Verdict:
         if self.code == SCORED:
             return self.text
         return f"{self.text}; {MESSAGES[self.code].cure}"
+
+
+def parse_verdict(document: Mapping[str, Any] | None) -> Verdict | None:
+    """A verdict as `dataclasses.asdict` and JSON have left it."""
+    if document is None:
+        return None
+    return Verdict(document["code"], document["numbers"], tuple(document["lines"]))
 
 
 class Refusal(Exception):

@@ -354,9 +354,8 @@ def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[
             torch_backend="cpu",
         )
         _check_base_images(site, runner, plan)
-        owner = plan_run(INFERENCE, site.bundle, site.layout, ()).owner
         tag = plan.tag
-        outcome = runner.build_foreign(plan, owner, settings, log.line)
+        outcome = runner.build_foreign(plan, site.owner, settings, log.line)
     if outcome.limit:
         raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
     if outcome.lacks_base:

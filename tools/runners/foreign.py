@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tools.errors import UnavailableError
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, printable
-from tools.runners.images import ImagePlan, with_wheels, write_context
+from tools.runners.images import ImagePlan, build_arguments, with_wheels, write_context
 from tools.runners.watching import RESERVE_BYTES
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def build_foreign_image(
                 rm=True,
                 forcerm=True,
                 decode=True,
-                buildargs=_without_backend(plan, wheelhouse),
+                buildargs=build_arguments(plan, wheelhouse),
                 labels=dict(labels),
                 network_mode="default" if settings.build_network else "none",
                 container_limits={
@@ -180,13 +180,6 @@ def _measure(
         last_lines=said,
         has_volumes=bool((image.attrs.get("Config") or {}).get("Volumes")),
     )
-
-
-def _without_backend(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
-    """The build's arguments; where packages come from a wheelhouse, torch's kind is decided there."""
-    return {
-        name: value for name, value in plan.build_arguments.items() if not wheelhouse or name == "BASE_IMAGE"
-    }
 
 
 def _follow(

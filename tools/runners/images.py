@@ -164,9 +164,7 @@ def build_image(
         pass
     else:
         return plan.tag, False
-    arguments = plan.build_arguments
-    if wheelhouse:
-        arguments.pop("TORCH_BACKEND", None)
+    arguments = build_arguments(plan, wheelhouse)
     arguments |= {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
     # On disk, not in memory: models and wheels are large.
     with tempfile.TemporaryFile() as archive:
@@ -184,6 +182,15 @@ def build_image(
         )
         _follow_build(stream, plan, on_line)
     return plan.tag, True
+
+
+def build_arguments(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
+    """A build's arguments; where packages come from a wheelhouse, torch's kind was decided there."""
+    return {
+        name: value
+        for name, value in plan.build_arguments.items()
+        if not wheelhouse or name != "TORCH_BACKEND"
+    }
 
 
 def write_context(files: Mapping[str, Path], out: IO[bytes]) -> None:
