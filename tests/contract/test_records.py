@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -127,6 +128,13 @@ def test_a_database_of_a_newer_tool_is_left_alone(records: Records, url: str) ->
         connection.execute(sa.text("update alembic_version set version_num = '9999'"))
     with pytest.raises(UnavailableError, match="is of version 9999"):
         Records(url)
+
+
+def test_a_damaged_file_is_no_fault_of_this_tool(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    path.write_bytes(b"this is no database, but as long as one " * 200)
+    with pytest.raises(UnavailableError, match="file is not a database"):
+        Records(f"sqlite:///{path}")
 
 
 @pytest.mark.parametrize(

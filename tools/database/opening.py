@@ -68,12 +68,12 @@ def speaking(schema: Schema) -> Iterator[None]:
     """Turn the database's own faults into the tool's.
 
     Raises:
-        UnavailableError: It does not answer, has no room, holds other tables of the same names, or a package
-            for it is not installed.
+        UnavailableError: It does not answer, has no room, is damaged, holds other tables of the same names,
+            or a package for it is not installed.
     """
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as fault:
+    except sa.exc.DatabaseError as fault:
         cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
         raise UnavailableError(
             f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
