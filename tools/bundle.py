@@ -196,7 +196,10 @@ def data() -> None:
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
 @click.option(
-    "--group", metavar="REGEX", help="What it captures of a name, as a patient, stays in one split."
+    "--group",
+    metavar="RULE",
+    help="What stays in one split, as a patient: what a regular expression captures of a name, or"
+    " csv:FILE[?file=COLUMN&group=COLUMN].",
 )
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
@@ -225,12 +228,13 @@ def import_command(
     """
     import dataclasses
 
+    from tools.formats.groups import resolve_group
     from tools.pipeline import describe, make_request
     from tools.sources.choice import choose_source
     from tools.sources.importing import import_images
 
     bundle = _read_bundle(layout)
-    request = make_request(bundle)
+    request = make_request(bundle, layout)
     if source:
         # The manifest's sample size is of its own source; one that is named here is taken whole.
         request = dataclasses.replace(request, sample_size=0)
@@ -239,7 +243,7 @@ def import_command(
     if seed is not None:
         request = dataclasses.replace(request, seed=seed)
     if group is not None:
-        request = dataclasses.replace(request, group=group)
+        request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     anonymous = anonymous or bundle.data.anonymous
@@ -255,7 +259,9 @@ def import_command(
 
 @data.command("audit")
 @click.option(
-    "--group", help="Regular expression with one group: the patient in an original name, 'person(\\d+)_'."
+    "--group",
+    metavar="RULE",
+    help="Who is a patient, as of `data import`; what that was told by default, else a guess from names.",
 )
 @click.option(
     "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
@@ -271,17 +277,17 @@ def audit_command(layout: Layout, group: str | None, page: Path | None, document
     status is 1 if there is an error among the findings.
     """
     from tools.audit.auditing import run_audit
-    from tools.audit.groups import parse_group
+    from tools.formats.groups import parse_group_rule
     from tools.report.audit import audit_text, write_audit
     from tools.sources.placed import read_summary
 
-    bundle, pattern = _read_bundle(layout), parse_group(group)
+    bundle, rule = _read_bundle(layout), parse_group_rule(group, Path.cwd()) if group else None
     page, document = page or layout.audit / "audit.html", document or layout.audit / "audit.json"
     with _working(layout) as display:
         if read_summary(layout) is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        found = run_audit(layout, pattern, display.progress)
+        found = run_audit(layout, rule, display.progress)
         write_audit(found, layout, bundle.title, page, document)
     click.echo(audit_text(found))
     click.echo(
@@ -337,7 +343,7 @@ def store() -> None:
     "--sample-size", type=click.IntRange(min=0), help="Images in all, of each class its share; 0: all."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sample.")
-@click.option("--group", metavar="REGEX", default="", help="What it captures of a name is the image's group.")
+@click.option("--group", metavar="RULE", default="", help="The images' groups, as of `data import`.")
 @click.option("--by-path", is_flag=True, help="Leave local images where they are, and store their paths.")
 @anonymous_option
 @store_option
@@ -357,6 +363,7 @@ def ingest(
     What is there is not read again, so that an ingest that broke off goes on, and a larger --sample-size
     (IMAGE_SAMPLE_SIZE by default) adds to the smaller one.
     """
+    from tools.formats.groups import resolve_group
     from tools.sources.base import ImportRequest
     from tools.sources.choice import choose_source
     from tools.sources.ingesting import ingest_images
@@ -369,7 +376,7 @@ def ingest(
     size = settings.sample_size if sample_size is None else sample_size
     with _working(layout) as display, _opened_store(layout, database) as opened:
         display.begin("ingest")
-        request = ImportRequest(sample_size=size, seed=seed, group=group)
+        request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
         done = ingest_images(chosen, opened, request, display.progress, by_path)
         display.end(str(done))
     for warning in done.warnings:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tools.errors import DataError
 from tools.files import signature
+from tools.formats.groups import resolve_group
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
@@ -103,14 +104,14 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)
-        if summary.source == source.description and summary.request != make_request(bundle):
+        if summary.source == source.description and summary.request != make_request(bundle, layout):
             display.line(
                 "warning: imported with other settings than [data] in bundle.toml; see `data import`"
             )
         display.end(f"{describe(summary)}; already there, reused")
         return summary
     started = time.monotonic()
-    summary = import_images(source, make_request(bundle), layout, display.progress)
+    summary = import_images(source, make_request(bundle, layout), layout, display.progress)
     for warning in summary.warnings:
         display.line(f"warning: {warning}")
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
@@ -131,8 +132,8 @@ def check_class_names(bundle: Bundle, summary: DataSummary, layout: Layout) -> N
         )
 
 
-def make_request(bundle: Bundle) -> ImportRequest:
-    """What the manifest asks of an import."""
+def make_request(bundle: Bundle, layout: Layout) -> ImportRequest:
+    """What the manifest asks of an import; its paths are relative to its own folder."""
     return ImportRequest(
         sample_size=bundle.data.sample_size,
         seed=bundle.data.seed,
@@ -140,7 +141,7 @@ def make_request(bundle: Bundle) -> ImportRequest:
         class_names=bundle.class_names,
         split=bundle.data.split,
         allow_leaks=bundle.data.allow_leaks,
-        group=bundle.data.group,
+        group=resolve_group(bundle.data.group, layout.root),
     )
 
 

@@ -11,7 +11,7 @@ from tools.errors import DataError
 from tools.layout import PROJECT_ROOT, SPLITS, Layout
 from tools.sources.base import ImportRequest, SourceImage
 from tools.sources.folder import FolderSource
-from tools.sources.grouping import find_groups, parted_groups
+from tools.sources.grouping import check_parted, find_groups
 from tools.sources.importing import import_images
 
 CHEST = PROJECT_ROOT.parent / "shared" / "data" / "chest_xray"
@@ -40,7 +40,7 @@ def test_folders_below_the_class_may_name_it() -> None:
     [
         ("p(", "is not a regular expression"),
         ("p1", "has no capture group"),
-        (r"p(\d)", "matches 1 of 2 names not, the first: x/a/other.png; .*end it in |"),
+        (r"p(\d)", "tells no group of 1 of 2 images, the first: x/a/other.png; .*end it in |"),
     ],
 )
 def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
@@ -49,11 +49,19 @@ def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
 
 
 def test_a_group_that_given_splits_part_is_named() -> None:
-    images = [image("x/train/a/p1_1.png", split="training"), image("x/test/a/p1_2.png", split="testing")]
-    assert parted_groups(images, find_groups(images, r"(p\d)_")) == [
-        "groups that the given splits part: 1, such as 'p1' (testing and training)"
+    images = [image("x/train/a/p1_1.png", split="training"), image("x/val/a/p1_2.png", split="validation")]
+    assert check_parted(images, find_groups(images, r"(p\d)_"), allow_leaks=False) == [
+        "groups that the given splits part: 1, such as 'p1' (training and validation)"
     ]
-    assert parted_groups(images[:1], find_groups(images, r"(p\d)_")) == []
+    assert check_parted(images[:1], find_groups(images, r"(p\d)_"), allow_leaks=False) == []
+
+
+def test_a_group_in_training_and_testing_is_refused_unless_allowed() -> None:
+    images = [image("x/train/a/p1_1.png", split="training"), image("x/test/a/p1_2.png", split="testing")]
+    groups = find_groups(images, r"(p\d)_")
+    with pytest.raises(DataError, match="in training and in testing: 1, the first 'p1'.*--allow-leaks"):
+        check_parted(images, groups, allow_leaks=False)
+    assert len(check_parted(images, groups, allow_leaks=True)) == 1
 
 
 def splits_of(layout: Layout, origin_part: slice) -> dict[str, set[str]]:
@@ -108,7 +116,8 @@ if CHEST.is_dir():
         with layout.origins_csv.open(newline="") as opened:
             rows = list(csv.DictReader(opened))
         images = [image(row["origin"], row["class"], row["split"]) for row in rows]
-        assert parted_groups(images, find_groups(images, PATIENT)) == []
+        assert check_parted(images, find_groups(images, PATIENT), allow_leaks=False) == []
+        assert {row["origin"]: row["group"] for row in rows} == find_groups(images, PATIENT)
         counts.update((row["class"], row["split"]) for row in rows)
         for class_name, total in (("NORMAL", 1341), ("PNEUMONIA", 3875)):
             for split, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):

@@ -1,7 +1,6 @@
 """All checks of a data set, one after the other."""
 
 import functools
-import re
 from dataclasses import dataclass
 
 from tools.audit.balance import find_imbalance
@@ -14,6 +13,7 @@ from tools.audit.reading import Progress, read_images
 from tools.audit.shift import find_shift
 from tools.audit.soundness import find_blank, find_odd_shapes, find_unreadable
 from tools.audit.telling import find_telling
+from tools.formats.groups import GroupRule
 from tools.layout import Layout
 
 
@@ -34,19 +34,19 @@ class Audit:
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def audit_images(images: ImageTable, group: re.Pattern[str] | None, progress: Progress) -> Audit:
+def audit_images(images: ImageTable, group: GroupRule | None, progress: Progress) -> Audit:
     """Make all checks.
 
     Args:
         images: All images of a bundle.
-        group: What tells a patient in an original name; None tries likely patterns.
+        group: Who is a patient; None takes what the import was told, else tries likely patterns.
         progress: Told of each check.
     """
     checks: tuple[tuple[str, Check], ...] = (
         ("unreadable files", find_unreadable),
         ("copies", find_copies),
         ("classes of copies", find_conflicts),
-        ("patients", functools.partial(find_shared_groups, pattern=group)),
+        ("patients", functools.partial(find_shared_groups, rule=group)),
         ("what tells the class", find_telling),
         ("near copies", find_near_copies),
         ("blank images", find_blank),
@@ -63,6 +63,6 @@ def audit_images(images: ImageTable, group: re.Pattern[str] | None, progress: Pr
     return Audit(images, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
 
 
-def run_audit(layout: Layout, group: re.Pattern[str] | None, progress: Progress) -> Audit:
+def run_audit(layout: Layout, group: GroupRule | None, progress: Progress) -> Audit:
     """Read all images of a bundle and make all checks; see audit_images."""
     return audit_images(read_images(layout, progress), group, progress)

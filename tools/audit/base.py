@@ -28,6 +28,7 @@ class ImageTable:
         class_names: The classes (K); a label is a place in them.
         files: (N,) path below input_data/, such as `training-data/000001.jpg`.
         origins: (N,) the path before the import, where that is known, else the file.
+        groups: (N,) the patient, or the like, as the import was told; None where it was not.
         splits: (N,) place in SPLITS.
         labels: (N,) place in class_names, or UNKNOWN.
         sizes_px: (N, 2) width, height.
@@ -46,6 +47,7 @@ class ImageTable:
     class_names: tuple[str, ...]
     files: tuple[str, ...]
     origins: tuple[str, ...]
+    groups: tuple[str | None, ...]
     splits: NDArray[np.int64]
     labels: NDArray[np.int64]
     sizes_px: NDArray[np.int64]

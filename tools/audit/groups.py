@@ -1,11 +1,20 @@
-"""Patients with images in two splits, told by the images' names before the import."""
+"""Patients with images in two splits, as a rule, the import or the names before it tell them."""
 
 import re
 from collections import Counter
 from pathlib import PurePosixPath
 
-from tools.audit.base import TESTING, TRAINING, AuditFinding, ImageTable, counted, left_out, repeated
-from tools.errors import DataError
+from tools.audit.base import (
+    TESTING,
+    TRAINING,
+    UNKNOWN,
+    AuditFinding,
+    ImageTable,
+    counted,
+    left_out,
+    repeated,
+)
+from tools.formats.groups import GroupRule
 
 LIKELY_PATTERNS = (
     r"(person\d+)_",
@@ -14,45 +23,33 @@ LIKELY_PATTERNS = (
     r"^(.*?IM-\d+)-\d+",
     r"^(\d+)_\d+",
 )
-"""How data sets often write a patient into a name; each has one group."""
+"""How data sets often write a patient into a name; each has one capture group."""
 
 MIN_SHARE = 0.2
 """Of the images, that a likely pattern must fit."""
 
 
-def parse_group(text: str | None) -> re.Pattern[str] | None:
-    """A regular expression whose one group is the patient.
-
-    Raises:
-        DataError: It is none, or has not exactly one group.
-    """
-    if text is None:
-        return None
-    try:
-        pattern = re.compile(text)
-    except re.error as fault:
-        raise DataError(
-            f"--group '{text}' is not a regular expression: {fault}; try 'person(\\d+)_'"
-        ) from None
-    if pattern.groups != 1:
-        raise DataError(f"--group '{text}' has {pattern.groups} groups; expected one, as in 'person(\\d+)_'")
-    return pattern
-
-
-def find_shared_groups(images: ImageTable, pattern: re.Pattern[str] | None) -> list[AuditFinding]:
+def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[AuditFinding]:
     """Find patients with images in two splits.
 
     Args:
         images: All images.
-        pattern: Searched for in the original base name (in the whole path if it has a `/`); its group is the
-            patient. None tries likely ones, and what they find is a warning, for they may be wrong.
+        rule: Tells the patients. None takes those that the import was told of; where it was told of none,
+            likely patterns are tried on the names, and what they find is a warning, for they may be wrong.
+
+    Raises:
+        DataError: What the rule says of an image is not clear.
     """
-    if pattern is not None:
-        keys = [_key(pattern, origin) for origin in images.origins]
+    if rule is not None:
+        keys = rule.groups_of([(images.origins[row], _class_name(images, row)) for row in range(len(images))])
         if not any(keys):
-            what = f"--group '{pattern.pattern}' fits no name, such as {_base_name(images.origins[0])!r}"
-            return [AuditFinding("groups", "error", what, "correct it: it is searched for in base names")]
-        return _findings(images, keys, "error", pattern.pattern, "")
+            what = (
+                f"--group '{rule.text}' tells no image's patient, such as {_base_name(images.origins[0])!r}"
+            )
+            return [AuditFinding("groups", "error", what, "correct it")]
+        return _findings(images, keys, "error", f"by '{rule.text}'")
+    if any(images.groups):
+        return _findings(images, list(images.groups), "error", "as imported")
     keys = [None] * len(images)
     used: list[str] = []
     for text in LIKELY_PATTERNS:
@@ -61,12 +58,17 @@ def find_shared_groups(images: ImageTable, pattern: re.Pattern[str] | None) -> l
             used.append(text)
             keys = [key or other for key, other in zip(keys, found, strict=True)]
     if not used:
-        return [left_out("groups", "no name looks like a patient's; --group REGEX says which part is")]
-    return _findings(images, keys, "warning", "|".join(used), ", a guess")
+        return [left_out("groups", "no name looks like a patient's; --group says which part is")]
+    return _findings(images, keys, "warning", f"by the pattern '{'|'.join(used)}', a guess")
+
+
+def _class_name(images: ImageTable, row: int) -> str:
+    label = int(images.labels[row])
+    return "" if label == UNKNOWN else images.class_names[label]
 
 
 def _key(pattern: re.Pattern[str], origin: str) -> str | None:
-    found = pattern.search(origin if "/" in pattern.pattern else _base_name(origin))
+    found = pattern.search(_base_name(origin))
     return found.group(1) if found else None
 
 
@@ -86,27 +88,24 @@ def _looks_like_patients(keys: list[str | None]) -> bool:
     )
 
 
-def _findings(
-    images: ImageTable, keys: list[str | None], severity: str, pattern: str, doubt: str
-) -> list[AuditFinding]:
+def _findings(images: ImageTable, keys: list[str | None], severity: str, told: str) -> list[AuditFinding]:
     rows_of = repeated(key or row for row, key in enumerate(keys))
     shared = [rows for rows in rows_of if len({int(images.splits[row]) for row in rows}) > 1]
     patients = len({key for key in keys if key})
     if None in keys:
-        doubt += f"; {counted(keys.count(None), 'name tells', 'names tell')} none"
+        told += f"; {counted(keys.count(None), 'image has', 'images have')} none"
     if not shared:
-        what = f"{patients:,} patients by the pattern '{pattern}', none of them in two splits{doubt}"
+        what = f"{patients:,} patients ({told}), none of them in two splits"
         return [AuditFinding("groups", "note", what, "", patients)]
     leaking = [rows for rows in shared if {TRAINING, TESTING} <= {int(images.splits[row]) for row in rows}]
     tested = sum(int(images.splits[row]) == TESTING for rows in leaking for row in rows)
     # One image of each split shows a patient.
     examples = [_one_a_split(images, rows) for rows in (leaking or shared)]
     what = (
-        f"{len(shared):,} of {patients:,} patients have images in two splits"
-        f" (pattern '{pattern}'{doubt}); {counted(tested, 'testing image is', 'testing images are')} of"
-        " patients in training"
+        f"{len(shared):,} of {patients:,} patients ({told}) have images in two splits;"
+        f" {counted(tested, 'testing image is', 'testing images are')} of patients in training"
     )
-    mend = "cut the splits by patient, and import {train,val,test}/CLASS/IMAGE; --group REGEX makes sure"
+    mend = "import class folders without train/ and test/ with --group, which cuts the splits by patient"
     severity = severity if leaking else "warning"
     return [AuditFinding("groups", severity, what, mend, len(shared), tuple(examples))]
 

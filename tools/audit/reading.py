@@ -163,14 +163,16 @@ def _make_table(
     if unreadable:
         small = small[rows]
         full = None if full is None else full[rows]
-    origins = _read_origins(layout)
+    known = _read_origins(layout)
+    told = [
+        known.get((SPLITS[entry.split], entry.name, fact.file_hash), (entry.name, None))
+        for entry, fact in zip(kept, found, strict=True)
+    ]
     return ImageTable(
         class_names=class_names,
         files=tuple(names[row] for row in rows),
-        origins=tuple(
-            origins.get((SPLITS[entry.split], entry.name, fact.file_hash), entry.name)
-            for entry, fact in zip(kept, found, strict=True)
-        ),
+        origins=tuple(origin for origin, _ in told),
+        groups=tuple(group for _, group in told),
         splits=np.array([entry.split for entry in kept], np.int64),
         labels=np.array([label_of.get(entry.class_name or "", UNKNOWN) for entry in kept], np.int64),
         sizes_px=np.array([fact.size_px for fact in found], np.int64).reshape(-1, 2),
@@ -187,12 +189,13 @@ def _make_table(
     )
 
 
-def _read_origins(layout: Layout) -> dict[tuple[str, str, str], str]:
-    """The origin of each imported image by (split, file, sha256); empty where no import is known."""
+def _read_origins(layout: Layout) -> dict[tuple[str, str, str], tuple[str, str | None]]:
+    """Origin and group of each imported image by (split, file, sha256); empty where no import is known."""
     try:
         with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
             return {
-                (row["split"], row["file"], row["sha256"]): row["origin"] for row in csv.DictReader(opened)
+                (row["split"], row["file"], row["sha256"]): (row["origin"], row.get("group") or None)
+                for row in csv.DictReader(opened)
             }
     except (OSError, KeyError, ValueError, csv.Error):
         return {}

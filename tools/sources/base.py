@@ -65,8 +65,8 @@ class ImportRequest:
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
         allow_leaks: Whether testing images may lie in the training split too.
-        group: Regular expression on the name below the class folder, whose first group that matched names
-            what stays together, such as a patient; empty takes the source's own groups, if it has some.
+        group: What stays in one split, such as a patient's images: a regular expression on names or a table;
+            see formats.groups. Empty takes the source's own groups, if it has some.
     """
 
     sample_size: int = 0

@@ -1,71 +1,64 @@
 """Which images belong together, such as a patient's, so that no two splits share them."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path
 
 from tools.errors import DataError, shown
+from tools.formats.groups import NamePattern, parse_group_rule
 from tools.sources.base import SourceImage
 
 
-def find_groups(images: Sequence[SourceImage], pattern: str) -> dict[str, str]:
+def find_groups(images: Sequence[SourceImage], rule: str) -> dict[str, str]:
     """Name the group of each image.
 
     Args:
         images: The images.
-        pattern: Regular expression that is searched for in an image's name; the first of its groups that
-            matched names the image's. Empty takes the groups that the source knows of.
+        rule: See parse_group_rule. Empty takes the groups that the source knows of.
 
     Returns:
         Group by origin; without those that have none.
 
     Raises:
-        DataError: It is no regular expression, has no capture group, or does not match every name.
+        DataError: The rule is at fault, or tells no group of an image.
     """
-    if not pattern:
+    if not rule:
         return {image.origin: image.group for image in images if image.group}
-    try:
-        compiled = re.compile(pattern)
-    except re.error as fault:
-        raise DataError(f"'data.group' ({shown(pattern)}) is not a regular expression: {fault}") from None
-    if not compiled.groups:
+    parsed = parse_group_rule(rule, Path())
+    found = parsed.groups_of([(image.origin, image.class_name) for image in images])
+    unknown = [image.origin for image, group in zip(images, found, strict=True) if group is None]
+    if unknown:
+        mend = "add their rows"
+        if isinstance(parsed, NamePattern):
+            mend = "correct it, or end it in |(.+) if such images are a group each"
         raise DataError(
-            f"'data.group' ({shown(pattern)}) has no capture group; put what names the patient in parentheses"
+            f"--group {shown(rule)} tells no group of {len(unknown)} of {len(images)} images, the first:"
+            f" {unknown[0]}; {mend}",
+            details=tuple(unknown[1:]),
         )
-    groups: dict[str, str] = {}
-    unmatched: list[str] = []
-    for image in images:
-        match = compiled.search(_name(image))
-        group = next((found for found in match.groups() if found), None) if match else None
-        if group is None:
-            unmatched.append(image.origin)
-        else:
-            groups[image.origin] = group
-    if unmatched:
-        raise DataError(
-            f"'data.group' ({shown(pattern)}) matches {len(unmatched)} of {len(images)} names not, the first:"
-            f" {unmatched[0]}; correct it, or end it in |(.+) if such images are a group each",
-            details=tuple(unmatched[1:]),
-        )
-    return groups
+    return {image.origin: group for image, group in zip(images, found, strict=True) if group}
 
 
-def parted_groups(images: Sequence[SourceImage], groups: Mapping[str, str]) -> list[str]:
-    """Say whether the source's own splits part groups; they are kept as they are."""
+def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow_leaks: bool) -> list[str]:
+    """Refuse groups that the source's own splits part, unless that is allowed; return what is worth knowing.
+
+    Raises:
+        DataError: One has images in training and in testing.
+    """
     splits: dict[str, set[str]] = defaultdict(set)
     for image in images:
         if image.split and image.origin in groups:
             splits[groups[image.origin]].add(image.split)
     parted = sorted(group for group, found in splits.items() if len(found) > 1)
+    leaking = [group for group in parted if {"training", "testing"} <= splits[group]]
+    if leaking and not allow_leaks:
+        raise DataError(
+            f"groups (patients) with images in training and in testing: {len(leaking)}, the first"
+            f" {shown(leaking[0])}; cut the splits anew, from class folders without train/ and test/, or take"
+            " them all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
+            details=tuple(map(shown, leaking[1:])),
+        )
     if not parted:
         return []
     where = " and ".join(sorted(splits[parted[0]]))
     return [f"groups that the given splits part: {len(parted)}, such as {shown(parted[0])} ({where})"]
-
-
-def _name(image: SourceImage) -> str:
-    """The path below the class folder, else the base name: what lies above differs by machine."""
-    path = image.origin.replace("\\", "/")
-    _, found, below = path.rpartition(f"/{image.class_name}/")
-    return below if found else PurePath(path).name

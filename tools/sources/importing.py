@@ -16,7 +16,7 @@ from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
-from tools.sources.grouping import find_groups, parted_groups
+from tools.sources.grouping import check_parted, find_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups
@@ -42,12 +42,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
         staged = _stage(chosen, staging, progress)
-        warned = (*listing.warnings, *parted_groups(chosen, groups))
+        warned = (*listing.warnings, *check_parted(chosen, groups, request.allow_leaks))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
         split = _split(staged, groups, request)
         warned += _check_leaks(split, request)
         placed = _name(split, keep=request.keep_names or source.names_are_public)
-        summary = _write_staging(placed, source.description, warned, request, layout)
+        summary = _write_staging(placed, groups, source.description, warned, request, layout)
         (staging / "images").rmdir()
         (secret / READY).touch()
     except BaseException:
@@ -290,6 +290,7 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
 
 def _write_staging(
     placed: Sequence[StagedImage],
+    groups: Mapping[str, str],
     description: str,
     warned: tuple[str, ...],
     request: ImportRequest,
@@ -310,10 +311,18 @@ def _write_staging(
         write_csv((secret if split == "testing" else staging) / solution_name(split), HEADER, rows)
         counts[split] = len(images)
     origins = [
-        (image.name, image.split, image.source.class_name, image.sha256, image.source.origin)
+        (
+            image.name,
+            image.split,
+            image.source.class_name,
+            image.sha256,
+            image.source.origin,
+            groups.get(image.source.origin, ""),
+        )
         for image in sorted(placed, key=lambda image: image.name)
     ]
-    write_csv(secret / layout.origins_csv.name, ("file", "split", "class", "sha256", "origin"), origins)
+    header = ("file", "split", "class", "sha256", "origin", "group")
+    write_csv(secret / layout.origins_csv.name, header, origins)
     summary = DataSummary(
         description, tuple(sorted({image.source.class_name for image in placed})), counts, warned, request
     )
