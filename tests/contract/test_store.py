@@ -25,7 +25,7 @@ from tools.sources.base import ImportRequest
 from tools.sources.choice import choose_source
 from tools.sources.ingesting import Ingested, ingest_images
 from tools.store.images import ImageStore, StoredImage
-from tools.store.query import NAMED, run_query, write_rows
+from tools.store.query import NAMED, query_frame, run_query, write_rows
 from tools.store.tables import METADATA
 
 
@@ -219,6 +219,8 @@ def test_named_queries_as_csv(name: str, store: ImageStore, folder: Path) -> Non
     count = write_rows(columns, rows, out)
     table = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert len(table) == count
+    frame = query_frame(store, name)
+    assert (list(frame.columns), len(frame)) == (list(columns), count)
     if name == "labels":
         assert [(row["label"], row["images"]) for row in table] == [("a", "60"), ("b", "20")]
 

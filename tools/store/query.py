@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import sqlalchemy as sa
 
@@ -10,6 +10,9 @@ from tools.database.opening import speaking
 from tools.store.images import ImageStore
 from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, LICENSES, SCHEMA
 from tools.store.where import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas
 
 _COUNT = sa.func.count().label("images")
 
@@ -55,6 +58,14 @@ def run_query(store: ImageStore, text: str) -> tuple[Sequence[str], Iterator[tup
     if text in NAMED:
         return [column.name for column in NAMED[text].selected_columns], _rows(store, NAMED[text])
     return list(COLUMNS), store.rows(text)
+
+
+def query_frame(store: ImageStore, text: str) -> "pandas.DataFrame":
+    """Answer a query as a data frame; see run_query."""
+    import pandas
+
+    columns, rows = run_query(store, text)
+    return pandas.DataFrame.from_records(list(rows), columns=list(columns))
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
