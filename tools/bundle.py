@@ -264,19 +264,27 @@ def import_command(
     help="Who is a patient, as of `data import`; what that was told by default, else a guess from names.",
 )
 @click.option(
+    "--contours",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Check this folder's contours too; of `data import dicom:FOLDER` with a link.csv by default.",
+)
+@click.option(
     "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
 )
 @click.option(
     "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
 )
 @click.pass_obj
-def audit_command(layout: Layout, group: str | None, page: Path | None, document: Path | None) -> None:
+def audit_command(
+    layout: Layout, group: str | None, contours: Path | None, page: Path | None, document: Path | None
+) -> None:
     """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
 
     Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
     status is 1 if there is an error among the findings.
     """
     from tools.audit.auditing import run_audit
+    from tools.audit.contours import linked_folder
     from tools.formats.groups import parse_group_rule
     from tools.report.audit import audit_text, write_audit
     from tools.sources.placed import read_summary
@@ -284,10 +292,11 @@ def audit_command(layout: Layout, group: str | None, page: Path | None, document
     bundle, rule = _read_bundle(layout), parse_group_rule(group, Path.cwd()) if group else None
     page, document = page or layout.audit / "audit.html", document or layout.audit / "audit.json"
     with _working(layout) as display:
-        if read_summary(layout) is None:
+        summary = read_summary(layout)
+        if summary is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        found = run_audit(layout, rule, display.progress)
+        found = run_audit(layout, rule, contours or linked_folder(summary.source), display.progress)
         write_audit(found, layout, bundle.title, page, document)
     click.echo(audit_text(found))
     click.echo(

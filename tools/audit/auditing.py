@@ -1,11 +1,14 @@
 """All checks of a data set, one after the other."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.audit.balance import find_imbalance
 from tools.audit.base import SEVERITIES, AuditFinding, Check, ImageTable
 from tools.audit.baselines import find_baselines
+from tools.audit.contours import find_contour_faults
 from tools.audit.copies import find_conflicts, find_copies
 from tools.audit.groups import find_shared_groups
 from tools.audit.near import find_near_copies
@@ -60,9 +63,25 @@ def audit_images(images: ImageTable, group: GroupRule | None, progress: Progress
         progress(f"checking {what}", done, len(checks))
         # Without a single image, only what cannot be read is left to say.
         findings += check(images) if len(images) or check is find_unreadable else []
-    return Audit(images, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
+    return Audit(images, _sorted(findings))
 
 
-def run_audit(layout: Layout, group: GroupRule | None, progress: Progress) -> Audit:
-    """Read all images of a bundle and make all checks; see audit_images."""
-    return audit_images(read_images(layout, progress), group, progress)
+def run_audit(layout: Layout, group: GroupRule | None, contours: Path | None, progress: Progress) -> Audit:
+    """Read all images of a bundle and make all checks.
+
+    Args:
+        layout: Of the bundle.
+        group: See audit_images.
+        contours: Folder of the contours that belong to the images, if there are some.
+        progress: Told of every image and check.
+    """
+    found = audit_images(read_images(layout, progress), group, progress)
+    return (
+        Audit(found.images, _sorted([*found.findings, *find_contour_faults(contours, progress)]))
+        if contours
+        else found
+    )
+
+
+def _sorted(findings: Sequence[AuditFinding]) -> tuple[AuditFinding, ...]:
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

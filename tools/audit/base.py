@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tools.layout import SPLITS
 
@@ -79,6 +80,19 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture that shows what an image of the table alone does not.
+
+    Args:
+        caption: What it shows.
+        image: It.
+    """
+
+    caption: str
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFinding:
     """One thing that was found in a data set.
 
@@ -90,6 +104,7 @@ class AuditFinding:
         count: How many images, pairs or groups.
         examples: Rows of the image table that show it, those of one example together.
         files: Files without a row that show it.
+        drawings: Pictures that show it where rows cannot.
         figures: Its numbers.
     """
 
@@ -100,6 +115,7 @@ class AuditFinding:
     count: int = 0
     examples: tuple[tuple[int, ...], ...] = ()
     files: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
     figures: Figures | None = None
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,6 +219,22 @@ def read_folder(folder: Path, progress: Progress) -> ContourFolder:
     if not found:
         raise DataError("no DICOM image below it; expected DICOM files, or a folder with link.csv", folder)
     return ContourFolder(tuple(item for _, item in sorted(found, key=lambda pair: pair[0])), ())
+
+
+def check_slices(slices: Sequence[ContourSlice], progress: Progress) -> list[list[Finding]]:
+    """The findings of each image's contours; see check_slice.
+
+    Raises:
+        DataError: A file holds no image, or cannot be read.
+    """
+    findings: list[list[Finding]] = []
+    for done, item in enumerate(slices, start=1):
+        shape = read_header(item.dicom).shape
+        if shape is None:
+            raise DataError("holds no image; leave it out", item.dicom)
+        findings.append(check_slice(item, shape))
+        progress("checking contours", done, len(slices))
+    return findings
 
 
 def check_slice(item: ContourSlice, shape: tuple[int, int]) -> list[Finding]:

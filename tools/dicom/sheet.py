@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from tools.dicom.contours import contour_to_mask, read_contour
 from tools.dicom.display import to_gray
-from tools.dicom.linked import ContourSlice, check_slice, read_folder
-from tools.dicom.reading import read_dicom, read_header
+from tools.dicom.linked import ContourSlice, check_slices, read_folder
+from tools.dicom.reading import read_dicom
 from tools.errors import DataError
 from tools.files import replacing
 from tools.findings import Finding
@@ -67,7 +67,7 @@ def write_sheet(
     if output.suffix.lower() not in SUFFIXES:
         raise DataError(f"cannot be written; expected a name that ends in {' or '.join(SUFFIXES)}", output)
     found = read_folder(folder, progress)
-    by_slice = _check(found.slices, progress)
+    by_slice = check_slices(found.slices, progress)
     findings = [*found.findings, *(finding for of_slice in by_slice for finding in of_slice)]
     chosen = _choose([bool(of_slice) for of_slice in by_slice], limit)
     captions = [
@@ -87,18 +87,6 @@ def write_sheet(
         sum(getattr(item, kind) is not None for item in found.slices) for kind in ("inner", "outer")
     )
     return SheetResult(output, len(chosen), len(found.slices), inner, outer, tuple(findings))
-
-
-def _check(slices: Sequence[ContourSlice], progress: Callable[[str, int, int], None]) -> list[list[Finding]]:
-    """The findings of each image's contours."""
-    findings: list[list[Finding]] = []
-    for done, item in enumerate(slices, start=1):
-        shape = read_header(item.dicom).shape
-        if shape is None:
-            raise DataError("holds no image; leave it out", item.dicom)
-        findings.append(check_slice(item, shape))
-        progress("checking contours", done, len(slices))
-    return findings
 
 
 def _choose(marked: Sequence[bool], limit: int) -> list[int]:

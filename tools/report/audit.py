@@ -20,6 +20,7 @@ SHOWN_EXAMPLES = 12
 SHOWN_IMAGES = 6
 """Of one example, on the page."""
 THUMBNAIL_PX = 96
+DRAWING_PX = 1024
 
 
 def audit_text(audit: Audit) -> str:
@@ -92,6 +93,10 @@ def render_audit(audit: Audit, layout: Layout, title: str) -> str:
         counts=count_images(images).tolist(),
         known=[bool(len(images.of_split(number))) for number in range(len(SPLITS))],
         examples=[_pictures(images, finding, layout) for finding in audit.findings],
+        drawings=[
+            [(drawing.caption, thumbnail_url(drawing.image, DRAWING_PX)) for drawing in finding.drawings]
+            for finding in audit.findings
+        ],
         shown=SHOWN_EXAMPLES,
     )
 
