@@ -17,7 +17,7 @@ LAYERS = [
     {"manifest", "store"},
     {"dicom"},
     {"sources", "runners", "audit"},
-    {"programs"},
+    {"programs", "archive"},
     {"packing", "checking", "doctor", "wheelhouse"},
     {"evaluation"},
     {"report"},
