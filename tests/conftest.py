@@ -235,3 +235,9 @@ def new_database(request: pytest.FixtureRequest) -> str:
         connection.execute(sa.text(f"create database {name}"))
     engine.dispose()
     return str(server.replace("/postgres?", f"/{name}?"))
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    return new_database(request)

@@ -12,18 +12,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import DATABASES, new_database, upload_folder, write_image
+from tests.conftest import upload_folder, write_image
 from tools.layout import PROJECT_ROOT, SPLITS, Layout
 from tools.store.images import ImageStore
 from tools.store.tables import IMAGES
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]
 COUNT = 3000
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest) -> str:
-    return new_database(request)
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def make_bundle(root: Path) -> Layout:
     return Layout(root)
 
 
-def test_an_ingest(url: str, images: Path, tmp_path: Path) -> None:
+def test_an_ingest(database_url: str, images: Path, tmp_path: Path) -> None:
     layout = make_bundle(tmp_path / "bundle")
     command = [
         *COMMAND,
@@ -60,9 +55,9 @@ def test_an_ingest(url: str, images: Path, tmp_path: Path) -> None:
         "ingest",
         f"folder:{images}",
         "--database",
-        url,
+        database_url,
     ]
-    with closing(ImageStore(url)) as store:
+    with closing(ImageStore(database_url)) as store:
 
         def count() -> int:
             with store.engine.connect() as connection:

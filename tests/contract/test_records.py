@@ -11,21 +11,15 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from tests.conftest import DATABASES, new_database
 from tools.errors import UnavailableError
 from tools.evaluation.intake import Submission
 from tools.evaluation.records import METADATA, QUEUED, REFUSED, RUNNING, WAITING, Records
 from tools.evaluation.verdicts import SCORED, Verdict
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest) -> str:
-    return new_database(request)
-
-
 @pytest.fixture
-def records(url: str) -> Iterator[Records]:
-    with closing(Records(url)) as opened:
+def records(database_url: str) -> Iterator[Records]:
+    with closing(Records(database_url)) as opened:
         yield opened
 
 
@@ -116,18 +110,18 @@ def test_several_threads_at_once(records: Records) -> None:
     assert all(len(records.steps(submission(number).sha256)) == 10 for number in range(8))
 
 
-def test_the_migrations_make_the_tables_of_the_code(records: Records, url: str) -> None:
+def test_the_migrations_make_the_tables_of_the_code(records: Records, database_url: str) -> None:
     with records.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-    with closing(Records(url)) as again:
+    with closing(Records(database_url)) as again:
         assert again.rows() == []
 
 
-def test_a_database_of_a_newer_tool_is_left_alone(records: Records, url: str) -> None:
+def test_a_database_of_a_newer_tool_is_left_alone(records: Records, database_url: str) -> None:
     with records.engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '9999'"))
     with pytest.raises(UnavailableError, match="is of version 9999"):
-        Records(url)
+        Records(database_url)
 
 
 def test_a_damaged_file_is_no_fault_of_this_tool(tmp_path: Path) -> None:

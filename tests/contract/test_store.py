@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from PIL import Image
 
-from tests.conftest import DATABASES, new_database, say_nothing, write_image
+from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
 from tools.errors import DataError, UnavailableError
 from tools.evaluation.records import Records
@@ -29,14 +29,9 @@ from tools.store.query import NAMED, query_frame, run_query, write_rows
 from tools.store.tables import METADATA
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest) -> str:
-    return new_database(request)
-
-
 @pytest.fixture
-def store(url: str) -> Iterator[ImageStore]:
-    with closing(ImageStore(url)) as opened:
+def store(database_url: str) -> Iterator[ImageStore]:
+    with closing(ImageStore(database_url)) as opened:
         yield opened
 
 
@@ -122,11 +117,11 @@ def test_a_torch_loader_reads_every_image_once(store: ImageStore, folder: Path) 
     assert sorted(sums) == sorted(int(image.pixels().sum()) for image in records(store))
 
 
-def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, url: str) -> None:
+def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, database_url: str) -> None:
     source = choose_source(f"folder:{folder}", Path())
     ingest_images(source, store, ImportRequest(group=r"0000(\d)\d\."), say_nothing)
     assert {row[1] for row in run_query(store, "groups")[1]} == {"a", "b"}
-    for image in choose_source(url, Path()).list_images(ImportRequest(), say_nothing).images:
+    for image in choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).images:
         assert image.group == Path(image.origin).name[4]
 
 
@@ -225,7 +220,7 @@ def test_named_queries_as_csv(name: str, store: ImageStore, folder: Path) -> Non
         assert [(row["label"], row["images"]) for row in table] == [("a", "60"), ("b", "20")]
 
 
-def test_the_migrations_make_the_tables_of_the_code(store: ImageStore, url: str) -> None:
+def test_the_migrations_make_the_tables_of_the_code(store: ImageStore, database_url: str) -> None:
     with store.engine.connect() as connection:
         options = {
             "version_table": "store_version",
@@ -234,19 +229,19 @@ def test_the_migrations_make_the_tables_of_the_code(store: ImageStore, url: str)
         assert compare_metadata(MigrationContext.configure(connection, opts=options), METADATA) == []
 
 
-def test_store_and_records_may_share_a_database(store: ImageStore, url: str, folder: Path) -> None:
-    with closing(Records(url)) as shared:
+def test_store_and_records_may_share_a_database(store: ImageStore, database_url: str, folder: Path) -> None:
+    with closing(Records(database_url)) as shared:
         assert shared.rows() == []
     ingest(store, folder)
-    with closing(ImageStore(url)) as again:
+    with closing(ImageStore(database_url)) as again:
         assert len(records(again)) == 80
 
 
-def test_a_database_with_other_tables_is_left_alone(url: str) -> None:
-    with closing(ImageStore(url)) as made, made.engine.begin() as connection:
+def test_a_database_with_other_tables_is_left_alone(database_url: str) -> None:
+    with closing(ImageStore(database_url)) as made, made.engine.begin() as connection:
         connection.execute(sa.text("drop table store_version"))
     with pytest.raises(UnavailableError, match="the image database cannot be used .*already exists"):
-        ImageStore(url)
+        ImageStore(database_url)
 
 
 def test_a_database_that_is_not_there() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.checking import check_submission, has_too_many_files, unpack_submission
+from tools.archive import has_too_many_files, unpack_submission
+from tools.checking import check_submission
 from tools.formats.dockerfile import base_images, parse_dockerfile
 from tools.manifest import SubmissionSettings
 

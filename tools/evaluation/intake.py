@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.checking import check_submission, has_too_many_files
+from tools.archive import has_too_many_files
+from tools.checking import check_submission
 from tools.errors import DataError, UnavailableError, shown
 from tools.evaluation.verdicts import Refusal
 from tools.files import hash_file, replacing

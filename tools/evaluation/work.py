@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.checking import unpack_submission
+from tools.archive import unpack_submission
 from tools.collecting import collect
 from tools.errors import ProgramError, SubmissionError, UnavailableError
 from tools.evaluation.intake import kept_zip

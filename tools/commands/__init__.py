@@ -1,0 +1,1 @@
+"""The commands, by who uses them: each parses, calls one function, prints. `bundle.py` puts them together."""

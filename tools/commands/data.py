@@ -1,0 +1,168 @@
+"""`data`: filling input_data/ and looking for faults in it."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from tools.commands.shared import anonymous_option, read_bundle, relative, working
+from tools.errors import DataError
+from tools.layout import Layout
+
+
+@click.group()
+def data() -> None:
+    """Fill input_data/, and find what is wrong with it."""
+
+
+@data.command("import")
+@click.argument("source", required=False)
+@click.option(
+    "--sample-size", type=click.IntRange(min=0), help="Images of each class in each split; 0 takes all."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
+@click.option(
+    "--group",
+    metavar="RULE",
+    help="What stays in one split, as a patient: what a regular expression captures of a name, or"
+    " csv:FILE[?file=COLUMN&group=COLUMN].",
+)
+@click.option("--any-size", is_flag=True, help="Take images of different sizes.")
+@click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
+@click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
+@click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
+@anonymous_option
+@click.pass_obj
+def import_command(
+    layout: Layout,
+    source: str | None,
+    sample_size: int | None,
+    seed: int | None,
+    group: str | None,
+    any_size: bool,
+    keep_names: bool,
+    replace: bool,
+    allow_leaks: bool,
+    anonymous: bool,
+) -> None:
+    """Fill input_data/ from SOURCE; bundle.toml's own by default.
+
+    SOURCE is synthetic, mednist, folder:PATH, dicom:PATH[?label=TAG], s3://BUCKET/PREFIX (or another URL),
+    coco:ANNOTATIONS.json?category=NAME, or a database that `store ingest` filled. A folder or URL holds
+    CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder also the bundle layout (training-data/,
+    training_solution.csv, ...). What was there stays whole until the new data are complete.
+    """
+    import dataclasses
+
+    from tools.formats.groups import resolve_group
+    from tools.pipeline import describe, make_request
+    from tools.sources.choice import choose_source
+    from tools.sources.importing import import_images
+
+    bundle = read_bundle(layout)
+    request = make_request(bundle, layout)
+    if source:
+        # The manifest's sample size is of its own source; one that is named here is taken whole.
+        request = dataclasses.replace(request, sample_size=0)
+    if sample_size is not None:
+        request = dataclasses.replace(request, sample_size=sample_size)
+    if seed is not None:
+        request = dataclasses.replace(request, seed=seed)
+    if group is not None:
+        request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
+    request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
+    anonymous = anonymous or bundle.data.anonymous
+    named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
+    chosen = choose_source(*named, anonymous)
+    with working(layout) as display:
+        display.begin("import")
+        summary = import_images(chosen, request, layout, display.progress)
+        display.end(describe(summary))
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}")
+
+
+@data.command("audit")
+@click.option(
+    "--group",
+    metavar="RULE",
+    help="Who is a patient, as of `data import`; what that was told by default, else a guess from names.",
+)
+@click.option(
+    "--contours",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Check this folder's contours too; of `data import dicom:FOLDER` with a link.csv by default.",
+)
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
+)
+@click.option(
+    "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
+)
+@click.pass_obj
+def audit_command(
+    layout: Layout, group: str | None, contours: Path | None, page: Path | None, document: Path | None
+) -> None:
+    """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
+
+    Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
+    status is 1 if there is an error among the findings.
+    """
+    from tools.audit.auditing import run_audit
+    from tools.audit.contours import linked_folder
+    from tools.formats.groups import parse_group_rule
+    from tools.report.audit import audit_text, write_audit
+    from tools.sources.placed import read_summary
+
+    bundle, rule = read_bundle(layout), parse_group_rule(group, Path.cwd()) if group else None
+    page, document = page or layout.audit / "audit.html", document or layout.audit / "audit.json"
+    with working(layout) as display:
+        summary = read_summary(layout)
+        if summary is None:
+            raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
+        display.begin("audit")
+        found = run_audit(layout, rule, contours or linked_folder(summary.source), display.progress)
+        write_audit(found, layout, bundle.title, page, document)
+    click.echo(audit_text(found))
+    click.echo(
+        f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; figures: {relative(document)})"
+    )
+    if found.count("error"):
+        sys.exit(1)
+
+
+@data.command("contact-sheet")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("contact-sheet.png"),
+    show_default=True,
+    help="A .png or .html file.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Most images drawn, those with findings first; 0 draws all.",
+)
+def contact_sheet(folder: Path, output: Path, limit: int) -> None:
+    """Draw the DICOM images of FOLDER: image, inner contour, outer contour and mask, side by side.
+
+    FOLDER is in the link.csv layout, or holds plain DICOM series. All contours are checked: whether each has
+    its image, lies on it, and the inner one inside the outer one.
+    """
+    from tools.dicom.sheet import write_sheet
+    from tools.display import TerminalDisplay
+
+    with closing(TerminalDisplay()) as display:
+        display.begin("contact sheet")
+        result = write_sheet(folder, output, limit, display.progress)
+        display.end(f"{result.total} images, {result.inner} inner contours, {result.outer} outer contours")
+    for finding in result.findings:
+        click.echo(str(finding))
+    click.echo(f"{len(result.findings)} findings")
+    click.echo(f"contact sheet: {relative(output.resolve())} ({result.shown} of {result.total} images)")

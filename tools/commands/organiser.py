@@ -1,0 +1,153 @@
+"""The organiser's side: evaluating strangers' submissions, ranking them, proving a score."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tools.commands.shared import read_bundle, relative, wheelhouse_option, working
+from tools.errors import DataError, UnavailableError
+from tools.layout import Layout
+
+if TYPE_CHECKING:
+    from tools.evaluation.rescore import Move
+    from tools.runners.docker import DockerRunner
+
+database_option = click.option(
+    "--database",
+    envvar="BUNDLE_DATABASE",
+    show_envvar=True,
+    help="URL of the records, such as postgresql://HOST/NAME; a file in .bundle/evaluation/ by default.",
+)
+
+
+@click.command("evaluate")
+@click.argument("submissions", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
+@click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
+@click.option(
+    "--reopen", metavar="SHA256", help="Evaluate one again that was refused by the organiser's mistake."
+)
+@click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")
+@database_option
+@wheelhouse_option
+@click.pass_obj
+def evaluate_command(
+    layout: Layout,
+    submissions: tuple[Path, ...],
+    workers: int,
+    rescore: bool,
+    reopen: str | None,
+    probe: bool,
+    database: str | None,
+    wheelhouse: Path | None,
+) -> None:
+    """Evaluate strangers' SUBMISSIONS (zips, or folders of them): take in, build, run in the sandbox, score.
+
+    What an earlier run did, however it ended, is not done again; without SUBMISSIONS, what has not ended
+    goes on. A zip is named TEAM__METHOD.zip, or holds a submission.toml with team and method; its file's time
+    counts as the time at which it was received.
+    """
+    from tools.display import SubmissionDisplay
+    from tools.evaluation.evaluate import reopen as reopen_submission
+    from tools.evaluation.intake import describe
+    from tools.evaluation.service import opened, run_evaluation, run_probe, run_rescore
+
+    connect = _connector(wheelhouse)
+    with working(layout) as display, opened(read_bundle(layout), layout, database) as (site, records):
+        if reopen:
+            click.echo(f"evaluated again: {describe(reopen_submission(site, records, reopen))}")
+        if rescore:
+            _show_moves(run_rescore(site, records, connect, display.progress))
+        with SubmissionDisplay() as table:
+            done = run_evaluation(site, records, connect, submissions, workers, table.show, click.echo)
+        found = run_probe(site, records, connect, display.progress) if probe else []
+    for line in (*done.lines(), *(line for row in found for line in row.probe_lines())):
+        click.echo(line)
+    click.echo(f"feedback: {relative(layout.evaluation / 'feedback')}   Next: leaderboard")
+    if done.waiting:
+        raise UnavailableError(f"{len(done.waiting)} submissions wait; mend it, and run `evaluate` again")
+
+
+@click.command("step")
+@click.argument("name", type=click.Choice(["build", "inference", "scoring"]))
+@click.argument("submission")
+@wheelhouse_option
+@click.pass_obj
+def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | None) -> None:
+    """Do a step of a SUBMISSION (its SHA-256) that was taken in; for a scheduler of your own.
+
+    A step that is done is not done again, and `evaluate` takes over what was done. It holds no lock, so that
+    steps of different submissions can run at the same time, on any machine that shares the folder.
+    """
+    from tools.evaluation.service import run_step
+
+    record = run_step(read_bundle(layout), layout, _connector(wheelhouse), submission, name)
+    click.echo(f"{name}: {record.verdict or 'done'}")
+    click.echo(f"record: {relative(record.folder)}")
+
+
+@click.command()
+@click.option("--phase", help="Of bundle.toml; the last that has opened by default.")
+@click.option(
+    "--part", type=click.Choice(["all", "public", "final"]), help="Of the cases; the phase's by default."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=".bundle/leaderboards/PHASE-PART by default.",
+)
+@database_option
+@click.pass_obj
+def leaderboard(
+    layout: Layout, phase: str | None, part: str | None, output: Path | None, database: str | None
+) -> None:
+    """Rank the submissions, with their uncertainty; writes leaderboard.html, .json and .csv."""
+    from tools.evaluation.service import opened
+    from tools.evaluation.standings import make_board
+    from tools.report.board import board_text, write_board
+
+    with working(layout), opened(read_bundle(layout), layout, database) as (site, records):
+        board = make_board(site, records, phase, part)
+        page = write_board(board, output or layout.leaderboard(board.phase, board.part))
+        probed = [line for row in records.rows() if row.probe for line in row.probe_lines()]
+    click.echo(board_text(board))
+    for line in probed:
+        click.echo(line)
+    if board.part == "final":
+        click.echo("This board shows the hidden part: publish it when the phase is over.")
+    click.echo(f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv beside it)")
+
+
+@click.command()
+@click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@database_option
+@wheelhouse_option
+@click.pass_obj
+def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path | None) -> None:
+    """Score the csv of a RECEIPT again, and compare all that it says, to the bit."""
+    from tools.evaluation.service import opened, run_verify
+
+    with working(layout), opened(read_bundle(layout), layout, database) as (site, records):
+        checks = run_verify(site, records, _connector(wheelhouse), receipt)
+    for check in checks:
+        click.echo(
+            f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))
+        )
+    if not all(check.good for check in checks):
+        raise DataError("not what it was when the receipt was written; see above", receipt)
+
+
+def _connector(wheelhouse: Path | None) -> "Callable[[], DockerRunner]":
+    """How a stranger's code is run: in containers, or not at all."""
+    from tools.runners.docker import DockerRunner
+
+    return functools.partial(DockerRunner.connect, "none", wheelhouse)
+
+
+def _show_moves(moves: "Sequence[Move]") -> None:
+    for move in moves:
+        click.echo(str(move))
+    click.echo(f"scored again: {len(moves)} changed in score or place")
