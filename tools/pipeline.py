@@ -100,7 +100,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     from tools.sources.choice import choose_source
 
     display.begin("data")
-    source = choose_source(bundle.data.source, layout.root, bundle.data.anonymous)
+    source = choose_source(bundle.data.source, layout.root, bundle.data.anonymous, layout)
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)

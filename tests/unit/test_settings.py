@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError
+from tools.errors import DataError, UnavailableError
+from tools.layout import Layout
+from tools.sources.choice import choose_source
 from tools.store.settings import StoreSettings, read_settings
 
 ENV = """\
@@ -46,3 +48,28 @@ def test_faults(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(text)
     with pytest.raises(DataError, match=message):
         read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
+
+
+def test_a_url_counts_before_the_parts_of_one(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(ENV)
+    changed = read_settings(
+        tmp_path / ".env", tmp_path / "x.sqlite", {"BUNDLE_STORE": "sqlite:////a/b.sqlite"}
+    )
+    assert changed.url == "sqlite:////a/b.sqlite"
+
+
+def test_the_source_named_store_is_the_database_of_the_settings(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BUNDLE_STORE", "POSTGRES_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    own = choose_source("store", tmp_path, layout=layout)
+    assert own.description == f"sqlite:///{layout.store_file}"
+    layout.env_file.write_text(ENV)
+    assert "me:***@db:5433/images" in choose_source("store", tmp_path, layout=layout).description
+
+
+@pytest.mark.parametrize("text", ["sqlite:nofile", "postgresql:host"])
+def test_what_is_no_url_is_said_in_a_line(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="the database's URL is not one"):
+        choose_source(text, tmp_path)

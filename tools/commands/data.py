@@ -49,7 +49,7 @@ def import_command(
     """Fill input_data/ from SOURCE; bundle.toml's own by default.
 
     SOURCE is synthetic, mednist, folder:PATH, dicom:PATH[?label=TAG], s3://BUCKET/PREFIX (or another URL),
-    coco:ANNOTATIONS.json?category=NAME, or a database that `store ingest` filled. A folder or URL holds
+    coco:ANNOTATIONS.json?category=NAME, or store, which `store ingest` filled. A folder or URL holds
     CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder also the bundle layout (training-data/,
     training_solution.csv, ...). What was there stays whole until the new data are complete.
     """
@@ -75,7 +75,7 @@ def import_command(
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
-    chosen = choose_source(*named, anonymous)
+    chosen = choose_source(*named, anonymous, layout)
     with working(layout) as display:
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)

@@ -69,7 +69,7 @@ def ingest(
     named = source or settings.source
     if named is None:
         raise DataError("no source is named; give one, or set IMAGES_S3_LOCATION in .env")
-    chosen = choose_source(named, Path.cwd(), anonymous)
+    chosen = choose_source(named, Path.cwd(), anonymous, layout)
     size = settings.sample_size if sample_size is None else sample_size
     with working(layout) as display, _opened_store(layout, database) as opened:
         display.begin("ingest")

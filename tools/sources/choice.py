@@ -1,8 +1,10 @@
 """From what a person types (`synthetic`, `folder:PATH`, `s3://...`) to a source."""
 
+import os
 from pathlib import Path
 
 from tools.errors import DataError
+from tools.layout import Layout
 from tools.sources.base import Source
 
 SOURCE_FORMS = (
@@ -12,17 +14,18 @@ SOURCE_FORMS = (
     "dicom:PATH[?label=TAG]",
     "s3://BUCKET/PREFIX (or gs://, az://, https://)",
     "coco:ANNOTATIONS.json?category=NAME",
-    "postgresql://HOST/NAME or sqlite:///FILE (an image database)",
+    "store (the image database of this bundle), postgresql://HOST/NAME or sqlite:///FILE (another one)",
 )
 
 
-def choose_source(text: str, base: Path, anonymous: bool = False) -> Source:
+def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout | None = None) -> Source:
     """Make the source that `text` names.
 
     Args:
         text: One of SOURCE_FORMS.
         base: What a relative PATH is relative to.
         anonymous: Whether a server is asked without credentials.
+        layout: Of the bundle whose image database `store` is; that in base by default.
 
     Raises:
         DataError: It names none.
@@ -36,6 +39,12 @@ def choose_source(text: str, base: Path, anonymous: bool = False) -> Source:
         from tools.sources.mednist import MedNISTSource
 
         return MedNISTSource()
+    if text == "store":
+        from tools.sources.stored import StoreSource
+        from tools.store.settings import read_settings
+
+        own = layout or Layout(base)
+        return StoreSource(read_settings(own.env_file, own.store_file, os.environ).url)
     if kind == "folder" and rest:
         from tools.sources.folder import FolderSource
 

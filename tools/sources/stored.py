@@ -6,9 +6,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tools.database.opening import speaking
 from tools.errors import DataError
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.store.images import ImageStore
+from tools.store.tables import SCHEMA
 from tools.store.where import COLUMNS
 
 
@@ -17,17 +19,22 @@ class StoreSource:
 
     Args:
         url: `sqlite:///FILE` or `postgresql://HOST/NAME`.
+
+    Raises:
+        UnavailableError: It is no URL.
     """
 
     names_are_public = False
 
     def __init__(self, url: str) -> None:
+        with speaking(SCHEMA):
+            self.made = sa.make_url(url)
         self.url = url
 
     @property
     def description(self) -> str:
         """The URL without its password."""
-        return sa.make_url(self.url).render_as_string(hide_password=True)
+        return self.made.render_as_string(hide_password=True)
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in order of origin; each is read when it is loaded.
@@ -36,9 +43,9 @@ class StoreSource:
             DataError: There is no such file, or no image in it.
             UnavailableError: It cannot be opened.
         """
-        made = sa.make_url(self.url)
-        if made.drivername.startswith("sqlite") and not Path(made.database or "").is_file():
-            raise DataError("no such file; fill one with `store ingest`", made.database)
+        file = self.made.database or ""
+        if self.made.drivername.startswith("sqlite") and not Path(file).is_file():
+            raise DataError("no such file; fill one with `store ingest`", file)
         store = ImageStore(self.url)
         # The images read from it for as long as there are any.
         weakref.finalize(store, store.engine.dispose)

@@ -58,7 +58,8 @@ def read_settings(env_file: Path, default_file: Path, environment: Mapping[str, 
     source = values.get("IMAGES_S3_LOCATION") or None
     if source and "://" not in source:
         source = f"s3://{source}"
-    return StoreSettings(url.render_as_string(hide_password=False), source, sample_size)
+    whole = values.get("BUNDLE_STORE") or url.render_as_string(hide_password=False)
+    return StoreSettings(whole, source, sample_size)
 
 
 def _parse_env(path: Path) -> dict[str, str]:
