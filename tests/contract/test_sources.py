@@ -25,7 +25,7 @@ from tools.store.images import ImageStore
 Place = Callable[[Path], Source]
 """Puts class folders where the source reads them."""
 
-PLACES = ("folder", "s3", "memory", "coco", *DATABASES)
+PLACES = ("folder", "table", "s3", "memory", "coco", *DATABASES)
 IMAGES_A_CLASS = 30
 
 
@@ -65,12 +65,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
     return {
         "folder": folder,
+        "table": lambda images: table(images, tmp_path),
         "s3": s3,
         "memory": memory,
         "coco": lambda images: coco(images, tmp_path),
         "sqlite": database,
         "postgresql": database,
     }[request.param]
+
+
+def table(images: Path, tmp_path: Path) -> Source:
+    """The same, the classes in a csv of other columns; without their suffixes, as such tables often are."""
+    rows = [(path.relative_to(images).with_suffix(""), path.parent.name) for path in images.rglob("*.png")]
+    lines = [f"{number},{name},{class_name}" for number, (name, class_name) in enumerate(sorted(rows))]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,Image Index,Finding", *lines]))
+    return choose_source(f"csv:labels.csv?file=Image Index&class=Finding&images={images}", tmp_path)
 
 
 def coco(images: Path, tmp_path: Path) -> Source:

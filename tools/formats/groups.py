@@ -1,20 +1,19 @@
 """Which images belong together, as a person says it: a regular expression on names, or a column of a csv."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from tools.errors import DataError, shown
+from tools.formats.columns import PREFIX, parse_columns, read_columns
 
 TABLE_FORM = "csv:FILE[?file=COLUMN&group=COLUMN]"
 
-_PREFIX = "csv:"
-_KEYS = ("file", "group")
+_COLUMNS = ("file", "group")
 
 
 class GroupRule(Protocol):
@@ -94,8 +93,8 @@ def parse_group_rule(text: str, base: Path) -> GroupRule:
     Raises:
         DataError: It is neither, or the table is at fault.
     """
-    if text.startswith(_PREFIX):
-        path, columns = _parse_table_form(text, base)
+    if text.startswith(PREFIX):
+        path, columns = _parse_table(text, base)
         return GroupTable(text, path, _read_table(path, columns))
     try:
         compiled = re.compile(text)
@@ -113,49 +112,27 @@ def parse_group_rule(text: str, base: Path) -> GroupRule:
 
 def resolve_group(text: str, base: Path) -> str:
     """The same rule with an absolute path, so that it means the same wherever it is read."""
-    if not text.startswith(_PREFIX):
+    if not text.startswith(PREFIX):
         return text
-    path, columns = _parse_table_form(text, base)
-    return f"{_PREFIX}{path}?{urlencode(columns)}"
+    path, columns = _parse_table(text, base)
+    return f"{PREFIX}{path}?{urlencode(columns)}"
 
 
-def _parse_table_form(text: str, base: Path) -> tuple[Path, dict[str, str]]:
-    """The file, and the names of its columns by _KEYS."""
-    place, _, query = text.removeprefix(_PREFIX).partition("?")
-    asked = dict(parse_qsl(query, keep_blank_values=True))
-    if not place or asked.keys() - set(_KEYS) or (query and not asked):
-        raise DataError(f"--group {shown(text)} is not understood; expected {TABLE_FORM}")
-    return (base / Path(place).expanduser()).resolve(), {key: key for key in _KEYS} | asked
+def _parse_table(text: str, base: Path) -> tuple[Path, dict[str, str]]:
+    """The file, and the names of its columns."""
+    path, asked = parse_columns(text, base, _COLUMNS, f"a regular expression or {TABLE_FORM}")
+    return path, {name: name for name in _COLUMNS} | asked
 
 
-def _read_table(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
+def _read_table(path: Path, columns: dict[str, str]) -> dict[str, str]:
     """Group by image, as they stand in a csv."""
     groups: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened)
-            absent = [name for name in columns.values() if name not in (rows.fieldnames or ())]
-            if absent:
-                raise DataError(
-                    f"has no column {shown(absent[0])}; name two of {', '.join(rows.fieldnames or ())}:"
-                    f" {TABLE_FORM}",
-                    path,
-                )
-            for row in rows:
-                image, group = ((row[columns[key]] or "").strip() for key in _KEYS)
-                image = image.replace("\\", "/").removeprefix("./")
-                if not image or not group:
-                    raise DataError("has an empty cell where image and group are named", path, rows.line_num)
-                if groups.setdefault(image, group) != group:
-                    raise DataError(
-                        f"{shown(image)} is in two groups, {shown(groups[image])} and {shown(group)}",
-                        path,
-                        rows.line_num,
-                    )
-    except FileNotFoundError:
-        raise DataError("no such file; name the csv that tells the groups", path) from None
-    except (UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"is not a csv in UTF-8 ({fault})", path) from None
+    for line, cells in read_columns(path, columns):
+        image, group = cells["file"].replace("\\", "/").removeprefix("./"), cells["group"]
+        if groups.setdefault(image, group) != group:
+            raise DataError(
+                f"{shown(image)} is in two groups, {shown(groups[image])} and {shown(group)}", path, line
+            )
     return groups
 
 

@@ -11,6 +11,7 @@ SOURCE_FORMS = (
     "synthetic",
     "mednist",
     "folder:PATH",
+    "csv:FILE[?file=COLUMN&class=COLUMN]",
     "dicom:PATH[?label=TAG]",
     "s3://BUCKET/PREFIX (or gs://, az://, https://)",
     "coco:ANNOTATIONS.json?category=NAME",
@@ -49,6 +50,10 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
         from tools.sources.folder import FolderSource
 
         return FolderSource((base / Path(rest).expanduser()).resolve())
+    if kind == "csv" and rest:
+        from tools.sources.table import TableSource
+
+        return TableSource(text, base)
     if kind == "dicom" and rest:
         from tools.sources.dicom import parse_dicom_source
 

@@ -1,0 +1,75 @@
+"""Images that a csv names: its columns, its faults."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import say_nothing, write_image
+from tools.errors import DataError
+from tools.sources.base import ImportRequest, Listing
+from tools.sources.table import TableSource
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a.png", "b.jpg", "deep/c.tif")):
+        write_image(tmp_path / "images" / name, seed=number)
+    return tmp_path
+
+
+def listed(folder: Path, rows: str, query: str = "?images=images") -> Listing:
+    (folder / "labels.csv").write_text(rows)
+    return TableSource(f"csv:labels.csv{query}", folder).list_images(ImportRequest(), say_nothing)
+
+
+def test_columns_by_their_own_names(folder: Path) -> None:
+    rows = "file,class,group,split\na.png,cat,P1,train\nb.jpg,dog,P2,TEST\ndeep\\c.tif,dog,,val\n"
+    found = listed(folder, rows).images
+    assert [(image.class_name, image.group, image.split) for image in found] == [
+        ("cat", "P1", "training"),
+        ("dog", "P2", "testing"),
+        ("dog", None, "validation"),
+    ]
+    assert [image.load() for image in found] == [
+        (folder / "images" / name).read_bytes() for name in ("a.png", "b.jpg", "deep/c.tif")
+    ]
+
+
+def test_columns_that_are_called_something_else(folder: Path) -> None:
+    query = "?file=Image Index&class=Finding Labels&group=Patient ID&images=images"
+    found = listed(folder, "Patient ID,Image Index,Finding Labels,group\n7,a,Effusion|Mass,x\n", query).images
+    assert [(image.class_name, image.group, Path(image.origin).name) for image in found] == [
+        ("Effusion|Mass", "7", "a.png")
+    ]
+
+
+def test_images_without_a_row_are_counted(folder: Path) -> None:
+    assert listed(folder, "file,class\na,cat\ndeep/c,dog\n").warnings == (
+        f"images without a row, passed over: 1, such as {folder / 'images' / 'b.jpg'}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "query", "message"),
+    [
+        (
+            "file,class\na.png,cat\nx.png,dog\n",
+            "?images=images",
+            r"images that are not in .*: 1, the first: .*labels.csv:3: 'x.png'",
+        ),
+        ("file,class\na.png,cat\na,dog\n", "?images=images", r"labels.csv:3: 'a' stands in line 2 too"),
+        (
+            "file,class,split\na,cat,fold1\n",
+            "?images=images",
+            r"labels.csv:2: the split is 'fold1'; expected",
+        ),
+        ("file,class\na,\n", "?images=images", r"labels.csv:2: the cell of 'class' is empty"),
+        ("name,class\na,cat\n", "?images=images", r"labels.csv:1: has no column 'file', but 'name', 'class'"),
+        ("file,class\n", "?images=images", r"no image in it; expected a row an image"),
+        ("file,class\na,cat\n", "?group=Patient&images=images", r"has no column 'Patient'"),
+        ("file,class\na,cat\n", "?klass=x", r"is not understood; expected csv:FILE"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(folder: Path, rows: str, query: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        listed(folder, rows, query)

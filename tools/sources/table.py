@@ -1,0 +1,95 @@
+"""Images that a csv tells the classes of, wherever they lie: a row an image."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.errors import DataError, shown
+from tools.formats.columns import parse_columns, read_columns
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
+from tools.sources.class_folders import SPLIT_OF_FOLDER
+
+FORM = "csv:FILE[?file=COLUMN&class=COLUMN&group=COLUMN&split=COLUMN&images=DIR]"
+
+_COLUMNS = ("file", "class", "group", "split")
+
+
+class TableSource:
+    """A csv with a row an image: `file` and `class`, perhaps `group` (the patient) and `split`.
+
+    Args:
+        text: `csv:FILE`, then perhaps what the columns are called in it, and the folder of the images.
+        base: What relative paths are relative to.
+
+    Raises:
+        DataError: It is not in that form.
+    """
+
+    names_are_public = False
+
+    def __init__(self, text: str, base: Path) -> None:
+        self.path, asked = parse_columns(text, base, (*_COLUMNS, "images"), FORM)
+        folder = asked.pop("images", None)
+        self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
+        self.description = text
+        self.needed = {"file": "file", "class": "class"} | asked
+        self.optional = {key: key for key in ("group", "split") if key not in asked}
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in the order of the rows.
+
+        Raises:
+            DataError: The csv is at fault, or an image that it names is not there.
+        """
+        images: list[SourceImage] = []
+        line_of: dict[Path, int] = {}
+        absent: list[str] = []
+        for line, cells in read_columns(self.path, self.needed, self.optional):
+            path = next((path for path in self._candidates(cells["file"]) if path.is_file()), None)
+            if path is None:
+                absent.append(f"{self.path}:{line}: {shown(cells['file'])}")
+                continue
+            if line_of.setdefault(path, line) != line:
+                raise DataError(
+                    f"{shown(cells['file'])} stands in line {line_of[path]} too; keep one", self.path, line
+                )
+            split, group = self._split(cells, line), cells.get("group") or None
+            images.append(SourceImage(str(path), cells["class"], split, path.read_bytes, group))
+            progress("listing images", len(images), 0)
+        if absent:
+            raise DataError(
+                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0]}; put them there,"
+                " name their folder (images=DIR) or remove their rows",
+                details=tuple(absent[1:]),
+            )
+        if not images:
+            raise DataError(f"no image in it; expected a row an image: {FORM}", self.path)
+        return Listing(images, tuple(_without_row(line_of)))
+
+    def _candidates(self, cell: str) -> Iterator[Path]:
+        """Where an image may lie; many tables leave the suffix out."""
+        path = self.folder / cell.replace("\\", "/")
+        yield path
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            yield from (path.with_name(path.name + suffix) for suffix in sorted(IMAGE_SUFFIXES))
+
+    def _split(self, cells: dict[str, str], line: int) -> str | None:
+        told = cells.get("split")
+        if not told:
+            return None
+        if told.lower() not in SPLIT_OF_FOLDER:
+            raise DataError(
+                f"the split is {shown(told)}; expected one of {', '.join(SPLIT_OF_FOLDER)}", self.path, line
+            )
+        return SPLIT_OF_FOLDER[told.lower()]
+
+
+def _without_row(line_of: dict[Path, int]) -> list[str]:
+    """Say how many images beside those of the table it does not name."""
+    others = [
+        entry.path
+        for folder in sorted({path.parent for path in line_of})
+        for entry in os.scandir(folder)
+        if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and Path(entry.path) not in line_of
+    ]
+    return [f"images without a row, passed over: {len(others)}, such as {min(others)}"] if others else []
