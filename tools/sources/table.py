@@ -58,8 +58,8 @@ class TableSource:
             progress("listing images", len(images), 0)
         if absent:
             raise DataError(
-                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0]}; put them there,"
-                " name their folder (images=DIR) or remove their rows",
+                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0]}; put them"
+                " there, name their folder (images=DIR) or remove their rows",
                 details=tuple(absent[1:]),
             )
         if not images:
