@@ -1,5 +1,6 @@
 """kill -9 in the middle of an ingest and of an import from S3: the same command again ends as undisturbed."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -13,12 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from tests.conftest import DATABASES, new_database, upload_folder, write_image
+from tests.forwarding import forwarding
 from tools.layout import PROJECT_ROOT, SPLITS, Layout
 from tools.store.images import ImageStore
 from tools.store.tables import IMAGES
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]
 COUNT = 3000
+PART = 300
 
 
 @pytest.fixture(params=DATABASES)
@@ -31,6 +34,15 @@ def images(tmp_path: Path) -> Path:
     for number in range(COUNT):
         write_image(tmp_path / "images" / "ab"[number % 2] / f"{number:06d}.png", seed=number)
     return tmp_path / "images"
+
+
+def take_part(images: Path, tmp_path: Path) -> Path:
+    """A folder with PART of the images."""
+    for path in sorted(images.rglob("*.png"))[:: COUNT // PART]:
+        target = tmp_path / "part" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    return tmp_path / "part"
 
 
 def kill_when(command: list[str], is_time: Callable[[], bool]) -> None:
@@ -80,25 +92,23 @@ def test_an_ingest(url: str, images: Path, tmp_path: Path) -> None:
     assert all(Path(image.origin).read_bytes() == image.data for image in found)
 
 
-def test_an_import_from_s3(s3_bucket: str, images: Path, tmp_path: Path) -> None:
-    part = tmp_path / "part"
-    for path in sorted(images.rglob("*.png"))[::6]:
-        (part / path.parent.name).mkdir(parents=True, exist_ok=True)
-        path.rename(part / path.parent.name / path.name)
-    upload_folder(part, s3_bucket, "x")
-    calm, killed = make_bundle(tmp_path / "calm"), make_bundle(tmp_path / "killed")
+def import_command(source: str, layout: Layout) -> list[str]:
+    return [*COMMAND, "--bundle", str(layout.root), "data", "import", source]
 
-    def command(layout: Layout) -> list[str]:
-        return [*COMMAND, "--bundle", str(layout.root), "data", "import", f"s3://{s3_bucket}/x"]
 
-    subprocess.run(command(calm), check=True, stdout=subprocess.DEVNULL)
-    staged = killed.input_data / ".incoming" / "images"
-    for _ in range(2):
-        kill_when(command(killed), lambda: staged.is_dir() and len(list(staged.iterdir())) > 50)
-        assert not killed.origins_csv.exists()
-    subprocess.run(command(killed), check=True, stdout=subprocess.DEVNULL)
+def kill_import(source: str, layout: Layout) -> None:
+    """Kill it twice while it copies images, the second time later than the first."""
+    staged = layout.input_data / ".incoming" / "images"
+    for share in (50, 150):
+        kill_when(
+            import_command(source, layout),
+            lambda share=share: staged.is_dir() and len(os.listdir(staged)) > share,  # type: ignore[misc]
+        )
+        assert not layout.origins_csv.exists()
 
-    assert not staged.parent.exists()
+
+def check_same(calm: Layout, killed: Layout) -> None:
+    """Hold the end of an import that was killed against that of one that was not."""
     assert killed.origins_csv.read_text() == calm.origins_csv.read_text()
     for split in SPLITS:
         assert killed.solution_csv(split).read_bytes() == calm.solution_csv(split).read_bytes()
@@ -107,3 +117,26 @@ def test_an_import_from_s3(s3_bucket: str, images: Path, tmp_path: Path) -> None
             for layout in (calm, killed)
         ]
         assert pairs[0] == pairs[1]
+    assert sorted(os.listdir(killed.input_data)) == sorted(os.listdir(calm.input_data))
+    assert sorted(os.listdir(killed.state)) == sorted(os.listdir(calm.state))
+
+
+def test_an_import_from_s3(
+    s3_server: str, s3_bucket: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept when it was killed is not fetched again, and all else once."""
+    upload_folder(take_part(images, tmp_path), s3_bucket, "x")
+    calm, killed = make_bundle(tmp_path / "calm"), make_bundle(tmp_path / "killed")
+    source = f"s3://{s3_bucket}/x"
+    with forwarding(s3_server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+        kill_import(source, killed)
+        kept = [path.read_bytes() for path in killed.downloads.rglob("*") if path.is_file()]
+        whole = [data for data in kept if hashlib.sha256(data[32:]).digest() == data[:32]]
+        assert 150 <= len(whole) < PART
+        server.fetched.clear()
+        subprocess.run(import_command(source, killed), check=True, stdout=subprocess.DEVNULL)
+        assert (len(server.fetched), set(server.fetched.values())) == (PART - len(whole), {1})
+        assert not killed.downloads.exists()
+        subprocess.run(import_command(source, calm), check=True, stdout=subprocess.DEVNULL)
+    check_same(calm, killed)

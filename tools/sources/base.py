@@ -27,6 +27,8 @@ class SourceImage:
             source knows of none.
         suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
         taken: When it was made or stored, as the source says; None if it does not.
+        version: What is another when its bytes are others, as a server tells it, and the sign that to load it
+            is to fetch it from afar; None if none is told.
     """
 
     origin: str
@@ -36,6 +38,7 @@ class SourceImage:
     group: str | None = None
     suffix: str = ""
     taken: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,16 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
-from tools.errors import DataError
+from tools.errors import DataError, UnavailableError
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
 from tools.sources.base import IMAGE_SUFFIXES, SourceImage
+from tools.sources.downloads import keep_download, read_download
 
 T = TypeVar("T")
 
@@ -69,11 +70,17 @@ class StagedImage:
     name: str = ""
 
 
-def stage_images(images: Sequence[SourceImage], folder: Path) -> Iterator[StagedImage | str]:
-    """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence."""
+def stage_images(images: Sequence[SourceImage], folder: Path, downloads: Path) -> Iterator[StagedImage | str]:
+    """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence.
+
+    Args:
+        images: The images.
+        folder: Where they are copied to.
+        downloads: Keeps those that are fetched from afar.
+    """
 
     def stage(number: int, image: SourceImage) -> StagedImage | str:
-        sound = check_image(image)
+        sound = _check_once(image, downloads)
         if isinstance(sound, str):
             return sound
         file = f"{folder}/{number:08d}{suffix_of(image)}"
@@ -82,6 +89,22 @@ def stage_images(images: Sequence[SourceImage], folder: Path) -> Iterator[Staged
         return StagedImage(image, file, sound.sha256, sound.pixels_sha256, sound.size)
 
     return work_ahead(images, stage)
+
+
+def _check_once(image: SourceImage, downloads: Path) -> SoundImage | str:
+    """As check_image; what comes from afar and is sound is kept, so that it is fetched once."""
+    if image.version is None:
+        return check_image(image)
+    kept = read_download(image, downloads)
+    if kept is not None:
+        return check_image(replace(image, load=lambda: kept))
+    try:
+        sound = check_image(image)
+    except UnavailableError as fault:
+        raise UnavailableError(f"{fault}; what was fetched is kept and not fetched again") from None
+    if not isinstance(sound, str):
+        keep_download(image, sound.data, sound.sha256, downloads)
+    return sound
 
 
 def work_ahead(
