@@ -22,6 +22,7 @@ class Forwarder(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behind = urlsplit(address).netloc
         self.address = f"http://127.0.0.1:{self.server_port}"
+        self.commands: Counter[str] = Counter()
         self.fetched: Counter[str] = Counter()
         self.images_left: int | None = None
         """How many images it passes on before it answers for none any more; None for all."""
@@ -40,6 +41,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.server.commands[self.command] += 1
         path = urlsplit(self.path).path
         if path.endswith(".png") and self.command == "GET" and not self.server.lets_pass(path):
             self.close_connection = True

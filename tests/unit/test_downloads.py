@@ -92,6 +92,12 @@ def test_it_goes_on_where_the_network_was_lost(
     assert contents(layout) == contents(Layout(tmp_path / "calm"))
 
 
+def test_one_request_an_image(source: RemoteSource, layout: Layout, forwarder: Forwarder) -> None:
+    bring(source, layout)
+    # One page of the listing.
+    assert forwarder.commands == {"GET": COUNT + 1}
+
+
 def test_what_is_spoiled_on_the_disk_is_fetched_again(
     source: RemoteSource, layout: Layout, forwarder: Forwarder, tmp_path: Path
 ) -> None:

@@ -22,6 +22,9 @@ _ANONYMOUS: dict[str, dict[str, Any]] = {
 _CRAWLED = {"http": {"on_error": "raise"}, "https": {"on_error": "raise"}}
 """What is listed page by page, where fsspec would pass over a page that cannot be had."""
 
+_AT_ONCE: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
+"""Where fsspec would first ask for an object's size, to fetch a large one in parts: half of all requests."""
+
 _OWN_EXTRA = ("s3", "s3a", "http", "https")
 """What the extra [s3] brings the packages for."""
 
@@ -93,7 +96,7 @@ class RemoteSource:
         try:
             from fsspec.core import url_to_fs
 
-            options = _ANONYMOUS.get(scheme, {}) if self.anonymous else {}
+            options = _AT_ONCE.get(scheme, {}) | (_ANONYMOUS.get(scheme, {}) if self.anonymous else {})
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
