@@ -13,6 +13,7 @@ from tests.conftest import say_nothing, upload_folder, write_image
 from tests.forwarding import Forwarder, forwarding
 from tools.errors import DataError, UnavailableError
 from tools.layout import SPLITS, Layout
+from tools.sources import retrying
 from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
 from tools.sources.importing import import_images
@@ -30,6 +31,7 @@ def forwarder(s3_server: str, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -
     """Between this process and the S3 server; nothing but the tool's own attempts is made again."""
     import s3fs
 
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.0)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     with forwarding(s3_server) as server:

@@ -156,7 +156,10 @@ def test_what_fails_at_first_is_fetched_again(flaky: str, tmp_path: Path) -> Non
     assert sum(summary.counts.values()) == 8
 
 
-def test_what_goes_on_failing_ends_the_import(flaky: str, tmp_path: Path) -> None:
+def test_what_goes_on_failing_ends_the_import(
+    flaky: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.0)
     for number in range(4):
         write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
     write_image(tmp_path / "images" / "a" / "down.png", seed=9)
