@@ -14,9 +14,10 @@ from tools.dicom.reading import read_dicom
 from tools.errors import DataError
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, Layout
-from tools.sources.base import ImportRequest, Listing
+from tools.sources.base import ImportRequest, Listing, image_key
 from tools.sources.choice import choose_source
 from tools.sources.importing import import_images
+from tools.sources.splitting import rank
 
 
 def listing(folder: Path, query: str = "") -> Listing:
@@ -79,7 +80,7 @@ def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
 def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:
     """As of every source: wherever the folder lies; a larger sample contains the smaller."""
     taken = []
-    for number, size in enumerate((1, 1, 2)):
+    for number, size in enumerate((3, 3, 5)):
         folder = write_linked(tmp_path / f"at-{number}", slices=12)
         source = choose_source(f"dicom:{folder}", Path("/"))
         found, again = (source.list_images(ImportRequest(), say_nothing).images for _ in range(2))
@@ -91,7 +92,28 @@ def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None
             taken.append({row["sha256"]: row["split"] for row in csv.DictReader(opened)})
     assert taken[0] == taken[1]
     assert taken[0].keys() < taken[2].keys()
-    assert (len(taken[0]), len(taken[2])) == (6, 12)
+    assert (len(taken[0]), len(taken[2])) == (18, 30)
+
+
+def test_a_sample_takes_other_slices_of_each_patient(tmp_path: Path) -> None:
+    """Where the files of all are named alike, and wherever the folder lies."""
+    orders = []
+    for place in ("here", "there/and deeper"):
+        for patient in range(4):
+            for number in range(12):
+                name = f"IM-{number:04d}.dcm"
+                write_dicom(tmp_path / place / "sick" / f"p{patient}" / name, PatientID=f"P{patient}")
+        found = listing(tmp_path / place).images
+        ranked = sorted(found, key=lambda image: rank(7, image_key(image)))
+        orders.append([image.origin for image in ranked])
+    assert orders[0] == orders[1]
+    slices = [
+        [Path(origin).name for origin in orders[0] if origin.startswith(f"P{patient}/")]
+        for patient in range(4)
+    ]
+    assert len({tuple(names) for names in slices}) == 4
+    # Not one slice number of all patients after the other, as by their names.
+    assert len({Path(origin).name for origin in orders[0][:8]}) > 4
 
 
 @pytest.mark.parametrize("query", ["?", "?label=", "?tag=Modality", "?bits=12", "?label=Modality&x=1"])
