@@ -1,6 +1,7 @@
 """The dicom source: classes from folders, tags and contours; png files that name nobody."""
 
 import csv
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from tools.layout import SPLITS, Layout
 from tools.sources.base import ImportRequest, Listing, image_key
 from tools.sources.choice import choose_source
 from tools.sources.importing import import_images
+from tools.sources.ingesting import ingest_images
 from tools.sources.splitting import rank
+from tools.store.images import ImageStore
 
 
 def listing(folder: Path, query: str = "") -> Listing:
@@ -171,6 +174,20 @@ def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
             assert opened.info == {}
             expected = to_gray(read_dicom(folder / "dicoms" / patient_of[patient] / file))
             np.testing.assert_array_equal(np.asarray(opened), expected)
+
+
+@pytest.mark.parametrize("sample_size", [0, 3])
+def test_an_import_by_way_of_the_image_database(tmp_path: Path, sample_size: int) -> None:
+    source = choose_source(f"dicom:{write_linked(tmp_path / 'linked', slices=12)}", Path("/"))
+    url = f"sqlite:///{tmp_path / 'images.sqlite'}"
+    with closing(ImageStore(url)) as store:
+        ingest_images(source, store, ImportRequest(), say_nothing)
+    layouts = []
+    for name, origin in (("straight", source), ("by the way", choose_source(url, Path("/")))):
+        layouts.append(Layout(tmp_path / name))
+        import_images(origin, ImportRequest(sample_size=sample_size), layouts[-1], say_nothing)
+    assert layouts[0].origins_csv.read_text() == layouts[1].origins_csv.read_text()
+    assert all(path.suffix == ".png" for path in layouts[1].testing_data.iterdir())
 
 
 def test_kept_names_end_in_png(layout: Layout, tmp_path: Path) -> None:
