@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -174,10 +176,26 @@ def test_a_kill_while_it_is_published(
     with monkeypatch.context() as patched:
         patched.setattr("tools.sources.importing.recover_import", lambda layout: None)
         bring(source, layout)
-    assert layout.downloads.is_dir()
+    staged = [path for path in layout.input_data.rglob("*.png") if path.is_file()]
+    kept = [path for path in layout.downloads.rglob("*") if path.is_file()]
+    # The same files under other names: they take no room of their own.
+    assert len(kept) == COUNT
+    assert {path.stat().st_ino for path in kept} == {path.stat().st_ino for path in staged}
     recover_import(layout)
     assert not layout.downloads.exists()
     assert layout.origins_csv.is_file()
+
+
+def test_where_files_cannot_be_linked(
+    source: RemoteSource, layout: Layout, forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert len(break_off(source, layout, forwarder)) == FETCHED
+    bring(source, layout)
+    assert len(forwarder.fetched) == COUNT - FETCHED
 
 
 def test_where_nothing_can_be_kept(source: RemoteSource, layout: Layout) -> None:

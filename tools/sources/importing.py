@@ -16,7 +16,7 @@ from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
-from tools.sources.downloads import open_downloads
+from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.grouping import find_groups, parted_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
@@ -109,7 +109,7 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
 
 
 def _stage(
-    chosen: Sequence[SourceImage], staging: Path, downloads: Path, progress: Progress
+    chosen: Sequence[SourceImage], staging: Path, downloads: Downloads, progress: Progress
 ) -> list[StagedImage]:
     (staging / "images").mkdir()
     staged: list[StagedImage] = []

@@ -16,7 +16,7 @@ from PIL import Image
 from tools.errors import DataError, UnavailableError
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
 from tools.sources.base import IMAGE_SUFFIXES, SourceImage
-from tools.sources.downloads import keep_download, read_download
+from tools.sources.downloads import Downloads
 
 T = TypeVar("T")
 
@@ -70,13 +70,15 @@ class StagedImage:
     name: str = ""
 
 
-def stage_images(images: Sequence[SourceImage], folder: Path, downloads: Path) -> Iterator[StagedImage | str]:
+def stage_images(
+    images: Sequence[SourceImage], folder: Path, downloads: Downloads
+) -> Iterator[StagedImage | str]:
     """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence.
 
     Args:
         images: The images.
         folder: Where they are copied to.
-        downloads: Keeps those that are fetched from afar.
+        downloads: Keeps those that are fetched from afar, and gives those that were.
     """
 
     def stage(number: int, image: SourceImage) -> StagedImage | str:
@@ -86,25 +88,22 @@ def stage_images(images: Sequence[SourceImage], folder: Path, downloads: Path) -
         file = f"{folder}/{number:08d}{suffix_of(image)}"
         with open(file, "wb") as out:
             out.write(sound.data)
+        downloads.keep(image, sound.sha256, file)
         return StagedImage(image, file, sound.sha256, sound.pixels_sha256, sound.size)
 
     return work_ahead(images, stage)
 
 
-def _check_once(image: SourceImage, downloads: Path) -> SoundImage | str:
-    """As check_image; what comes from afar and is sound is kept, so that it is fetched once."""
-    if image.version is None:
-        return check_image(image)
-    kept = read_download(image, downloads)
+def _check_once(image: SourceImage, downloads: Downloads) -> SoundImage | str:
+    """As check_image, but what was fetched before is not fetched again."""
+    kept = downloads.read(image)
     if kept is not None:
         return check_image(replace(image, load=lambda: kept))
     try:
-        sound = check_image(image)
+        return check_image(image)
     except UnavailableError as fault:
-        raise UnavailableError(f"{fault}; what was fetched is kept and not fetched again") from None
-    if not isinstance(sound, str):
-        keep_download(image, sound.data, sound.sha256, downloads)
-    return sound
+        hint = "; what was fetched is kept and not fetched again" if image.version else ""
+        raise UnavailableError(f"{fault}{hint}") from None
 
 
 def work_ahead(
