@@ -99,6 +99,11 @@ class Layout:
         return self.state / "import.json"
 
     @property
+    def downloads(self) -> Path:
+        """What an import from a URL has fetched, until it is complete."""
+        return self.state / "downloads"
+
+    @property
     def evaluation(self) -> Path:
         """Strangers' zips, what came of them, and the records."""
         return self.state / "evaluation"

@@ -1,6 +1,7 @@
 """The dicom source: classes from folders, tags and contours; png files that name nobody."""
 
 import csv
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from tools.dicom.reading import read_dicom
 from tools.errors import DataError
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, Layout
-from tools.sources.base import ImportRequest, Listing
+from tools.sources.base import ImportRequest, Listing, image_key
 from tools.sources.choice import choose_source
 from tools.sources.importing import import_images
+from tools.sources.ingesting import ingest_images
+from tools.sources.splitting import rank
+from tools.store.images import ImageStore
 
 
 def listing(folder: Path, query: str = "") -> Listing:
@@ -79,7 +83,7 @@ def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
 def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:
     """As of every source: wherever the folder lies; a larger sample contains the smaller."""
     taken = []
-    for number, size in enumerate((1, 1, 2)):
+    for number, size in enumerate((3, 3, 5)):
         folder = write_linked(tmp_path / f"at-{number}", slices=12)
         source = choose_source(f"dicom:{folder}", Path("/"))
         found, again = (source.list_images(ImportRequest(), say_nothing).images for _ in range(2))
@@ -91,7 +95,28 @@ def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None
             taken.append({row["sha256"]: row["split"] for row in csv.DictReader(opened)})
     assert taken[0] == taken[1]
     assert taken[0].keys() < taken[2].keys()
-    assert (len(taken[0]), len(taken[2])) == (6, 12)
+    assert (len(taken[0]), len(taken[2])) == (18, 30)
+
+
+def test_a_sample_takes_other_slices_of_each_patient(tmp_path: Path) -> None:
+    """Where the files of all are named alike, and wherever the folder lies."""
+    orders = []
+    for place in ("here", "there/and deeper"):
+        for patient in range(4):
+            for number in range(12):
+                name = f"IM-{number:04d}.dcm"
+                write_dicom(tmp_path / place / "sick" / f"p{patient}" / name, PatientID=f"P{patient}")
+        found = listing(tmp_path / place).images
+        ranked = sorted(found, key=lambda image: rank(7, image_key(image)))
+        orders.append([image.origin for image in ranked])
+    assert orders[0] == orders[1]
+    slices = [
+        [Path(origin).name for origin in orders[0] if origin.startswith(f"P{patient}/")]
+        for patient in range(4)
+    ]
+    assert len({tuple(names) for names in slices}) == 4
+    # Not one slice number of all patients after the other, as by their names.
+    assert len({Path(origin).name for origin in orders[0][:8]}) > 4
 
 
 @pytest.mark.parametrize("query", ["?", "?label=", "?tag=Modality", "?bits=12", "?label=Modality&x=1"])
@@ -149,6 +174,20 @@ def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
             assert opened.info == {}
             expected = to_gray(read_dicom(folder / "dicoms" / patient_of[patient] / file))
             np.testing.assert_array_equal(np.asarray(opened), expected)
+
+
+@pytest.mark.parametrize("sample_size", [0, 3])
+def test_an_import_by_way_of_the_image_database(tmp_path: Path, sample_size: int) -> None:
+    source = choose_source(f"dicom:{write_linked(tmp_path / 'linked', slices=12)}", Path("/"))
+    url = f"sqlite:///{tmp_path / 'images.sqlite'}"
+    with closing(ImageStore(url)) as store:
+        ingest_images(source, store, ImportRequest(), say_nothing)
+    layouts = []
+    for name, origin in (("straight", source), ("by the way", choose_source(url, Path("/")))):
+        layouts.append(Layout(tmp_path / name))
+        import_images(origin, ImportRequest(sample_size=sample_size), layouts[-1], say_nothing)
+    assert layouts[0].origins_csv.read_text() == layouts[1].origins_csv.read_text()
+    assert all(path.suffix == ".png" for path in layouts[1].testing_data.iterdir())
 
 
 def test_kept_names_end_in_png(layout: Layout, tmp_path: Path) -> None:

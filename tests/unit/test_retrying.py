@@ -3,7 +3,13 @@
 import pytest
 
 from tools.errors import UnavailableError
+from tools.sources import retrying
 from tools.sources.retrying import ATTEMPTS, retry
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.0)
 
 
 class Flaky:
@@ -19,7 +25,7 @@ class Flaky:
 
 def test_it_goes_well_in_the_end() -> None:
     call = Flaky(ATTEMPTS - 1, TimeoutError())
-    assert retry(call, "read x", first_wait_s=0.0) == "done"
+    assert retry(call, "read x") == "done"
     assert call.calls == ATTEMPTS
 
 
@@ -28,7 +34,7 @@ def test_it_never_goes_well() -> None:
     with pytest.raises(
         UnavailableError, match=r"cannot read x after 4 attempts \(odd\); look at the network"
     ):
-        retry(call, "read x", first_wait_s=0.0)
+        retry(call, "read x")
     assert call.calls == ATTEMPTS
 
 
@@ -36,5 +42,5 @@ def test_it_never_goes_well() -> None:
 def test_what_no_waiting_mends(fault: Exception) -> None:
     call = Flaky(1, fault)
     with pytest.raises(type(fault)):
-        retry(call, "read x", first_wait_s=0.0)
+        retry(call, "read x")
     assert call.calls == 1

@@ -27,6 +27,10 @@ class SourceImage:
             source knows of none.
         suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
         taken: When it was made or stored, as the source says; None if it does not.
+        version: What is another when its bytes are others, as a server tells it, and the sign that to load it
+            is to fetch it from afar; None if none is told.
+        key: What it is called in the random order, wherever the source lies; empty where the last part of
+            origin tells it from others.
     """
 
     origin: str
@@ -36,6 +40,8 @@ class SourceImage:
     group: str | None = None
     suffix: str = ""
     taken: str | None = None
+    version: str | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class ImportRequest:
 
 def image_key(image: SourceImage) -> str:
     """What an image's place in the random order depends on: not on where the source lies on this machine."""
-    return f"{image.split}/{image.class_name}/{base_name(image)}"
+    return f"{image.split}/{image.class_name}/{image.key or base_name(image)}"
 
 
 def base_name(image: SourceImage) -> str:

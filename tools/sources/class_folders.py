@@ -1,7 +1,7 @@
 """The rules of class folders, for everything that has paths: a local folder, a bucket, a web server."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 
 from tools.errors import DataError
@@ -23,7 +23,10 @@ _SOLUTIONS = frozenset(solution_name(split) for split in SPLITS)
 
 
 def list_class_folders(
-    paths: Iterable[str], place: str, load: Callable[[str], Callable[[], bytes]]
+    paths: Iterable[str],
+    place: str,
+    load: Callable[[str], Callable[[], bytes]],
+    versions: Mapping[str, str | None] | None = None,
 ) -> Listing:
     """Take the images of `CLASS/...` or `{train,val,test}/CLASS/...`, in order of path.
 
@@ -31,6 +34,7 @@ def list_class_folders(
         paths: Relative, with slashes; that of a folder ends with one.
         place: What they are relative to, for messages.
         load: Makes, of a path, what gives its bytes.
+        versions: Of what lies at each path, as a SourceImage has it; None if none is known.
 
     Raises:
         DataError: No image in a class folder, or folders of which some are splits and some not.
@@ -41,6 +45,7 @@ def list_class_folders(
         if slash and not any(map(is_ignored, path.split("/"))):
             tops[top].append(rest)
     _refuse_mixtures(tops, place)
+    known = versions or {}
     images: list[SourceImage] = []
     warnings: list[str] = []
     for class_folder, split, files in _class_folders(tops):
@@ -48,7 +53,13 @@ def list_class_folders(
         found = [path for path in files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
         class_name = PurePosixPath(class_folder).name
         images += [
-            SourceImage(f"{where}/{path}", class_name, split, load(f"{class_folder}/{path}"))
+            SourceImage(
+                f"{where}/{path}",
+                class_name,
+                split,
+                load(f"{class_folder}/{path}"),
+                version=known.get(f"{class_folder}/{path}"),
+            )
             for path in found
         ]
         if not found:

@@ -39,7 +39,8 @@ def parse_dicom_source(text: str, base: Path) -> "DicomSource":
 class DicomSource:
     """`PATH/CLASS/...`, `PATH/{train,val,test}/CLASS/...`, any folder with `label`, or the link.csv layout.
 
-    An image's origin begins with its patient and a slash: what belongs to one patient can be told by it.
+    An image's origin begins with its patient and a slash: what belongs to one patient can be told by it. It
+    is its key too: scanners name files alike, and a sample by names would take the same slices of each one.
 
     Args:
         path: The folder.
@@ -148,7 +149,7 @@ class DicomSource:
         load: Callable[[], bytes] = functools.partial(_png_bytes, path, self.bits)
         # The patient, as it begins; by keyword, for what is added to an image's fields.
         group = origin.partition("/")[0]
-        return SourceImage(origin, class_name, split, load, group=group, suffix=".png")
+        return SourceImage(origin, class_name, split, load, group=group, suffix=".png", key=origin)
 
 
 def _contours(item: ContourSlice) -> str:

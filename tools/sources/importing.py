@@ -16,6 +16,7 @@ from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.grouping import check_parted, find_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
@@ -41,8 +42,10 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         _check_classes(listed, request.class_names)
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
-        staged = _stage(chosen, staging, progress)
         warned = (*listing.warnings, *check_parted(chosen, groups, request.allow_leaks))
+        # Not before it is known that there is such a source: a slip in its name must cost nothing.
+        downloads = open_downloads(source.description, layout)
+        staged = _stage(chosen, staging, downloads, progress)
         warned += (*_check_images(staged, request), *_too_few(staged, request))
         split = _split(staged, groups, request)
         warned += _check_leaks(split, request)
@@ -105,11 +108,13 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
     return sorted(chosen, key=lambda image: rank(request.seed, image_key(image)))
 
 
-def _stage(chosen: Sequence[SourceImage], staging: Path, progress: Progress) -> list[StagedImage]:
+def _stage(
+    chosen: Sequence[SourceImage], staging: Path, downloads: Downloads, progress: Progress
+) -> list[StagedImage]:
     (staging / "images").mkdir()
     staged: list[StagedImage] = []
     faults: list[str] = []
-    for done, result in enumerate(stage_images(chosen, staging / "images"), start=1):
+    for done, result in enumerate(stage_images(chosen, staging / "images", downloads), start=1):
         if isinstance(result, str):
             faults.append(result)
         else:

@@ -34,6 +34,9 @@ def recover_import(layout: Layout) -> None:
                 outgoing.parent.mkdir(exist_ok=True)
                 target.replace(outgoing)
             _move(incoming, target)
+        # Before the sign that there is something to finish.
+        if layout.downloads.is_dir():
+            shutil.rmtree(layout.downloads)
         # Removed first: a removal that is interrupted must not be taken for an import to publish.
         (secret / READY).unlink()
     for folder in (staging, secret):

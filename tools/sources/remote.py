@@ -1,6 +1,7 @@
 """Class folders behind a URL: S3 and its likes, web servers, whatever fsspec reads."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from tools.errors import DataError, UnavailableError
@@ -21,8 +22,15 @@ _ANONYMOUS: dict[str, dict[str, Any]] = {
 _CRAWLED = {"http": {"on_error": "raise"}, "https": {"on_error": "raise"}}
 """What is listed page by page, where fsspec would pass over a page that cannot be had."""
 
+_AT_ONCE: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
+"""Where fsspec would first ask for an object's size, to fetch a large one in parts: half of all requests."""
+
 _OWN_EXTRA = ("s3", "s3a", "http", "https")
 """What the extra [s3] brings the packages for."""
+
+_TAGS = ("ETag", "etag")
+_TIMES = ("LastModified", "last_modified", "updated")
+"""What the packages for the stores call an object's tag, and when it was stored, in their listings."""
 
 
 class RemoteSource:
@@ -53,24 +61,29 @@ class RemoteSource:
         system, root = self._open()
         try:
             # Keys are listed a page at a time until there are no more; a page has 1,000.
-            listed = functools.partial(system.find, root, **_CRAWLED.get(self.url.partition("://")[0], {}))
+            how = _CRAWLED.get(self.url.partition("://")[0], {})
+            listed = functools.partial(system.find, root, detail=True, **how)
             found = retry(listed, f"list {self.url}")
         except FileNotFoundError:
-            found = []
+            found = {}
         except PermissionError as fault:
             raise UnavailableError(
                 f"{self.url}: access is refused ({fault}); give credentials, or --anonymous if it is public"
             ) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
-        paths = [path[len(prefix) :] for path in found if path.startswith(prefix)]
-        if not any(paths):
+        # Of all that is told of an object, only this is kept: there may be millions.
+        versions = {
+            path[len(prefix) :]: _version(told) for path, told in found.items() if path.startswith(prefix)
+        }
+        del found
+        if not any(versions):
             raise DataError("no such place, or nothing in it; correct the URL", self.url)
 
         def load(path: str) -> functools.partial[bytes]:
             return functools.partial(_load, system, prefix + path)
 
-        return list_class_folders(paths, self.url, load)
+        return list_class_folders(versions, self.url, load, versions)
 
     def _open(self) -> tuple[Any, str]:
         """The file system behind the URL, and the path in it.
@@ -83,7 +96,7 @@ class RemoteSource:
         try:
             from fsspec.core import url_to_fs
 
-            options = _ANONYMOUS.get(scheme, {}) if self.anonymous else {}
+            options = _AT_ONCE.get(scheme, {}) | (_ANONYMOUS.get(scheme, {}) if self.anonymous else {})
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
@@ -94,6 +107,13 @@ class RemoteSource:
                 f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.url
             ) from None
         return system, str(root)
+
+
+def _version(told: Mapping[str, Any]) -> str | None:
+    """What tells this state of an object from another one: its tag, else when it was stored and its size."""
+    tag = next((told[name] for name in _TAGS if told.get(name)), None)
+    time = next((told[name] for name in _TIMES if told.get(name)), None)
+    return str(tag) if tag else f"{time} {told.get('size')}" if time else None
 
 
 def _load(system: Any, path: str) -> bytes:

@@ -15,13 +15,12 @@ FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryErr
 """Faults that no waiting mends."""
 
 
-def retry(call: Callable[[], T], what: str, first_wait_s: float = FIRST_WAIT_S) -> T:
+def retry(call: Callable[[], T], what: str) -> T:
     """Call until it goes well, with pauses that double.
 
     Args:
         call: What is done.
         what: For the message, such as `read s3://bucket/key`.
-        first_wait_s: The first pause, seconds.
 
     Raises:
         UnavailableError: It failed each time; what no waiting mends is raised as it is, at once.
@@ -39,5 +38,5 @@ def retry(call: Callable[[], T], what: str, first_wait_s: float = FIRST_WAIT_S) 
                     f"cannot {what} after {ATTEMPTS} attempts ({cause}); look at the network, the server and"
                     " your credentials (--anonymous asks without), and run the same command again"
                 ) from None
-            time.sleep(first_wait_s * 2**attempt)
+            time.sleep(FIRST_WAIT_S * 2**attempt)
     raise AssertionError("unreachable")

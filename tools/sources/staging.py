@@ -7,15 +7,16 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
-from tools.errors import DataError
+from tools.errors import DataError, UnavailableError
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
 from tools.sources.base import IMAGE_SUFFIXES, SourceImage
+from tools.sources.downloads import Downloads
 
 T = TypeVar("T")
 
@@ -69,19 +70,40 @@ class StagedImage:
     name: str = ""
 
 
-def stage_images(images: Sequence[SourceImage], folder: Path) -> Iterator[StagedImage | str]:
-    """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence."""
+def stage_images(
+    images: Sequence[SourceImage], folder: Path, downloads: Downloads
+) -> Iterator[StagedImage | str]:
+    """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence.
+
+    Args:
+        images: The images.
+        folder: Where they are copied to.
+        downloads: Keeps those that are fetched from afar, and gives those that were.
+    """
 
     def stage(number: int, image: SourceImage) -> StagedImage | str:
-        sound = check_image(image)
+        sound = _check_once(image, downloads)
         if isinstance(sound, str):
             return sound
         file = f"{folder}/{number:08d}{suffix_of(image)}"
         with open(file, "wb") as out:
             out.write(sound.data)
+        downloads.keep(image, sound.sha256, file)
         return StagedImage(image, file, sound.sha256, sound.pixels_sha256, sound.size)
 
     return work_ahead(images, stage)
+
+
+def _check_once(image: SourceImage, downloads: Downloads) -> SoundImage | str:
+    """As check_image, but what was fetched before is not fetched again."""
+    kept = downloads.read(image)
+    if kept is not None:
+        return check_image(replace(image, load=lambda: kept))
+    try:
+        return check_image(image)
+    except UnavailableError as fault:
+        hint = "; what was fetched is kept and not fetched again" if image.version else ""
+        raise UnavailableError(f"{fault}{hint}") from None
 
 
 def work_ahead(

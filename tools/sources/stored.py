@@ -1,14 +1,17 @@
 """The image database as a source."""
 
 import functools
+import os
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from tools.database.opening import speaking
 from tools.errors import DataError
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
 from tools.store.images import ImageStore
 from tools.store.tables import SCHEMA
 from tools.store.where import COLUMNS
@@ -55,18 +58,24 @@ class StoreSource:
             raise DataError("no image in it; fill it with `store ingest`", self.description)
         # A split is one only if every image has one.
         is_split = all(row["split"] for row in rows)
-        images = [
-            SourceImage(
-                row["origin"],
-                row["label"],
-                row["split"] if is_split else None,
-                functools.partial(_load, store, row["sha256"]),
-                row["group"],
-            )
-            for row in rows
-        ]
+        images = [_image(store, row, is_split) for row in rows]
         progress("listing images", len(images), len(images))
         return Listing(images)
+
+
+def _image(store: ImageStore, row: Mapping[str, Any], is_split: bool) -> SourceImage:
+    origin: str = row["origin"]
+    # Another source made this image of a file of another kind, such as DICOM; its key is that source's.
+    is_made = os.path.splitext(origin)[1].lower() not in IMAGE_SUFFIXES
+    return SourceImage(
+        origin,
+        row["label"],
+        row["split"] if is_split else None,
+        functools.partial(_load, store, row["sha256"]),
+        row["group"],
+        suffix=f".{row['format'].lower()}" if is_made else "",
+        key=origin if is_made else "",
+    )
 
 
 def _load(store: ImageStore, sha256: str) -> bytes:
