@@ -60,6 +60,17 @@ def test_classes_from_a_tag(tmp_path: Path) -> None:
         listing(tmp_path)
 
 
+def test_groups_from_a_tag(tmp_path: Path) -> None:
+    for name, station in (("a", "X1"), ("b", "X2"), ("c", "X1")):
+        write_dicom(tmp_path / "sick" / name, StationName=station)
+    assert [image.group for image in listing(tmp_path, "?group=StationName").images] == ["X1", "X2", "X1"]
+    write_dicom(tmp_path / "sick" / "d")
+    with pytest.raises(DataError, match="/sick/d: its StationName is empty; fill it"):
+        listing(tmp_path, "?group=StationName")
+    with pytest.raises(DataError, match="Statoin"):
+        listing(tmp_path, "?group=Statoin")
+
+
 def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     found = listing(folder)

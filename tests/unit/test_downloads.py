@@ -21,7 +21,7 @@ from tools.sources.folder import FolderSource
 from tools.sources.importing import import_images
 from tools.sources.ingesting import ingest_images
 from tools.sources.publishing import recover_import
-from tools.sources.remote import RemoteSource, _version
+from tools.sources.remote import RemoteSource, _state
 from tools.store.images import ImageStore
 
 COUNT = 60
@@ -241,4 +241,4 @@ def test_nothing_is_kept_where_no_version_is_told(images: Path, layout: Layout) 
     ],
 )
 def test_the_version_that_a_listing_tells(told: dict[str, object], version: str | None) -> None:
-    assert _version(told) == version
+    assert _state(told).version == version

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from tools.errors import DataError
 from tools.layout import SPLITS, solution_name
@@ -22,11 +23,18 @@ _IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _SOLUTIONS = frozenset(solution_name(split) for split in SPLITS)
 
 
+class State(NamedTuple):
+    """What is told of a file without reading it; see SourceImage."""
+
+    version: str | None = None
+    taken: str | None = None
+
+
 def list_class_folders(
     paths: Iterable[str],
     place: str,
     load: Callable[[str], Callable[[], bytes]],
-    versions: Mapping[str, str | None] | None = None,
+    states: Mapping[str, State] | None = None,
 ) -> Listing:
     """Take the images of `CLASS/...` or `{train,val,test}/CLASS/...`, in order of path.
 
@@ -34,7 +42,7 @@ def list_class_folders(
         paths: Relative, with slashes; that of a folder ends with one.
         place: What they are relative to, for messages.
         load: Makes, of a path, what gives its bytes.
-        versions: Of what lies at each path, as a SourceImage has it; None if none is known.
+        states: Of what lies at each path; None if none is known.
 
     Raises:
         DataError: No image in a class folder, or folders of which some are splits and some not.
@@ -45,7 +53,7 @@ def list_class_folders(
         if slash and not any(map(is_ignored, path.split("/"))):
             tops[top].append(rest)
     _refuse_mixtures(tops, place)
-    known = versions or {}
+    known = states or {}
     images: list[SourceImage] = []
     warnings: list[str] = []
     for class_folder, split, files in _class_folders(tops):
@@ -58,7 +66,7 @@ def list_class_folders(
                 class_name,
                 split,
                 load(f"{class_folder}/{path}"),
-                version=known.get(f"{class_folder}/{path}"),
+                **known.get(f"{class_folder}/{path}", State())._asdict(),
             )
             for path in found
         ]

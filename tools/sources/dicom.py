@@ -15,14 +15,14 @@ from tools.sources.class_folders import SPLIT_OF_FOLDER
 WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
 """The classes of the link.csv layout where no tag is named."""
 
-FORM = "dicom:PATH[?label=TAG][&bits=8|16]"
+FORM = "dicom:PATH[?label=TAG][&group=TAG][&bits=8|16]"
 
 
 def parse_dicom_source(text: str, base: Path) -> "DicomSource":
     """Make the source of `dicom:TEXT`.
 
     Args:
-        text: `PATH`, then perhaps `?label=TAG`, `?bits=16`, or both joined by `&`.
+        text: `PATH`, then perhaps `?label=TAG`, `?group=TAG`, `?bits=16`, or some of them joined by `&`.
         base: What a relative PATH is relative to.
 
     Raises:
@@ -30,10 +30,11 @@ def parse_dicom_source(text: str, base: Path) -> "DicomSource":
     """
     folder, _, query = text.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    label, bits = options.pop("label", ""), options.pop("bits", "8")
-    if options or bits not in ("8", "16") or (query and not (label or "bits=" in query)):
+    is_empty = not all(options.values()) or (query and not options)
+    label, group, bits = options.pop("label", ""), options.pop("group", ""), options.pop("bits", "8")
+    if options or is_empty or bits not in ("8", "16"):
         raise DataError(f"{shown('?' + query)} is not understood; expected {FORM}")
-    return DicomSource((base / Path(folder).expanduser()).resolve(), label, int(bits))
+    return DicomSource((base / Path(folder).expanduser()).resolve(), label, int(bits), group)
 
 
 class DicomSource:
@@ -47,13 +48,15 @@ class DicomSource:
         label: Keyword of the tag that holds the class; empty takes the first folder, or, in the link.csv
             layout, whether an image with an inner contour has an outer one too.
         bits: Of the png files, 8 or 16.
+        group: Keyword of the tag that names what stays in one split; empty takes the patient.
     """
 
     names_are_public = False
 
-    def __init__(self, path: Path, label: str = "", bits: int = 8) -> None:
-        self.path, self.label, self.bits = path, label, bits
-        options = [f"label={label}"] * bool(label) + ["bits=16"] * (bits == 16)
+    def __init__(self, path: Path, label: str = "", bits: int = 8, group: str = "") -> None:
+        self.path, self.label, self.bits, self.group = path, label, bits, group
+        options = [f"{key}={tag}" for key, tag in (("label", label), ("group", group)) if tag]
+        options += ["bits=16"] * (bits == 16)
         self.description = f"dicom:{path}" + f"?{'&'.join(options)}" * bool(options)
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
@@ -65,8 +68,8 @@ class DicomSource:
         """
         if not self.path.is_dir():
             raise DataError("no such folder; give one with DICOM files", self.path)
-        if self.label:
-            check_tag(self.label)
+        for tag in self._tags():
+            check_tag(tag)
         images, warnings = (
             self._list_links(progress) if has_links(self.path) else self._list_folders(progress)
         )
@@ -79,13 +82,12 @@ class DicomSource:
         warnings = [f"{finding.where}: {finding.what}" for finding in folder.findings]
         slices = [item for item in folder.slices if self.label or item.inner]
         headers = self._read_headers([item.dicom for item in slices], progress, warnings)
-        images = [
-            self._image(
-                item.origin, item.dicom, self._tag(headers[item.dicom], item.dicom, _contours(item)), None
-            )
-            for item in slices
-            if item.dicom in headers
-        ]
+        images: list[SourceImage] = []
+        for item in slices:
+            header = headers.get(item.dicom)
+            if header:
+                class_name = self._class_name(header, item.dicom, _contours(item))
+                images.append(self._image(item.origin, item.dicom, header, class_name, None))
         return images, warnings
 
     def _list_folders(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
@@ -110,7 +112,8 @@ class DicomSource:
             class_folder = folders[int(has_splits)] if len(folders) > has_splits else ""
             patient = (header.patient_id or header.series_uid or "unknown").replace("/", "_")
             origin = f"{patient}/{path.relative_to(self.path).as_posix()}"
-            images.append(self._image(origin, path, self._tag(header, path, class_folder), split))
+            class_name = self._class_name(header, path, class_folder)
+            images.append(self._image(origin, path, header, class_name, split))
         return images, warnings
 
     def _read_headers(
@@ -119,7 +122,7 @@ class DicomSource:
         """The headers of those files that hold an image; what is amiss goes to warnings."""
         headers: dict[Path, DicomHeader] = {}
         for done, path in enumerate(files, start=1):
-            headers[path] = read_header(path, [self.label] if self.label else [])
+            headers[path] = read_header(path, self._tags())
             progress("reading headers", done, len(files))
         no_images = [path for path, header in headers.items() if header.shape is None]
         if no_images:
@@ -132,24 +135,38 @@ class DicomSource:
             )
         return {path: header for path, header in headers.items() if header.shape is not None}
 
-    def _tag(self, header: DicomHeader, path: Path, default: str) -> str:
-        """An image's class: the tag's value, or the default where no tag is asked for."""
-        class_name = header.tags[self.label] if self.label else default
-        if class_name:
-            return class_name
-        if self.label:
-            raise DataError(f"its {self.label} is empty; fill it, remove the file or name another tag", path)
-        raise DataError(
-            f"lies in no class folder; expected CLASS/{path.name}, or name the tag that holds the class:"
-            " ?label=SeriesDescription",
-            path,
-        )
+    def _tags(self) -> list[str]:
+        return [tag for tag in (self.label, self.group) if tag]
 
-    def _image(self, origin: str, path: Path, class_name: str, split: str | None) -> SourceImage:
+    def _class_name(self, header: DicomHeader, path: Path, default: str) -> str:
+        """An image's class: the tag's value, or the default where no tag is asked for."""
+        class_name = _value(header, self.label, path) if self.label else default
+        if not class_name:
+            raise DataError(
+                f"lies in no class folder; expected CLASS/{path.name}, or name the tag that holds the class:"
+                " ?label=SeriesDescription",
+                path,
+            )
+        return class_name
+
+    def _image(
+        self, origin: str, path: Path, header: DicomHeader, class_name: str, split: str | None
+    ) -> SourceImage:
         load: Callable[[], bytes] = functools.partial(_png_bytes, path, self.bits)
-        # The patient, as it begins; by keyword, for what is added to an image's fields.
-        group = origin.partition("/")[0]
+        # The patient, as the origin begins, where no tag is asked for.
+        group = _value(header, self.group, path) if self.group else origin.partition("/")[0]
         return SourceImage(origin, class_name, split, load, group=group, suffix=".png", key=origin)
+
+
+def _value(header: DicomHeader, tag: str, path: Path) -> str:
+    """What a tag holds.
+
+    Raises:
+        DataError: Nothing.
+    """
+    if not header.tags[tag]:
+        raise DataError(f"its {tag} is empty; fill it, remove the file or name another tag", path)
+    return header.tags[tag]
 
 
 def _contours(item: ContourSlice) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.errors import DataError, UnavailableError
 from tools.sources.base import ImportRequest, Listing, Progress
-from tools.sources.class_folders import list_class_folders
+from tools.sources.class_folders import State, list_class_folders
 from tools.sources.retrying import retry
 
 _ANONYMOUS: dict[str, dict[str, Any]] = {
@@ -73,17 +73,17 @@ class RemoteSource:
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
         # Of all that is told of an object, only this is kept: there may be millions.
-        versions = {
-            path[len(prefix) :]: _version(told) for path, told in found.items() if path.startswith(prefix)
+        states = {
+            path[len(prefix) :]: _state(told) for path, told in found.items() if path.startswith(prefix)
         }
         del found
-        if not any(versions):
+        if not any(states):
             raise DataError("no such place, or nothing in it; correct the URL", self.url)
 
         def load(path: str) -> functools.partial[bytes]:
             return functools.partial(_load, system, prefix + path)
 
-        return list_class_folders(versions, self.url, load, versions)
+        return list_class_folders(states, self.url, load, states)
 
     def _open(self) -> tuple[Any, str]:
         """The file system behind the URL, and the path in it.
@@ -109,11 +109,13 @@ class RemoteSource:
         return system, str(root)
 
 
-def _version(told: Mapping[str, Any]) -> str | None:
+def _state(told: Mapping[str, Any]) -> State:
     """What tells this state of an object from another one: its tag, else when it was stored and its size."""
     tag = next((told[name] for name in _TAGS if told.get(name)), None)
     time = next((told[name] for name in _TIMES if told.get(name)), None)
-    return str(tag) if tag else f"{time} {told.get('size')}" if time else None
+    return State(
+        str(tag) if tag else f"{time} {told.get('size')}" if time else None, str(time) if time else None
+    )
 
 
 def _load(system: Any, path: str) -> bytes:
