@@ -17,7 +17,7 @@ from tools.audit.balance import cramers_v
 from tools.audit.base import AuditFinding, ImageTable
 from tools.audit.baselines import nearest
 from tools.audit.groups import parse_group
-from tools.audit.near import MIN_CORRELATION, RADII, correlate, hash_pictures, near_pairs
+from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
 from tools.audit.reading import read_images
 from tools.audit.shift import find_shift
 from tools.audit.telling import measure_telling
@@ -379,42 +379,76 @@ def test_nothing_but_unreadable_files(layout: Layout) -> None:
     assert [finding.check for finding in audit(layout, rows).findings] == ["unreadable"]
 
 
-def test_near_pairs_are_those_of_all_pairs() -> None:
+def shrunk(*pictures: Image.Image) -> np.ndarray:
+    """Small copies, as the audit makes them."""
+    return np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BOX)).ravel() for one in pictures])
+
+
+def alike(count: int, seed: int = 0) -> np.ndarray:
+    """Small copies of five pictures, each with noise of another strength: pairs of every correlation."""
+    generator = np.random.default_rng(seed)
+    noises = generator.normal(0.0, 1.0, (count, 1024)) * generator.uniform(0.5, 12.0, (count, 1))
+    return np.clip(shrunk(*map(picture, range(5)))[np.arange(count) % 5] + noises, 0, 255).astype(np.uint8)
+
+
+def test_near_pairs_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.audit.near._ROWS", 16)
+    monkeypatch.setattr("tools.audit.near._COLUMNS", 100)
+    small = np.concatenate([alike(400), shrunk(*map(picture, range(100, 200)))])
+    told = np.corrcoef(small)
+    for least in (0.9, 0.99, 0.999):
+        pairs, correlations, complete = near_pairs(describe_pictures(small), least)
+        expected = np.argwhere(np.triu(told >= least, 1))
+        assert complete
+        assert 100 < len(expected) < 40_000
+        assert (pairs == expected).all()
+        np.testing.assert_allclose(correlations, told[pairs[:, 0], pairs[:, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["noise", "smooth", "alike", "two gray levels"])
+def test_waves_bound_the_correlation(kind: str) -> None:
     generator = np.random.default_rng(0)
-    codes = generator.integers(0, 2**63, 5000).astype(np.uint64)
-    codes[4990] = codes[3] ^ np.uint64(0b10110001)
-    codes[4999] = codes[4998]
-    bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    distances = bits.sum(axis=1)[:, None] + bits.sum(axis=1) - 2 * bits @ bits.T
-    expected = np.argwhere(np.triu(distances <= 17, 1))
-    found, complete = near_pairs(codes, 17)
-    assert complete
-    assert (found == expected).all()
-    assert [3, 4990] in near_pairs(codes, 4)[0].tolist()
-    assert near_pairs(codes, 0)[0].tolist() == [[4998, 4999]]
+    small = {
+        "noise": generator.integers(0, 256, (100, 1024), dtype=np.uint8),
+        "smooth": shrunk(*map(picture, range(100))),
+        "alike": alike(100),
+        "two gray levels": np.eye(100, 1024, dtype=np.uint8) * 255,
+    }[kind]
+    waves = describe_pictures(small).waves.astype(float)
+    np.testing.assert_allclose(np.square(waves).sum(axis=1), 1.0, atol=1e-6)
+    assert (waves @ waves.T >= np.corrcoef(small) - 1e-6).all()
 
 
-def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
     monkeypatch.setattr("tools.audit.near.MAX_CANDIDATES", 1000)
-    found, complete = near_pairs(np.zeros(300, np.uint64), 0)
-    assert (len(found), complete) == (1000, False)
+    pairs, correlations, complete = near_pairs(describe_pictures(alike(3000)), 0.99)
+    assert not complete
+    assert len(pairs) == len(correlations) > 1000
+    same = shrunk(*[picture()] * 60) + np.eye(60, 1024, dtype=np.uint8)
+    rows = [
+        Row("training", f"{number:06d}.png", "cat", Image.fromarray(pixels.reshape(32, 32)))
+        for number, pixels in enumerate(same, 1000)
+    ]
+    note = find_near_copies(table_of(layout, [*sound_rows(), *rows]))[-1]
+    assert note.severity == "note"
+    assert "narrow (a correlation of 0.9995)" in note.what
+    assert "ended after 1,000 candidates" in note.what
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_changed_copy_is_near_and_another_picture_is_not(seed: int) -> None:
-    pictures = [picture(seed), small_copy(seed), picture(seed + 100)]
-    small = np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BOX)).ravel() for one in pictures])
-    codes = hash_pictures(small)
-    assert np.bitwise_count(codes[0] ^ codes[1]) <= RADII[0]
-    near, far = correlate(small, np.array([[0, 1], [0, 2]]))
-    assert near >= MIN_CORRELATION > far
+    pictures = describe_pictures(shrunk(picture(seed), small_copy(seed), picture(seed + 100)))
+    near, far = correlate(pictures, np.array([[0, 1], [0, 2]]))
+    assert near >= MIN_CORRELATIONS[0] > far
 
 
 def test_correlations_are_numpys() -> None:
-    small = np.stack([np.asarray(noise(np.random.default_rng(seed))).ravel() for seed in range(10)])
+    small = np.stack(
+        [np.asarray(noise(np.random.default_rng(seed)).resize((32, 32))).ravel() for seed in range(10)]
+    )
     pairs = np.argwhere(np.triu(np.ones((10, 10), bool), 1))
     expected = np.corrcoef(small)[pairs[:, 0], pairs[:, 1]]
-    np.testing.assert_allclose(correlate(small, pairs), expected, atol=1e-12)
+    np.testing.assert_allclose(correlate(describe_pictures(small), pairs), expected, atol=1e-12)
 
 
 def test_nearest_neighbours_are_scikit_learns() -> None:
