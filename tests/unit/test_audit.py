@@ -366,6 +366,27 @@ def test_an_image_that_cannot_be_read_is_in_no_other_check(layout: Layout) -> No
     assert (images.full[-1].reshape(first.shape) == first).all()
 
 
+def test_processes_read_what_threads_read(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        *sound_rows(),
+        Row("training", "000000x.png", "cat", picture(), cut_off),
+        Row("training", "000000y.png", "cat", picture(side=48).convert("RGB")),
+    ]
+    one = table_of(layout, rows)
+    monkeypatch.setattr("tools.audit.reading.MIN_IMAGES_FOR_PROCESSES", 1)
+    other = read_images(layout, say_nothing)
+    for field in dataclasses.fields(ImageTable):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_brightness_is_numpys(layout: Layout) -> None:
+    images = table_of(layout, sound_rows())
+    assert images.full is not None
+    pixels = images.full.astype(float)
+    expected = [pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1)]
+    np.testing.assert_allclose(images.brightness, np.column_stack(expected), rtol=1e-12)
+
+
 def test_spoiled_metadata_spoil_nothing_else(layout: Layout) -> None:
     def spoiled(image: Image.Image, path: Path) -> None:
         image.save(path, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff")
