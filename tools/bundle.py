@@ -22,6 +22,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("Error: click is not installed here; run `make install` (or `python install.py`) first")
 
+from tools.audit.names import CHECKS
 from tools.errors import BundleError, DataError, UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
 
@@ -255,6 +256,13 @@ def import_command(
 
 @data.command("audit")
 @click.option(
+    "--check",
+    "checks",
+    type=click.Choice(list(CHECKS)),
+    multiple=True,
+    help="Make this check alone, or several; all by default.",
+)
+@click.option(
     "--group", help="Regular expression with one group: the patient in an original name, 'person(\\d+)_'."
 )
 @click.option(
@@ -264,7 +272,9 @@ def import_command(
     "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
 )
 @click.pass_obj
-def audit_command(layout: Layout, group: str | None, page: Path | None, document: Path | None) -> None:
+def audit_command(
+    layout: Layout, checks: tuple[str, ...], group: str | None, page: Path | None, document: Path | None
+) -> None:
     """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
 
     Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
@@ -281,7 +291,7 @@ def audit_command(layout: Layout, group: str | None, page: Path | None, document
         if read_summary(layout) is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        found = run_audit(layout, pattern, display.progress)
+        found = run_audit(layout, pattern, display.progress, checks)
         write_audit(found, layout, bundle.title, page, document)
     click.echo(audit_text(found))
     click.echo(

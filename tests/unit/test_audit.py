@@ -12,11 +12,12 @@ from PIL import Image, PngImagePlugin
 
 from tests.audits import IMAGES, Row, find, noise, picture, place, renamed, sound_rows, table_of
 from tests.conftest import say_nothing
-from tools.audit.auditing import Audit, audit_images
+from tools.audit.auditing import Audit, audit_images, make_checks, run_audit
 from tools.audit.balance import cramers_v
 from tools.audit.base import AuditFinding, ImageTable
 from tools.audit.baselines import nearest
 from tools.audit.groups import parse_group
+from tools.audit.names import CHECKS
 from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
 from tools.audit.reading import read_images
 from tools.audit.shift import find_shift
@@ -298,6 +299,23 @@ def test_each_fault_is_found_by_its_check(name: str, layout: Layout) -> None:
     assert [words for finding in found if (finding.check, finding.severity) == (check, severity)]
     assert any(words in finding.what for finding in found if finding.check == check), found
     assert all(finding.mend for finding in found)
+
+
+def test_every_check_has_a_name_and_findings_bear_it(layout: Layout) -> None:
+    assert list(make_checks(None)) == list(CHECKS)
+    rows = [*sound_rows(), Row("training", "999999.png", "cat", picture(), cut_off)]
+    assert {finding.check for finding in audit(layout, rows).findings} <= CHECKS.keys()
+
+
+def test_some_checks_find_what_they_find_among_all(layout: Layout) -> None:
+    rows = copy(sound_rows(), find(sound_rows(), "testing", "cat"), "training", "999999.png")
+    rows = [*rows, Row("training", "999998.png", "cat", picture(), cut_off)]
+    every = audit(layout, rows)
+    asked = run_audit(layout, None, say_nothing, ("copies", "near-copies"))
+    assert asked.checks == ("unreadable", "copies", "near-copies")
+    assert list(asked.findings) == [finding for finding in every.findings if finding.check in asked.checks]
+    assert asked.images.full is None
+    assert (asked.partial, every.partial) == (True, False)
 
 
 def test_examples_are_the_images_at_fault(layout: Layout) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tools.audit.balance import find_imbalance
@@ -9,10 +10,11 @@ from tools.audit.base import SEVERITIES, AuditFinding, Check, ImageTable
 from tools.audit.baselines import find_baselines
 from tools.audit.copies import find_conflicts, find_copies
 from tools.audit.groups import find_shared_groups
+from tools.audit.names import CHECKS
 from tools.audit.near import find_near_copies
 from tools.audit.reading import Progress, read_images
 from tools.audit.shift import find_shift
-from tools.audit.soundness import find_blank, find_odd_shapes, find_unreadable
+from tools.audit.soundness import find_blank, find_modes, find_sizes, find_unreadable
 from tools.audit.telling import find_telling
 from tools.layout import Layout
 
@@ -24,45 +26,67 @@ class Audit:
     Args:
         images: What was looked at.
         findings: The worst first.
+        checks: Names of the checks that were made.
     """
 
     images: ImageTable
     findings: tuple[AuditFinding, ...]
+    checks: tuple[str, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether some checks were not asked for."""
+        return self.checks != tuple(CHECKS)
 
     def count(self, severity: str) -> int:
         """How many findings are of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def audit_images(images: ImageTable, group: re.Pattern[str] | None, progress: Progress) -> Audit:
-    """Make all checks.
+def audit_images(
+    images: ImageTable, group: re.Pattern[str] | None, progress: Progress, asked: Collection[str] = ()
+) -> Audit:
+    """Make all checks, or some.
 
     Args:
         images: All images of a bundle.
         group: What tells a patient in an original name; None tries likely patterns.
         progress: Told of each check.
+        asked: Names of checks, as in CHECKS; empty asks for all. Whether files can be read is always said.
     """
-    checks: tuple[tuple[str, Check], ...] = (
-        ("unreadable files", find_unreadable),
-        ("copies", find_copies),
-        ("classes of copies", find_conflicts),
-        ("patients", functools.partial(find_shared_groups, pattern=group)),
-        ("what tells the class", find_telling),
-        ("near copies", find_near_copies),
-        ("blank images", find_blank),
-        ("sizes and modes", find_odd_shapes),
-        ("classes", find_imbalance),
-        ("shift", find_shift),
-        ("trivial methods", find_baselines),
-    )
+    checks = make_checks(group)
+    made = tuple(name for name in CHECKS if not asked or name in asked or name == "unreadable")
     findings: list[AuditFinding] = []
-    for done, (what, check) in enumerate(checks):
-        progress(f"checking {what}", done, len(checks))
+    for done, name in enumerate(made):
+        progress(f"checking {CHECKS[name]}", done, len(made))
         # Without a single image, only what cannot be read is left to say.
-        findings += check(images) if len(images) or check is find_unreadable else []
-    return Audit(images, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
+        if len(images) or name == "unreadable":
+            findings += checks[name](images)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Audit(images, tuple(findings), made)
 
 
-def run_audit(layout: Layout, group: re.Pattern[str] | None, progress: Progress) -> Audit:
-    """Read all images of a bundle and make all checks; see audit_images."""
-    return audit_images(read_images(layout, progress), group, progress)
+def run_audit(
+    layout: Layout, group: re.Pattern[str] | None, progress: Progress, asked: Collection[str] = ()
+) -> Audit:
+    """Read all images of a bundle and make the checks; see audit_images."""
+    images = read_images(layout, progress, full=not asked or "baselines" in asked)
+    return audit_images(images, group, progress, asked)
+
+
+def make_checks(group: re.Pattern[str] | None) -> dict[str, Check]:
+    """The checks by name."""
+    return {
+        "unreadable": find_unreadable,
+        "copies": find_copies,
+        "conflicts": find_conflicts,
+        "groups": functools.partial(find_shared_groups, pattern=group),
+        "telling": find_telling,
+        "near-copies": find_near_copies,
+        "blank": find_blank,
+        "sizes": find_sizes,
+        "modes": find_modes,
+        "balance": find_imbalance,
+        "shift": find_shift,
+        "baselines": find_baselines,
+    }

@@ -63,12 +63,13 @@ class _Part:
     full: NDArray[np.uint8]
 
 
-def read_images(layout: Layout, progress: Progress) -> ImageTable:
+def read_images(layout: Layout, progress: Progress, full: bool = True) -> ImageTable:
     """Read every image of a bundle once.
 
     Args:
         layout: Of a bundle whose csvs fit its folders.
         progress: Told how many were read.
+        full: Whether all pixels are kept where images are small.
 
     Returns:
         The table; memory grows by 1 kB an image, and 4 kB more where images are at most 64 x 64.
@@ -77,9 +78,9 @@ def read_images(layout: Layout, progress: Progress) -> ImageTable:
         UnavailableError: A process that read images was ended from outside.
     """
     entries = _list_entries(layout)
-    shape = _full_shape(entries)
+    shape = _full_shape(entries) if full else None
     small = np.zeros((len(entries), SMALL_SIDE_PX**2), np.uint8)
-    full = None if shape is None else np.zeros((len(entries), shape[0] * shape[1]), np.uint8)
+    pixels = None if shape is None else np.zeros((len(entries), shape[0] * shape[1]), np.uint8)
     facts: list[_Facts | str] = []
     paths = [entry.path for entry in entries]
     tasks = [paths[start : start + _IMAGES_A_TASK] for start in range(0, len(paths), _IMAGES_A_TASK)]
@@ -89,11 +90,11 @@ def read_images(layout: Layout, progress: Progress) -> ImageTable:
         for part in work_in_parallel(read, tasks, _filter_warnings, len(paths) >= MIN_IMAGES_FOR_PROCESSES):
             rows = slice(len(facts), len(facts) + len(part.facts))
             small[rows] = part.small
-            if full is not None:
-                full[rows] = part.full
+            if pixels is not None:
+                pixels[rows] = part.full
             facts += part.facts
             progress("reading images", len(facts), len(entries))
-    return _make_table(entries, facts, small, full, layout)
+    return _make_table(entries, facts, small, pixels, layout)
 
 
 def _list_entries(layout: Layout) -> list[_Entry]:
