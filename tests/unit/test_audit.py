@@ -420,7 +420,7 @@ def test_nothing_but_unreadable_files(layout: Layout) -> None:
 
 def shrunk(*pictures: Image.Image) -> np.ndarray:
     """Small copies, as the audit makes them."""
-    return np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BOX)).ravel() for one in pictures])
+    return np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BILINEAR)).ravel() for one in pictures])
 
 
 def alike(count: int, seed: int = 0) -> np.ndarray:
@@ -479,6 +479,19 @@ def test_a_changed_copy_is_near_and_another_picture_is_not(seed: int) -> None:
     pictures = describe_pictures(shrunk(picture(seed), small_copy(seed), picture(seed + 100)))
     near, far = correlate(pictures, np.array([[0, 1], [0, 2]]))
     assert near >= MIN_CORRELATIONS[0] > far
+
+
+@pytest.mark.parametrize("side", [40, 48, 96, 100])
+def test_a_resized_copy_of_a_small_sharp_image_is_found(side: int, layout: Layout) -> None:
+    generator = np.random.default_rng(side)
+    pixels = generator.integers(0, 80, (64, 64)) + np.asarray(picture(side=64)) // 2
+    sharp = Image.fromarray(pixels.astype(np.uint8))
+    rows = [
+        Row("training", "999998.png", "cat", sharp),
+        Row("testing", "999999.png", "cat", sharp.resize((side, side))),
+    ]
+    (found,) = find_near_copies(table_of(layout, [*sound_rows(), *rows]))
+    assert (found.severity, found.count) == ("warning", 1)
 
 
 def test_correlations_are_numpys() -> None:
