@@ -27,7 +27,9 @@ def describe_fault(fault: Exception) -> str:
 
 def hash_pixels(image: Image.Image) -> str:
     """SHA-256 of an image's size and pixels, in hexadecimal: the same however the file stores them."""
-    plain = image.convert({"1": "L", "P": "RGB", "PA": "RGBA"}.get(image.mode, image.mode))
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA"}.get(image.mode, image.mode)
+    image.load()
+    plain = image if image.mode == mode else image.convert(mode)
     head = f"{plain.mode} {plain.width} {plain.height}\n".encode()
     return hashlib.sha256(head + plain.tobytes()).hexdigest()
 

@@ -224,6 +224,10 @@ def test_audit_of_what_was_imported(layout: Layout, tmp_path: Path) -> None:
     assert page.exists()
     assert json.loads(document.read_text())["counts"]["error"] == 1
 
+    blank = bundle(layout, "data", "audit", "--check", "blank")
+    assert (blank.exit_code, "0 errors" in blank.output) == (0, True)
+    assert bundle(layout, "data", "audit", "--check", "nothing").exit_code == 2
+
     wrong = bundle(layout, "data", "audit", "--group", "(")
     assert (wrong.exit_code, "--group '(' is not a regular expression" in wrong.output) == (1, True)
 

@@ -12,11 +12,12 @@ from PIL import Image, PngImagePlugin
 
 from tests.audits import IMAGES, Row, find, noise, picture, place, renamed, sound_rows, table_of
 from tests.conftest import say_nothing, write_image
-from tools.audit.auditing import Audit, audit_images
+from tools.audit.auditing import Audit, audit_images, make_checks, run_audit
 from tools.audit.balance import cramers_v
 from tools.audit.base import AuditFinding, ImageTable
 from tools.audit.baselines import nearest
-from tools.audit.near import MIN_CORRELATION, RADII, correlate, hash_pictures, near_pairs
+from tools.audit.names import CHECKS
+from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
 from tools.audit.reading import read_images
 from tools.audit.shift import find_shift
 from tools.audit.telling import measure_telling
@@ -304,6 +305,23 @@ def test_each_fault_is_found_by_its_check(name: str, layout: Layout) -> None:
     assert all(finding.mend for finding in found)
 
 
+def test_every_check_has_a_name_and_findings_bear_it(layout: Layout) -> None:
+    assert list(make_checks(None, None, say_nothing)) == list(CHECKS)
+    rows = [*sound_rows(), Row("training", "999999.png", "cat", picture(), cut_off)]
+    assert {finding.check for finding in audit(layout, rows).findings} <= CHECKS.keys()
+
+
+def test_some_checks_find_what_they_find_among_all(layout: Layout) -> None:
+    rows = copy(sound_rows(), find(sound_rows(), "testing", "cat"), "training", "999999.png")
+    rows = [*rows, Row("training", "999998.png", "cat", picture(), cut_off)]
+    every = audit(layout, rows)
+    asked = run_audit(layout, None, None, say_nothing, ("copies", "near-copies"))
+    assert asked.checks == ("unreadable", "copies", "near-copies")
+    assert list(asked.findings) == [finding for finding in every.findings if finding.check in asked.checks]
+    assert asked.images.full is None
+    assert (asked.partial, every.partial) == (True, False)
+
+
 def test_examples_are_the_images_at_fault(layout: Layout) -> None:
     rows = sound_rows()
     source = find(rows, "testing", "cat")
@@ -381,6 +399,27 @@ def test_an_image_that_cannot_be_read_is_in_no_other_check(layout: Layout) -> No
     assert (images.full[-1].reshape(first.shape) == first).all()
 
 
+def test_processes_read_what_threads_read(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        *sound_rows(),
+        Row("training", "000000x.png", "cat", picture(), cut_off),
+        Row("training", "000000y.png", "cat", picture(side=48).convert("RGB")),
+    ]
+    one = table_of(layout, rows)
+    monkeypatch.setattr("tools.audit.reading.MIN_IMAGES_FOR_PROCESSES", 1)
+    other = read_images(layout, say_nothing)
+    for field in dataclasses.fields(ImageTable):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_brightness_is_numpys(layout: Layout) -> None:
+    images = table_of(layout, sound_rows())
+    assert images.full is not None
+    pixels = images.full.astype(float)
+    expected = [pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1)]
+    np.testing.assert_allclose(images.brightness, np.column_stack(expected), rtol=1e-12)
+
+
 def test_spoiled_metadata_spoil_nothing_else(layout: Layout) -> None:
     def spoiled(image: Image.Image, path: Path) -> None:
         image.save(path, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff")
@@ -394,42 +433,89 @@ def test_nothing_but_unreadable_files(layout: Layout) -> None:
     assert [finding.check for finding in audit(layout, rows).findings] == ["unreadable"]
 
 
-def test_near_pairs_are_those_of_all_pairs() -> None:
+def shrunk(*pictures: Image.Image) -> np.ndarray:
+    """Small copies, as the audit makes them."""
+    return np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BILINEAR)).ravel() for one in pictures])
+
+
+def alike(count: int, seed: int = 0) -> np.ndarray:
+    """Small copies of five pictures, each with noise of another strength: pairs of every correlation."""
+    generator = np.random.default_rng(seed)
+    noises = generator.normal(0.0, 1.0, (count, 1024)) * generator.uniform(0.5, 12.0, (count, 1))
+    return np.clip(shrunk(*map(picture, range(5)))[np.arange(count) % 5] + noises, 0, 255).astype(np.uint8)
+
+
+def test_near_pairs_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.audit.near._ROWS", 16)
+    monkeypatch.setattr("tools.audit.near._COLUMNS", 100)
+    small = np.concatenate([alike(400), shrunk(*map(picture, range(100, 200)))])
+    told = np.corrcoef(small)
+    for least in (0.9, 0.99, 0.999):
+        pairs, correlations, complete = near_pairs(describe_pictures(small), least)
+        expected = np.argwhere(np.triu(told >= least, 1))
+        assert complete
+        assert 100 < len(expected) < 40_000
+        assert (pairs == expected).all()
+        np.testing.assert_allclose(correlations, told[pairs[:, 0], pairs[:, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["noise", "smooth", "alike", "two gray levels"])
+def test_waves_bound_the_correlation(kind: str) -> None:
     generator = np.random.default_rng(0)
-    codes = generator.integers(0, 2**63, 5000).astype(np.uint64)
-    codes[4990] = codes[3] ^ np.uint64(0b10110001)
-    codes[4999] = codes[4998]
-    bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    distances = bits.sum(axis=1)[:, None] + bits.sum(axis=1) - 2 * bits @ bits.T
-    expected = np.argwhere(np.triu(distances <= 17, 1))
-    found, complete = near_pairs(codes, 17)
-    assert complete
-    assert (found == expected).all()
-    assert [3, 4990] in near_pairs(codes, 4)[0].tolist()
-    assert near_pairs(codes, 0)[0].tolist() == [[4998, 4999]]
+    small = {
+        "noise": generator.integers(0, 256, (100, 1024), dtype=np.uint8),
+        "smooth": shrunk(*map(picture, range(100))),
+        "alike": alike(100),
+        "two gray levels": np.eye(100, 1024, dtype=np.uint8) * 255,
+    }[kind]
+    waves = describe_pictures(small).waves.astype(float)
+    np.testing.assert_allclose(np.square(waves).sum(axis=1), 1.0, atol=1e-6)
+    assert (waves @ waves.T >= np.corrcoef(small) - 1e-6).all()
 
 
-def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
     monkeypatch.setattr("tools.audit.near.MAX_CANDIDATES", 1000)
-    found, complete = near_pairs(np.zeros(300, np.uint64), 0)
-    assert (len(found), complete) == (1000, False)
+    pairs, correlations, complete = near_pairs(describe_pictures(alike(3000)), 0.99)
+    assert not complete
+    assert len(pairs) == len(correlations) > 1000
+    same = shrunk(*[picture()] * 60) + np.eye(60, 1024, dtype=np.uint8)
+    rows = [
+        Row("training", f"{number:06d}.png", "cat", Image.fromarray(pixels.reshape(32, 32)))
+        for number, pixels in enumerate(same, 1000)
+    ]
+    note = find_near_copies(table_of(layout, [*sound_rows(), *rows]))[-1]
+    assert note.severity == "note"
+    assert "narrow (a correlation of 0.9995)" in note.what
+    assert "ended after 1,000 candidates" in note.what
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_changed_copy_is_near_and_another_picture_is_not(seed: int) -> None:
-    pictures = [picture(seed), small_copy(seed), picture(seed + 100)]
-    small = np.stack([np.asarray(one.resize((32, 32), Image.Resampling.BOX)).ravel() for one in pictures])
-    codes = hash_pictures(small)
-    assert np.bitwise_count(codes[0] ^ codes[1]) <= RADII[0]
-    near, far = correlate(small, np.array([[0, 1], [0, 2]]))
-    assert near >= MIN_CORRELATION > far
+    pictures = describe_pictures(shrunk(picture(seed), small_copy(seed), picture(seed + 100)))
+    near, far = correlate(pictures, np.array([[0, 1], [0, 2]]))
+    assert near >= MIN_CORRELATIONS[0] > far
+
+
+@pytest.mark.parametrize("side", [40, 48, 96, 100])
+def test_a_resized_copy_of_a_small_sharp_image_is_found(side: int, layout: Layout) -> None:
+    generator = np.random.default_rng(side)
+    pixels = generator.integers(0, 80, (64, 64)) + np.asarray(picture(side=64)) // 2
+    sharp = Image.fromarray(pixels.astype(np.uint8))
+    rows = [
+        Row("training", "999998.png", "cat", sharp),
+        Row("testing", "999999.png", "cat", sharp.resize((side, side))),
+    ]
+    (found,) = find_near_copies(table_of(layout, [*sound_rows(), *rows]))
+    assert (found.severity, found.count) == ("warning", 1)
 
 
 def test_correlations_are_numpys() -> None:
-    small = np.stack([np.asarray(noise(np.random.default_rng(seed))).ravel() for seed in range(10)])
+    small = np.stack(
+        [np.asarray(noise(np.random.default_rng(seed)).resize((32, 32))).ravel() for seed in range(10)]
+    )
     pairs = np.argwhere(np.triu(np.ones((10, 10), bool), 1))
     expected = np.corrcoef(small)[pairs[:, 0], pairs[:, 1]]
-    np.testing.assert_allclose(correlate(small, pairs), expected, atol=1e-12)
+    np.testing.assert_allclose(correlate(describe_pictures(small), pairs), expected, atol=1e-12)
 
 
 def test_nearest_neighbours_are_scikit_learns() -> None:

@@ -71,6 +71,13 @@ def test_page_json_and_terminal_say_the_same(layout: Layout, tmp_path: Path) -> 
     }
 
 
+def test_page_json_and_terminal_say_which_checks_were_made(layout: Layout, tmp_path: Path) -> None:
+    audit = audit_images(table_of(layout, spoiled_rows()), None, say_nothing, ("copies", "blank"))
+    assert "unreadable, copies, blank" in write(layout, audit, tmp_path).read_text()
+    assert json.loads((tmp_path / "audit.json").read_text())["checks"] == ["unreadable", "copies", "blank"]
+    assert "(checks: unreadable, copies, blank)" in audit_text(audit)
+
+
 def test_the_page_shows_examples_and_loads_nothing(layout: Layout, tmp_path: Path) -> None:
     page = write(layout, make_audit(layout, spoiled_rows()), tmp_path).read_text()
     assert page.count('<img src="data:image/png;base64,') == 3

@@ -1,7 +1,7 @@
 """All checks of a data set, one after the other."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from tools.audit.baselines import find_baselines
 from tools.audit.contours import find_contour_faults
 from tools.audit.copies import find_conflicts, find_copies
 from tools.audit.groups import find_shared_groups
+from tools.audit.names import CHECKS
 from tools.audit.near import find_near_copies
 from tools.audit.reading import Progress, read_images
 from tools.audit.shift import find_shift
-from tools.audit.soundness import find_blank, find_odd_shapes, find_unreadable
+from tools.audit.soundness import find_blank, find_modes, find_sizes, find_unreadable
 from tools.audit.telling import find_telling
 from tools.formats.groups import GroupRule
 from tools.layout import Layout
@@ -27,61 +28,77 @@ class Audit:
     Args:
         images: What was looked at.
         findings: The worst first.
+        checks: Names of the checks that were made.
     """
 
     images: ImageTable
     findings: tuple[AuditFinding, ...]
+    checks: tuple[str, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether some checks were not asked for."""
+        return self.checks != tuple(CHECKS)
 
     def count(self, severity: str) -> int:
         """How many findings are of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def audit_images(images: ImageTable, group: GroupRule | None, progress: Progress) -> Audit:
-    """Make all checks.
+def audit_images(
+    images: ImageTable,
+    group: GroupRule | None,
+    progress: Progress,
+    asked: Collection[str] = (),
+    contours: Path | None = None,
+) -> Audit:
+    """Make all checks, or some.
 
     Args:
         images: All images of a bundle.
         group: Who is a patient; None takes what the import was told, else tries likely patterns.
         progress: Told of each check.
-    """
-    checks: tuple[tuple[str, Check], ...] = (
-        ("unreadable files", find_unreadable),
-        ("copies", find_copies),
-        ("classes of copies", find_conflicts),
-        ("patients", functools.partial(find_shared_groups, rule=group)),
-        ("what tells the class", find_telling),
-        ("near copies", find_near_copies),
-        ("blank images", find_blank),
-        ("sizes and modes", find_odd_shapes),
-        ("classes", find_imbalance),
-        ("shift", find_shift),
-        ("trivial methods", find_baselines),
-    )
-    findings: list[AuditFinding] = []
-    for done, (what, check) in enumerate(checks):
-        progress(f"checking {what}", done, len(checks))
-        # Without a single image, only what cannot be read is left to say.
-        findings += check(images) if len(images) or check is find_unreadable else []
-    return Audit(images, _sorted(findings))
-
-
-def run_audit(layout: Layout, group: GroupRule | None, contours: Path | None, progress: Progress) -> Audit:
-    """Read all images of a bundle and make all checks.
-
-    Args:
-        layout: Of the bundle.
-        group: See audit_images.
+        asked: Names of checks, as in CHECKS; empty asks for all. Whether files can be read is always said.
         contours: Folder of the contours that belong to the images, if there are some.
-        progress: Told of every image and check.
     """
-    found = audit_images(read_images(layout, progress), group, progress)
-    return (
-        Audit(found.images, _sorted([*found.findings, *find_contour_faults(contours, progress)]))
-        if contours
-        else found
-    )
+    checks = make_checks(group, contours, progress)
+    made = tuple(name for name in CHECKS if not asked or name in asked or name == "unreadable")
+    findings: list[AuditFinding] = []
+    for done, name in enumerate(made):
+        progress(f"checking {CHECKS[name]}", done, len(made))
+        # Without a single image, only what cannot be read is left to say.
+        if len(images) or name == "unreadable":
+            findings += checks[name](images)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Audit(images, tuple(findings), made)
 
 
-def _sorted(findings: Sequence[AuditFinding]) -> tuple[AuditFinding, ...]:
-    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+def run_audit(
+    layout: Layout,
+    group: GroupRule | None,
+    contours: Path | None,
+    progress: Progress,
+    asked: Collection[str] = (),
+) -> Audit:
+    """Read all images of a bundle and make the checks; see audit_images."""
+    images = read_images(layout, progress, full=not asked or "baselines" in asked)
+    return audit_images(images, group, progress, asked, contours)
+
+
+def make_checks(group: GroupRule | None, contours: Path | None, progress: Progress) -> dict[str, Check]:
+    """The checks by name."""
+    return {
+        "unreadable": find_unreadable,
+        "copies": find_copies,
+        "conflicts": find_conflicts,
+        "groups": functools.partial(find_shared_groups, rule=group),
+        "telling": find_telling,
+        "near-copies": find_near_copies,
+        "blank": find_blank,
+        "sizes": find_sizes,
+        "modes": find_modes,
+        "balance": find_imbalance,
+        "shift": find_shift,
+        "baselines": find_baselines,
+        "contours": lambda images: find_contour_faults(contours, progress) if contours else [],
+    }

@@ -41,7 +41,8 @@ class ImageTable:
         pixel_hashes: (N,) SHA-256 of the pixels.
         brightness: (N, 4) mean, standard deviation, least and greatest gray level, 0..255, of all pixels.
         small: (N, 32 * 32) uint8, gray levels of a small copy.
-        full: (N, P) uint8, gray levels of all pixels, where the first image is at most 64 x 64; else None.
+        full: (N, P) uint8, gray levels of all pixels, where the first image is at most 64 x 64 and they were
+            asked for; else None.
         unreadable: (file, why) of each file that is no sound image.
     """
 

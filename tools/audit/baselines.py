@@ -29,6 +29,7 @@ MAX_LEARNED = 10_000
 """Training images of the logistic regression."""
 MIN_ASKED = 500
 _ROWS_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 2500
 
 Tell = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
@@ -100,15 +101,17 @@ def nearest(
         (M,) rows of `known`; of equally near ones the first.
     """
     # Around 0, so that little is lost to rounding.
-    asked = queries.astype(np.float32) - 127.5
+    asked = queries.astype(np.float32)
+    asked -= 127.5
     best = np.full(len(queries), np.inf, np.float32)
     found = np.zeros(len(queries), np.int64)
     for start in range(0, len(known), rows_at_once):
-        block = known[start : start + rows_at_once].astype(np.float32) - 127.5
+        block = known[start : start + rows_at_once].astype(np.float32)
+        block -= 127.5
         # The query's own length is the same for all.
         distances = asked @ block.T
         distances *= -2.0
-        distances += np.square(block).sum(axis=1)
+        distances += np.einsum("ij,ij->i", block, block)
         place = distances.argmin(axis=1)
         least = distances[np.arange(len(asked)), place]
         nearer = least < best
@@ -145,7 +148,13 @@ def _tell_by_nearest(
     labels: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    return labels[nearest(pixels[training], pixels[rows])]
+    # A split's rows stand together, as a rule: then nothing is copied.
+    together = training[-1] - training[0] + 1 == len(training)
+    known = pixels[training[0] : training[-1] + 1] if together else pixels[training]
+    # Some at a time: as floating-point numbers, and with their distances, they take much room.
+    parts = [rows[start : start + _QUERIES_AT_ONCE] for start in range(0, len(rows), _QUERIES_AT_ONCE)]
+    told: NDArray[np.int64] = labels[np.concatenate([nearest(known, pixels[part]) for part in parts])]
+    return told
 
 
 def _fit_regression(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:

@@ -36,15 +36,17 @@ def find_blank(images: ImageTable) -> list[AuditFinding]:
     return [AuditFinding("blank", "warning", what, mend, len(rows), tuple((int(row),) for row in rows))]
 
 
-def find_odd_shapes(images: ImageTable) -> list[AuditFinding]:
-    """Find several sizes, several modes."""
+def find_sizes(images: ImageTable) -> list[AuditFinding]:
+    """Find several sizes."""
     sizes = [f"{width}x{height}" for width, height in images.sizes_px.tolist()]
-    return [
-        *_several(
-            "sizes", sizes, "bring them to one size, or know that each program resizes them its own way"
-        ),
-        *_several("modes", images.modes, "save them in one mode, or know that programs see them converted"),
-    ]
+    return _several(
+        "sizes", sizes, "bring them to one size, or know that each program resizes them its own way"
+    )
+
+
+def find_modes(images: ImageTable) -> list[AuditFinding]:
+    """Find several modes."""
+    return _several("modes", images.modes, "save them in one mode, or know that programs see them converted")
 
 
 def _several(what: str, values: Sequence[Hashable], mend: str) -> list[AuditFinding]:

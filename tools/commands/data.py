@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tools.audit.names import CHECKS
 from tools.commands.shared import anonymous_option, read_bundle, relative, working
 from tools.errors import DataError
 from tools.layout import Layout
@@ -86,6 +87,13 @@ def import_command(
 
 @data.command("audit")
 @click.option(
+    "--check",
+    "checks",
+    type=click.Choice(list(CHECKS)),
+    multiple=True,
+    help="Make this check alone, or several; all by default.",
+)
+@click.option(
     "--group",
     metavar="RULE",
     help="Who is a patient, as of `data import`; what that was told by default, else a guess from names.",
@@ -103,7 +111,12 @@ def import_command(
 )
 @click.pass_obj
 def audit_command(
-    layout: Layout, group: str | None, contours: Path | None, page: Path | None, document: Path | None
+    layout: Layout,
+    checks: tuple[str, ...],
+    group: str | None,
+    contours: Path | None,
+    page: Path | None,
+    document: Path | None,
 ) -> None:
     """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
 
@@ -123,7 +136,8 @@ def audit_command(
         if summary is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        found = run_audit(layout, rule, contours or linked_folder(summary.source), display.progress)
+        contours = contours or linked_folder(summary.source)
+        found = run_audit(layout, rule, contours, display.progress, checks)
         write_audit(found, layout, bundle.title, page, document)
     click.echo(audit_text(found))
     click.echo(

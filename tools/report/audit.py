@@ -36,7 +36,8 @@ def audit_text(audit: Audit) -> str:
         if finding.figures and finding.check == "baselines":
             lines += [f"         {'  '.join(map(str, row))}" for row in finding.figures.rows]
     counts = ", ".join(counted(audit.count(kind), kind, f"{kind}s") for kind in SEVERITIES)
-    lines.append(f"{len(audit.images):,} images: {counts}")
+    asked = f" (checks: {', '.join(audit.checks)})" if audit.partial else ""
+    lines.append(f"{len(audit.images):,} images: {counts}{asked}")
     # Names are strangers': none of their characters may command the terminal.
     return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)
 
@@ -51,6 +52,7 @@ def audit_document(audit: Audit) -> dict[str, Any]:
             name: {split: int(counts[number, label]) for number, split in enumerate(SPLITS)}
             for label, name in enumerate(images.class_names)
         },
+        "checks": list(audit.checks),
         "counts": {severity: audit.count(severity) for severity in SEVERITIES},
         "findings": [_finding_document(images, finding) for finding in audit.findings],
     }
