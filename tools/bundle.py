@@ -1,6 +1,7 @@
 """The command line: how it starts, how it ends, and which commands it has."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ from tools.commands.programs import (
 )
 from tools.commands.store import store
 from tools.commands.submissions import check, zip_command
-from tools.errors import BundleError, UnavailableError
+from tools.errors import BundleError, DataError, UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
 
 SHOWN_DETAILS = 20
+SHOWN_ALIKE = 5
+"""Of an input's faults, which are alike: more would push the first line, and its cure, off the screen."""
 INTERRUPTED = 130
 """As a shell reports it: 128 + SIGINT."""
 
@@ -87,10 +90,11 @@ class BundleGroup(click.Group):
     def end(self, ctx: click.Context, fault: BundleError) -> None:
         """Print an expected failure and end."""
         click.echo(f"Error: {fault}", err=True)
-        for detail in fault.details[:SHOWN_DETAILS]:
+        most = SHOWN_ALIKE if isinstance(fault, DataError) else SHOWN_DETAILS
+        for detail in fault.details[:most]:
             click.echo(f"       {detail}", err=True)
-        if len(fault.details) > SHOWN_DETAILS:
-            click.echo(f"       ... and {len(fault.details) - SHOWN_DETAILS} more", err=True)
+        if len(fault.details) > most:
+            click.echo(f"       ... and {len(fault.details) - most:,} more", err=True)
         ctx.exit(fault.exit_code)
 
 
@@ -108,6 +112,8 @@ class BundleGroup(click.Group):
 @click.pass_context
 def main(ctx: click.Context, root: Path) -> None:
     """Turn images into a challenge: train, infer, score, pack, check and report."""
+    # What is asked to end leaves as little behind as what is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ctx.obj = Layout(root.resolve())
 
 

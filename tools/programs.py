@@ -223,6 +223,12 @@ def check_inputs(program: Program, layout: Layout) -> None:
         raise DataError(f"{len(submitted)} csv files: {names}; keep the one to be scored", layout.results_dir)
 
 
+def may_be_of_other_data(layout: Layout) -> bool:
+    """Tell whether the images are newer than the model, which may have learned some that are tested now."""
+    model, imported = layout.model_output / "model.json", layout.import_json
+    return model.exists() and imported.exists() and model.stat().st_mtime < imported.stat().st_mtime
+
+
 def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
     """Turn a run that did not end well into one sentence.
 

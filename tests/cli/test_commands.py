@@ -1,6 +1,7 @@
 """The command line as a person uses it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tools.bundle import main
 from tools.files import write_csv
 from tools.formats.label_table import HEADER, read_label_table
 from tools.layout import PROJECT_ROOT, Layout
+from tools.programs import may_be_of_other_data
 
 HEAVY = (
     "numpy",
@@ -404,3 +406,21 @@ def test_an_image_database_from_ingest_to_bundle(filled_layout: Layout, tmp_path
 def test_faults_of_the_image_database(arguments: tuple[str, ...], word: str, layout: Layout) -> None:
     result = bundle(layout, *arguments)
     assert (result.exit_code, word in result.output) == (1, True), result.output
+
+
+def test_a_model_that_is_older_than_the_images_is_named(layout: Layout) -> None:
+    layout.model_output.mkdir()
+    (layout.model_output / "model.json").touch()
+    assert not may_be_of_other_data(layout)
+    layout.state.mkdir(exist_ok=True)
+    layout.import_json.touch()
+    os.utime(layout.model_output / "model.json", (1000, 1000))
+    assert may_be_of_other_data(layout)
+    os.utime(layout.import_json, (999, 999))
+    assert not may_be_of_other_data(layout)
+
+
+def test_a_path_that_is_no_source_is_taken_for_a_folder(layout: Layout, tmp_path: Path) -> None:
+    result = bundle(layout, "data", "import", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"did you mean folder:{tmp_path}?" in result.stderr

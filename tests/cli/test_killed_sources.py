@@ -114,15 +114,17 @@ def take_part(images: Path, tmp_path: Path, count: int = PART) -> Path:
     return tmp_path / "part"
 
 
-def kill_when(command: list[str], is_time: Callable[[], bool]) -> None:
+def kill_when(command: list[str], is_time: Callable[[], bool], sign: int = signal.SIGKILL) -> int:
+    """Send a running command a signal, SIGKILL by default; gives its exit status."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=PROJECT_ROOT) as process:
         deadline = time.monotonic() + 60
         while not is_time():
             assert process.poll() is None, "it ended before it was to be killed"
             assert time.monotonic() < deadline
             time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+        os.kill(process.pid, sign)
+    assert sign != signal.SIGKILL or process.returncode == -signal.SIGKILL
+    return process.returncode
 
 
 def make_bundle(root: Path) -> Layout:
@@ -244,6 +246,15 @@ def test_an_import(kind: str, images: Path, tmp_path: Path) -> None:
     run_import(source, killed)
     run_import(source, calm)
     check_same(calm, killed)
+
+
+def test_an_import_that_is_asked_to_end_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    layout = make_bundle(tmp_path / "bundle")
+    staged = layout.input_data / ".incoming" / "images"
+    command = [*COMMAND, "--bundle", str(layout.root), "data", "import", f"folder:{images}"]
+    status = kill_when(command, lambda: staged.is_dir() and len(list(staged.iterdir())) > 50, signal.SIGTERM)
+    assert status == 130
+    assert not list(layout.input_data.iterdir())
 
 
 def test_an_import_from_coco_that_fetches(server: str, images: Path, tmp_path: Path) -> None:

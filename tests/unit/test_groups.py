@@ -26,6 +26,11 @@ def test_a_table_names_images_by_as_much_of_the_path_as_it_takes(tmp_path: Path)
     assert parse_group_rule(text, tmp_path).groups_of([("c.png", "")]) == [None]
 
 
+def test_a_table_may_leave_suffixes_out_and_be_separated_otherwise(tmp_path: Path) -> None:
+    text = table(tmp_path, "file;group\nb;P3\ncat/1/a;P,1\n")
+    assert parse_group_rule(text, tmp_path).groups_of(IMAGES) == ["P,1", None, "P3"]
+
+
 def test_a_table_may_have_columns_of_other_names(tmp_path: Path) -> None:
     table(tmp_path, '\ufeffPatient ID,Image Index,x\n7,b.png,"1,2"\n')
     rule = resolve_group("csv:t.csv?file=Image Index&group=Patient ID", tmp_path)

@@ -133,10 +133,15 @@ def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
 @click.pass_obj
 def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
     """Run the inference program on the testing images; options after -- go to it."""
-    from tools.programs import INFERENCE
+    from tools.programs import INFERENCE, may_be_of_other_data
 
     if _run(INFERENCE, layout, options, arguments):
         click.echo(f"predictions: {layout.results_csv}")
+        if may_be_of_other_data(layout):
+            click.echo(
+                "warning: the model is older than the last import: it may have learned images that are tested"
+                " now; run `train` again"
+            )
 
 
 @click.command()

@@ -9,6 +9,9 @@ from tools.errors import DataError, shown
 
 PREFIX = "csv:"
 
+_DELIMITERS = (",", ";", "\t")
+"""Of which the one that is most often in the header counts: spreadsheets take what their country takes."""
+
 
 def parse_columns(text: str, base: Path, keys: Collection[str], form: str) -> tuple[Path, dict[str, str]]:
     """Parse `csv:FILE[?KEY=VALUE&...]`.
@@ -51,7 +54,9 @@ def read_columns(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened)
+            first = opened.readline()
+            opened.seek(0)
+            rows = csv.DictReader(opened, delimiter=max(_DELIMITERS, key=first.count))
             header = list(rows.fieldnames or ())
             absent = [name for name in needed.values() if name not in header]
             if absent:
@@ -69,4 +74,4 @@ def read_columns(
     except FileNotFoundError:
         raise DataError("no such file; name the csv", path) from None
     except (UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"is not a csv in UTF-8 ({fault})", path) from None
+        raise DataError(f"is not a csv in UTF-8 ({fault}); save it as one", path) from None

@@ -78,9 +78,15 @@ class GroupTable:
         return [self.groups[key] if key else None for key in keys]
 
     def _key(self, origin: str) -> str | None:
-        parts = origin.replace("\\", "/").split("/")
-        tails = ("/".join(parts[start:]) for start in range(len(parts)))
-        return next((tail for tail in tails if tail in self.groups), None)
+        path = origin.replace("\\", "/")
+        # Many tables leave the suffix out.
+        for name in (path, path.removesuffix(PurePosixPath(path).suffix)):
+            parts = name.split("/")
+            tails = ("/".join(parts[start:]) for start in range(len(parts)))
+            found = next((tail for tail in tails if tail in self.groups), None)
+            if found:
+                return found
+        return None
 
 
 def parse_group_rule(text: str, base: Path) -> GroupRule:

@@ -248,7 +248,8 @@ def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: On
         mend = (
             "get the base image, or name another as 'bundle.base_image' in bundle.toml"
             if ": FROM" in step
-            else "mend the Dockerfile, or the network that it needs (see --wheelhouse)"
+            else "mend the Dockerfile or the network that it needs (--wheelhouse builds without one; --runner"
+            " local, for your own code, needs no image)"
         )
         raise ProgramError(
             f"the image {plan.name} cannot be built: {cut(error)} (at {cut(step)}); {mend}; its last lines:",

@@ -70,4 +70,5 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
         from tools.sources.remote import RemoteSource
 
         return RemoteSource(text, anonymous)
-    raise DataError(f"unknown source {text!r}; expected {', '.join(SOURCE_FORMS)}")
+    meant = f"; did you mean folder:{text}?" if (base / text).is_dir() else ""
+    raise DataError(f"unknown source {text!r}{meant}; expected {', '.join(SOURCE_FORMS)}")
