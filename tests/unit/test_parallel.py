@@ -81,3 +81,40 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, children))
+
+
+INTERRUPTED = """
+import signal, time
+from tools.audit.parallel import work_in_parallel
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print("begun", flush=True)
+    try:
+        list(work_in_parallel(time.sleep, [0.3] * 40, time.time, True))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@needs_two
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+@pytest.mark.parametrize("wait_s", [0.02, 0.1, 0.2, 0.3, 0.5])
+def test_an_interrupt_is_no_affair_of_the_processes(wait_s: float, tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        start_new_session=True,
+    )
+    assert done.stdout is not None
+    assert done.stdout.readline() == "begun\n"
+    time.sleep(wait_s)
+    # As a terminal does it: to all of them.
+    os.killpg(done.pid, signal.SIGINT)
+    out, errors = done.communicate(timeout=60)
+    assert (out, errors) == ("interrupted\n", "")

@@ -15,6 +15,9 @@ SEVERITIES = ("error", "warning", "note")
 SMALL_SIDE_PX = 32
 FULL_SIDE_PX = 64
 
+MAX_EXAMPLES = 200
+"""Of a finding, that are listed."""
+
 UNKNOWN = -1
 """The label of an image whose class is not here, as the testing images' at a participant's."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.audit.base import SMALL_SIDE_PX, UNKNOWN, AuditFinding, ImageTable, counted
+from tools.audit.base import MAX_EXAMPLES, SMALL_SIDE_PX, UNKNOWN, AuditFinding, ImageTable, counted
 
 MIN_CORRELATIONS = (0.99, 0.995, 0.998, 0.9995)
 """Of the small copies' pixels; the first that leaves few enough candidates. 50 MedNIST images of 64 x 64 stay
@@ -25,7 +25,7 @@ _ROUNDING = 1e-5
 """More than 32 products of 32-bit numbers can be wrong by; sums of them are at most 1."""
 _ROWS, _COLUMNS = 128, 4096
 """Of a tile of pairs: its bounds stay in the processor's cache."""
-_TILE_ROWS = 8
+_TASKS_AT_ONCE = 8
 _PICTURES_AT_ONCE = 1024
 _PAIRS_AT_ONCE = 8192
 _SAMPLED_ROWS = 512
@@ -73,7 +73,7 @@ def find_near_copies(images: ImageTable) -> list[AuditFinding]:
     if not complete or least > MIN_CORRELATIONS[0]:
         what = f"the search for near copies was narrow (a correlation of {least}), for many are alike"
         if not complete:
-            what += f", and it ended after {MAX_CANDIDATES:,} candidates"
+            what += ", and it ended before it was through"
         findings.append(AuditFinding("near-copies", "note", what, "look for near copies class by class"))
     return findings
 
@@ -112,21 +112,23 @@ def near_pairs(pictures: Pictures, least: float) -> tuple[NDArray[np.int64], NDA
         Pairs (M, 2), the lower row first, in order; their correlations (M,); and whether they are all (else
         there are too many candidates).
     """
-    kept, told, count = [np.empty((0, 2), np.int64)], [np.empty(0)], 0
+    kept, told, count, complete = [np.empty((0, 2), np.int64)], [np.empty(0)], 0, True
     starts = range(0, len(pictures.waves), _ROWS)
     search = functools.partial(_search_rows, pictures, least)
     with ThreadPoolExecutor() as pool:
         # A few at a time, so that pictures that are all alike do not fill the memory.
-        for begin in range(0, len(starts), _TILE_ROWS):
-            for candidates, pairs, correlations in pool.map(search, starts[begin : begin + _TILE_ROWS]):
+        for begin in range(0, len(starts), _TASKS_AT_ONCE):
+            for candidates, pairs, correlations in pool.map(search, starts[begin : begin + _TASKS_AT_ONCE]):
                 count += candidates
+                complete &= candidates <= MAX_CANDIDATES // _TASKS_AT_ONCE
                 kept.append(pairs)
                 told.append(correlations)
-            if count > MAX_CANDIDATES:
+            complete &= count <= MAX_CANDIDATES
+            if not complete:
                 break
     pairs, correlations = np.concatenate(kept), np.concatenate(told)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return pairs[order], correlations[order], count <= MAX_CANDIDATES
+    return pairs[order], correlations[order], complete
 
 
 def correlate(pictures: Pictures, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -166,7 +168,7 @@ def _search_rows(
         found.append(pairs[good])
         told.append(correlations[good])
         count += len(pairs)
-        if count > MAX_CANDIDATES:
+        if count > MAX_CANDIDATES // _TASKS_AT_ONCE:
             break
     return count, np.concatenate(found), np.concatenate(told)
 
@@ -217,7 +219,7 @@ def _sort_out(images: ImageTable, pairs: NDArray[np.int64]) -> list[AuditFinding
             f"{counted(int(mask.sum()), 'pair', 'pairs')} of images {where} that show nearly the same",
             mend,
             int(mask.sum()),
-            tuple((int(one), int(other)) for one, other in pairs[mask]),
+            tuple((int(one), int(other)) for one, other in pairs[mask][:MAX_EXAMPLES]),
         )
         for mask, severity, where, mend in kinds
         if mask.any()

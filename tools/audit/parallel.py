@@ -1,5 +1,6 @@
 """Work in several processes, or in threads where there is too little for processes."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -43,11 +44,26 @@ def work_in_parallel(
     try:
         # New ones, not forks: numpy's threads are running here.
         with ProcessPoolExecutor(processes, get_context("spawn"), _begin_process, (prepare,)) as pool:
-            yield from pool.map(work, tasks)
+            with _interrupts_held():
+                done = pool.map(work, tasks)
+            yield from done
     except BrokenProcessPool:
         raise UnavailableError(
             "a process at work on the images was ended, perhaps for want of memory; look at the system's log"
         ) from None
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait; processes that are started meanwhile never see it, not even while they start."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def count_processors() -> int:
@@ -57,8 +73,8 @@ def count_processors() -> int:
 
 def _begin_process(prepare: Callable[[], None]) -> None:
     """Leave interrupts to the process that started this one, and end with it, even if it is killed."""
-    prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

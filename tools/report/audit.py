@@ -9,13 +9,11 @@ from PIL import Image
 
 from tools.audit.auditing import Audit
 from tools.audit.balance import count_images
-from tools.audit.base import SEVERITIES, UNKNOWN, AuditFinding, ImageTable, counted
+from tools.audit.base import MAX_EXAMPLES, SEVERITIES, UNKNOWN, AuditFinding, ImageTable, counted
 from tools.files import write_text
 from tools.layout import SPLITS, Layout
 from tools.pictures import READ_FAULTS, thumbnail_url
 
-LISTED_EXAMPLES = 200
-"""Of a finding, in the JSON."""
 SHOWN_EXAMPLES = 12
 SHOWN_IMAGES = 6
 """Of one example, on the page."""
@@ -111,9 +109,9 @@ def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, An
         "mend": finding.mend,
         "count": finding.count,
         "examples": [
-            [_image_document(images, row) for row in rows] for rows in finding.examples[:LISTED_EXAMPLES]
+            [_image_document(images, row) for row in rows] for rows in finding.examples[:MAX_EXAMPLES]
         ],
-        "files": list(finding.files[:LISTED_EXAMPLES]),
+        "files": list(finding.files[:MAX_EXAMPLES]),
     }
     if finding.figures:
         header = finding.figures.header
