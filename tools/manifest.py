@@ -59,7 +59,7 @@ class DataSettings:
         seed: Of sampling, splitting and making images.
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
         split: Shares of training, validation and testing, where the source is not split.
-        allow_leaks: Whether testing images may lie in the training split too.
+        allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
         group: What stays in one split, such as a patient's images; see formats.groups.
         anonymous: Whether a server is asked without credentials.
     """

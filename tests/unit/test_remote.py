@@ -169,3 +169,15 @@ def test_what_goes_on_failing_ends_the_import(
     with pytest.raises(UnavailableError, match=r"cannot read .*down.png after 4 attempts \(503"):
         import_images(RemoteSource(f"{flaky}/images"), ImportRequest(), layout, say_nothing)
     assert not layout.origins_csv.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://user:secret@host:8000/a/b/", "http://host:8000/a/b"),
+        ("https://host/a?X-Signature=secret#x", "https://host/a"),
+        ("s3://bucket/a/b", "s3://bucket/a/b"),
+    ],
+)
+def test_what_is_written_down_of_a_url_has_no_secret(url: str, told: str) -> None:
+    assert RemoteSource(url).description == told

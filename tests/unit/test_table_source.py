@@ -6,7 +6,8 @@ import pytest
 
 from tests.conftest import say_nothing, write_image
 from tools.errors import DataError
-from tools.sources.base import ImportRequest, Listing
+from tools.sources.base import ImportRequest, Listing, image_key
+from tools.sources.splitting import rank
 from tools.sources.table import TableSource
 
 
@@ -64,6 +65,19 @@ def test_images_without_a_row_are_counted(folder: Path) -> None:
             r"labels.csv:2: the split is 'fold1'; expected",
         ),
         ("file,class\na,\n", "?images=images", r"labels.csv:2: the cell of 'class' is empty"),
+        ("file,class\na,cat,black\n", "?images=images", r"labels.csv:2: has more cells than the header's 2"),
+        ("file,class,class\na,cat,x\n", "?images=images", r"labels.csv:1: has 2 columns 'class'"),
+        (
+            "file,class,split\na,cat,train\nb,dog,\n",
+            "?images=images",
+            r":3: some rows tell their split",
+        ),
+        (
+            "file,class\nx,cat\n",
+            "?images=images",
+            r":2: 'x' may be X.PNG and x.jpg; write the suffix",
+        ),
+        (f"file,class\n{'y' * 300},cat\n", "?images=images", r"images that are not in"),
         ("name,class\na,cat\n", "?images=images", r"labels.csv:1: has no column 'file', but 'name', 'class'"),
         ("file,class\n", "?images=images", r"no image in it; expected a row an image"),
         ("file,class\na,cat\n", "?group=Patient&images=images", r"has no column 'Patient'"),
@@ -71,5 +85,24 @@ def test_images_without_a_row_are_counted(folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(folder: Path, rows: str, query: str, message: str) -> None:
+    for name in ("X.PNG", "x.jpg"):
+        write_image(folder / "images" / name)
     with pytest.raises(DataError, match=message):
         listed(folder, rows, query)
+
+
+def test_a_column_that_is_named_may_have_empty_cells_and_suffixes_any_letters(folder: Path) -> None:
+    write_image(folder / "images" / "D.PNG")
+    found = listed(folder, "file,class,patient\nd,cat,\na,dog,7\n", "?group=patient&images=images").images
+    assert [(Path(image.origin).name, image.group) for image in found] == [("D.PNG", None), ("a.png", "7")]
+
+
+def test_slices_of_patients_are_sampled_apart(folder: Path) -> None:
+    rows = ["file,class"]
+    for patient in range(12):
+        for number in range(6):
+            write_image(folder / "images" / f"P{patient}" / f"{number}.png", seed=10 * patient + number)
+            rows.append(f"P{patient}/{number},{'ab'[patient % 2]}")
+    found = listed(folder, "\n".join(rows)).images
+    ranked = sorted(found, key=lambda image: rank(0, image_key(image)))
+    assert len({Path(image.origin).name for image in ranked[:12]}) > 3

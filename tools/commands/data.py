@@ -32,7 +32,11 @@ def data() -> None:
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
-@click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
+@click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Take testing images, and patients of theirs, that are in training too.",
+)
 @anonymous_option
 @click.pass_obj
 def import_command(

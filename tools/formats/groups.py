@@ -46,7 +46,7 @@ class NamePattern:
 
     def groups_of(self, images: Sequence[tuple[str, str]]) -> list[str | None]:
         """See GroupRule."""
-        found = [self.compiled.search(_name_below(*image)) for image in images]
+        found = [self.compiled.search(name_below(*image)) for image in images]
         return [next((part for part in match.groups() if part), None) if match else None for match in found]
 
 
@@ -142,7 +142,7 @@ def _read_table(path: Path, columns: dict[str, str]) -> dict[str, str]:
     return groups
 
 
-def _name_below(origin: str, class_name: str) -> str:
+def name_below(origin: str, class_name: str) -> str:
     """The path below the class folder, else the base name: what lies above differs by machine."""
     path = origin.replace("\\", "/")
     _, found, below = path.rpartition(f"/{class_name}/")

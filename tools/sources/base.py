@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from tools.formats.groups import name_below
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, how many there are)."""
 
@@ -29,8 +31,8 @@ class SourceImage:
         taken: When it was made or stored, as the source says; None if it does not.
         version: What is another when its bytes are others, as a server tells it, and the sign that to load it
             is to fetch it from afar; None if none is told.
-        key: What it is called in the random order, wherever the source lies; empty where the last part of
-            origin tells it from others.
+        key: What it is called in the random order, wherever the source lies; empty where origin tells it: by
+            the path below its class folder, else by the last part.
     """
 
     origin: str
@@ -70,7 +72,7 @@ class ImportRequest:
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
-        allow_leaks: Whether testing images may lie in the training split too.
+        allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
         group: What stays in one split, such as a patient's images: a regular expression on names or a table;
             see formats.groups. Empty takes the source's own groups, if it has some.
     """
@@ -89,7 +91,7 @@ class ImportRequest:
 
 def image_key(image: SourceImage) -> str:
     """What an image's place in the random order depends on: not on where the source lies on this machine."""
-    return f"{image.split}/{image.class_name}/{image.key or base_name(image)}"
+    return f"{image.split}/{image.class_name}/{image.key or name_below(image.origin, image.class_name)}"
 
 
 def base_name(image: SourceImage) -> str:

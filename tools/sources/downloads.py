@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tools.layout import Layout
 from tools.sources.base import SourceImage
 
 _KEY_BYTES = 16
+_NAME = re.compile(r"([0-9a-f]{32})-([0-9a-f]{64})")
 
 
 class Downloads:
@@ -25,10 +27,10 @@ class Downloads:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         names = os.listdir(folder) if folder.is_dir() else []
-        # What has a dot is a file manager's or a network's own.
-        parts = [name.partition("-") for name in names if not name.startswith(".")]
+        # Others are a file manager's or a network's own.
+        found = [match for match in map(_NAME.fullmatch, names) if match]
         # As bytes, for there may be a million.
-        self._kept = {bytes.fromhex(key): bytes.fromhex(sha256) for key, _, sha256 in parts}
+        self._kept = {bytes.fromhex(match[1]): bytes.fromhex(match[2]) for match in found}
 
     def read(self, image: SourceImage) -> bytes | None:
         """Give an image's bytes; None if they are not there, or spoiled."""

@@ -54,7 +54,7 @@ def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow
     if leaking and not allow_leaks:
         raise DataError(
             f"groups (patients) with images in training and in testing: {len(leaking)}, the first"
-            f" {shown(leaking[0])}; cut the splits anew, from class folders without train/ and test/, or take"
+            f" {shown(leaking[0])}; leave the source's splits out, to have them cut by group, or take"
             " them all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
             details=tuple(map(shown, leaking[1:])),
         )

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from tools.errors import DataError, UnavailableError
 from tools.sources.base import ImportRequest, Listing, Progress
@@ -48,7 +49,7 @@ class RemoteSource:
 
     def __init__(self, url: str, anonymous: bool = False) -> None:
         self.url = url.rstrip("/")
-        self.description = self.url
+        self.description = without_secrets(self.url)
         self.anonymous = anonymous
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
@@ -63,12 +64,13 @@ class RemoteSource:
             # Keys are listed a page at a time until there are no more; a page has 1,000.
             how = _CRAWLED.get(self.url.partition("://")[0], {})
             listed = functools.partial(system.find, root, detail=True, **how)
-            found = retry(listed, f"list {self.url}")
+            found = retry(listed, f"list {self.description}")
         except FileNotFoundError:
             found = {}
         except PermissionError as fault:
             raise UnavailableError(
-                f"{self.url}: access is refused ({fault}); give credentials, or --anonymous if it is public"
+                f"{self.description}: access is refused ({fault}); give credentials, or --anonymous if it is"
+                " public"
             ) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
@@ -78,12 +80,12 @@ class RemoteSource:
         }
         del found
         if not any(states):
-            raise DataError("no such place, or nothing in it; correct the URL", self.url)
+            raise DataError("no such place, or nothing in it; correct the URL", self.description)
 
         def load(path: str) -> functools.partial[bytes]:
             return functools.partial(_load, system, prefix + path)
 
-        return list_class_folders(states, self.url, load, states)
+        return list_class_folders(states, self.description, load, states)
 
     def _open(self) -> tuple[Any, str]:
         """The file system behind the URL, and the path in it.
@@ -104,9 +106,15 @@ class RemoteSource:
             raise UnavailableError(f"{scheme}:// needs a package that is not installed: {cure}") from None
         except ValueError as fault:
             raise DataError(
-                f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.url
+                f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.description
             ) from None
         return system, str(root)
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be written down: without a user, a password, or what signs it."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _state(told: Mapping[str, Any]) -> State:

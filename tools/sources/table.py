@@ -1,8 +1,10 @@
 """Images that a csv tells the classes of, wherever they lie: a row an image."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
+from urllib.parse import urlencode
 
 from tools.errors import DataError, shown
 from tools.formats.columns import parse_columns, read_columns
@@ -31,9 +33,11 @@ class TableSource:
         self.path, asked = parse_columns(text, base, (*_COLUMNS, "images"), FORM)
         folder = asked.pop("images", None)
         self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
-        self.description = text
-        self.needed = {"file": "file", "class": "class"} | asked
-        self.optional = {key: key for key in ("group", "split") if key not in asked}
+        options = asked | ({"images": str(self.folder)} if folder else {})
+        self.description = f"csv:{self.path}" + f"?{urlencode(options)}" * bool(options)
+        self.needed = {key: asked.pop(key, key) for key in ("file", "class")}
+        self.asked = asked
+        self._named: dict[Path, dict[str, list[Path]]] = {}
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in the order of the rows.
@@ -44,8 +48,9 @@ class TableSource:
         images: list[SourceImage] = []
         line_of: dict[Path, int] = {}
         absent: list[str] = []
-        for line, cells in read_columns(self.path, self.needed, self.optional):
-            path = next((path for path in self._candidates(cells["file"]) if path.is_file()), None)
+        usual = [key for key in ("group", "split") if key not in self.asked]
+        for line, cells in read_columns(self.path, self.needed, self.asked, usual):
+            path = self._find(cells["file"], line)
             if path is None:
                 absent.append(f"{self.path}:{line}: {shown(cells['file'])}")
                 continue
@@ -53,8 +58,18 @@ class TableSource:
                 raise DataError(
                     f"{shown(cells['file'])} stands in line {line_of[path]} too; keep one", self.path, line
                 )
-            split, group = self._split(cells, line), cells.get("group") or None
-            images.append(SourceImage(str(path), cells["class"], split, path.read_bytes, group))
+            split = self._split(cells, line)
+            if images and (split is None) != (images[0].split is None):
+                raise DataError(
+                    "some rows tell their split and some do not; fill all, or none", self.path, line
+                )
+            # As in class folders, so that the same images are sampled.
+            key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
+            images.append(
+                SourceImage(
+                    str(path), cells["class"], split, path.read_bytes, cells.get("group") or None, key=key
+                )
+            )
             progress("listing images", len(images), 0)
         if absent:
             raise DataError(
@@ -66,12 +81,33 @@ class TableSource:
             raise DataError(f"no image in it; expected a row an image: {FORM}", self.path)
         return Listing(images, tuple(_without_row(line_of)))
 
-    def _candidates(self, cell: str) -> Iterator[Path]:
-        """Where an image may lie; many tables leave the suffix out."""
+    def _find(self, cell: str, line: int) -> Path | None:
+        """The image of a cell; many tables leave the suffix out.
+
+        Raises:
+            DataError: There are two.
+        """
         path = self.folder / cell.replace("\\", "/")
-        yield path
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            yield from (path.with_name(path.name + suffix) for suffix in sorted(IMAGE_SUFFIXES))
+        with contextlib.suppress(OSError):  # of a name that is too long
+            if path.is_file():
+                return path
+            found = self._images_in(path.parent).get(path.name.casefold(), [])
+            if len(found) > 1:
+                names = " and ".join(one.name for one in sorted(found)[:2])
+                raise DataError(f"{shown(cell)} may be {names}; write the suffix", self.path, line)
+            return found[0] if found else None
+        return None
+
+    def _images_in(self, folder: Path) -> dict[str, list[Path]]:
+        """The images of a folder by their names without suffix, in small letters."""
+        if folder not in self._named:
+            named: dict[str, list[Path]] = defaultdict(list)
+            for entry in os.scandir(folder) if folder.is_dir() else ():
+                stem, suffix = os.path.splitext(entry.name)
+                if suffix.lower() in IMAGE_SUFFIXES:
+                    named[stem.casefold()].append(folder / entry.name)
+            self._named[folder] = named
+        return self._named[folder]
 
     def _split(self, cells: dict[str, str], line: int) -> str | None:
         told = cells.get("split")
