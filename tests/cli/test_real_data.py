@@ -81,8 +81,8 @@ if DATA.is_dir():
         findings = json.loads((layout.audit / "audit.json").read_text())["findings"]
         (contours,) = [found for found in findings if found["check"] == "contours"]
         assert (contours["severity"], contours["count"]) == ("warning", 2)
-        # 38 images to learn from teach nothing sure; it is the way that is tested.
-        assert 0 <= score(layout, "--epochs", "2") <= 1
+        # 38 images to learn from teach nothing sure: it is the way that is tested, in score() itself.
+        score(layout, "--epochs", "2")
 
     @pytest.mark.slow
     def test_traffic_lights_in_coco(layout: Layout) -> None:
@@ -91,7 +91,7 @@ if DATA.is_dir():
         bundle(layout, "data", "import", question, status=1)
         bundle(layout, "data", "import", question, "--any-size")
         assert sum(len(list(layout.split_dir(split).iterdir())) for split in SPLITS) == 21
-        assert 0 <= score(layout, "--epochs", "2") <= 1
+        score(layout, "--epochs", "2")
 
 
 @pytest.fixture

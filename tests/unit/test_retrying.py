@@ -4,12 +4,15 @@ import pytest
 
 from tools.errors import UnavailableError
 from tools.sources import retrying
-from tools.sources.retrying import ATTEMPTS, retry
+from tools.sources.retrying import ATTEMPTS, FIRST_WAIT_S, retry
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.0)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, seconds, which are not made."""
+    made: list[float] = []
+    monkeypatch.setattr(retrying.time, "sleep", made.append)
+    return made
 
 
 class Flaky:
@@ -23,10 +26,11 @@ class Flaky:
         return "done"
 
 
-def test_it_goes_well_in_the_end() -> None:
+def test_it_goes_well_in_the_end(waits: list[float]) -> None:
     call = Flaky(ATTEMPTS - 1, TimeoutError())
     assert retry(call, "read x") == "done"
     assert call.calls == ATTEMPTS
+    assert waits == [FIRST_WAIT_S, 2 * FIRST_WAIT_S, 4 * FIRST_WAIT_S]
 
 
 def test_it_never_goes_well() -> None:

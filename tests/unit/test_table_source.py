@@ -81,7 +81,7 @@ def test_images_without_a_row_are_counted(folder: Path) -> None:
         ("name,class\na,cat\n", "?images=images", r"labels.csv:1: has no column 'file', but 'name', 'class'"),
         ("file,class\n", "?images=images", r"no image in it; expected a row an image"),
         ("file,class\na,cat\n", "?group=Patient&images=images", r"has no column 'Patient'"),
-        ("file,class\na,cat\n", "?klass=x", r"is not understood; expected csv:FILE"),
+        ("file,class\na,cat\n", "?klass=x", r"is not understood: 'klass' is not known; expected csv:FILE"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(folder: Path, rows: str, query: str, message: str) -> None:

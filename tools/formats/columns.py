@@ -3,9 +3,9 @@
 import csv
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from tools.errors import DataError, shown
+from tools.formats.options import parse_options
 
 PREFIX = "csv:"
 
@@ -28,10 +28,7 @@ def parse_columns(text: str, base: Path, keys: Collection[str], form: str) -> tu
     Raises:
         DataError: It is not in that form.
     """
-    place, _, query = text.removeprefix(PREFIX).partition("?")
-    asked = dict(parse_qsl(query, keep_blank_values=True))
-    if not place or not all(asked.values()) or asked.keys() - set(keys) or (query and not asked):
-        raise DataError(f"{shown(text)} is not understood; expected {form}")
+    place, asked = parse_options(text.removeprefix(PREFIX), keys, form)
     return (base / Path(place).expanduser()).resolve(), asked
 
 

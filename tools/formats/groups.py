@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import urlencode
 
 from tools.errors import DataError, shown
 from tools.formats.columns import PREFIX, parse_columns, read_columns
+from tools.formats.options import add_options
 
 TABLE_FORM = "csv:FILE[?file=COLUMN&group=COLUMN]"
 
@@ -121,7 +121,7 @@ def resolve_group(text: str, base: Path) -> str:
     if not text.startswith(PREFIX):
         return text
     path, columns = _parse_table(text, base)
-    return f"{PREFIX}{path}?{urlencode(columns)}"
+    return add_options(f"{PREFIX}{path}", columns)
 
 
 def _parse_table(text: str, base: Path) -> tuple[Path, dict[str, str]]:

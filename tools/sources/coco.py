@@ -5,17 +5,19 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from PIL import Image
 
 from tools.errors import DataError
 from tools.files import replacing
 from tools.formats.coco import CocoFile, CocoImage, read_coco
+from tools.formats.options import add_options, parse_options
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.retrying import retry
 
 _TIMEOUT_S = 30
+FORM = "coco:ANNOTATIONS.json?category=NAME"
+
 _KEYS = ("category", "street", "images", "download")
 
 
@@ -24,7 +26,7 @@ class Question:
     """What is asked of an annotations file.
 
     Args:
-        text: As it was typed.
+        text: As it was typed, but for whole paths.
         annotations: The file.
         category: What an image has or has not; its name.
         street: Whether images without anything of a street are left out.
@@ -50,23 +52,22 @@ def parse_question(text: str, base: Path) -> Question:
     Raises:
         DataError: It names no category, or something that is not known.
     """
-    place, _, query = text.removeprefix("coco:").partition("?")
-    asked = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(asked.keys() - set(_KEYS))
-    if unknown or not asked.get("category"):
-        what = f"'{unknown[0]}' is not known" if unknown else "no category is named"
-        raise DataError(
-            f"{text}: {what}; expected coco:ANNOTATIONS.json?category=NAME with {', '.join(_KEYS)}"
-        )
+    place, asked = parse_options(text.removeprefix("coco:"), _KEYS, f"{FORM} with {', '.join(_KEYS)}")
+    if "category" not in asked:
+        raise DataError(f"{text}: no category is named; expected {FORM}")
     for key in ("street", "download"):
         if asked.get(key, "0") not in ("0", "1"):
             raise DataError(f"{text}: '{key}' is {asked[key]!r}; expected 0 or 1")
+    annotations = (base / Path(place).expanduser()).resolve()
+    images = (base / Path(asked["images"]).expanduser()).resolve() if "images" in asked else None
+    if images:
+        asked["images"] = str(images)
     return Question(
-        text,
-        (base / Path(place).expanduser()).resolve(),
+        add_options(f"coco:{annotations}", asked),
+        annotations,
         asked["category"],
         asked.get("street") == "1",
-        (base / Path(asked["images"]).expanduser()).resolve() if asked.get("images") else None,
+        images,
         asked.get("download") == "1",
     )
 

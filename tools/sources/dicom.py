@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from tools.dicom.display import encode_png, to_gray
 from tools.dicom.linked import ContourSlice, has_links, list_files, read_links
 from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from tools.errors import DataError, shown
+from tools.formats.options import add_options, parse_options
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
 
@@ -28,13 +28,12 @@ def parse_dicom_source(text: str, base: Path) -> "DicomSource":
     Raises:
         DataError: An option is none of these.
     """
-    folder, _, query = text.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    is_empty = not all(options.values()) or (query and not options)
-    label, group, bits = options.pop("label", ""), options.pop("group", ""), options.pop("bits", "8")
-    if options or is_empty or bits not in ("8", "16"):
-        raise DataError(f"{shown('?' + query)} is not understood; expected {FORM}")
-    return DicomSource((base / Path(folder).expanduser()).resolve(), label, int(bits), group)
+    folder, options = parse_options(text, ("label", "group", "bits"), FORM)
+    bits = options.get("bits", "8")
+    if bits not in ("8", "16"):
+        raise DataError(f"{shown(text)} is not understood; expected {FORM}")
+    place = (base / Path(folder).expanduser()).resolve()
+    return DicomSource(place, options.get("label", ""), int(bits), options.get("group", ""))
 
 
 class DicomSource:
@@ -55,9 +54,8 @@ class DicomSource:
 
     def __init__(self, path: Path, label: str = "", bits: int = 8, group: str = "") -> None:
         self.path, self.label, self.bits, self.group = path, label, bits, group
-        options = [f"{key}={tag}" for key, tag in (("label", label), ("group", group)) if tag]
-        options += ["bits=16"] * (bits == 16)
-        self.description = f"dicom:{path}" + f"?{'&'.join(options)}" * bool(options)
+        options = {"label": label, "group": group, "bits": "16" if bits == 16 else ""}
+        self.description = add_options(f"dicom:{path}", {key: told for key, told in options.items() if told})
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in order of path, by their headers alone.

@@ -4,10 +4,10 @@ import contextlib
 import os
 from collections import defaultdict
 from pathlib import Path
-from urllib.parse import urlencode
 
 from tools.errors import DataError, shown
 from tools.formats.columns import parse_columns, read_columns
+from tools.formats.options import add_options
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
 
@@ -34,7 +34,7 @@ class TableSource:
         folder = asked.pop("images", None)
         self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
         options = asked | ({"images": str(self.folder)} if folder else {})
-        self.description = f"csv:{self.path}" + f"?{urlencode(options)}" * bool(options)
+        self.description = add_options(f"csv:{self.path}", options)
         self.needed = {key: asked.pop(key, key) for key in ("file", "class")}
         self.asked = asked
         self._named: dict[Path, dict[str, list[Path]]] = {}
