@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.audits import find, sound_rows
+from tests.conftest import write_image
 from tests.csv_faults import FAULTS
 from tests.dicoms import circle, contour_path, write_contour, write_linked
 from tools.bundle import main
@@ -197,6 +198,28 @@ def test_a_named_source_is_taken_whole(filled_layout: Layout, tmp_path: Path) ->
 
     result = bundle(filled_layout, "data", "import", f"folder:{folder}", "--sample-size", "2")
     assert "12 training + 12 validation + 12 testing" in result.output
+
+
+def test_images_of_a_named_source_are_not_replaced_by_phantoms(layout: Layout, tmp_path: Path) -> None:
+    for number in range(12):
+        write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
+    source = f"folder:{tmp_path / 'images'}"
+    assert bundle(layout, "data", "import", source).exit_code == 0
+    placed = layout.origins_csv.read_bytes()
+
+    refused = bundle(layout, "data", "import", "--seed", "3")
+    assert refused.exit_code == 1
+    assert (
+        f"holds images of {source}, but no source is named and bundle.toml's (data.source) is synthetic"
+        in (refused.output)
+    )
+    assert f"`data import '{source}'`" in refused.output
+    assert layout.origins_csv.read_bytes() == placed
+
+    assert bundle(layout, "data", "import", "synthetic").exit_code == 0
+    assert bundle(layout, "data", "import").exit_code == 0
+    assert bundle(layout, "data", "import", source).exit_code == 0
+    assert bundle(layout, "data", "import", "--replace").exit_code == 0
 
 
 def test_audit_of_what_was_imported(layout: Layout, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def import_command(
     from tools.pipeline import describe, make_request
     from tools.sources.choice import choose_source
     from tools.sources.importing import import_images
+    from tools.sources.placed import refuse_another_source
 
     bundle = read_bundle(layout)
     request = make_request(bundle, layout)
@@ -78,6 +79,8 @@ def import_command(
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
     chosen = choose_source(*named, anonymous, layout)
     with working(layout) as display:
+        if not source and not replace:
+            refuse_another_source(layout, chosen.description)
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)
         display.end(describe(summary))

@@ -97,6 +97,27 @@ def refuse_to_replace_foreign(layout: Layout) -> None:
         )
 
 
+def refuse_another_source(layout: Layout, source: str) -> None:
+    """Protect an import from one that nobody named: bundle.toml may say nothing, and mean phantoms.
+
+    Args:
+        layout: Of the bundle.
+        source: Description of the one that bundle.toml says.
+
+    Raises:
+        DataError: input_data/ holds an import of another source.
+    """
+    last = _last_source(layout)
+    if last in (None, source):
+        return
+    raise DataError(
+        f"holds images of {last}, but no source is named and bundle.toml's (data.source) is {source}; name"
+        f" the one that you mean, such as `data import '{last}'`, or set data.source, or let the images be"
+        " replaced with --replace",
+        layout.input_data,
+    )
+
+
 def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
     """The challenge's classes: of the manifest, else of the training images, else unknown (empty)."""
     solution = layout.solution_csv("training")
@@ -188,6 +209,16 @@ def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
         return (str(record["source"]), ImportRequest(**asked)) if _is_imported(layout) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Lost or spoiled: it only says where the images came from.
+        return None
+
+
+def _last_source(layout: Layout) -> str | None:
+    """What the images that are there were imported from; None if there are none, or it is not known."""
+    if not _imported_names(layout) or not _is_imported(layout):
+        return None
+    try:
+        return str(json.loads(layout.import_json.read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
