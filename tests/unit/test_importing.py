@@ -196,6 +196,19 @@ def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:
         assert sorted(classes) == ["cat", "cat", "dog", "dog"]
 
 
+def test_copies_may_make_a_sample_uneven(layout: Layout, class_folders: Path) -> None:
+    for number in range(3):
+        shutil.copy(class_folders / "cat" / "000000.png", class_folders / "cat" / f"twin{number}.png")
+    for path in sorted((class_folders / "cat").iterdir())[3:10]:
+        path.unlink()
+    fill(layout, class_folders, sample_size=2)
+    assert sorted(path.name for path in layout.input_data.iterdir() if path.is_dir()) == [
+        "testing-data",
+        "training-data",
+        "validation-data",
+    ]
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
 

@@ -31,6 +31,9 @@ def data() -> None:
 )
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
+@click.option(
+    "--keep-splits", is_flag=True, help="Images of the last import keep their split; deal new ones alone."
+)
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
 @anonymous_option
@@ -43,6 +46,7 @@ def import_command(
     group: str | None,
     any_size: bool,
     keep_names: bool,
+    keep_splits: bool,
     replace: bool,
     allow_leaks: bool,
     anonymous: bool,
@@ -74,6 +78,7 @@ def import_command(
     if group is not None:
         request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(request, keep_splits=keep_splits)
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)

@@ -31,6 +31,7 @@ class SourceImage:
             is to fetch it from afar; None if none is told.
         key: What it is called in the random order, wherever the source lies; empty where the last part of
             origin tells it from others.
+        told: Where its class stands, such as a row of a csv; empty where origin says it.
     """
 
     origin: str
@@ -42,6 +43,7 @@ class SourceImage:
     taken: str | None = None
     version: str | None = None
     key: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class ImportRequest:
         allow_leaks: Whether testing images may lie in the training split too.
         group: What stays in one split, such as a patient's images: a regular expression on names or a table;
             see formats.groups. Empty takes the source's own groups, if it has some.
+        keep_splits: Whether images of the last import keep their split, so that only new ones are dealt.
     """
 
     sample_size: int = 0
@@ -85,11 +88,17 @@ class ImportRequest:
     replace: bool = False
     allow_leaks: bool = False
     group: str = ""
+    keep_splits: bool = False
 
 
 def image_key(image: SourceImage) -> str:
     """What an image's place in the random order depends on: not on where the source lies on this machine."""
     return f"{image.split}/{image.class_name}/{image.key or base_name(image)}"
+
+
+def place_of(image: SourceImage) -> str:
+    """Where an image is, and where its class stands, for messages."""
+    return f"{image.origin} ({image.told})" if image.told else image.origin
 
 
 def base_name(image: SourceImage) -> str:

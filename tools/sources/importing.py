@@ -16,11 +16,13 @@ from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
+from tools.sources.earlier import read_earlier
 from tools.sources.grouping import check_parted, find_groups
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
-from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups
+from tools.sources.splitting import missing_splits, rank, sample
 from tools.sources.staging import StagedImage, stage_images
 
 
@@ -33,6 +35,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     recover_import(layout)
     if not request.replace:
         refuse_to_replace_foreign(layout)
+    earlier = read_earlier(layout)
     staging, secret = staging_dir(layout), secret_staging_dir(layout)
     staging.mkdir(parents=True)
     secret.mkdir(parents=True)
@@ -47,11 +50,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         downloads = open_downloads(source.description, layout)
         staged = _stage(chosen, staging, downloads, progress)
         warned += (*_check_images(staged, request), *_too_few(staged, request))
-        split = _split(staged, groups, request)
-        warned += _check_leaks(split, request)
+        split, dealing = deal(staged, groups, request, earlier)
+        warned += (*dealing, *_check_leaks(split, request))
         placed = _name(split, keep=request.keep_names or source.names_are_public)
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
-        (staging / "images").rmdir()
+        # With what is over where copies make a sample uneven.
+        shutil.rmtree(staging / "images")
         (secret / READY).touch()
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -214,59 +218,6 @@ def _too_few(staged: Sequence[StagedImage], request: ImportRequest) -> list[str]
     ]
 
 
-def _split(
-    staged: Sequence[StagedImage], groups: Mapping[str, str], request: ImportRequest
-) -> list[StagedImage]:
-    """Give every image its split: its own where the source has one, else its share of what has none."""
-    given = {image.source.split for image in staged if image.source.split}
-    missing = missing_splits(given)
-    cut_from = "training" if given else None
-    placed = [
-        replace(image, split=image.source.split or "")
-        for image in staged
-        if not missing or image.source.split != cut_from
-    ]
-    if missing:
-        targets = [split for split in SPLITS if split in missing or split == cut_from]
-        placed += _cut(
-            [image for image in staged if image.source.split == cut_from], targets, groups, request
-        )
-    classes = {image.source.class_name for image in placed}
-    for split in SPLITS:
-        absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
-        if absent:
-            raise DataError(
-                f"class {absent[0]} has no {split} image; every split needs at least one of each class"
-            )
-    return placed
-
-
-def _cut(
-    images: Sequence[StagedImage], targets: Sequence[str], groups: Mapping[str, str], request: ImportRequest
-) -> list[StagedImage]:
-    """Cut splits by class; identical images and those of one group stay together."""
-    shares: dict[str, dict[str, float]] = {}
-    for class_name, count in Counter(image.source.class_name for image in images).items():
-        even = request.sample_size and count >= request.sample_size * len(targets)
-        wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
-        shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-
-    def keys(image: StagedImage) -> list[tuple[str, str]]:
-        group = groups.get(image.source.origin)
-        return [("pixels", image.pixels_sha256)] + ([("group", group)] if group else [])
-
-    dealt = split_groups(connect(images, keys), shares, lambda image: image.source.class_name)
-    taken: Counter[tuple[str, str]] = Counter()
-    placed: list[StagedImage] = []
-    for split, of_split in dealt.items():
-        for image in of_split:
-            taken[split, image.source.class_name] += 1
-            # Where groups make the splits uneven, all that were asked for are kept.
-            if groups or not 0 < request.sample_size < taken[split, image.source.class_name]:
-                placed.append(replace(image, split=split))
-    return placed
-
-
 def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
     """Name the images: as they are, or by numbers in random order that tell neither class nor split."""
     # By their content alone: an order that hangs on class or split could be computed by who knows the seed.
@@ -323,10 +274,11 @@ def _write_staging(
             image.sha256,
             image.source.origin,
             groups.get(image.source.origin, ""),
+            image.pixels_sha256,
         )
         for image in sorted(placed, key=lambda image: image.name)
     ]
-    header = ("file", "split", "class", "sha256", "origin", "group")
+    header = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
     write_csv(secret / layout.origins_csv.name, header, origins)
     summary = DataSummary(
         description, tuple(sorted({image.source.class_name for image in placed})), counts, warned, request

@@ -54,7 +54,8 @@ class TableSource:
                     f"{shown(cells['file'])} stands in line {line_of[path]} too; keep one", self.path, line
                 )
             split, group = self._split(cells, line), cells.get("group") or None
-            images.append(SourceImage(str(path), cells["class"], split, path.read_bytes, group))
+            told = f"{self.path.name}:{line}"
+            images.append(SourceImage(str(path), cells["class"], split, path.read_bytes, group, told=told))
             progress("listing images", len(images), 0)
         if absent:
             raise DataError(
