@@ -19,6 +19,8 @@ from tools.sources.importing import import_images
 from tools.sources.placed import DataSummary, read_summary
 from tools.stages import StageBook
 
+CLASSES_SHOWN = 12
+
 
 class Display(Protocol):
     """What the person sees of a run."""
@@ -112,6 +114,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
         return summary
     started = time.monotonic()
     summary = import_images(source, make_request(bundle, layout), layout, display.progress)
+    display.line(describe_classes(summary))
     for warning in summary.warnings:
         display.line(f"warning: {warning}")
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
@@ -149,6 +152,20 @@ def describe(summary: DataSummary) -> str:
     """One line on what was imported."""
     counts = " + ".join(f"{summary.counts[split]:,} {split}" for split in SPLITS)
     return f"{counts} images in {len(summary.class_names)} classes, from {summary.source}"
+
+
+def describe_classes(summary: DataSummary) -> str:
+    """One line on what an import made of it: its classes, and its groups if it knows of some."""
+    names = sorted(summary.classes)
+    if len(names) > CLASSES_SHOWN:
+        names = sorted(names, key=lambda name: (-summary.classes[name], name))[:CLASSES_SHOWN]
+    told = ", ".join(f"{name} {summary.classes[name]:,}" for name in names)
+    if rest := len(summary.classes) - len(names):
+        told += f" and {rest:,} smaller ones, the smallest of {min(summary.classes.values()):,}"
+    groups, parted = summary.groups
+    if groups:
+        told += f"; {groups:,} groups (patients), {format(parted, ',') if parted else 'none'} in two splits"
+    return f"classes: {told}"
 
 
 def make_report(bundle: Bundle, layout: Layout, source: str, display: Display, fresh: bool) -> Path:

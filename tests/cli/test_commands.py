@@ -204,7 +204,8 @@ def test_images_of_a_named_source_are_not_replaced_by_phantoms(layout: Layout, t
     for number in range(12):
         write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
     source = f"folder:{tmp_path / 'images'}"
-    assert bundle(layout, "data", "import", source).exit_code == 0
+    imported = bundle(layout, "data", "import", source)
+    assert (imported.exit_code, "classes: a 6, b 6\n" in imported.output) == (0, True), imported.output
     placed = layout.origins_csv.read_bytes()
 
     refused = bundle(layout, "data", "import", "--seed", "3")

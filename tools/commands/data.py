@@ -61,7 +61,7 @@ def import_command(
     import dataclasses
 
     from tools.formats.groups import resolve_group
-    from tools.pipeline import describe, make_request
+    from tools.pipeline import describe, describe_classes, make_request
     from tools.sources.choice import choose_source
     from tools.sources.importing import import_images
     from tools.sources.placed import refuse_another_source
@@ -89,6 +89,7 @@ def import_command(
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)
         display.end(describe(summary))
+    click.echo(describe_classes(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}")
 

@@ -1,11 +1,11 @@
 """Which images belong together, such as a patient's, so that no two splits share them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.errors import DataError, shown
-from tools.formats.groups import NamePattern, parse_group_rule
+from tools.formats.groups import NamePattern, guess_groups, parse_group_rule
 from tools.sources.base import SourceImage
 
 
@@ -30,13 +30,42 @@ def find_groups(images: Sequence[SourceImage], rule: str) -> dict[str, str]:
     if unknown:
         mend = "add their rows"
         if isinstance(parsed, NamePattern):
-            mend = "correct it, or end it in |(.+) if such images are a group each"
+            mend = "correct it, or, if such images are a group each, use '.*?(?:RULE)|(.+)'"
         raise DataError(
             f"--group {shown(rule)} tells no group of {len(unknown)} of {len(images)} images, the first:"
             f" {unknown[0]}; {mend}",
             details=tuple(unknown[1:]),
         )
     return {image.origin: group for image, group in zip(images, found, strict=True) if group}
+
+
+def warn_of_unknown(images: Sequence[SourceImage], groups: Mapping[str, str]) -> list[str]:
+    """Say of how many images no group is known where there seem to be some.
+
+    Args:
+        images: The images.
+        groups: Those that are known, by origin.
+    """
+    without = [image for image in images if image.origin not in groups]
+    if groups and without:
+        return [
+            f"images without a group (patient), though others have one: {len(without):,} of {len(images):,},"
+            f" such as {without[0].origin}; each may come into any split, so tell the groups of all (--group)"
+        ]
+    if groups:
+        return []
+    pattern, guessed = guess_groups([(image.origin, image.class_name) for image in images])
+    several = sum(count > 1 for group, count in Counter(guessed).items() if group)
+    if not several:
+        return []
+    # (.+) fits from the start on, so what comes before it must too.
+    rule = pattern if None not in guessed else f".*?(?:{pattern})|(.+)"
+    # Splits of the source's own are never cut anew.
+    use = "refuses to part them" if all(image.split for image in images) else "keeps each in one split"
+    return [
+        f"names look like those of {several:,} patients with several images; --group '{rule}' {use}, if they"
+        " are right"
+    ]
 
 
 def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow_leaks: bool) -> list[str]:

@@ -19,7 +19,7 @@ from tools.sources.base import ImportRequest, Progress, Source, SourceImage, bas
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.earlier import read_earlier
-from tools.sources.grouping import check_parted, find_groups
+from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample
@@ -46,6 +46,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
         warned = (*listing.warnings, *check_parted(chosen, groups, request.allow_leaks))
+        warned += (*warn_of_unknown(chosen, groups),)
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
         staged = _stage(chosen, staging, downloads, progress)
@@ -280,10 +281,26 @@ def _write_staging(
     ]
     header = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
     write_csv(secret / layout.origins_csv.name, header, origins)
+    classes = Counter(image.source.class_name for image in placed)
     summary = DataSummary(
-        description, tuple(sorted({image.source.class_name for image in placed})), counts, warned, request
+        description,
+        tuple(sorted(classes)),
+        counts,
+        warned,
+        request,
+        classes=classes,
+        groups=_count_groups(placed, groups),
     )
     record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
     record["request"] = asdict(request)
     write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n")
     return summary
+
+
+def _count_groups(placed: Sequence[StagedImage], groups: Mapping[str, str]) -> tuple[int, int]:
+    """How many groups there are, and how many of them are in two splits."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for image in placed:
+        if image.source.origin in groups:
+            splits[groups[image.source.origin]].add(image.split)
+    return len(splits), sum(len(found) > 1 for found in splits.values())

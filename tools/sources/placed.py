@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class DataSummary:
         warnings: What a person should know of; nothing that stops the work.
         request: What was asked of the import; None if no import is known.
         has_reference: Whether the classes of the testing images are here, as they are at the organiser's.
+        classes: Images of each class; of an import that was made just now, else empty.
+        groups: How many groups (patients) that import knows of, and how many of them are in two splits.
     """
 
     source: str
@@ -38,6 +40,8 @@ class DataSummary:
     warnings: tuple[str, ...] = ()
     request: ImportRequest | None = None
     has_reference: bool = True
+    classes: Mapping[str, int] = field(default_factory=dict)
+    groups: tuple[int, int] = (0, 0)
 
 
 def read_summary(layout: Layout) -> DataSummary | None:
