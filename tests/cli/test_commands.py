@@ -95,6 +95,12 @@ def test_doctor(layout: Layout) -> None:
             "unknown source 'nowhere:x'; expected synthetic, mednist, folder:PATH",
         ),
         (("data", "import", "folder:/no/such"), 1, "/no/such: no such folder"),
+        (
+            ("data", "import", "--keep-names", "--new-names"),
+            2,
+            "--keep-names and --new-names say the opposite",
+        ),
+        (("data", "import", "--keep-splits"), 1, "there are no splits to keep: no import is known here"),
         (("data", "import", "dicom:/no/such"), 1, "/no/such: no such folder"),
         (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "a.pdf: cannot be written"),
         (

@@ -34,6 +34,8 @@ def data() -> None:
 @click.option(
     "--keep-splits", is_flag=True, help="Images of the last import keep their split; deal new ones alone."
 )
+@click.option("--new-names", is_flag=True, help="Number the images of a folder in the bundle layout too.")
+@click.option("--drop-copies", is_flag=True, help="Keep one image of those with the same pixels.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
 @anonymous_option
@@ -47,6 +49,8 @@ def import_command(
     any_size: bool,
     keep_names: bool,
     keep_splits: bool,
+    new_names: bool,
+    drop_copies: bool,
     replace: bool,
     allow_leaks: bool,
     anonymous: bool,
@@ -66,6 +70,8 @@ def import_command(
     from tools.sources.importing import import_images
     from tools.sources.placed import refuse_another_source
 
+    if keep_names and new_names:
+        raise click.UsageError("--keep-names and --new-names say the opposite; leave one out")
     bundle = read_bundle(layout)
     request = make_request(bundle, layout)
     if source:
@@ -78,7 +84,9 @@ def import_command(
     if group is not None:
         request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
-    request = dataclasses.replace(request, keep_splits=keep_splits)
+    request = dataclasses.replace(
+        request, keep_splits=keep_splits, new_names=new_names, drop_copies=drop_copies
+    )
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)

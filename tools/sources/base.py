@@ -69,6 +69,8 @@ class ImportRequest:
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
         any_size: Whether images may differ in size.
         keep_names: Whether images keep their file names where the source would number them.
+        new_names: Whether images are numbered where the source's names are public.
+        drop_copies: Whether one image alone is kept of those with the same pixels and class.
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
@@ -89,6 +91,8 @@ class ImportRequest:
     allow_leaks: bool = False
     group: str = ""
     keep_splits: bool = False
+    new_names: bool = False
+    drop_copies: bool = False
 
 
 def image_key(image: SourceImage) -> str:

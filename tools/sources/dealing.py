@@ -7,13 +7,18 @@ from dataclasses import replace
 from tools.errors import DataError, shown
 from tools.layout import SPLITS
 from tools.sources.base import ImportRequest, place_of
+from tools.sources.copies import Dropped
 from tools.sources.earlier import Earlier, check_known, find_moves, strongest
 from tools.sources.splitting import connect, missing_splits, split_groups
 from tools.sources.staging import StagedImage
 
 
 def deal(
-    staged: Sequence[StagedImage], groups: Mapping[str, str], request: ImportRequest, earlier: Earlier
+    staged: Sequence[StagedImage],
+    groups: Mapping[str, str],
+    request: ImportRequest,
+    earlier: Earlier,
+    dropped: Dropped,
 ) -> tuple[list[StagedImage], list[str]]:
     """Give every image its split: its own where the source has one, else its share of what has none.
 
@@ -22,6 +27,7 @@ def deal(
         groups: What stays together, by origin.
         request: What was asked.
         earlier: The last import, whose splits may be kept.
+        dropped: Copies of the images that were dropped.
 
     Returns:
         The images with their splits, and what is worth knowing of them.
@@ -43,7 +49,7 @@ def deal(
     if missing:
         targets = [split for split in SPLITS if split in missing or split == cut_from]
         uncut = [image for image in staged if image.source.split == cut_from]
-        together = connect(uncut, lambda image: _keys(image, groups))
+        together = connect(uncut, lambda image: _keys(image, groups, dropped))
         kept: list[str | None] = [None] * len(together)
         if request.keep_splits:
             were = [_known(same, earlier) & set(targets) for same in together]
@@ -54,10 +60,11 @@ def deal(
     return placed, told + find_moves(placed, earlier, request.keep_splits)
 
 
-def _keys(image: StagedImage, groups: Mapping[str, str]) -> list[tuple[str, str]]:
+def _keys(image: StagedImage, groups: Mapping[str, str], dropped: Dropped) -> list[tuple[str, str]]:
     """Images that share one stay together: identical ones and those of one group."""
-    group = groups.get(image.source.origin)
-    return [("pixels", image.pixels_sha256)] + ([("group", group)] if group else [])
+    of_image = [groups[image.source.origin]] if image.source.origin in groups else []
+    of_image += dropped.groups.get(image.pixels_sha256, [])
+    return [("pixels", image.pixels_sha256), *(("group", group) for group in of_image)]
 
 
 def _known(same: Sequence[StagedImage], earlier: Earlier) -> frozenset[str]:

@@ -16,6 +16,7 @@ from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.copies import Dropped, by_pixels, drop_copies
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.earlier import read_earlier
@@ -45,17 +46,25 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         _check_classes(listed, request.class_names)
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
-        warned = (*listing.warnings, *check_parted(chosen, groups, request.allow_leaks))
-        warned += (*warn_of_unknown(chosen, groups),)
+        warned = (*listing.warnings, *warn_of_unknown(chosen, groups))
+        if not request.drop_copies:
+            # Before the images are read, for that may take long.
+            warned += (*check_parted(chosen, groups, request.allow_leaks),)
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
         staged = _stage(chosen, staging, downloads, progress)
+        dropped = Dropped()
+        if request.drop_copies:
+            staged, dropped = drop_copies(staged, groups)
+            left = [image.source for image in staged]
+            warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
-        split, dealing = deal(staged, groups, request, earlier)
+        split, dealing = deal(staged, groups, request, earlier, dropped)
         warned += (*dealing, *_check_leaks(split, request))
-        placed = _name(split, keep=request.keep_names or source.names_are_public)
+        keep = request.keep_names or (source.names_are_public and not request.new_names)
+        placed = _name(split, keep)
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
-        # With what is over where copies make a sample uneven.
+        # With copies, and what is over where they make a sample uneven.
         shutil.rmtree(staging / "images")
         (secret / READY).touch()
     except BaseException:
@@ -137,7 +146,7 @@ def _stage(
 def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
     """Refuse what cannot be used; return what is only worth knowing."""
     _check_sizes(staged, request)
-    pictures = _by_pixels(staged)
+    pictures = by_pixels(staged)
     conflicts = [
         f"{one.source.origin} ({one.source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
         for one, *twins in pictures
@@ -151,15 +160,9 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
             details=tuple(conflicts[1:]),
         )
     copies = sum(len(same) - 1 for same in pictures)
-    return (f"copies of other images, pixel for pixel: {copies}",) if copies else ()
-
-
-def _by_pixels(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
-    """The images that show the same picture, together."""
-    pictures: dict[str, list[StagedImage]] = defaultdict(list)
-    for image in images:
-        pictures[image.pixels_sha256].append(image)
-    return list(pictures.values())
+    if not copies:
+        return ()
+    return (f"copies of other images, pixel for pixel: {copies}; --drop-copies keeps one of each",)
 
 
 def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
@@ -169,7 +172,7 @@ def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple
         DataError: A testing image lies in the training split too.
     """
     found: dict[str, list[str]] = {"training": [], "validation": []}
-    for same in _by_pixels(placed):
+    for same in by_pixels(placed):
         of_split = {image.split: image.source.origin for image in reversed(same)}
         tested = [image.source.origin for image in same if image.split == "testing"]
         for split, leaks in found.items():
@@ -179,8 +182,8 @@ def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple
     if leaks and not request.allow_leaks:
         raise DataError(
             f"testing images that lie in the training split too: {len(leaks)}, the first: {leaks[0]}; who"
-            " learns it by heart is right there, so remove them from one of the splits, or take them all the"
-            " same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
+            " learns it by heart is right there, so keep the testing ones alone (--drop-copies), or take them"
+            " all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
             details=tuple(leaks[1:]),
         )
     return tuple(
