@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -106,7 +106,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)
-        if summary.source == source.description and summary.request != make_request(bundle, layout):
+        if summary.source == source.description and _differ(summary.request, make_request(bundle, layout)):
             display.line(
                 "warning: imported with other settings than [data] in bundle.toml; see `data import`"
             )
@@ -141,11 +141,20 @@ def make_request(bundle: Bundle, layout: Layout) -> ImportRequest:
         sample_size=bundle.data.sample_size,
         seed=bundle.data.seed,
         image_size=bundle.data.image_size,
+        any_size=bundle.data.any_size,
         class_names=bundle.class_names,
         split=bundle.data.split,
         allow_leaks=bundle.data.allow_leaks,
         group=resolve_group(bundle.data.group, layout.root),
     )
+
+
+def _differ(asked: ImportRequest | None, manifest: ImportRequest) -> bool:
+    """Tell whether an import was asked for other data than bundle.toml says, as far as that can say it."""
+    if asked is None:
+        return True
+    unsaid = ("replace", "keep_names", "new_names", "keep_splits", "drop_copies")
+    return replace(asked, **{name: getattr(manifest, name) for name in unsaid}) != manifest
 
 
 def describe(summary: DataSummary) -> str:

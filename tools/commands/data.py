@@ -83,11 +83,15 @@ def import_command(
         request = dataclasses.replace(request, seed=seed)
     if group is not None:
         request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
-    request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(request, keep_names=keep_names, replace=replace)
     request = dataclasses.replace(
         request, keep_splits=keep_splits, new_names=new_names, drop_copies=drop_copies
     )
-    request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
+    request = dataclasses.replace(
+        request,
+        any_size=any_size or request.any_size,
+        allow_leaks=allow_leaks or request.allow_leaks,
+    )
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
     chosen = choose_source(*named, anonymous, layout)

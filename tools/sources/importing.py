@@ -207,7 +207,8 @@ def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
         why = "'data.image_size' in bundle.toml says" if request.image_size else "most images have"
         raise DataError(
             f"{len(wrong)} of {len(staged)} images are not {expected[0]}x{expected[1]}, as {why},"
-            f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size",
+            f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size (in bundle.toml:"
+            " data.any_size = true)",
             details=tuple(wrong[1:]),
         )
 
