@@ -53,7 +53,8 @@ def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
 def test_a_group_that_given_splits_part_is_named() -> None:
     images = [image("x/train/a/p1_1.png", split="training"), image("x/val/a/p1_2.png", split="validation")]
     assert check_parted(images, find_groups(images, r"(p\d)_"), allow_leaks=False) == [
-        "groups that the given splits part: 1, such as 'p1' (training and validation)"
+        "groups that the given splits part: 1, such as 'p1' (x/train/a/p1_1.png in training and"
+        " x/val/a/p1_2.png in validation)"
     ]
     assert check_parted(images[:1], find_groups(images, r"(p\d)_"), allow_leaks=False) == []
 
@@ -61,7 +62,10 @@ def test_a_group_that_given_splits_part_is_named() -> None:
 def test_a_group_in_training_and_testing_is_refused_unless_allowed() -> None:
     images = [image("x/train/a/p1_1.png", split="training"), image("x/test/a/p1_2.png", split="testing")]
     groups = find_groups(images, r"(p\d)_")
-    with pytest.raises(DataError, match="in training and in testing: 1, the first 'p1'.*--allow-leaks"):
+    with pytest.raises(
+        DataError,
+        match="in training and in testing: 1, the first 'p1' \\(x/train/a/p1_1.png in .*--allow-leaks",
+    ):
         check_parted(images, groups, allow_leaks=False)
     assert len(check_parted(images, groups, allow_leaks=True)) == 1
 
@@ -127,8 +131,11 @@ def test_of_many_classes_the_largest_are_said() -> None:
 def test_too_few_groups_for_the_splits(layout: Layout, tmp_path: Path) -> None:
     for number in range(9):
         write_image(tmp_path / "images" / "ab"[number % 2] / f"p{number % 2}_{number}.png", seed=number)
-    with pytest.raises(DataError, match="class a: 1 different images or groups for 3 splits"):
-        import_images(FolderSource(tmp_path / "images"), ImportRequest(group=r"(p\d+)_"), layout, say_nothing)
+    request = ImportRequest(group=r"(p\d+)_")
+    with pytest.raises(DataError, match="class a: 1 different images or groups for 3 splits") as fault:
+        import_images(FolderSource(tmp_path / "images"), request, layout, say_nothing)
+    assert f"('p0', of 5 images, such as {tmp_path}/images/a/p0_" in str(fault.value)
+    assert "add images, of other patients where --group is used, or leave the class out" in str(fault.value)
 
 
 def test_samples_grow_with_groups_too(tmp_path: Path) -> None:

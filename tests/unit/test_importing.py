@@ -1,6 +1,7 @@
 """Importing: what is refused is named, what is interrupted leaves the old data whole."""
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -251,6 +252,33 @@ def test_names_of_the_bundle_layout_may_be_numbered(
         names = read_label_table(other.solution_csv(split)).class_of
         assert len(names) == len(read_label_table(layout.solution_csv(split)).class_of)
         assert all(name.removesuffix(".png").isdigit() for name in names)
+
+
+def test_a_class_of_a_slip_is_found_by_its_file_and_row(filled_layout: Layout, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(filled_layout.input_data, given)
+    shutil.copy(filled_layout.solution_csv("testing"), given)
+    solution = given / "training_solution.csv"
+    lines = solution.read_text().splitlines()
+    name, row = next((line.split(",")[0], row) for row, line in enumerate(lines, 1) if line.endswith(",Hand"))
+    lines[row - 1] = f"{name},Hnad"
+    solution.write_text("\n".join(lines) + "\n")
+    place = f"{given}/training-data/{Path(name).name} (training_solution.csv:{row})"
+
+    with pytest.raises(DataError) as fault:
+        fill(Layout(tmp_path / "fresh"), given)
+    assert str(fault.value).startswith(f"class Hnad has no validation image, only {place}; every split needs")
+    classes = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
+    with pytest.raises(DataError) as fault:
+        fill(Layout(tmp_path / "fresh"), given, class_names=classes)
+    assert f"(Hnad is that of {place})" in str(fault.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_origins_are_for_their_owner_alone(layout: Layout, class_folders: Path) -> None:
+    for _ in range(2):
+        fill(layout, class_folders)
+        assert layout.origins_csv.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:

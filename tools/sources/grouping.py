@@ -74,20 +74,28 @@ def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow
     Raises:
         DataError: One has images in training and in testing.
     """
-    splits: dict[str, set[str]] = defaultdict(set)
+    # Of each group the first image of each split.
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for image in images:
         if image.split and image.origin in groups:
-            splits[groups[image.origin]].add(image.split)
-    parted = sorted(group for group, found in splits.items() if len(found) > 1)
-    leaking = [group for group in parted if {"training", "testing"} <= splits[group]]
+            found[groups[image.origin]].setdefault(image.split, image.origin)
+    parted = sorted(group for group, of_split in found.items() if len(of_split) > 1)
+    leaking = [group for group in parted if {"training", "testing"} <= found[group].keys()]
     if leaking and not allow_leaks:
+        named = [_name_parted(group, found[group], ("training", "testing")) for group in leaking]
         raise DataError(
             f"groups (patients) with images in training and in testing: {len(leaking)}, the first"
-            f" {shown(leaking[0])}; cut the splits anew, from class folders without train/ and test/, or take"
+            f" {named[0]}; cut the splits anew, from class folders without train/ and test/, or take"
             " them all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
-            details=tuple(map(shown, leaking[1:])),
+            details=tuple(named[1:]),
         )
     if not parted:
         return []
-    where = " and ".join(sorted(splits[parted[0]]))
-    return [f"groups that the given splits part: {len(parted)}, such as {shown(parted[0])} ({where})"]
+    named = [_name_parted(parted[0], found[parted[0]], sorted(found[parted[0]]))]
+    return [f"groups that the given splits part: {len(parted)}, such as {named[0]}"]
+
+
+def _name_parted(group: str, of_split: Mapping[str, str], splits: Sequence[str]) -> str:
+    """A group, and an image of it in each of some splits."""
+    where = " and ".join(f"{of_split[split]} in {split}" for split in splits)
+    return f"{shown(group)} ({where})"

@@ -15,7 +15,7 @@ from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key, place_of
 from tools.sources.copies import Dropped, by_pixels, drop_copies
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
@@ -87,9 +87,12 @@ def _open_outputs(layout: Layout) -> None:
 def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> None:
     found = {image.class_name for image in listed}
     if expected and found != set(expected):
+        odd = next((image for image in listed if image.class_name not in expected), None)
+        example = f" ({odd.class_name} is that of {place_of(odd)})" if odd else ""
         raise DataError(
             f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml"
-            f" says {', '.join(expected)}; correct the folders, or the line, or use another bundle (--bundle)"
+            f" says {', '.join(expected)}{example}; correct the folders, or the line, or use another bundle"
+            " (--bundle)"
         )
     if len(found) < 2:
         raise DataError(
@@ -284,7 +287,8 @@ def _write_staging(
         for image in sorted(placed, key=lambda image: image.name)
     ]
     header = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
-    write_csv(secret / layout.origins_csv.name, header, origins)
+    # Names may be those of patients.
+    write_csv(secret / layout.origins_csv.name, header, origins, private=True)
     classes = Counter(image.source.class_name for image in placed)
     summary = DataSummary(
         description,
