@@ -48,19 +48,24 @@ def no_formula(text: str) -> str:
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Write `text` as UTF-8 with Unix line ends, whole or not at all; perhaps for its owner's eyes alone."""
     with replacing(path) as temporary:
+        if private:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a csv with Unix line ends, whole or not at all."""
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], private: bool = False
+) -> None:
+    """Write a csv with Unix line ends, whole or not at all; perhaps for its owner's eyes alone."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), private)
 
 
 def hash_file(path: Path) -> str:

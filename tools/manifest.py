@@ -58,6 +58,7 @@ class DataSettings:
         sample_size: Images of each class in each split; 0 takes all.
         seed: Of sampling, splitting and making images.
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
+        any_size: Whether images may differ in size.
         split: Shares of training, validation and testing, where the source is not split.
         allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
         group: What stays in one split, such as a patient's images; see formats.groups.
@@ -68,6 +69,7 @@ class DataSettings:
     sample_size: int = 0
     seed: int = 0
     image_size: tuple[int, int] | None = None
+    any_size: bool = False
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     allow_leaks: bool = False
     group: str = ""
@@ -212,6 +214,7 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             sample_size=int(data.number("sample_size", 0, low=0, high=10**9)),
             seed=int(data.number("seed", 0, low=0, high=2**32 - 1)),
             image_size=data.image_size("image_size"),
+            any_size=data.flag("any_size"),
             split=data.split("split", DataSettings().split),
             allow_leaks=data.flag("allow_leaks"),
             group=data.text("group", default=""),

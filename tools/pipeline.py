@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images
 from tools.sources.placed import DataSummary, read_summary
 from tools.stages import StageBook
+
+CLASSES_SHOWN = 12
 
 
 class Display(Protocol):
@@ -104,7 +106,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
     summary = read_summary(layout)
     if summary is not None:
         check_class_names(bundle, summary, layout)
-        if summary.source == source.description and summary.request != make_request(bundle, layout):
+        if summary.source == source.description and _differ(summary.request, make_request(bundle, layout)):
             display.line(
                 "warning: imported with other settings than [data] in bundle.toml; see `data import`"
             )
@@ -112,6 +114,7 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
         return summary
     started = time.monotonic()
     summary = import_images(source, make_request(bundle, layout), layout, display.progress)
+    display.line(describe_classes(summary))
     for warning in summary.warnings:
         display.line(f"warning: {warning}")
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
@@ -138,6 +141,7 @@ def make_request(bundle: Bundle, layout: Layout) -> ImportRequest:
         sample_size=bundle.data.sample_size,
         seed=bundle.data.seed,
         image_size=bundle.data.image_size,
+        any_size=bundle.data.any_size,
         class_names=bundle.class_names,
         split=bundle.data.split,
         allow_leaks=bundle.data.allow_leaks,
@@ -145,10 +149,32 @@ def make_request(bundle: Bundle, layout: Layout) -> ImportRequest:
     )
 
 
+def _differ(asked: ImportRequest | None, manifest: ImportRequest) -> bool:
+    """Tell whether an import was asked for other data than bundle.toml says, as far as that can say it."""
+    if asked is None:
+        return True
+    unsaid = ("replace", "keep_names", "new_names", "keep_splits", "drop_copies")
+    return replace(asked, **{name: getattr(manifest, name) for name in unsaid}) != manifest
+
+
 def describe(summary: DataSummary) -> str:
     """One line on what was imported."""
     counts = " + ".join(f"{summary.counts[split]:,} {split}" for split in SPLITS)
     return f"{counts} images in {len(summary.class_names)} classes, from {summary.source}"
+
+
+def describe_classes(summary: DataSummary) -> str:
+    """One line on what an import made of it: its classes, and its groups if it knows of some."""
+    names = sorted(summary.classes)
+    if len(names) > CLASSES_SHOWN:
+        names = sorted(names, key=lambda name: (-summary.classes[name], name))[:CLASSES_SHOWN]
+    told = ", ".join(f"{name} {summary.classes[name]:,}" for name in names)
+    if rest := len(summary.classes) - len(names):
+        told += f" and {rest:,} smaller ones, the smallest of {min(summary.classes.values()):,}"
+    groups, parted = summary.groups
+    if groups:
+        told += f"; {groups:,} groups (patients), {format(parted, ',') if parted else 'none'} in two splits"
+    return f"classes: {told}"
 
 
 def make_report(bundle: Bundle, layout: Layout, source: str, display: Display, fresh: bool) -> Path:

@@ -1,11 +1,13 @@
 """The command line as a person uses it."""
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,12 +15,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.audits import find, sound_rows
+from tests.conftest import write_image
 from tests.csv_faults import FAULTS
 from tests.dicoms import circle, contour_path, write_contour, write_linked
 from tools.bundle import main
+from tools.display import TerminalDisplay
 from tools.files import write_csv
 from tools.formats.label_table import HEADER, read_label_table
 from tools.layout import PROJECT_ROOT, Layout
+from tools.manifest import read_manifest
+from tools.pipeline import import_if_empty
 from tools.programs import may_be_of_other_data
 
 HEAVY = (
@@ -96,6 +102,12 @@ def test_doctor(layout: Layout) -> None:
             "unknown source 'nowhere:x'; expected synthetic, mednist, folder:PATH",
         ),
         (("data", "import", "folder:/no/such"), 1, "/no/such: no such folder"),
+        (
+            ("data", "import", "--keep-names", "--new-names"),
+            2,
+            "--keep-names and --new-names say the opposite",
+        ),
+        (("data", "import", "--keep-splits"), 1, "there are no splits to keep: no import is known here"),
         (("data", "import", "dicom:/no/such"), 1, "/no/such: no such folder"),
         (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "a.pdf: cannot be written"),
         (
@@ -201,6 +213,29 @@ def test_a_named_source_is_taken_whole(filled_layout: Layout, tmp_path: Path) ->
     assert "12 training + 12 validation + 12 testing" in result.output
 
 
+def test_images_of_a_named_source_are_not_replaced_by_phantoms(layout: Layout, tmp_path: Path) -> None:
+    for number in range(12):
+        write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
+    source = f"folder:{tmp_path / 'images'}"
+    imported = bundle(layout, "data", "import", source)
+    assert (imported.exit_code, "classes: a 6, b 6\n" in imported.output) == (0, True), imported.output
+    placed = layout.origins_csv.read_bytes()
+
+    refused = bundle(layout, "data", "import", "--seed", "3")
+    assert refused.exit_code == 1
+    assert (
+        f"holds images of {source}, but no source is named and bundle.toml's (data.source) is synthetic"
+        in (refused.output)
+    )
+    assert f"`data import '{source}'`" in refused.output
+    assert layout.origins_csv.read_bytes() == placed
+
+    assert bundle(layout, "data", "import", "synthetic").exit_code == 0
+    assert bundle(layout, "data", "import").exit_code == 0
+    assert bundle(layout, "data", "import", source).exit_code == 0
+    assert bundle(layout, "data", "import", "--replace").exit_code == 0
+
+
 def test_audit_of_what_was_imported(layout: Layout, tmp_path: Path) -> None:
     empty = bundle(layout, "data", "audit")
     assert (empty.exit_code, "holds no images yet; fill it with `data import`" in empty.output) == (1, True)
@@ -244,6 +279,42 @@ def test_run_all_imports_leaks_if_the_manifest_says_so(layout: Layout, tmp_path:
     assert "--allow-leaks" in bundle(layout, "data", "import").output
     layout.manifest.write_text(f"{text}allow_leaks = true\n")
     assert bundle(layout, "data", "import").exit_code == 0
+
+
+def test_run_all_takes_images_of_several_sizes_if_the_manifest_says_so(
+    layout: Layout, tmp_path: Path
+) -> None:
+    for number in range(24):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        write_image(path, seed=number, size=(32 + number, 40))
+    text = (
+        f'[bundle]\nname = "sizes"\n[data]\nsource = "folder:{tmp_path / "images"}"\n'
+        '[training]\narguments = ["--epochs", "1", "--image-size", "32"]\n'
+    )
+    layout.manifest.write_text(text)
+    refused = bundle(layout, "run-all", "--runner", "local")
+    assert (refused.exit_code, "data.any_size = true" in refused.output) == (1, True), refused.output
+
+    layout.manifest.write_text(text.replace("[training]", "any_size = true\n[training]"))
+    ran = bundle(layout, "run-all", "--runner", "local")
+    assert (ran.exit_code, "weighted_f1" in ran.output) == (0, True), ran.output
+
+
+def test_what_bundle_toml_cannot_say_is_no_other_setting(layout: Layout) -> None:
+    def reused() -> str:
+        shown = io.StringIO()
+        with closing(TerminalDisplay(stream=shown)) as display:
+            import_if_empty(read_manifest(layout.manifest), layout, display)
+        return shown.getvalue()
+
+    assert bundle(layout, "data", "import", "--replace", "--drop-copies").exit_code == 0
+    assert bundle(layout, "data", "import", "--keep-splits", "--new-names").exit_code == 0
+    assert "already there, reused" in reused()
+    assert "other settings" not in reused()
+    assert bundle(layout, "data", "import", "--any-size").exit_code == 0
+    assert "imported with other settings" in reused()
+    layout.manifest.write_text(layout.manifest.read_text().replace("[data]", "[data]\nany_size = true"))
+    assert "other settings" not in reused()
 
 
 def new_file(path: Path) -> Path:

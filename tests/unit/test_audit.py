@@ -17,6 +17,7 @@ from tools.audit.auditing import Audit, audit_images, make_checks, run_audit
 from tools.audit.balance import cramers_v
 from tools.audit.base import AuditFinding, ImageTable
 from tools.audit.baselines import nearest
+from tools.audit.groups import find_shared_groups
 from tools.audit.names import CHECKS
 from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
 from tools.audit.reading import read_images
@@ -363,6 +364,28 @@ def test_patients_that_the_import_was_told_of(layout: Layout, tmp_path: Path) ->
     (shared,) = [finding for finding in found.findings if finding.check == "groups"]
     assert (shared.severity, shared.count) == ("error", 6)
     assert "6 of 10 patients (as imported) have images in two splits; 6 testing images" in shared.what
+
+
+def test_patients_of_some_images_alone_are_a_warning_and_the_others_are_guessed(
+    layout: Layout, tmp_path: Path
+) -> None:
+    rows = renamed(sound_rows(), lambda number, row: f"person{number % 20}_{number}.png")
+    for row in rows:
+        path = tmp_path / "images" / row.split / row.class_name / row.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        row.save(row.image, path)
+    import_images(FolderSource(tmp_path / "images"), ImportRequest(), layout, say_nothing)
+    images = read_images(layout, say_nothing)
+    some = tuple(f"p{row}" if row % 3 == 0 else None for row in range(len(images)))
+    found = find_shared_groups(dataclasses.replace(images, groups=some), None)
+    known = sum(group is not None for group in some)
+    assert [finding.severity for finding in found] == ["note", "warning", "warning"]
+    assert f"{known} patients (as imported), none of them in two splits" in found[0].what
+    assert f"{len(images) - known} images have no patient, though the import was told those of {known}" in (
+        found[1].what
+    )
+    assert r"(by the pattern '(person\d+)_', a guess) have images in two splits" in found[2].what
+    assert all(some[row] is None for example in found[2].examples for row in example)
 
 
 def test_a_patient_in_training_and_validation_is_a_warning(layout: Layout) -> None:

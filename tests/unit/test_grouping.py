@@ -9,10 +9,12 @@ import pytest
 from tests.conftest import say_nothing, write_image
 from tools.errors import DataError
 from tools.layout import PROJECT_ROOT, SPLITS, Layout
+from tools.pipeline import describe_classes
 from tools.sources.base import ImportRequest, SourceImage
 from tools.sources.folder import FolderSource
-from tools.sources.grouping import check_parted, find_groups
+from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
 from tools.sources.importing import import_images
+from tools.sources.placed import DataSummary
 
 CHEST = PROJECT_ROOT.parent / "shared" / "data" / "chest_xray"
 PATIENT = r"person(\d+)_|NORMAL2-(IM-\d+)|(IM-\d+)"
@@ -40,7 +42,7 @@ def test_folders_below_the_class_may_name_it() -> None:
     [
         ("p(", "is not a regular expression"),
         ("p1", "has no capture group"),
-        (r"p(\d)", "tells no group of 1 of 2 images, the first: x/a/other.png; .*end it in |"),
+        (r"p(\d)", "tells no group of 1 of 2 images, the first: x/a/other.png; .*group each, use '"),
     ],
 )
 def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
@@ -51,7 +53,8 @@ def test_patterns_that_name_no_group(pattern: str, message: str) -> None:
 def test_a_group_that_given_splits_part_is_named() -> None:
     images = [image("x/train/a/p1_1.png", split="training"), image("x/val/a/p1_2.png", split="validation")]
     assert check_parted(images, find_groups(images, r"(p\d)_"), allow_leaks=False) == [
-        "groups that the given splits part: 1, such as 'p1' (training and validation)"
+        "groups that the given splits part: 1, such as 'p1' (x/train/a/p1_1.png in training and"
+        " x/val/a/p1_2.png in validation)"
     ]
     assert check_parted(images[:1], find_groups(images, r"(p\d)_"), allow_leaks=False) == []
 
@@ -59,9 +62,38 @@ def test_a_group_that_given_splits_part_is_named() -> None:
 def test_a_group_in_training_and_testing_is_refused_unless_allowed() -> None:
     images = [image("x/train/a/p1_1.png", split="training"), image("x/test/a/p1_2.png", split="testing")]
     groups = find_groups(images, r"(p\d)_")
-    with pytest.raises(DataError, match="in training and in testing: 1, the first 'p1'.*--allow-leaks"):
+    with pytest.raises(
+        DataError,
+        match="in training and in testing: 1, the first 'p1' \\(x/train/a/p1_1.png in .*--allow-leaks",
+    ):
         check_parted(images, groups, allow_leaks=False)
     assert len(check_parted(images, groups, allow_leaks=True)) == 1
+
+
+def test_names_that_look_like_patients_are_said_with_a_rule_that_works() -> None:
+    images = [image(f"/d/a/person{number}_{shot}.png") for number in range(10) for shot in range(3)]
+    images += [
+        image(f"/d/b/2024/IM-{number:04d}-{shot:04d}.png", "b") for number in range(10) for shot in range(2)
+    ]
+    images += [image("/d/b/other.png", "b"), image("/d/b/IM-9999-0001.png", "b")]
+    (told,) = warn_of_unknown(images, {})
+    assert "names look like those of 20 patients with several images; --group '" in told
+    assert told.endswith("' keeps each in one split, if they are right")
+    rule = told.split("'")[1]
+    groups = find_groups(images, rule)
+    assert len(set(groups.values())) == 22
+    assert groups["/d/a/person3_1.png"] == "person3"
+    assert warn_of_unknown(images, groups) == []
+
+    (given,) = warn_of_unknown([image(one.origin, one.class_name, "training") for one in images], {})
+    assert "refuses to part them" in given
+    assert warn_of_unknown([image(f"/d/a/{number:06d}.png") for number in range(40)], {}) == []
+
+
+def test_images_without_a_group_beside_those_with_one_are_counted() -> None:
+    images = [image("/d/a/1.png"), image("/d/a/2.png"), image("/d/a/3.png")]
+    (told,) = warn_of_unknown(images, {"/d/a/1.png": "p1"})
+    assert told.startswith("images without a group (patient), though others have one: 2 of 3, such as /d")
 
 
 def splits_of(layout: Layout, origin_part: slice) -> dict[str, set[str]]:
@@ -83,14 +115,27 @@ def test_a_group_may_have_images_of_several_classes(layout: Layout, tmp_path: Pa
     )
     assert all(len(splits) == 1 for splits in splits_of(layout, slice(0, 3)).values())
     assert sum(summary.counts.values()) == 48
+    assert describe_classes(summary) == "classes: a 24, b 24; 12 groups (patients), none in two splits"
     assert summary.counts["testing"] >= 8
+
+
+def test_of_many_classes_the_largest_are_said() -> None:
+    classes = {f"class{number:02d}": 1000 + number for number in range(40)}
+    told = describe_classes(DataSummary("x", tuple(classes), {}, classes=classes, groups=(1500, 7)))
+    assert told.startswith("classes: class39 1,039, class38 1,038, ")
+    assert told.endswith(
+        " and 28 smaller ones, the smallest of 1,000; 1,500 groups (patients), 7 in two splits"
+    )
 
 
 def test_too_few_groups_for_the_splits(layout: Layout, tmp_path: Path) -> None:
     for number in range(9):
         write_image(tmp_path / "images" / "ab"[number % 2] / f"p{number % 2}_{number}.png", seed=number)
-    with pytest.raises(DataError, match="class a: 1 different images or groups for 3 splits"):
-        import_images(FolderSource(tmp_path / "images"), ImportRequest(group=r"(p\d+)_"), layout, say_nothing)
+    request = ImportRequest(group=r"(p\d+)_")
+    with pytest.raises(DataError, match="class a: 1 different images or groups for 3 splits") as fault:
+        import_images(FolderSource(tmp_path / "images"), request, layout, say_nothing)
+    assert f"('p0', of 5 images, such as {tmp_path}/images/a/p0_" in str(fault.value)
+    assert "add images, of other patients where --group is used, or leave the class out" in str(fault.value)
 
 
 def test_samples_grow_with_groups_too(tmp_path: Path) -> None:

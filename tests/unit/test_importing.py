@@ -1,6 +1,7 @@
 """Importing: what is refused is named, what is interrupted leaves the old data whole."""
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,11 +190,115 @@ def test_a_testing_image_in_validation_is_only_said(layout: Layout, tmp_path: Pa
     assert any("testing images that lie in the validation split too: 1" in told for told in summary.warnings)
 
 
+def test_of_copies_the_one_in_testing_is_kept(layout: Layout, tmp_path: Path) -> None:
+    folder = split_folders(tmp_path / "images")
+    with Image.open(folder / "train/dog/1.png") as opened:
+        opened.save(folder / "test/dog/copy.bmp")
+    shutil.copy(folder / "train/cat/1.png", folder / "val/cat/copy.png")
+    for name in ("a", "b"):
+        shutil.copy(folder / "train/cat/2.png", folder / f"train/cat/{name}.png")
+
+    request = ImportRequest(drop_copies=True, group=r"(\w+)\.")
+    with pytest.raises(DataError, match="in training and in testing"):
+        import_images(FolderSource(folder), request, layout, say_nothing)
+    summary = import_images(FolderSource(folder), ImportRequest(drop_copies=True), layout, say_nothing)
+
+    assert summary.counts == {"training": 4, "validation": 7, "testing": 7}
+    assert f"copies dropped: 4, such as {folder}/train/" in "\n".join(summary.warnings)
+    with layout.origins_csv.open(newline="") as opened:
+        kept = {row["origin"].removeprefix(f"{folder}/") for row in csv.DictReader(opened)}
+    assert {"test/dog/copy.bmp", "val/cat/copy.png", "train/cat/2.png"} <= kept
+    assert not kept & {"train/dog/1.png", "train/cat/1.png", "train/cat/a.png", "train/cat/b.png"}
+
+
+def test_a_split_whose_images_were_all_copies_is_refused(layout: Layout, tmp_path: Path) -> None:
+    folder = split_folders(tmp_path / "images")
+    for path in (folder / "val/cat").iterdir():
+        shutil.copy(path, folder / "test/cat" / f"copy-{path.name}")
+    with pytest.raises(DataError, match="class cat has no validation image, 9 in other splits, such as"):
+        fill(layout, folder, drop_copies=True)
+
+
+def test_groups_of_dropped_copies_stay_together(layout: Layout, tmp_path: Path) -> None:
+    """Who has a picture twice under two names is one patient."""
+    seed = 0
+    for label, class_name in enumerate("ab"):
+        for patient in range(8):
+            for number in range(3):
+                seed += 1
+                write_image(tmp_path / "images" / class_name / f"p{label}{patient}_{number}.png", seed=seed)
+    folder = tmp_path / "images" / "a"
+    for patient in (1, 2, 3):
+        shutil.copy(folder / "p00_0.png", folder / f"p0{patient}_9.png")
+    fill(layout, tmp_path / "images", group=r"(p\d+)_", drop_copies=True)
+    with layout.origins_csv.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 48
+    assert len({row["split"] for row in rows if row["group"] in ("p00", "p01", "p02", "p03")}) == 1
+
+
+def test_names_of_the_bundle_layout_may_be_numbered(
+    layout: Layout, class_folders: Path, tmp_path: Path
+) -> None:
+    for path in sorted(class_folders.rglob("*.png")):
+        path.rename(path.with_name(f"{path.parent.name}-{path.name}"))
+    fill(layout, class_folders, keep_names=True)
+    given = tmp_path / "given"
+    shutil.copytree(layout.input_data, given)
+    shutil.copy(layout.solution_csv("testing"), given)
+    other = Layout(tmp_path / "other")
+    fill(other, given, new_names=True)
+    for split in SPLITS:
+        names = read_label_table(other.solution_csv(split)).class_of
+        assert len(names) == len(read_label_table(layout.solution_csv(split)).class_of)
+        assert all(name.removesuffix(".png").isdigit() for name in names)
+
+
+def test_a_class_of_a_slip_is_found_by_its_file_and_row(filled_layout: Layout, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(filled_layout.input_data, given)
+    shutil.copy(filled_layout.solution_csv("testing"), given)
+    solution = given / "training_solution.csv"
+    lines = solution.read_text().splitlines()
+    name, row = next((line.split(",")[0], row) for row, line in enumerate(lines, 1) if line.endswith(",Hand"))
+    lines[row - 1] = f"{name},Hnad"
+    solution.write_text("\n".join(lines) + "\n")
+    place = f"{given}/training-data/{Path(name).name} (training_solution.csv:{row})"
+
+    with pytest.raises(DataError) as fault:
+        fill(Layout(tmp_path / "fresh"), given)
+    assert str(fault.value).startswith(f"class Hnad has no validation image, only {place}; every split needs")
+    classes = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
+    with pytest.raises(DataError) as fault:
+        fill(Layout(tmp_path / "fresh"), given, class_names=classes)
+    assert f"(Hnad is that of {place})" in str(fault.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_origins_are_for_their_owner_alone(layout: Layout, class_folders: Path) -> None:
+    for _ in range(2):
+        fill(layout, class_folders)
+        assert layout.origins_csv.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:
     fill(layout, class_folders, sample_size=2)
     for split in SPLITS:
         classes = list(read_label_table(layout.solution_csv(split)).class_of.values())
         assert sorted(classes) == ["cat", "cat", "dog", "dog"]
+
+
+def test_copies_may_make_a_sample_uneven(layout: Layout, class_folders: Path) -> None:
+    for number in range(3):
+        shutil.copy(class_folders / "cat" / "000000.png", class_folders / "cat" / f"twin{number}.png")
+    for path in sorted((class_folders / "cat").iterdir())[3:10]:
+        path.unlink()
+    fill(layout, class_folders, sample_size=2)
+    assert sorted(path.name for path in layout.input_data.iterdir() if path.is_dir()) == [
+        "testing-data",
+        "training-data",
+        "validation-data",
+    ]
 
 
 def truncate(path: Path) -> None:

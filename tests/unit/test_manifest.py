@@ -22,6 +22,8 @@ def test_leaks_are_allowed_by_name_alone() -> None:
     assert not parse_manifest('[bundle]\nname = "x"\n', PATH).data.allow_leaks
     text = '[bundle]\nname = "x"\n[data]\nallow_leaks = true\n'
     assert parse_manifest(text, PATH).data.allow_leaks
+    assert not parse_manifest(text, PATH).data.any_size
+    assert parse_manifest(f"{text}any_size = true\n", PATH).data.any_size
 
 
 def test_the_least_there_can_be() -> None:

@@ -19,21 +19,24 @@ _ACROSS = (
         "error",
         "testing image is in the training split too",
         "testing images are in the training split too",
-        "remove them from the training split: whoever learns them by heart is right there",
+        "remove them from the training split (`data import --drop-copies`): who learns them by heart"
+        " is right there",
     ),
     (
         (TRAINING, VALIDATION),
         "warning",
         "validation image is in the training split too",
         "validation images are in the training split too",
-        "remove them from the training split: the validation score is too good by them",
+        "remove them from the training split (`data import --drop-copies`):"
+        " the validation score is too good by them",
     ),
     (
         (VALIDATION, TESTING),
         "warning",
         "testing image is in the validation split too",
         "testing images are in the validation split too",
-        "remove them from the validation split: a model chosen there has seen them",
+        "remove them from the validation split (`data import --drop-copies`):"
+        " a model chosen there has seen them",
     ),
 )
 
@@ -64,7 +67,8 @@ def find_copies(images: ImageTable) -> list[AuditFinding]:
                 "warning",
                 f"{counted(extra, 'image is a copy', 'images are copies')} of another one in the same split"
                 f"{_alike(images, inside)}",
-                "keep one of each: copies count double in training and in every score",
+                "keep one of each (`data import --drop-copies`): copies count double in training and in"
+                " every score",
                 extra,
                 tuple(inside),
             )

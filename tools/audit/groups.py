@@ -1,7 +1,5 @@
 """Patients with images in two splits, as a rule, the import or the names before it tell them."""
 
-import re
-from collections import Counter
 from pathlib import PurePosixPath
 
 from tools.audit.base import (
@@ -14,19 +12,7 @@ from tools.audit.base import (
     left_out,
     repeated,
 )
-from tools.formats.groups import GroupRule
-
-LIKELY_PATTERNS = (
-    r"(person\d+)_",
-    r"(patient[-_]?\d+)[-_.]",
-    r"(subject[-_]?\d+|sub-\w+?)[-_.]",
-    r"^(.*?IM-\d+)-\d+",
-    r"^(\d+)_\d+",
-)
-"""How data sets often write a patient into a name; each has one capture group."""
-
-MIN_SHARE = 0.2
-"""Of the images, that a likely pattern must fit."""
+from tools.formats.groups import GroupRule, guess_groups
 
 
 def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[AuditFinding]:
@@ -34,32 +20,50 @@ def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[Audit
 
     Args:
         images: All images.
-        rule: Tells the patients. None takes those that the import was told of; where it was told of none,
-            likely patterns are tried on the names, and what they find is a warning, for they may be wrong.
+        rule: Tells the patients. None takes those that the import was told of; on the names of images of
+            which it was told none, likely patterns are tried, and what they find is a warning, for they may
+            be wrong.
 
     Raises:
         DataError: What the rule says of an image is not clear.
     """
+    names = [(images.origins[row], _class_name(images, row)) for row in range(len(images))]
     if rule is not None:
-        keys = rule.groups_of([(images.origins[row], _class_name(images, row)) for row in range(len(images))])
+        keys = rule.groups_of(names)
         if not any(keys):
             what = (
                 f"--group '{rule.text}' tells no image's patient, such as {_base_name(images.origins[0])!r}"
             )
             return [AuditFinding("groups", "error", what, "correct it")]
-        return _findings(images, keys, "error", f"by '{rule.text}'")
-    if any(images.groups):
-        return _findings(images, list(images.groups), "error", "as imported")
+        return _findings(images, keys, "error", f"by '{rule.text}'{_rest(keys)}")
+    without = [row for row, group in enumerate(images.groups) if group is None]
+    pattern, guessed = guess_groups([names[row] for row in without])
     keys = [None] * len(images)
-    used: list[str] = []
-    for text in LIKELY_PATTERNS:
-        found = [_key(re.compile(text), origin) for origin in images.origins]
-        if _looks_like_patients(found):
-            used.append(text)
-            keys = [key or other for key, other in zip(keys, found, strict=True)]
-    if not used:
-        return [left_out("groups", "no name looks like a patient's; --group says which part is")]
-    return _findings(images, keys, "warning", f"by the pattern '{'|'.join(used)}', a guess")
+    for row, key in zip(without, guessed, strict=True):
+        keys[row] = key
+    told = f"by the pattern '{pattern}', a guess{_rest(guessed)}"
+    guesses = _findings(images, keys, "warning", told) if pattern else []
+    if len(without) == len(images):
+        return guesses or [left_out("groups", "no name looks like a patient's; --group says which part is")]
+    recorded = _findings(images, list(images.groups), "error", "as imported")
+    return [*recorded, *_missing(images, without), *guesses]
+
+
+def _rest(keys: list[str | None]) -> str:
+    return f"; {counted(keys.count(None), 'image has', 'images have')} none" if None in keys else ""
+
+
+def _missing(images: ImageTable, without: list[int]) -> list[AuditFinding]:
+    """Say how many images have no patient though others have: of them nothing is known."""
+    if not without:
+        return []
+    what = (
+        f"{counted(len(without), 'image has', 'images have')} no patient, though the import was told those of"
+        f" {len(images) - len(without):,}, such as {_base_name(images.origins[without[0]])!r}; whether their"
+        " patients are in two splits is not known"
+    )
+    mend = "import with a --group that tells the patients of all"
+    return [AuditFinding("groups", "warning", what, mend, len(without), ((without[0],),))]
 
 
 def _class_name(images: ImageTable, row: int) -> str:
@@ -67,33 +71,14 @@ def _class_name(images: ImageTable, row: int) -> str:
     return "" if label == UNKNOWN else images.class_names[label]
 
 
-def _key(pattern: re.Pattern[str], origin: str) -> str | None:
-    found = pattern.search(_base_name(origin))
-    return found.group(1) if found else None
-
-
 def _base_name(origin: str) -> str:
     return PurePosixPath(origin.replace("\\", "/")).name
-
-
-def _looks_like_patients(keys: list[str | None]) -> bool:
-    """Some have several images, and none has most of them."""
-    counts = Counter(key for key in keys if key)
-    total = sum(counts.values())
-    return (
-        total >= MIN_SHARE * len(keys)
-        and len(counts) >= 5
-        and len(counts) < 0.95 * total
-        and max(counts.values()) < 0.2 * total
-    )
 
 
 def _findings(images: ImageTable, keys: list[str | None], severity: str, told: str) -> list[AuditFinding]:
     rows_of = repeated(key or row for row, key in enumerate(keys))
     shared = [rows for rows in rows_of if len({int(images.splits[row]) for row in rows}) > 1]
     patients = len({key for key in keys if key})
-    if None in keys:
-        told += f"; {counted(keys.count(None), 'image has', 'images have')} none"
     if not shared:
         what = f"{patients:,} patients ({told}), none of them in two splits"
         return [AuditFinding("groups", "note", what, "", patients)]

@@ -19,7 +19,7 @@ MAX_P_VALUE = 0.001
 MIN_IMAGES_A_LEAF = 5
 
 _KINDS = {
-    "name": ("the file name", "number the images in random order, as `data import` does"),
+    "name": ("the file name", "number the images in random order, as `data import --new-names` does"),
     "order": ("the place in the csv", "sort the csvs by names that tell nothing"),
     "time": ("the time of the file", "give all files one time, as `data import` does"),
     "metadata": (

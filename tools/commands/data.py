@@ -31,6 +31,11 @@ def data() -> None:
 )
 @click.option("--any-size", is_flag=True, help="Take images of different sizes.")
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
+@click.option(
+    "--keep-splits", is_flag=True, help="Images of the last import keep their split; deal new ones alone."
+)
+@click.option("--new-names", is_flag=True, help="Number the images of a folder in the bundle layout too.")
+@click.option("--drop-copies", is_flag=True, help="Keep one image of those with the same pixels.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.option(
     "--allow-leaks",
@@ -47,6 +52,9 @@ def import_command(
     group: str | None,
     any_size: bool,
     keep_names: bool,
+    keep_splits: bool,
+    new_names: bool,
+    drop_copies: bool,
     replace: bool,
     allow_leaks: bool,
     anonymous: bool,
@@ -61,10 +69,13 @@ def import_command(
     import dataclasses
 
     from tools.formats.groups import resolve_group
-    from tools.pipeline import describe, make_request
+    from tools.pipeline import describe, describe_classes, make_request
     from tools.sources.choice import choose_source
     from tools.sources.importing import import_images
+    from tools.sources.placed import refuse_another_source
 
+    if keep_names and new_names:
+        raise click.UsageError("--keep-names and --new-names say the opposite; leave one out")
     bundle = read_bundle(layout)
     request = make_request(bundle, layout)
     if source:
@@ -76,15 +87,25 @@ def import_command(
         request = dataclasses.replace(request, seed=seed)
     if group is not None:
         request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
-    request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
-    request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
+    request = dataclasses.replace(request, keep_names=keep_names, replace=replace)
+    request = dataclasses.replace(
+        request, keep_splits=keep_splits, new_names=new_names, drop_copies=drop_copies
+    )
+    request = dataclasses.replace(
+        request,
+        any_size=any_size or request.any_size,
+        allow_leaks=allow_leaks or request.allow_leaks,
+    )
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
     chosen = choose_source(*named, anonymous, layout)
     with working(layout) as display:
+        if not source and not replace:
+            refuse_another_source(layout, chosen.description)
         display.begin("import")
         summary = import_images(chosen, request, layout, display.progress)
         display.end(describe(summary))
+    click.echo(describe_classes(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}")
 

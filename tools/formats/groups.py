@@ -11,6 +11,18 @@ from tools.errors import DataError, shown
 from tools.formats.columns import PREFIX, parse_columns, read_columns
 from tools.formats.options import add_options
 
+LIKELY_PATTERNS = (
+    r"(person\d+)_",
+    r"(patient[-_]?\d+)[-_.]",
+    r"(subject[-_]?\d+|sub-\w+?)[-_.]",
+    r"(?:^|/)([^/]*?IM-\d+)-\d+",
+    r"(?:^|/)(\d+)_\d+",
+)
+"""How data sets often write a patient into a name; each has one capture group."""
+
+MIN_SHARE = 0.2
+"""Of the images, that a likely pattern must fit."""
+
 TABLE_FORM = "csv:FILE[?file=COLUMN&group=COLUMN]"
 
 _COLUMNS = ("file", "group")
@@ -114,6 +126,36 @@ def parse_group_rule(text: str, base: Path) -> GroupRule:
             f"--group {shown(text)} has no capture group; put what names the patient in parentheses"
         )
     return NamePattern(text, compiled)
+
+
+def guess_groups(images: Sequence[tuple[str, str]]) -> tuple[str, list[str | None]]:
+    """Find patients by likely patterns in names.
+
+    Args:
+        images: (origin, class name) of each.
+
+    Returns:
+        A regular expression, empty if no name looks like a patient's; and the patient of each image, if any.
+    """
+    found = {text: _pattern(text).groups_of(images) for text in LIKELY_PATTERNS}
+    used = "|".join(text for text, groups in found.items() if _looks_like_patients(groups))
+    return used, _pattern(used).groups_of(images) if used else [None] * len(images)
+
+
+def _looks_like_patients(groups: Sequence[str | None]) -> bool:
+    """Some have several images, and none has most of them."""
+    counts = Counter(group for group in groups if group)
+    total = sum(counts.values())
+    return (
+        total >= MIN_SHARE * len(groups)
+        and len(counts) >= 5
+        and len(counts) < 0.95 * total
+        and max(counts.values()) < 0.2 * total
+    )
+
+
+def _pattern(text: str) -> NamePattern:
+    return NamePattern(text, re.compile(text))
 
 
 def resolve_group(text: str, base: Path) -> str:

@@ -33,6 +33,7 @@ class SourceImage:
             is to fetch it from afar; None if none is told.
         key: What it is called in the random order, wherever the source lies; empty where origin tells it: by
             the path below its class folder, else by the last part.
+        told: Where its class stands, such as a row of a csv; empty where origin says it.
     """
 
     origin: str
@@ -44,6 +45,7 @@ class SourceImage:
     taken: str | None = None
     version: str | None = None
     key: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,15 @@ class ImportRequest:
         image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
         any_size: Whether images may differ in size.
         keep_names: Whether images keep their file names where the source would number them.
+        new_names: Whether images are numbered where the source's names are public.
+        drop_copies: Whether one image alone is kept of those with the same pixels and class.
         class_names: The classes expected; empty takes those of the images.
         split: Shares of training, validation and testing, where the source is not split.
         replace: Whether data may go that no import put there.
         allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
         group: What stays in one split, such as a patient's images: a regular expression on names or a table;
             see formats.groups. Empty takes the source's own groups, if it has some.
+        keep_splits: Whether images of the last import keep their split, so that only new ones are dealt.
     """
 
     sample_size: int = 0
@@ -87,11 +92,19 @@ class ImportRequest:
     replace: bool = False
     allow_leaks: bool = False
     group: str = ""
+    keep_splits: bool = False
+    new_names: bool = False
+    drop_copies: bool = False
 
 
 def image_key(image: SourceImage) -> str:
     """What an image's place in the random order depends on: not on where the source lies on this machine."""
     return f"{image.split}/{image.class_name}/{image.key or name_below(image.origin, image.class_name)}"
+
+
+def place_of(image: SourceImage) -> str:
+    """Where an image is, and where its class stands, for messages."""
+    return f"{image.origin} ({image.told})" if image.told else image.origin
 
 
 def base_name(image: SourceImage) -> str:

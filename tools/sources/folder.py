@@ -95,7 +95,13 @@ class FolderSource:
             if name not in table.class_of
         ]
         images = [
-            SourceImage(str(present[name]), class_name, split, present[name].read_bytes)
+            SourceImage(
+                str(present[name]),
+                class_name,
+                split,
+                present[name].read_bytes,
+                told=f"{solution.name}:{table.row_of[name]}",
+            )
             for name, class_name in table.class_of.items()
             if name in present
         ]

@@ -1,11 +1,11 @@
 """Which images belong together, such as a patient's, so that no two splits share them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.errors import DataError, shown
-from tools.formats.groups import NamePattern, parse_group_rule
+from tools.formats.groups import NamePattern, guess_groups, parse_group_rule
 from tools.sources.base import SourceImage
 
 
@@ -30,7 +30,7 @@ def find_groups(images: Sequence[SourceImage], rule: str) -> dict[str, str]:
     if unknown:
         mend = "add their rows"
         if isinstance(parsed, NamePattern):
-            mend = "correct it, or end it in |(.+) if such images are a group each"
+            mend = "correct it, or, if such images are a group each, use '.*?(?:RULE)|(.+)'"
         raise DataError(
             f"--group {shown(rule)} tells no group of {len(unknown)} of {len(images)} images, the first:"
             f" {unknown[0]}; {mend}",
@@ -39,26 +39,63 @@ def find_groups(images: Sequence[SourceImage], rule: str) -> dict[str, str]:
     return {image.origin: group for image, group in zip(images, found, strict=True) if group}
 
 
+def warn_of_unknown(images: Sequence[SourceImage], groups: Mapping[str, str]) -> list[str]:
+    """Say of how many images no group is known where there seem to be some.
+
+    Args:
+        images: The images.
+        groups: Those that are known, by origin.
+    """
+    without = [image for image in images if image.origin not in groups]
+    if groups and without:
+        return [
+            f"images without a group (patient), though others have one: {len(without):,} of {len(images):,},"
+            f" such as {without[0].origin}; each may come into any split, so tell the groups of all (--group)"
+        ]
+    if groups:
+        return []
+    pattern, guessed = guess_groups([(image.origin, image.class_name) for image in images])
+    several = sum(count > 1 for group, count in Counter(guessed).items() if group)
+    if not several:
+        return []
+    # (.+) fits from the start on, so what comes before it must too.
+    rule = pattern if None not in guessed else f".*?(?:{pattern})|(.+)"
+    # Splits of the source's own are never cut anew.
+    use = "refuses to part them" if all(image.split for image in images) else "keeps each in one split"
+    return [
+        f"names look like those of {several:,} patients with several images; --group '{rule}' {use}, if they"
+        " are right"
+    ]
+
+
 def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow_leaks: bool) -> list[str]:
     """Refuse groups that the source's own splits part, unless that is allowed; return what is worth knowing.
 
     Raises:
         DataError: One has images in training and in testing.
     """
-    splits: dict[str, set[str]] = defaultdict(set)
+    # Of each group the first image of each split.
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for image in images:
         if image.split and image.origin in groups:
-            splits[groups[image.origin]].add(image.split)
-    parted = sorted(group for group, found in splits.items() if len(found) > 1)
-    leaking = [group for group in parted if {"training", "testing"} <= splits[group]]
+            found[groups[image.origin]].setdefault(image.split, image.origin)
+    parted = sorted(group for group, of_split in found.items() if len(of_split) > 1)
+    leaking = [group for group in parted if {"training", "testing"} <= found[group].keys()]
     if leaking and not allow_leaks:
+        named = [_name_parted(group, found[group], ("training", "testing")) for group in leaking]
         raise DataError(
             f"groups (patients) with images in training and in testing: {len(leaking)}, the first"
-            f" {shown(leaking[0])}; leave the source's splits out, to have them cut by group, or take"
+            f" {named[0]}; leave the source's splits out, to have them cut by group, or take"
             " them all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
-            details=tuple(map(shown, leaking[1:])),
+            details=tuple(named[1:]),
         )
     if not parted:
         return []
-    where = " and ".join(sorted(splits[parted[0]]))
-    return [f"groups that the given splits part: {len(parted)}, such as {shown(parted[0])} ({where})"]
+    named = [_name_parted(parted[0], found[parted[0]], sorted(found[parted[0]]))]
+    return [f"groups that the given splits part: {len(parted)}, such as {named[0]}"]
+
+
+def _name_parted(group: str, of_split: Mapping[str, str], splits: Sequence[str]) -> str:
+    """A group, and an image of it in each of some splits."""
+    where = " and ".join(f"{of_split[split]} in {split}" for split in splits)
+    return f"{shown(group)} ({where})"

@@ -15,12 +15,15 @@ from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key
+from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key, place_of
+from tools.sources.copies import Dropped, by_pixels, drop_copies
+from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
-from tools.sources.grouping import check_parted, find_groups
+from tools.sources.earlier import read_earlier
+from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
-from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups
+from tools.sources.splitting import missing_splits, rank, sample
 from tools.sources.staging import StagedImage, stage_images
 
 
@@ -33,6 +36,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     recover_import(layout)
     if not request.replace:
         refuse_to_replace_foreign(layout)
+    earlier = read_earlier(layout)
     staging, secret = staging_dir(layout), secret_staging_dir(layout)
     staging.mkdir(parents=True)
     secret.mkdir(parents=True)
@@ -42,16 +46,26 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         _check_classes(listed, request.class_names)
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
-        warned = (*listing.warnings, *check_parted(chosen, groups, request.allow_leaks))
+        warned = (*listing.warnings, *warn_of_unknown(chosen, groups))
+        if not request.drop_copies:
+            # Before the images are read, for that may take long.
+            warned += (*check_parted(chosen, groups, request.allow_leaks),)
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
         staged = _stage(chosen, staging, downloads, progress)
+        dropped = Dropped()
+        if request.drop_copies:
+            staged, dropped = drop_copies(staged, groups)
+            left = [image.source for image in staged]
+            warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
-        split = _split(staged, groups, request)
-        warned += _check_leaks(split, request)
-        placed = _name(split, keep=request.keep_names or source.names_are_public)
+        split, dealing = deal(staged, groups, request, earlier, dropped)
+        warned += (*dealing, *_check_leaks(split, request))
+        keep = request.keep_names or (source.names_are_public and not request.new_names)
+        placed = _name(split, keep)
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
-        (staging / "images").rmdir()
+        # With copies, and what is over where they make a sample uneven.
+        shutil.rmtree(staging / "images")
         (secret / READY).touch()
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -73,9 +87,12 @@ def _open_outputs(layout: Layout) -> None:
 def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> None:
     found = {image.class_name for image in listed}
     if expected and found != set(expected):
+        odd = next((image for image in listed if image.class_name not in expected), None)
+        example = f" ({odd.class_name} is that of {place_of(odd)})" if odd else ""
         raise DataError(
             f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml"
-            f" says {', '.join(expected)}; correct the folders, or the line, or use another bundle (--bundle)"
+            f" says {', '.join(expected)}{example}; correct the folders, or the line, or use another bundle"
+            " (--bundle)"
         )
     if len(found) < 2:
         raise DataError(
@@ -132,7 +149,7 @@ def _stage(
 def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
     """Refuse what cannot be used; return what is only worth knowing."""
     _check_sizes(staged, request)
-    pictures = _by_pixels(staged)
+    pictures = by_pixels(staged)
     conflicts = [
         f"{one.source.origin} ({one.source.class_name}) and {twin.source.origin} ({twin.source.class_name})"
         for one, *twins in pictures
@@ -146,15 +163,9 @@ def _check_images(staged: Sequence[StagedImage], request: ImportRequest) -> tupl
             details=tuple(conflicts[1:]),
         )
     copies = sum(len(same) - 1 for same in pictures)
-    return (f"copies of other images, pixel for pixel: {copies}",) if copies else ()
-
-
-def _by_pixels(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
-    """The images that show the same picture, together."""
-    pictures: dict[str, list[StagedImage]] = defaultdict(list)
-    for image in images:
-        pictures[image.pixels_sha256].append(image)
-    return list(pictures.values())
+    if not copies:
+        return ()
+    return (f"copies of other images, pixel for pixel: {copies}; --drop-copies keeps one of each",)
 
 
 def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple[str, ...]:
@@ -164,7 +175,7 @@ def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple
         DataError: A testing image lies in the training split too.
     """
     found: dict[str, list[str]] = {"training": [], "validation": []}
-    for same in _by_pixels(placed):
+    for same in by_pixels(placed):
         of_split = {image.split: image.source.origin for image in reversed(same)}
         tested = [image.source.origin for image in same if image.split == "testing"]
         for split, leaks in found.items():
@@ -174,8 +185,8 @@ def _check_leaks(placed: Sequence[StagedImage], request: ImportRequest) -> tuple
     if leaks and not request.allow_leaks:
         raise DataError(
             f"testing images that lie in the training split too: {len(leaks)}, the first: {leaks[0]}; who"
-            " learns it by heart is right there, so remove them from one of the splits, or take them all the"
-            " same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
+            " learns it by heart is right there, so keep the testing ones alone (--drop-copies), or take them"
+            " all the same with --allow-leaks (in bundle.toml: data.allow_leaks = true)",
             details=tuple(leaks[1:]),
         )
     return tuple(
@@ -199,7 +210,8 @@ def _check_sizes(staged: Sequence[StagedImage], request: ImportRequest) -> None:
         why = "'data.image_size' in bundle.toml says" if request.image_size else "most images have"
         raise DataError(
             f"{len(wrong)} of {len(staged)} images are not {expected[0]}x{expected[1]}, as {why},"
-            f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size",
+            f" the first: {wrong[0]}; mend or remove them, or allow it with --any-size (in bundle.toml:"
+            " data.any_size = true)",
             details=tuple(wrong[1:]),
         )
 
@@ -212,59 +224,6 @@ def _too_few(staged: Sequence[StagedImage], request: ImportRequest) -> list[str]
         for (split, class_name), count in sorted(counts.items(), key=str)
         if request.sample_size and count < request.sample_size * (3 if split is None else 1)
     ]
-
-
-def _split(
-    staged: Sequence[StagedImage], groups: Mapping[str, str], request: ImportRequest
-) -> list[StagedImage]:
-    """Give every image its split: its own where the source has one, else its share of what has none."""
-    given = {image.source.split for image in staged if image.source.split}
-    missing = missing_splits(given)
-    cut_from = "training" if given else None
-    placed = [
-        replace(image, split=image.source.split or "")
-        for image in staged
-        if not missing or image.source.split != cut_from
-    ]
-    if missing:
-        targets = [split for split in SPLITS if split in missing or split == cut_from]
-        placed += _cut(
-            [image for image in staged if image.source.split == cut_from], targets, groups, request
-        )
-    classes = {image.source.class_name for image in placed}
-    for split in SPLITS:
-        absent = sorted(classes - {image.source.class_name for image in placed if image.split == split})
-        if absent:
-            raise DataError(
-                f"class {absent[0]} has no {split} image; every split needs at least one of each class"
-            )
-    return placed
-
-
-def _cut(
-    images: Sequence[StagedImage], targets: Sequence[str], groups: Mapping[str, str], request: ImportRequest
-) -> list[StagedImage]:
-    """Cut splits by class; identical images and those of one group stay together."""
-    shares: dict[str, dict[str, float]] = {}
-    for class_name, count in Counter(image.source.class_name for image in images).items():
-        even = request.sample_size and count >= request.sample_size * len(targets)
-        wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
-        shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-
-    def keys(image: StagedImage) -> list[tuple[str, str]]:
-        group = groups.get(image.source.origin)
-        return [("pixels", image.pixels_sha256)] + ([("group", group)] if group else [])
-
-    dealt = split_groups(connect(images, keys), shares, lambda image: image.source.class_name)
-    taken: Counter[tuple[str, str]] = Counter()
-    placed: list[StagedImage] = []
-    for split, of_split in dealt.items():
-        for image in of_split:
-            taken[split, image.source.class_name] += 1
-            # Where groups make the splits uneven, all that were asked for are kept.
-            if groups or not 0 < request.sample_size < taken[split, image.source.class_name]:
-                placed.append(replace(image, split=split))
-    return placed
 
 
 def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
@@ -323,15 +282,33 @@ def _write_staging(
             image.sha256,
             image.source.origin,
             groups.get(image.source.origin, ""),
+            image.pixels_sha256,
         )
         for image in sorted(placed, key=lambda image: image.name)
     ]
-    header = ("file", "split", "class", "sha256", "origin", "group")
-    write_csv(secret / layout.origins_csv.name, header, origins)
+    header = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
+    # Names may be those of patients.
+    write_csv(secret / layout.origins_csv.name, header, origins, private=True)
+    classes = Counter(image.source.class_name for image in placed)
     summary = DataSummary(
-        description, tuple(sorted({image.source.class_name for image in placed})), counts, warned, request
+        description,
+        tuple(sorted(classes)),
+        counts,
+        warned,
+        request,
+        classes=classes,
+        groups=_count_groups(placed, groups),
     )
     record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
     record["request"] = asdict(request)
     write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n")
     return summary
+
+
+def _count_groups(placed: Sequence[StagedImage], groups: Mapping[str, str]) -> tuple[int, int]:
+    """How many groups there are, and how many of them are in two splits."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for image in placed:
+        if image.source.origin in groups:
+            splits[groups[image.source.origin]].add(image.split)
+    return len(splits), sum(len(found) > 1 for found in splits.values())

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class DataSummary:
         warnings: What a person should know of; nothing that stops the work.
         request: What was asked of the import; None if no import is known.
         has_reference: Whether the classes of the testing images are here, as they are at the organiser's.
+        classes: Images of each class; of an import that was made just now, else empty.
+        groups: How many groups (patients) that import knows of, and how many of them are in two splits.
     """
 
     source: str
@@ -38,6 +40,8 @@ class DataSummary:
     warnings: tuple[str, ...] = ()
     request: ImportRequest | None = None
     has_reference: bool = True
+    classes: Mapping[str, int] = field(default_factory=dict)
+    groups: tuple[int, int] = (0, 0)
 
 
 def read_summary(layout: Layout) -> DataSummary | None:
@@ -95,6 +99,27 @@ def refuse_to_replace_foreign(layout: Layout) -> None:
             "holds images that no import put there; move them away, or let them be replaced with --replace",
             layout.input_data,
         )
+
+
+def refuse_another_source(layout: Layout, source: str) -> None:
+    """Protect an import from one that nobody named: bundle.toml may say nothing, and mean phantoms.
+
+    Args:
+        layout: Of the bundle.
+        source: Description of the one that bundle.toml says.
+
+    Raises:
+        DataError: input_data/ holds an import of another source.
+    """
+    last = _last_source(layout)
+    if last in (None, source):
+        return
+    raise DataError(
+        f"holds images of {last}, but no source is named and bundle.toml's (data.source) is {source}; name"
+        f" the one that you mean, such as `data import '{last}'`, or set data.source, or let the images be"
+        " replaced with --replace",
+        layout.input_data,
+    )
 
 
 def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
@@ -188,6 +213,16 @@ def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
         return (str(record["source"]), ImportRequest(**asked)) if _is_imported(layout) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Lost or spoiled: it only says where the images came from.
+        return None
+
+
+def _last_source(layout: Layout) -> str | None:
+    """What the images that are there were imported from; None if there are none, or it is not known."""
+    if not _imported_names(layout) or not _is_imported(layout):
+        return None
+    try:
+        return str(json.loads(layout.import_json.read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

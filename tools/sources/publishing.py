@@ -62,5 +62,6 @@ def _move(source: Path, target: Path) -> None:
         if fault.errno != errno.EXDEV:
             raise
         with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
+            # With its mode: what is private stays so.
+            shutil.copy(source, temporary)
         source.unlink()

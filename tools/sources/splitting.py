@@ -85,15 +85,20 @@ def split_groups(
     groups: Sequence[Sequence[T]],
     shares: Mapping[str, Mapping[str, float]],
     class_of: Callable[[T], str],
+    kept: Sequence[str | None] = (),
+    describe: Callable[[Sequence[T]], str] = lambda group: str(group[0]),
 ) -> dict[str, list[T]]:
     """Deal groups out so that each split gets its share of each class, and no group is in two splits.
 
-    The largest group is dealt first, to the split that lacks most of what is in it.
+    The largest group is dealt first, to the split that lacks most of what is in it. Groups that keep a split
+    come before all others, so that these make up for them.
 
     Args:
         groups: In random order; the items of one group stay together, whatever their classes.
         shares: Of each split, with sum 1, for each class.
         class_of: The class of an item.
+        kept: The split that each group keeps; None of one that is dealt. Empty deals all.
+        describe: Names a group, for messages.
 
     Returns:
         Items of each split.
@@ -107,7 +112,7 @@ def split_groups(
     counts = [Counter(map(class_of, group)) for group in groups]
     totals: Counter[str] = sum(counts, Counter())
     splits = list(next(iter(shares.values())))
-    _refuse_too_few(counts, len(splits))
+    _refuse_too_few(groups, class_of, len(splits), describe)
     missing = {split: {name: shares[name][split] * totals[name] for name in totals} for split in splits}
     dealt: dict[str, list[T]] = {split: [] for split in splits}
     dealt_classes: dict[str, set[str]] = {split: set() for split in splits}
@@ -117,23 +122,39 @@ def split_groups(
         new = len(count.keys() - dealt_classes[split])
         return new, sum(number * missing[split][name] for name, number in count.items())
 
+    def give(place: int, split: str) -> None:
+        dealt[split].extend(groups[place])
+        dealt_classes[split] |= counts[place].keys()
+        for name, number in counts[place].items():
+            missing[split][name] -= number
+
+    known = dict(enumerate(kept))
+    for place, split in known.items():
+        if split is not None:
+            give(place, split)
     for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
-        count = counts[place]
-        neediest = max(splits, key=functools.partial(need, count=count))
-        dealt[neediest].extend(groups[place])
-        dealt_classes[neediest] |= count.keys()
-        for name, number in count.items():
-            missing[neediest][name] -= number
+        if known.get(place) is None:
+            give(place, max(splits, key=functools.partial(need, count=counts[place])))
     return dealt
 
 
-def _refuse_too_few(counts: Sequence[Counter[str]], splits: int) -> None:
-    groups = Counter(class_name for count in counts for class_name in count)
-    for class_name, having in sorted(groups.items()):
-        if having < splits:
+def _refuse_too_few(
+    groups: Sequence[Sequence[T]],
+    class_of: Callable[[T], str],
+    splits: int,
+    describe: Callable[[Sequence[T]], str],
+) -> None:
+    of_class: dict[str, list[Sequence[T]]] = defaultdict(list)
+    for group in groups:
+        for class_name in set(map(class_of, group)):
+            of_class[class_name].append(group)
+    for class_name, having in sorted(of_class.items()):
+        if len(having) < splits:
+            parts = ([item for item in group if class_of(item) == class_name] for group in having)
             raise DataError(
-                f"class {class_name}: {having} different images or groups for {splits} splits;"
-                " every split needs at least one of each class"
+                f"class {class_name}: {len(having)} different images or groups for {splits} splits"
+                f" ({'; '.join(map(describe, parts))}); every split needs at least one of each class, so add"
+                " images, of other patients where --group is used, or leave the class out"
             )
 
 

@@ -67,7 +67,13 @@ class TableSource:
             key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
             images.append(
                 SourceImage(
-                    str(path), cells["class"], split, path.read_bytes, cells.get("group") or None, key=key
+                    str(path),
+                    cells["class"],
+                    split,
+                    path.read_bytes,
+                    cells.get("group") or None,
+                    key=key,
+                    told=f"{self.path.name}:{line}",
                 )
             )
             progress("listing images", len(images), 0)

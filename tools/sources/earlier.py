@@ -1,0 +1,90 @@
+"""The import before this one: in which splits its images were, so that what was hidden can stay hidden."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tools.errors import DataError
+from tools.layout import SPLITS, Layout
+from tools.sources.staging import StagedImage
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is remembered of the last import.
+
+    Args:
+        splits: In which splits an image was, by SHA-256 of its bytes and of its pixels.
+    """
+
+    splits: Mapping[str, frozenset[str]]
+
+    def splits_of(self, image: StagedImage) -> frozenset[str]:
+        """In which splits an image was; empty if it is new."""
+        nowhere: frozenset[str] = frozenset()
+        return self.splits.get(image.sha256, nowhere) | self.splits.get(image.pixels_sha256, nowhere)
+
+
+def read_earlier(layout: Layout) -> Earlier:
+    """Read what the last import left; empty where none is known."""
+    found: dict[str, set[str]] = defaultdict(set)
+    try:
+        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
+            for row in csv.DictReader(opened):
+                if row["split"] in SPLITS:
+                    # Imports of older versions tell no pixels.
+                    for key in (row["sha256"], row.get("pixels_sha256")):
+                        if key:
+                            found[key].add(row["split"])
+    except (OSError, KeyError, ValueError, csv.Error):
+        return Earlier({})
+    return Earlier({key: frozenset(splits) for key, splits in found.items()})
+
+
+def strongest(splits: frozenset[str]) -> str | None:
+    """The split that an image keeps that was in several: testing first, for its class was hidden."""
+    return max(splits, key=SPLITS.index, default=None)
+
+
+def check_known(images: Sequence[StagedImage], earlier: Earlier) -> None:
+    """Refuse to keep splits where none is known: all would be dealt anew.
+
+    Raises:
+        DataError: There was no import, or it had none of these images.
+    """
+    if not any(map(earlier.splits_of, images)):
+        had = "the last import had none of these images" if earlier.splits else "no import is known here"
+        raise DataError(f"there are no splits to keep: {had} (.bundle/origins.csv); leave out --keep-splits")
+
+
+def find_moves(placed: Sequence[StagedImage], earlier: Earlier, keep_splits: bool) -> list[str]:
+    """Say how many images come from testing to where their classes are handed out, and back.
+
+    Args:
+        placed: All images, with their splits.
+        earlier: The last import.
+        keep_splits: Whether splits were to be kept.
+    """
+    moved = [(earlier.splits_of(image), image) for image in placed]
+    moved = [(were, image) for were, image in moved if were and image.split not in were]
+    published = [image for were, image in moved if "testing" in were]
+    known = [image for were, image in moved if image.split == "testing"]
+    mend = "" if keep_splits else "; --keep-splits deals out new images alone"
+    told: list[str] = []
+    if published:
+        where = " and ".join(
+            f"{count:,} in {split}"
+            for split in SPLITS
+            if (count := sum(image.split == split for image in published))
+        )
+        told.append(
+            f"testing images of the last import whose classes are no longer hidden: {len(published):,}"
+            f" ({where}), such as {published[0].source.origin}{mend}"
+        )
+    if known:
+        told.append(
+            f"testing images whose classes the last import gave away: {len(known):,}, such as"
+            f" {known[0].source.origin}{mend}"
+        )
+    return told
