@@ -114,10 +114,10 @@ def import_if_empty(bundle: Bundle, layout: Layout, display: Display) -> DataSum
         return summary
     started = time.monotonic()
     summary = import_images(source, make_request(bundle, layout), layout, display.progress)
-    display.line(describe_classes(summary))
     for warning in summary.warnings:
         display.line(f"warning: {warning}")
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
+    display.line(describe_classes(summary))
     return summary
 
 

@@ -278,7 +278,8 @@ def test_a_class_of_a_slip_is_found_by_its_file_and_row(filled_layout: Layout, t
 def test_origins_are_for_their_owner_alone(layout: Layout, class_folders: Path) -> None:
     for _ in range(2):
         fill(layout, class_folders)
-        assert layout.origins_csv.stat().st_mode & 0o777 == 0o600
+        for path in (layout.origins_csv, layout.import_json):
+            assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:

@@ -33,6 +33,24 @@ def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
         assert all(split_of[item.split("-")[0]] == split for item in items)
 
 
+def test_groups_that_keep_a_split_are_made_up_for() -> None:
+    groups = [[f"{group}-{twin}" for twin in range(1 + group % 4)] for group in range(100)]
+    kept = ["testing" if group < 20 else "validation" if group < 22 else None for group in range(100)]
+    dealt = split_groups(groups, {"x": SHARES}, lambda item: "x", kept)
+    total = sum(map(len, groups))
+    for split, share in SHARES.items():
+        assert abs(len(dealt[split]) - share * total) <= 4
+    split_of = {item: split for split, items in dealt.items() for item in items}
+    assert all(split_of[groups[place][0]] == split for place, split in enumerate(kept) if split)
+
+    everything = split_groups(groups[:22], {"x": SHARES}, lambda item: "x", kept[:22])
+    assert {split: bool(items) for split, items in everything.items()} == {
+        "training": False,
+        "validation": True,
+        "testing": True,
+    }
+
+
 def test_three_images_fill_three_splits_and_two_do_not() -> None:
     assert {
         split: len(items)

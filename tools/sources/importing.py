@@ -301,7 +301,7 @@ def _write_staging(
     )
     record = {"source": description, "counts": counts, "class_names": summary.class_names, "warnings": warned}
     record["request"] = asdict(request)
-    write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n")
+    write_text(secret / layout.import_json.name, json.dumps(record, indent=2) + "\n", private=True)
     return summary
 
 
