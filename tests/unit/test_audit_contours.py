@@ -30,7 +30,7 @@ def test_sound_contours_are_a_note(tmp_path: Path) -> None:
 def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     write_contour(contour_path(folder, "C-0", "i", 1), circle(30.0, 13.0, 5.0))
-    write_contour(contour_path(folder, "C-1", "i", 2), circle(10.0, 10.0, 9.0))
+    write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
     contour_path(folder, "C-2", "i", 3).with_name("IM-0001-0099-icontour-manual.txt").touch()
     error, warning = find_contour_faults(folder, say_nothing)
     assert (error.severity, error.count, warning.severity, warning.count) == ("error", 2, "warning", 1)
@@ -44,7 +44,7 @@ def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
 
 def test_page_and_json_of_a_bundle_show_them(layout: Layout, tmp_path: Path) -> None:
     folder = write_linked(tmp_path / "images")
-    write_contour(contour_path(folder, "C-1", "i", 2), circle(10.0, 10.0, 9.0))
+    write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
     source = DicomSource(folder)
     import_images(source, ImportRequest(), layout, say_nothing)
     found = run_audit(layout, None, linked_folder(source.description), say_nothing)
