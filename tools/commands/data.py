@@ -136,9 +136,10 @@ def audit_command(
         if summary is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        contours = contours or linked_folder(summary.source)
+        contours = contours or linked_folder(summary.source, summary.class_names)
+        source = summary.source if summary.request else ""
         found = run_audit(layout, rule, contours, display.progress, checks)
-        write_audit(found, layout, bundle.title, page, document)
+        write_audit(found, layout, bundle.title, page, document, source)
     click.echo(audit_text(found))
     click.echo(
         f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; figures: {relative(document)})"

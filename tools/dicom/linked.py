@@ -11,6 +11,9 @@ from tools.dicom.reading import is_dicom, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.findings import Finding
 
+WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
+"""The classes of the link.csv layout where no tag is named."""
+
 LINK_NAME = "link.csv"
 HEADER = ["patient_id", "original_id"]
 

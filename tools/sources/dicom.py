@@ -6,15 +6,20 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from tools.dicom.display import encode_png, to_gray
-from tools.dicom.linked import ContourSlice, check_slice, has_links, list_files, read_links
+from tools.dicom.linked import (
+    WITH_OUTER,
+    WITHOUT_OUTER,
+    ContourSlice,
+    check_slice,
+    has_links,
+    list_files,
+    read_links,
+)
 from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.findings import Finding
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
-
-WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
-"""The classes of the link.csv layout where no tag is named."""
 
 FORM = "dicom:PATH[?label=TAG][&group=TAG][&bits=8|16]"
 
