@@ -77,7 +77,7 @@ def write_linked(folder: Path, patients: int = 3, slices: int = 6) -> Path:
     for patient in range(patients):
         rows.append(f"D{patient},C-{patient}")
         for number in range(1, slices + 1):
-            x, y, radius = 12.0 + patient, 13.0 + number, 4.0 + number / 3
+            x, y, radius = 12.0 + patient, 13.0 + min(number, 7), 4.0 + min(number, 12) / 3
             grid_y, grid_x = np.mgrid[:SIZE_PX, :SIZE_PX]
             distance = np.hypot(grid_x - x, grid_y - y)
             noise = np.random.default_rng([patient, number]).integers(0, 20, distance.shape)

@@ -113,6 +113,11 @@ class Layout:
         """What `data audit` found; names testing images, so it is never mounted."""
         return self.state / "audit"
 
+    @property
+    def contact_sheet(self) -> Path:
+        """Patients' images with their contours: not where it could come into a repository."""
+        return self.state / "contact-sheet.png"
+
     def leaderboard(self, phase: str, part: str) -> Path:
         """Where a board goes: one of hidden cases never takes the place of a public one."""
         return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"

@@ -328,11 +328,17 @@ def test_dicom_images_with_contours(layout: Layout, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "in 2 classes, from dicom:" in result.output
 
-    write_contour(contour_path(folder, "C-0", "i", 2), circle(13, 15, 11))
+    write_contour(contour_path(folder, "C-0", "i", 2), circle(16, 15, 6))
+    result = bundle(layout, "data", "contact-sheet", str(folder))
+    assert result.exit_code == 0, result.output
+    assert "1 finding\n" in result.output
+    assert f"{layout.state / 'contact-sheet.png'} (18 of 18 images)" in result.output
+    assert layout.contact_sheet.is_file()
+
     (folder / "dicoms" / "D1" / "1.dcm").unlink()
     sheet = tmp_path / "sheet.html"
     result = bundle(layout, "data", "contact-sheet", str(folder), "--output", str(sheet), "--limit", "3")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     assert "17 images, 17 inner contours, 9 outer contours" in result.output
     assert re.search(r"warning: .*0002-icontour-manual.txt: \d+ of \d+ pixels", result.output)
     assert re.search(r"error: .*0001-icontour-manual.txt: its image .*D1/1.dcm is not there", result.output)

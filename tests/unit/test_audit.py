@@ -16,7 +16,7 @@ from tests.conftest import say_nothing, write_image
 from tools.audit.auditing import Audit, audit_images, make_checks, run_audit
 from tools.audit.balance import cramers_v
 from tools.audit.base import AuditFinding, ImageTable
-from tools.audit.baselines import nearest
+from tools.audit.baselines import find_baselines, nearest
 from tools.audit.groups import find_shared_groups
 from tools.audit.names import CHECKS
 from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
@@ -24,7 +24,7 @@ from tools.audit.reading import read_images
 from tools.audit.shift import find_shift
 from tools.audit.telling import measure_telling
 from tools.formats.groups import parse_group_rule
-from tools.layout import Layout
+from tools.layout import SPLITS, Layout
 from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
 from tools.sources.importing import import_images
@@ -594,3 +594,23 @@ def test_a_small_shift_in_a_large_set_is_no_alarm(layout: Layout) -> None:
 
     large = find_shift(with_brightness(mean + 20.0 * splits, splits, images))
     assert [finding.severity for finding in large if "mean" in finding.what] == ["warning"]
+
+
+def test_the_trivial_methods_headline_is_of_one_split(layout: Layout) -> None:
+    """Testing's, where its classes are here: one that solves validation alone solves nothing."""
+    rows = changed(
+        sound_rows(),
+        lambda row: brighter(row) if (row.class_name, row.split != "testing") == ("dog", True) else row,
+    )
+    (finding,) = [one for one in audit(layout, rows).findings if one.check == "baselines"]
+    assert finding.severity == "note"
+    assert finding.what.endswith(" on testing")
+    assert finding.figures
+    scores = {split: max(row[3] for row in finding.figures.rows if row[1] == split) for split in SPLITS[1:]}
+    assert f"of {scores['testing']:.3f} on" in finding.what
+    assert scores["validation"] > 0.95 > scores["testing"]
+
+    layout.solution_csv("testing").unlink()
+    (finding, _) = find_baselines(read_images(layout, say_nothing))
+    assert finding.severity == "warning"
+    assert finding.what.endswith(" on validation")

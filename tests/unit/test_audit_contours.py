@@ -1,5 +1,6 @@
 """The audit of contours: what is wrong with them is found without being told where, and drawn."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom,
 from tools.audit.auditing import run_audit
 from tools.audit.base import AuditFinding
 from tools.audit.contours import find_contour_faults, linked_folder
-from tools.errors import DataError
 from tools.layout import Layout
-from tools.report.audit import audit_document, render_audit
+from tools.report.audit import audit_document, audit_text, render_audit
 from tools.sources.base import ImportRequest
 from tools.sources.dicom import DicomSource
 from tools.sources.importing import import_images
@@ -30,7 +30,7 @@ def test_sound_contours_are_a_note(tmp_path: Path) -> None:
 def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     write_contour(contour_path(folder, "C-0", "i", 1), circle(30.0, 13.0, 5.0))
-    write_contour(contour_path(folder, "C-1", "i", 2), circle(10.0, 10.0, 9.0))
+    write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
     contour_path(folder, "C-2", "i", 3).with_name("IM-0001-0099-icontour-manual.txt").touch()
     error, warning = find_contour_faults(folder, say_nothing)
     assert (error.severity, error.count, warning.severity, warning.count) == ("error", 2, "warning", 1)
@@ -42,14 +42,43 @@ def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     assert "of the inner contour lie outside the outer one" in warning.files[0]
 
 
+def test_each_fault_carries_its_own_mend(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path)
+    with (folder / "link.csv").open("a") as out:
+        out.write("D7,C-7\n")
+    contour_path(folder, "C-0", "i", 1).write_text("1 2\nthree\n")
+    contour_path(folder, "C-0", "i", 3).rename(contour_path(folder, "C-0", "i", 3).with_name("3.txt"))
+    write_contour(contour_path(folder, "C-0", "o", 2), circle(12, 15, 2))
+    image = folder / "dicoms" / "D1" / "2.dcm"
+    image.write_bytes(image.read_bytes()[:-100])
+    write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
+    error, warning = find_contour_faults(folder, say_nothing)
+    mends = [line.rpartition("; ")[2] for line in (*error.files, *warning.files)]
+    assert mends == [
+        "put it there or remove the row",
+        "correct the line",
+        "look at the two, and swap their files or draw the wrong one again",
+        "restore the file from where it came",
+        "rename or remove it",
+        "draw it, or pass over the image",
+    ]
+    assert error.what.startswith(
+        "4 faults in 17 inner and 9 outer contours, the first: link.csv:5: dicoms/D7 and contourfiles/C-7 are"
+    )
+    assert error.mend == "do what each line says; `data contact-sheet` draws every image"
+    # The rest was checked, and an image that cannot be read is not drawn.
+    assert [drawing.caption.partition(";")[0] for drawing in error.drawings] == ["C-0/1.dcm", "C-0/2.dcm"]
+
+
 def test_page_and_json_of_a_bundle_show_them(layout: Layout, tmp_path: Path) -> None:
     folder = write_linked(tmp_path / "images")
-    write_contour(contour_path(folder, "C-1", "i", 2), circle(10.0, 10.0, 9.0))
+    write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
     source = DicomSource(folder)
     import_images(source, ImportRequest(), layout, say_nothing)
     found = run_audit(layout, None, linked_folder(source.description), say_nothing)
     page = render_audit(found, layout, "A title")
     assert page.count('<figure class="drawing">') == 1
+    assert "0002-icontour-manual.txt: " in audit_text(found)
     (contours,) = [one for one in audit_document(found)["findings"] if one["check"] == "contours"]
     assert contours["severity"] == "warning"
     assert len(contours["files"]) == 1
@@ -68,6 +97,22 @@ def test_which_folder_belongs_to_an_import(tmp_path: Path) -> None:
         assert linked_folder(other) is None
 
 
+def test_a_folder_that_is_gone_is_said(layout: Layout, tmp_path: Path) -> None:
+    folder = write_linked(tmp_path / "images")
+    source = DicomSource(folder)
+    summary = import_images(source, ImportRequest(), layout, say_nothing)
+    folder.rename(tmp_path / "elsewhere")
+    for description in (source.description, f"dicom:{folder}?label=Modality"):
+        contours = linked_folder(description, summary.class_names)
+        found = run_audit(layout, None, contours, say_nothing, ["contours"])
+        assert [(one.severity, one.what) for one in found.findings] == [
+            ("note", f"left out: {folder} is gone; --contours DIR names it")
+        ]
+    # Classes that are folders' never had contours.
+    assert linked_folder(source.description, ("sick", "well")) is None
+    assert linked_folder(f"folder:{folder}", summary.class_names) is None
+
+
 if REAL.is_dir():
 
     def test_the_real_ones_that_cross() -> None:
@@ -81,5 +126,14 @@ if REAL.is_dir():
 def test_a_spoiled_layout_is_named(text: str, tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     (folder / "link.csv").write_text(text)
-    with pytest.raises(DataError, match=r"link.csv:1: the header"):
-        find_contour_faults(folder, say_nothing)
+    found = only(find_contour_faults(folder, say_nothing))
+    assert found.severity == "error"
+    assert found.what.startswith("no contour can be checked: link.csv:1: the header is ")
+
+
+def test_without_pydicom_the_check_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_linked(tmp_path)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    found = only(find_contour_faults(folder, say_nothing))
+    assert found.severity == "note"
+    assert found.what.startswith("left out: reading DICOM needs pydicom")

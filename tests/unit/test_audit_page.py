@@ -78,6 +78,32 @@ def test_page_json_and_terminal_say_which_checks_were_made(layout: Layout, tmp_p
     assert "(checks: unreadable, copies, blank)" in audit_text(audit)
 
 
+def test_odd_sizes_and_modes_are_shown_with_their_files(layout: Layout, tmp_path: Path) -> None:
+    odd = [
+        Row("training", "large.png", "cat", picture(side=40)),
+        Row("training", "color.png", "cat", noise(np.random.default_rng(5)).convert("RGB")),
+    ]
+    audit = make_audit(layout, [*sound_rows(), *odd])
+    page = re.sub(r"<[^>]*>", " ", write(layout, audit, tmp_path).read_text())
+    document = json.loads((tmp_path / "audit.json").read_text())
+    for check, label, usual, name in (("sizes", "40x40", "16x16", "large"), ("modes", "RGB", "L", "color")):
+        (finding,) = [found for found in document["findings"] if found["check"] == check]
+        assert finding["labels"] == [label, usual]
+        assert finding["examples"][0][0]["file"] == f"training-data/{name}.png"
+        assert f"such as {label}: training-data/{name}.png (cat)" in audit_text(audit)
+        assert re.search(rf"{label}\s+training, cat\s+{name}.png", page)
+
+
+def test_where_the_data_came_from(layout: Layout, tmp_path: Path) -> None:
+    audit = make_audit(layout, sound_rows())
+    for source in ("", "csv:<b>x</b>.csv"):
+        write_audit(audit, layout, "A title", tmp_path / "a.html", tmp_path / "a.json", source)
+        assert json.loads((tmp_path / "a.json").read_text())["source"] == (source or None)
+        page = (tmp_path / "a.html").read_text()
+        assert ("Data: " in page, html.escape(source) in page) == (bool(source), True)
+        assert "<b>x" not in page
+
+
 def test_the_page_shows_examples_and_loads_nothing(layout: Layout, tmp_path: Path) -> None:
     page = write(layout, make_audit(layout, spoiled_rows()), tmp_path).read_text()
     assert page.count('<img src="data:image/png;base64,') == 3

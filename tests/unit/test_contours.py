@@ -128,6 +128,7 @@ def test_checks() -> None:
     (finding,) = check_contour(SQUARE + 5.0, (16, 16), "c.txt")
     assert (finding.severity, finding.where) == ("error", "c.txt")
     assert "3 of 4 vertices lie outside the image of 16x16 pixels, the first at 17 9" in finding.what
+    assert check_contour(SQUARE[:0], (16, 16), "c.txt")[0].what.startswith("is empty")
     assert "2 vertices" in check_contour(SQUARE[:2], (16, 16), "c.txt")[0].what
     assert "no pixel's centre" in check_contour(0.01 * SQUARE + 3.3, (16, 16), "c.txt")[0].what
 
@@ -135,6 +136,25 @@ def test_checks() -> None:
 def test_the_inner_contour_lies_inside_the_outer_one() -> None:
     inner, outer = (contour_to_mask(circle(15, 15, radius), (30, 30)) for radius in (5, 9))
     assert check_pair(inner, outer, "c.txt") == []
-    (finding,) = check_pair(outer, inner, "c.txt")
+    crossing = contour_to_mask(circle(20, 15, 5), (30, 30))
+    (finding,) = check_pair(crossing, outer, "c.txt")
     assert finding.severity == "warning"
-    assert f"{outer.sum() - inner.sum()} of {outer.sum()} pixels" in finding.what
+    assert f"{(crossing & ~outer).sum()} of {crossing.sum()} pixels" in finding.what
+
+
+@pytest.mark.parametrize("inner", [circle(15, 15, 9), circle(22, 15, 4)], ids=["larger", "mostly outside"])
+def test_an_inner_contour_that_is_hardly_the_inner_one(inner: np.ndarray) -> None:
+    outer = contour_to_mask(circle(15, 15, 7), (30, 30))
+    mask = contour_to_mask(inner, (30, 30))
+    (finding,) = check_pair(mask, outer, "c.txt")
+    assert finding.severity == "error"
+    assert f"{(mask & ~outer).sum()} of {mask.sum()} pixels" in finding.what
+    assert finding.what.endswith(f"has {outer.sum()}: swapped?")
+
+
+def test_a_vertex_is_named_as_its_file_has_it() -> None:
+    """Where a file counts from 1, too."""
+    assert check_contour(SQUARE + 4.5, (16, 16), "c.txt", first_pixel=1.0) == []
+    (finding,) = check_contour(SQUARE + 5.0, (16, 16), "c.txt", first_pixel=1.0)
+    assert "3 of 4 vertices lie outside" in finding.what
+    assert "the first at 17 9 (of first_pixel=1)" in finding.what

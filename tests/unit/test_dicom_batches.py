@@ -243,6 +243,9 @@ def test_faults_are_named_with_their_file(make: Callable[..., ContourBatches], l
     write_contour(path, circle(31, 12, 6))
     with pytest.raises(DataError, match=r"0003-icontour-manual.txt: .* vertices lie outside the image"):
         together(make())
+    path.write_text("40.5 12\n10 12\n20 20\n")
+    with pytest.raises(DataError, match=r"1 of 3 vertices .*, the first at 40.5 12 \(of first_pixel=1\)"):
+        together(make(form=SampleForm(first_pixel=1.0)))
     path.write_text("1 2\n")
     with pytest.raises(DataError, match=r"0003-icontour-manual.txt: 1 vertices"):
         together(make())

@@ -1,5 +1,6 @@
 """The link.csv layout, plain folders, and the sheet that shows them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ from PIL import Image
 
 from tests.conftest import say_nothing
 from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom, write_linked
-from tools.dicom.linked import check_slice, parse_links, read_folder, read_links
-from tools.dicom.sheet import write_sheet
+from tools.dicom.display import to_gray
+from tools.dicom.linked import check_slice, check_slices, parse_links, read_folder, read_links
+from tools.dicom.reading import read_dicom
+from tools.dicom.sheet import draw_tile, write_sheet
 from tools.errors import DataError
 
 
@@ -105,7 +108,15 @@ def test_a_row_without_its_folder(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     with (folder / "link.csv").open("a") as out:
         out.write("D7,C-7\n")
-    with pytest.raises(DataError, match=r"link.csv:5: .*D7 is not there"):
+    with pytest.raises(DataError, match=r"link.csv:5: dicoms/D7 and contourfiles/C-7 are not there; put"):
+        read_links(folder)
+    found = read_folder(folder, say_nothing)
+    assert len(found.slices) == 18
+    assert [(f.severity, f.where, f.mend) for f in found.findings] == [
+        ("error", f"{folder}/link.csv:5", "put it there or remove the row")
+    ]
+    (folder / "link.csv").unlink()
+    with pytest.raises(DataError, match=r"link.csv: is not there; name a folder that has it"):
         read_links(folder)
 
 
@@ -120,8 +131,38 @@ def test_contours_that_cannot_be_right(tmp_path: Path) -> None:
     assert "vertices lie outside the image of 32x32 pixels" in words[0]
     assert "pixels of the inner contour lie outside the outer one" in words[1]
     assert "2 vertices" in words[2]
-    assert "2: found 'three'" in words[3]
+    assert "found 'three'" in words[3]
     assert words[4:] == ["", ""]
+    # One cure each.
+    assert str(found[3][0]).endswith(
+        "icontour-manual.txt:2: found 'three'; expected two numbers \"x y\" in pixels; correct the line"
+    )
+
+
+def test_a_spoiled_image_does_not_end_the_check(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path, patients=1)
+    for number, kept in ((1, 200), (2, -100)):
+        path = folder / "dicoms" / "D0" / f"{number}.dcm"
+        path.write_bytes(path.read_bytes()[:kept])
+    (folder / "dicoms" / "D0" / "3.dcm").write_bytes(b"")
+    write_contour(contour_path(folder, "C-0", "i", 4), circle(30, 15, 5))
+    found = check_slices(read_folder(folder, say_nothing).slices, say_nothing)
+    assert [len(findings) for findings in found] == [1, 1, 1, 1, 0, 0]
+    for number, (finding,) in enumerate(found[:3], start=1):
+        assert (finding.severity, finding.where) == ("error", f"{folder}/dicoms/D0/{number}.dcm")
+        assert finding.mend.endswith("restore the file from where it came")
+    assert "vertices lie outside" in found[3][0].what
+    result = write_sheet(folder, tmp_path / "sheet.png", 0, say_nothing)
+    assert (result.shown, len(result.findings)) == (6, 4)
+
+
+def test_a_spoiled_image_of_a_plain_series_is_a_finding(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_dicom(tmp_path / "in" / name)
+    cut = tmp_path / "in" / "b"
+    cut.write_bytes(cut.read_bytes()[:152])
+    result = write_sheet(tmp_path / "in", tmp_path / "sheet.png", 0, say_nothing)
+    assert (result.shown, [finding.where for finding in result.findings]) == (1, [str(cut)])
 
 
 def test_plain_series_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -147,7 +188,9 @@ def test_a_sheet_shows_each_image_four_times(tmp_path: Path) -> None:
     assert (result.shown, result.total, result.inner, result.outer, len(result.findings)) == (4, 4, 4, 2, 2)
     with Image.open(tmp_path / "sheet.png") as opened:
         pixels = np.asarray(opened)
-    tile = pixels[16 : 16 + 256, :1024].astype(int)
+    # Below the headings and its caption; the two with findings are the first.
+    assert pixels.shape == (16 + 2 * (16 + 256), 3 * 1032, 3)
+    tile = pixels[32 : 32 + 256, 2 * 1032 : 2 * 1032 + 1024].astype(int)
     color = np.ptp(tile, axis=2) > 50
     # The image is gray, the inner contour's line is coloured, there is no outer one, the mask is gray.
     assert [bool(color[:, 256 * place : 256 * (place + 1)].any()) for place in range(4)] == [
@@ -158,7 +201,10 @@ def test_a_sheet_shows_each_image_four_times(tmp_path: Path) -> None:
     ]
     assert (tile[:, 768:, 0] > 0).mean() == pytest.approx(np.pi * (4 + 1 / 3) ** 2 / 32**2, rel=0.1)
 
-    # Those with findings come first.
+    # Those with findings come first, also when all are drawn.
+    page = write_sheet(folder, tmp_path / "all.html", 0, say_nothing)
+    captions = re.findall(r"<figcaption>([^;<]*)", page.path.read_text())
+    assert captions == [f"C-0/{number}.dcm" for number in (2, 3, 1, 4)]
     page = write_sheet(folder, tmp_path / "sheet.html", 2, say_nothing)
     text = page.path.read_text()
     assert page.shown == text.count("<img ") == 2
@@ -166,6 +212,21 @@ def test_a_sheet_shows_each_image_four_times(tmp_path: Path) -> None:
     assert "C-0/3.dcm; " in text
     assert "<script" not in text
     assert "http" not in text
+
+
+def test_a_dark_image_is_drawn_brighter(tmp_path: Path) -> None:
+    """On the sheet alone, and only where the file's window leaves it dark."""
+    folder = write_linked(tmp_path, patients=1, slices=2)
+    item = read_links(folder).slices[0]
+    pixels = np.linspace(0, 100, 32 * 32).reshape(32, 32).astype(np.int16)
+    shown = []
+    for width in (100, 1000):
+        write_dicom(item.dicom, pixels, WindowCenter=width / 2, WindowWidth=width)
+        shown.append(np.asarray(draw_tile(item))[:, :256, 0])
+    assert to_gray(read_dicom(item.dicom)).mean() < 15
+    assert shown[0].mean() == pytest.approx(127, abs=2)
+    assert 127 < shown[1].mean() < 170
+    assert shown[1].max() == 255
 
 
 def test_a_sheet_is_png_or_html(tmp_path: Path) -> None:

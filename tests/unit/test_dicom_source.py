@@ -1,6 +1,7 @@
 """The dicom source: classes from folders, tags and contours; png files that name nobody."""
 
 import csv
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import say_nothing
-from tests.dicoms import REAL, write_dicom, write_linked
+from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom, write_linked
 from tools.dicom.display import to_gray
 from tools.dicom.reading import read_dicom
 from tools.errors import DataError
@@ -89,6 +90,58 @@ def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
     found = listing(folder)
     assert set(expected) - set(classes(found)) == {"C-0/1.dcm"}
     assert found.warnings == (f"{folder}/dicoms/D0/1.dcm: has no inner contour",)
+
+
+def without_vertices(path: Path) -> None:
+    path.write_text("")
+
+
+FAULTY: dict[str, Callable[[Path], object]] = {
+    "is empty": without_vertices,
+    "found 'none'": lambda path: path.write_text("1 2\nnone\n"),
+    "found '9,5 9,5'": lambda path: path.write_text("9,5 9,5\n"),
+    "2 vertices, but": lambda path: write_contour(path, circle(12, 14, 7, 2)),
+    "1 of 200 vertices lie outside the image of 32x32 pixels, the first at 400.5 120": (
+        lambda path: write_contour(path, np.vstack([[400.5, 120.0], circle(12, 14, 7)[1:]]))
+    ),
+    "swapped?": lambda path: write_contour(path, circle(12, 14, 2)),
+}
+
+
+@pytest.mark.parametrize("what", FAULTY)
+def test_a_contour_that_cannot_be_right_makes_no_class(tmp_path: Path, what: str) -> None:
+    """An outer contour's file that holds none, at an image that has none."""
+    folder = write_linked(tmp_path)
+    before = classes(listing(folder))
+    victim = contour_path(folder, "C-0", "o", 1)
+    FAULTY[what](victim)
+    found = listing(folder)
+    assert classes(found) == {origin: name for origin, name in before.items() if origin != "C-0/1.dcm"}
+    (warning,) = found.warnings
+    assert warning.startswith("slices left out, for contours that cannot be right: 1, the first ")
+    assert what in warning
+    assert warning.endswith("(`data contact-sheet` shows all)")
+    # With a tag, contours are not asked.
+    assert len(listing(folder, "?label=SeriesDescription").images) == 18
+
+
+def test_contours_that_cross_are_taken_with_a_warning(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path)
+    for number in (2, 4):
+        write_contour(contour_path(folder, "C-0", "i", number), circle(16, 13 + number, 6))
+    found = listing(folder)
+    assert len(found.images) == 18
+    (warning,) = found.warnings
+    assert warning.startswith("slices whose contours want a look: 2, the first ")
+    assert "0002-icontour-manual.txt: " in warning
+
+
+def test_no_contour_can_be_right(tmp_path: Path) -> None:
+    folder = write_linked(tmp_path)
+    for path in folder.glob("contourfiles/*/i-contours/*"):
+        without_vertices(path)
+    with pytest.raises(DataError, match=r"no slice is left: slices left out, .*: 18, the first .* is empty"):
+        listing(folder)
 
 
 def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ class AuditFinding:
         mend: What to do; empty if nothing is.
         count: How many images, pairs or groups.
         examples: Rows of the image table that show it, those of one example together.
-        files: Files without a row that show it.
+        labels: What each example shows, such as its size; empty where the finding says it.
+        files: Files without a row that show it, each with what is wrong with it.
         drawings: Pictures that show it where rows cannot.
         figures: Its numbers.
     """
@@ -121,6 +122,7 @@ class AuditFinding:
     files: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     figures: Figures | None = None
+    labels: tuple[str, ...] = ()
 
 
 Check = Callable[[ImageTable], list[AuditFinding]]

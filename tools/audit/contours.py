@@ -1,24 +1,42 @@
 """Contours that cannot be right: off their image, crossing each other, or without one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tools.audit.base import SEVERITIES, AuditFinding, Drawing, counted
+from tools.audit.base import SEVERITIES, AuditFinding, Drawing, counted, left_out
 from tools.audit.reading import Progress
-from tools.dicom.linked import ContourSlice, check_slices, has_links, read_links
-from tools.dicom.sheet import draw_tile
+from tools.dicom.linked import (
+    WITH_OUTER,
+    WITHOUT_OUTER,
+    ContourSlice,
+    check_slices,
+    finding_of,
+    has_links,
+    read_links,
+)
+from tools.dicom.sheet import draw_tile, with_heading
+from tools.errors import DataError, UnavailableError
 from tools.findings import Finding
 
 MAX_DRAWINGS = 12
 
-_MEND = "look at them (`data contact-sheet` draws all), and draw them again or leave them out"
+_MEND = "do what each line says; `data contact-sheet` draws every image"
 
 
-def linked_folder(source: str) -> Path | None:
-    """The folder of a `dicom:` source, if it is there and in the link.csv layout."""
+def linked_folder(source: str, class_names: Collection[str] = ()) -> Path | None:
+    """The folder of a `dicom:` source, if it is in the link.csv layout, or gone and may have been.
+
+    Args:
+        source: What was imported.
+        class_names: Of its images: without a tag, they tell the layout of a folder that is gone.
+    """
     kind, _, rest = source.partition(":")
-    folder = Path(rest.partition("?")[0])
-    return folder if kind == "dicom" and has_links(folder) else None
+    path, _, query = rest.partition("?")
+    folder = Path(path)
+    by_contours = bool(class_names) and {WITH_OUTER, WITHOUT_OUTER}.issuperset(class_names)
+    was_linked = not folder.exists() and (by_contours or "label=" in query)
+    return folder if kind == "dicom" and (has_links(folder) or was_linked) else None
 
 
 def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
@@ -27,13 +45,18 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
     Args:
         folder: In the link.csv layout; see read_links.
         progress: Told of each image.
-
-    Raises:
-        DataError: link.csv or an image is at fault.
-        UnavailableError: pydicom is not installed.
     """
-    linked = read_links(folder)
-    by_slice = check_slices(linked.slices, progress)
+    if not folder.is_dir():
+        return [left_out("contours", f"{folder} is gone; --contours DIR names it")]
+    try:
+        linked = read_links(folder, partly=True)
+        by_slice = check_slices(linked.slices, progress)
+    except DataError as fault:
+        found_fault = finding_of(fault)
+        what = f"no contour can be checked: {_say(found_fault, folder)}"
+        return [AuditFinding("contours", "error", what, found_fault.mend, 1)]
+    except UnavailableError as fault:
+        return [left_out("contours", str(fault))]
     found = [*linked.findings, *(finding for of_slice in by_slice for finding in of_slice)]
     inner, outer = (
         sum(getattr(one, kind) is not None for one in linked.slices) for kind in ("inner", "outer")
@@ -49,7 +72,7 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
             f"{counted(len(alike), 'fault', 'faults')} in {checked}, the first: {_say(alike[0], folder)}",
             _MEND,
             len(alike),
-            files=tuple(_say(finding, folder) for finding in alike),
+            files=tuple(f"{_say(finding, folder)}; {finding.mend}" for finding in alike),
             drawings=_draw(linked.slices, by_slice, severity),
         )
         for severity in SEVERITIES
@@ -69,5 +92,7 @@ def _draw(
     for item, found in zip(slices, by_slice, strict=True):
         whats = [finding.what for finding in found if finding.severity == severity]
         if whats and len(drawings) < MAX_DRAWINGS:
-            drawings.append(Drawing("; ".join([item.origin, *whats]), draw_tile(item)))
+            # An image that cannot be read is no picture; the line that says so is enough.
+            with suppress(DataError):
+                drawings.append(Drawing("; ".join([item.origin, *whats]), with_heading(draw_tile(item))))
     return tuple(drawings)

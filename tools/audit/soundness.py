@@ -53,8 +53,10 @@ def _several(what: str, values: Sequence[Hashable], mend: str) -> list[AuditFind
     counts = Counter(values).most_common()
     if len(counts) < 2:
         return []
-    rare = [next(row for row, value in enumerate(values) if value == odd) for odd, _ in counts[:8]]
+    # The odd ones before the usual one.
+    told = [odd for odd, _ in counts[1:8]] + [counts[0][0]]
+    examples = tuple((next(row for row, value in enumerate(values) if value == odd),) for odd in told)
     figures = Figures((what.removesuffix("s"), "images"), tuple((str(odd), n) for odd, n in counts[:12]))
     text = f"{len(counts):,} {what}; {counts[0][0]} is that of {counts[0][1]:,} of {len(values):,} images"
-    examples = tuple((row,) for row in rare)
-    return [AuditFinding(what, "warning", text, mend, len(counts), examples, figures=figures)]
+    labels = tuple(map(str, told))
+    return [AuditFinding(what, "warning", text, mend, len(counts), examples, figures=figures, labels=labels)]

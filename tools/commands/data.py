@@ -161,9 +161,10 @@ def audit_command(
         if summary is None:
             raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
         display.begin("audit")
-        contours = contours or linked_folder(summary.source)
+        contours = contours or linked_folder(summary.source, summary.class_names)
+        source = summary.source if summary.request else ""
         found = run_audit(layout, rule, contours, display.progress, checks)
-        write_audit(found, layout, bundle.title, page, document)
+        write_audit(found, layout, bundle.title, page, document, source)
     click.echo(audit_text(found))
     click.echo(
         f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; figures: {relative(document)})"
@@ -177,9 +178,7 @@ def audit_command(
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("contact-sheet.png"),
-    show_default=True,
-    help="A .png or .html file.",
+    help="A .png or .html file; .bundle/contact-sheet.png by default.",
 )
 @click.option(
     "--limit",
@@ -188,20 +187,25 @@ def audit_command(
     show_default=True,
     help="Most images drawn, those with findings first; 0 draws all.",
 )
-def contact_sheet(folder: Path, output: Path, limit: int) -> None:
+@click.pass_obj
+def contact_sheet(layout: Layout, folder: Path, output: Path | None, limit: int) -> None:
     """Draw the DICOM images of FOLDER: image, inner contour, outer contour and mask, side by side.
 
     FOLDER is in the link.csv layout, or holds plain DICOM series. All contours are checked: whether each has
-    its image, lies on it, and the inner one inside the outer one.
+    its image, lies on it, and the inner one inside the outer one. Dark images are drawn brighter than they
+    are imported. The exit status is 1 if there is an error among the findings.
     """
     from tools.dicom.sheet import write_sheet
     from tools.display import TerminalDisplay
 
     with closing(TerminalDisplay()) as display:
         display.begin("contact sheet")
-        result = write_sheet(folder, output, limit, display.progress)
+        result = write_sheet(folder, output or layout.contact_sheet, limit, display.progress)
         display.end(f"{result.total} images, {result.inner} inner contours, {result.outer} outer contours")
     for finding in result.findings:
         click.echo(str(finding))
-    click.echo(f"{len(result.findings)} findings")
-    click.echo(f"contact sheet: {relative(output.resolve())} ({result.shown} of {result.total} images)")
+    click.echo(f"{len(result.findings)} finding{'' if len(result.findings) == 1 else 's'}")
+    shown = f"{result.shown} of {result.total} images"
+    click.echo(f"contact sheet: {relative(result.path.resolve())} ({shown})")
+    if any(finding.severity == "error" for finding in result.findings):
+        sys.exit(1)

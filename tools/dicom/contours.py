@@ -47,9 +47,11 @@ def read_contour(path: Path) -> np.ndarray:
     try:
         return parse_contour(path.read_text(encoding="ascii"), path)
     except FileNotFoundError:
-        raise DataError("no such file", path) from None
+        raise DataError("no such file; put it there", path) from None
     except UnicodeDecodeError:
-        raise DataError('is no text; expected lines of two numbers "x y" in pixels', path) from None
+        raise DataError(
+            'is no plain text, but lines of two numbers "x y" in pixels are expected; draw it again', path
+        ) from None
 
 
 def _is_vertex(line: str) -> bool:
@@ -105,14 +107,20 @@ def contour_to_mask(contour_px: np.ndarray, shape: tuple[int, int]) -> np.ndarra
     return mask
 
 
-def check_contour(contour_px: np.ndarray, shape: tuple[int, int], where: str) -> list[Finding]:
+def check_contour(
+    contour_px: np.ndarray, shape: tuple[int, int], where: str, first_pixel: float = 0.0
+) -> list[Finding]:
     """Find out whether a contour can be one on this image.
 
     Args:
-        contour_px: Vertices (N, 2), (x, y) in pixels.
+        contour_px: Vertices (N, 2), (x, y) in pixels, as they stand in the file.
         shape: (H, W) of the image, pixels.
         where: The contour's file.
+        first_pixel: What the file calls the centre of the first pixel, in x and y.
     """
+    if not len(contour_px):
+        what = f"is empty, but an area needs {MIN_VERTICES} vertices or more"
+        return [Finding("error", where, what, "remove it if nothing was drawn, or draw it again")]
     if len(contour_px) < MIN_VERTICES:
         return [
             Finding(
@@ -123,7 +131,8 @@ def check_contour(contour_px: np.ndarray, shape: tuple[int, int], where: str) ->
             )
         ]
     height, width = shape
-    beyond = (contour_px < -0.5).any(axis=1) | (contour_px > np.array([width, height]) - 0.5).any(axis=1)
+    moved_px = contour_px - first_pixel
+    beyond = (moved_px < -0.5).any(axis=1) | (moved_px > np.array([width, height]) - 0.5).any(axis=1)
     if beyond.any():
         x, y = contour_px[beyond][0]
         return [
@@ -131,11 +140,13 @@ def check_contour(contour_px: np.ndarray, shape: tuple[int, int], where: str) ->
                 "error",
                 where,
                 f"{beyond.sum()} of {len(contour_px)} vertices lie outside the image of {width}x{height}"
-                f" pixels, the first at {x:g} {y:g}",
-                "see whether it is of this image",
+                f" pixels, the first at {x:g} {y:g}"
+                + f" (of first_pixel={first_pixel:g})"
+                * bool(first_pixel),
+                "see whether it is of this image, or draw it again",
             )
         ]
-    if not contour_to_mask(contour_px, shape).any():
+    if not contour_to_mask(moved_px, shape).any():
         return [Finding("error", where, "has no pixel's centre inside", "draw it again")]
     return []
 
@@ -147,9 +158,17 @@ def check_pair(inner: np.ndarray, outer: np.ndarray, where: str) -> list[Finding
         inner: Mask (H, W), bool.
         outer: Mask (H, W), bool.
         where: The inner contour's file.
+
+    Returns:
+        Nothing, a warning where they cross, or an error where the inner one is the larger or lies outside for
+        more than a half: then it is hardly the inner one of the two.
     """
-    beyond = int((inner & ~outer).sum())
+    beyond, inner_px, outer_px = int((inner & ~outer).sum()), int(inner.sum()), int(outer.sum())
     if not beyond:
         return []
-    what = f"{beyond} of {int(inner.sum())} pixels of the inner contour lie outside the outer one"
+    what = f"{beyond:,} of {inner_px:,} pixels of the inner contour lie outside the outer one"
+    if inner_px > outer_px or 2 * beyond > inner_px:
+        what += f", which has {outer_px:,}: swapped?"
+        mend = "look at the two, and swap their files or draw the wrong one again"
+        return [Finding("error", where, what, mend)]
     return [Finding("warning", where, what, "look at it, and draw one of the two again if need be")]

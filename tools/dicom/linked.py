@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.dicom.contours import check_contour, check_pair, contour_to_mask, read_contour
-from tools.dicom.reading import is_dicom, read_header
+from tools.dicom.reading import is_dicom, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.findings import Finding
+
+WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
+"""The classes of the link.csv layout where no tag is named."""
 
 LINK_NAME = "link.csv"
 HEADER = ["patient_id", "original_id"]
@@ -61,18 +64,19 @@ def has_links(folder: Path) -> bool:
     return (folder / LINK_NAME).is_file()
 
 
-def read_links(folder: Path) -> ContourFolder:
+def read_links(folder: Path, partly: bool = False) -> ContourFolder:
     """List a folder in the link.csv layout; neither images nor contours are read.
 
     Args:
         folder: With `link.csv` (patient_id,original_id), `dicoms/<patient_id>/<n>.dcm` and
             `contourfiles/<original_id>/{i,o}-contours/IM-0001-<nnnn>-{i,o}contour-manual.txt`.
+        partly: Whether a row whose folders are not there is a finding, so that the others can be looked at.
 
     Returns:
         Its images; a contour without its image, or an image without a contour, is a finding.
 
     Raises:
-        DataError: link.csv is at fault, or a folder that it names is not there.
+        DataError: link.csv is not there or at fault, or, unless partly, a folder that it names is not there.
 
     Source:
         Sunnybrook Cardiac Data, http://hdl.handle.net/10380/3070.
@@ -81,26 +85,40 @@ def read_links(folder: Path) -> ContourFolder:
     findings: list[Finding] = []
     try:
         text = (folder / LINK_NAME).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError("is not there; name a folder that has it", folder / LINK_NAME) from None
     except UnicodeDecodeError:
         raise DataError("is not UTF-8; save it as a plain csv", folder / LINK_NAME) from None
     links = parse_links(text, folder / LINK_NAME)
     for row, (patient_id, original_id) in enumerate(links.items(), start=2):
         dicoms, contours = folder / "dicoms" / patient_id, folder / "contourfiles" / original_id
-        for needed in (dicoms, contours):
-            if not needed.is_dir():
-                raise DataError(
-                    f"{needed} is not there; put it there or remove the row", folder / LINK_NAME, row
-                )
+        lacking = [str(needed.relative_to(folder)) for needed in (dicoms, contours) if not needed.is_dir()]
+        if lacking:
+            what = f"{' and '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
+            fault = DataError(f"{what}; put it there or remove the row", folder / LINK_NAME, row)
+            if not partly:
+                raise fault
+            findings.append(finding_of(fault))
+            continue
         slices_of_patient, findings_of_patient = _pair(dicoms, contours, original_id)
         slices += slices_of_patient
         findings += findings_of_patient
     for parent, known in (("dicoms", set(links)), ("contourfiles", set(links.values()))):
         findings += [
             Finding("warning", str(path), f"has no row in {LINK_NAME}, so it is not read", "add the row")
-            for path in sorted((folder / parent).iterdir())
+            for path in sorted((folder / parent).glob("*"))
             if path.is_dir() and path.name not in known
         ]
     return ContourFolder(tuple(slices), tuple(findings))
+
+
+def finding_of(fault: DataError) -> Finding:
+    """A fault that ends nothing: one of several that are shown together."""
+    where = str(fault.path or "") + (f":{fault.row}" if fault.row else "")
+    # A message ends in what to do, after the last semicolon.
+    text = str(fault).removeprefix(f"{where}: ")
+    what, _, mend = text.rpartition("; ")
+    return Finding("error", where, what or text, mend if what else "restore the file")
 
 
 def parse_links(text: str, path: Path) -> dict[str, str]:
@@ -200,39 +218,45 @@ def read_folder(folder: Path, progress: Progress) -> ContourFolder:
     """List a folder in the link.csv layout, or else all images of plain DICOM series below it.
 
     Raises:
-        DataError: It is not there, it holds no DICOM image, or a file in it is at fault.
+        DataError: It is not there, it holds no DICOM image, or link.csv is at fault.
         UnavailableError: pydicom is not installed.
     """
     if has_links(folder):
-        return read_links(folder)
+        return read_links(folder, partly=True)
     if not folder.is_dir():
         raise DataError("no such folder; give one with DICOM files", folder)
     files = [path for path, is_one in list_files(folder) if is_one]
     found: list[tuple[tuple[str, str, int, str], ContourSlice]] = []
+    findings: list[Finding] = []
     for done, path in enumerate(files, start=1):
-        header = read_header(path)
+        progress("reading headers", done, len(files))
+        try:
+            header = read_header(path)
+        except DataError as fault:
+            findings.append(finding_of(fault))
+            continue
         if header.shape is not None:
             patient = header.patient_id or header.series_uid
             order = (patient, header.series_uid, header.instance_number or 0, str(path))
             found.append((order, ContourSlice(patient, path)))
-        progress("reading headers", done, len(files))
-    if not found:
+    if not found and not findings:
         raise DataError("no DICOM image below it; expected DICOM files, or a folder with link.csv", folder)
-    return ContourFolder(tuple(item for _, item in sorted(found, key=lambda pair: pair[0])), ())
+    return ContourFolder(tuple(item for _, item in sorted(found, key=lambda pair: pair[0])), tuple(findings))
 
 
 def check_slices(slices: Sequence[ContourSlice], progress: Progress) -> list[list[Finding]]:
-    """The findings of each image's contours; see check_slice.
+    """The findings of each image, to its last pixel, and of its contours; see check_slice.
 
     Raises:
-        DataError: A file holds no image, or cannot be read.
+        UnavailableError: pydicom, or what it needs for an image's compression, is not installed.
     """
     findings: list[list[Finding]] = []
     for done, item in enumerate(slices, start=1):
-        shape = read_header(item.dicom).shape
-        if shape is None:
-            raise DataError("holds no image; leave it out", item.dicom)
-        findings.append(check_slice(item, shape))
+        try:
+            height, width = read_dicom(item.dicom).pixels.shape
+            findings.append(check_slice(item, (height, width)))
+        except DataError as fault:
+            findings.append([finding_of(fault)])
         progress("checking contours", done, len(slices))
     return findings
 
@@ -252,9 +276,7 @@ def check_slice(item: ContourSlice, shape: tuple[int, int]) -> list[Finding]:
         try:
             contour_px = read_contour(path)
         except DataError as fault:
-            findings.append(
-                Finding("error", str(path), str(fault).removeprefix(f"{path}:").strip(), "mend it")
-            )
+            findings.append(finding_of(fault))
             continue
         found = check_contour(contour_px, shape, str(path))
         findings += found

@@ -76,11 +76,11 @@ def read_sample(item: ContourSlice, form: SampleForm) -> tuple[np.ndarray, np.nd
 
 
 def _read_mask(path: Path, shape: tuple[int, ...], first_pixel: float) -> np.ndarray:
-    contour_px = read_contour(path) - first_pixel
-    findings = check_contour(contour_px, (shape[0], shape[1]), str(path))
+    contour_px = read_contour(path)
+    findings = check_contour(contour_px, (shape[0], shape[1]), str(path), first_pixel)
     if findings:
         raise DataError(f"{findings[0].what}; {findings[0].mend}", path)
-    return contour_to_mask(contour_px, (shape[0], shape[1]))
+    return contour_to_mask(contour_px - first_pixel, (shape[0], shape[1]))
 
 
 def _fit(array: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:

@@ -19,6 +19,8 @@ SHOWN_IMAGES = 6
 """Of one example, on the page."""
 THUMBNAIL_PX = 96
 DRAWING_PX = 1024
+SAID_FILES = 12
+"""Of a finding, on the terminal."""
 
 
 def audit_text(audit: Audit) -> str:
@@ -30,7 +32,12 @@ def audit_text(audit: Audit) -> str:
         )
         if finding.examples:
             shown = [_describe(audit.images, row) for row in finding.examples[0][:SHOWN_IMAGES]]
-            lines.append(f"         such as {', '.join(shown)}")
+            label = f"{finding.labels[0]}: " if finding.labels else ""
+            lines.append(f"         such as {label}{', '.join(shown)}")
+        if finding.check == "contours":
+            lines += [f"         {file}" for file in finding.files[:SAID_FILES]]
+            if len(finding.files) > SAID_FILES:
+                lines.append(f"         ... and {len(finding.files) - SAID_FILES:,} more, on the page")
         if finding.figures and finding.check == "baselines":
             lines += [f"         {'  '.join(map(str, row))}" for row in finding.figures.rows]
     counts = ", ".join(counted(audit.count(kind), kind, f"{kind}s") for kind in SEVERITIES)
@@ -40,11 +47,12 @@ def audit_text(audit: Audit) -> str:
     return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)
 
 
-def audit_document(audit: Audit) -> dict[str, Any]:
-    """The audit as it is written to JSON."""
+def audit_document(audit: Audit, source: str = "") -> dict[str, Any]:
+    """The audit as it is written to JSON; source is what was imported, if it is known."""
     images = audit.images
     counts = count_images(images)
     return {
+        "source": source or None,
         "images": {split: int((images.splits == number).sum()) for number, split in enumerate(SPLITS)},
         "classes": {
             name: {split: int(counts[number, label]) for number, split in enumerate(SPLITS)}
@@ -56,7 +64,9 @@ def audit_document(audit: Audit) -> dict[str, Any]:
     }
 
 
-def write_audit(audit: Audit, layout: Layout, title: str, page: Path, document: Path) -> None:
+def write_audit(
+    audit: Audit, layout: Layout, title: str, page: Path, document: Path, source: str = ""
+) -> None:
     """Write the page and the JSON; the same data give the same bytes.
 
     Args:
@@ -65,13 +75,14 @@ def write_audit(audit: Audit, layout: Layout, title: str, page: Path, document: 
         title: What the page is headed with.
         page: The HTML file.
         document: The JSON file.
+        source: What was imported; empty if it is not known.
     """
-    text = json.dumps(audit_document(audit), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(audit_document(audit, source), indent=2, allow_nan=False, ensure_ascii=False)
     write_text(document, text + "\n")
-    write_text(page, render_audit(audit, layout, title))
+    write_text(page, render_audit(audit, layout, title, source))
 
 
-def render_audit(audit: Audit, layout: Layout, title: str) -> str:
+def render_audit(audit: Audit, layout: Layout, title: str, source: str = "") -> str:
     """The page: one file that loads nothing, every foreign text escaped."""
     import jinja2
 
@@ -85,6 +96,7 @@ def render_audit(audit: Audit, layout: Layout, title: str) -> str:
     images = audit.images
     return environment.get_template("audit.html.j2").render(
         title=title,
+        source=source,
         audit=audit,
         images=images,
         splits=SPLITS,
@@ -113,6 +125,8 @@ def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, An
         ],
         "files": list(finding.files[:MAX_EXAMPLES]),
     }
+    if finding.labels:
+        found["labels"] = list(finding.labels[:LISTED_EXAMPLES])
     if finding.figures:
         header = finding.figures.header
         found["figures"] = [dict(zip(header, row, strict=True)) for row in finding.figures.rows]

@@ -5,15 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.dicom.display import encode_png, to_gray
-from tools.dicom.linked import ContourSlice, has_links, list_files, read_links
+from tools.dicom.linked import (
+    WITH_OUTER,
+    WITHOUT_OUTER,
+    ContourSlice,
+    check_slice,
+    has_links,
+    list_files,
+    read_links,
+)
 from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from tools.errors import DataError, shown
+from tools.findings import Finding
 from tools.formats.options import add_options, parse_options
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
-
-WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
-"""The classes of the link.csv layout where no tag is named."""
 
 FORM = "dicom:PATH[?label=TAG][&group=TAG][&bits=8|16]"
 
@@ -80,13 +86,50 @@ class DicomSource:
         warnings = [f"{finding.where}: {finding.what}" for finding in folder.findings]
         slices = [item for item in folder.slices if self.label or item.inner]
         headers = self._read_headers([item.dicom for item in slices], progress, warnings)
+        slices = [item for item in slices if item.dicom in headers]
+        if not self.label:
+            slices = self._sound(slices, headers, progress, warnings)
         images: list[SourceImage] = []
         for item in slices:
-            header = headers.get(item.dicom)
-            if header:
-                class_name = self._class_name(header, item.dicom, _contours(item))
-                images.append(self._image(item.origin, item.dicom, header, class_name, None))
+            header = headers[item.dicom]
+            class_name = self._class_name(header, item.dicom, _contours(item))
+            images.append(self._image(item.origin, item.dicom, header, class_name, None))
         return images, warnings
+
+    def _sound(
+        self,
+        slices: list[ContourSlice],
+        headers: dict[Path, DicomHeader],
+        progress: Progress,
+        warnings: list[str],
+    ) -> list[ContourSlice]:
+        """Those slices whose contours can be right, for these make the class; the rest goes to warnings.
+
+        Raises:
+            DataError: There is none.
+        """
+        sound: list[ContourSlice] = []
+        by_severity: dict[str, list[Finding]] = {"error": [], "warning": []}
+        for done, item in enumerate(slices, start=1):
+            found = check_slice(item, headers[item.dicom].shape or (0, 0))
+            # One of a slice, so that slices are counted.
+            for severity, kept in by_severity.items():
+                kept += [finding for finding in found if finding.severity == severity][:1]
+            if all(finding.severity != "error" for finding in found):
+                sound.append(item)
+            progress("checking contours", done, len(slices))
+        for severity, told in (
+            ("error", "slices left out, for contours that cannot be right"),
+            ("warning", "slices whose contours want a look"),
+        ):
+            found = by_severity[severity]
+            if found:
+                first = f"{found[0].where}: {found[0].what}; {found[0].mend}"
+                text = f"{told}: {len(found)}, the first {first} (`data contact-sheet` shows all)"
+                if not sound:
+                    raise DataError(f"no slice is left: {text}", self.path)
+                warnings.append(text)
+        return sound
 
     def _list_folders(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
         listed = list(list_files(self.path))
