@@ -111,7 +111,7 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", without_fsspec)
     with pytest.raises(
-        UnavailableError, match=r"s3:// needs a package .* pip install 'challenge-bundle\[s3\]'"
+        UnavailableError, match=r"s3:// needs a package .* `.venv/bin/pip install -e '.\[s3\]'` in"
     ):
         list_from("s3://bucket/x")
 

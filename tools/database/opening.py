@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tools.errors import UnavailableError
+from tools.errors import UnavailableError, install_cure
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def speaking(schema: Schema) -> Iterator[None]:
         raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
     except ModuleNotFoundError as fault:
         raise UnavailableError(
-            f"{fault.name} is not installed here, and the database's URL needs it:"
-            " pip install 'challenge-bundle[postgresql]' brings PostgreSQL's"
+            f"{fault.name} is not installed here, and the database's URL needs it;"
+            f" {install_cure('postgresql')}"
         ) from None
 
 

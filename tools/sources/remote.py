@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from tools.errors import DataError, UnavailableError
+from tools.errors import DataError, UnavailableError, install_cure
 from tools.sources.base import ImportRequest, Listing, Progress
 from tools.sources.class_folders import State, list_class_folders
 from tools.sources.retrying import retry
@@ -100,8 +100,8 @@ class RemoteSource:
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
-            cure = "pip install 'challenge-bundle[s3]'" if scheme in _OWN_EXTRA else str(fault)
-            raise UnavailableError(f"{scheme}:// needs a package that is not installed: {cure}") from None
+            cure = install_cure("s3") if scheme in _OWN_EXTRA else str(fault)
+            raise UnavailableError(f"{scheme}:// needs a package that is not installed; {cure}") from None
         except ValueError as fault:
             raise DataError(
                 f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.url
