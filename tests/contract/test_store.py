@@ -249,6 +249,18 @@ def test_a_database_that_is_not_there() -> None:
         ImageStore("postgresql://localhost:1/x")
 
 
+def test_a_database_that_the_server_does_not_have(postgresql_url: str) -> None:
+    with pytest.raises(UnavailableError, match=r"no database 'nowhere'\); create it \(createdb n"):
+        ImageStore(postgresql_url.replace("/postgres?", "/nowhere?"))
+
+
+@pytest.mark.parametrize("url", ["mysql://me@host/name", "oracle://host/name", "images.sqlite"])
+def test_a_url_of_another_kind(url: str) -> None:
+    expected = "the database's URL .*expected sqlite:///FILE or postgresql://HOST/NAME"
+    with pytest.raises(UnavailableError, match=expected):
+        ImageStore(url)
+
+
 def test_memory_does_not_grow_with_the_images(store: ImageStore) -> None:
     generator = np.random.default_rng(0)
     for batch in range(10):

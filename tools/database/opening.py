@@ -1,5 +1,6 @@
 """A database by its URL: SQLite or PostgreSQL, durable, with tables of this version of the tool."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from tools.errors import UnavailableError, install_cure
+
+_KINDS = ("sqlite", "postgresql", "postgres")
+_FORMS = "sqlite:///FILE or postgresql://HOST/NAME"
+
+_NO_DATABASE = re.compile(r'database "(.+)" does not exist')
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ def connect(url: str, **options: Any) -> sa.Engine:
 def with_driver(url: str) -> sa.URL:
     """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
     made = sa.make_url(url)
+    if made.get_backend_name() not in _KINDS:
+        raise UnavailableError(f"the database's URL begins with {made.drivername}://; expected {_FORMS}")
     return (
         made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
     )
@@ -75,11 +83,17 @@ def speaking(schema: Schema) -> Iterator[None]:
         yield
     except sa.exc.DatabaseError as fault:
         cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
+        lacking = _NO_DATABASE.search(str(fault.orig))
+        if lacking:
+            raise UnavailableError(
+                f"{schema.owner} cannot be used (its server has no database {lacking[1]!r}); create it"
+                f" (createdb {lacking[1]}), or correct its URL"
+            ) from None
         raise UnavailableError(
             f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
         ) from None
     except sa.exc.ArgumentError as fault:
-        raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
+        raise UnavailableError(f"the database's URL is not one ({fault}); expected {_FORMS}") from None
     except ModuleNotFoundError as fault:
         raise UnavailableError(
             f"{fault.name} is not installed here, and the database's URL needs it;"

@@ -67,9 +67,7 @@ class RemoteSource:
         except FileNotFoundError:
             found = {}
         except PermissionError as fault:
-            raise UnavailableError(
-                f"{self.url}: access is refused ({fault}); give credentials, or --anonymous if it is public"
-            ) from None
+            raise _refused(self.url, fault) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
         # Of all that is told of an object, only this is kept: there may be millions.
@@ -119,5 +117,16 @@ def _state(told: Mapping[str, Any]) -> State:
 
 
 def _load(system: Any, path: str) -> bytes:
-    data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+    try:
+        data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+    except PermissionError as fault:
+        # No fault of the image: the next ones would be refused too.
+        raise _refused(path, fault) from None
     return data
+
+
+def _refused(where: str, fault: PermissionError) -> UnavailableError:
+    return UnavailableError(
+        f"{where}: access is refused ({fault}); give credentials with the right to list and to read, or"
+        " --anonymous if it is public"
+    )
