@@ -99,25 +99,6 @@ class ImageStore:
         with speaking(SCHEMA), self.engine.begin() as connection:
             return insert_new(connection, IMAGES, [_row(image) for image in images], IMAGES.c.sha256)
 
-    def labels(self, sha256s: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """(label, origin) of those images that are there, by content."""
-        query = sa.select(IMAGES.c.sha256, IMAGES.c.label, IMAGES.c.origin)
-        found: dict[str, tuple[str, str]] = {}
-        with speaking(SCHEMA), self.engine.connect() as connection:
-            for start in range(0, len(sha256s), _KEYS_AT_A_TIME):
-                part = query.where(IMAGES.c.sha256.in_(sha256s[start : start + _KEYS_AT_A_TIME]))
-                found |= {sha256: (label, origin) for sha256, label, origin in connection.execute(part)}
-        return found
-
-    def known_origins(self, origins: Sequence[str]) -> set[str]:
-        """Those of some origins that images in the store have."""
-        found: set[str] = set()
-        with speaking(SCHEMA), self.engine.connect() as connection:
-            for start in range(0, len(origins), _KEYS_AT_A_TIME):
-                part = IMAGES.c.origin.in_(origins[start : start + _KEYS_AT_A_TIME])
-                found |= set(connection.execute(sa.select(IMAGES.c.origin).where(part)).scalars())
-        return found
-
     def get(self, sha256: str) -> StoredImage:
         """An image by its content.
 
