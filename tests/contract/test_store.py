@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
+from tools.database.opening import connect
 from tools.errors import DataError, UnavailableError
 from tools.evaluation.records import Records
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
@@ -31,7 +32,7 @@ from tools.store.tables import METADATA
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[ImageStore]:
-    with closing(ImageStore(database_url)) as opened:
+    with closing(ImageStore(database_url, create=True)) as opened:
         yield opened
 
 
@@ -104,7 +105,7 @@ def test_the_order_is_random_seeded_and_of_the_content_alone(
     assert order != [image.sha256 for image in records(store, seed=4)]
     runs = Counter(image.label for image in records(store, seed=3)[:20])
     assert 10 <= runs["a"] <= 19
-    with closing(ImageStore(f"sqlite:///{tmp_path / 'other.sqlite'}")) as other:
+    with closing(ImageStore(f"sqlite:///{tmp_path / 'other.sqlite'}", create=True)) as other:
         other.add(list(reversed(records(store))))
         assert [image.sha256 for image in records(other, seed=3)] == order
 
@@ -184,6 +185,35 @@ def test_a_moved_image_is_one_under_another_label_and_no_copy(store: ImageStore,
     (folder / "a" / "000001.png").rename(folder / "b" / "moved.png")
     (warning,) = ingest(store, folder).warnings
     assert "images that are stored under another label: 1, the first" in warning
+
+
+def test_what_is_removed_comes_anew(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    (folder / "a" / "000001.png").rename(folder / "b" / "moved.png")
+    assert store.remove("'a/00000' in origin") == 10
+    assert len(records(store)) == 70
+    assert store.remove("'a/00000' in origin") == 0
+    assert str(ingest(store, folder)) == "10 new of 80 images, 70 there already"
+    assert [image.label for image in records(store, where="'b/moved' in origin")] == ["b"]
+
+
+@pytest.mark.parametrize("where", ["", "label", "1 == 1", "label == 'a'; drop table image"])
+def test_what_cannot_be_read_removes_nothing(where: str, store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    with pytest.raises(DataError, match="cannot be read"):
+        store.remove(where)
+    assert len(records(store)) == 80
+
+
+def test_annotations_go_with_their_images(store: ImageStore, tmp_path: Path) -> None:
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = choose_source("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    ingest_images(source, store, ImportRequest(), say_nothing)
+    assert store.count("has('car')") == store.remove("has('car')") == 3
+    assert [row for row in run_query(store, "categories")[1] if row[0] == "car"] == []
+    assert str(ingest_images(source, store, ImportRequest(), say_nothing)).startswith("3 new of 7")
+    assert store.count("has('car')") == 3
 
 
 def test_images_may_stay_where_they_are(store: ImageStore, folder: Path) -> None:
@@ -294,20 +324,38 @@ def test_store_and_records_may_share_a_database(store: ImageStore, database_url:
     with closing(Records(database_url)) as shared:
         assert shared.rows() == []
     ingest(store, folder)
-    with closing(ImageStore(database_url)) as again:
+    with closing(ImageStore(database_url, create=True)) as again:
         assert len(records(again)) == 80
 
 
 def test_a_database_with_other_tables_is_left_alone(database_url: str) -> None:
-    with closing(ImageStore(database_url)) as made, made.engine.begin() as connection:
+    with closing(ImageStore(database_url, create=True)) as made, made.engine.begin() as connection:
         connection.execute(sa.text("drop table store_version"))
     with pytest.raises(UnavailableError, match="the image database cannot be used .*already exists"):
-        ImageStore(database_url)
+        ImageStore(database_url, create=True)
 
 
 def test_a_database_that_is_not_there() -> None:
     with pytest.raises(UnavailableError, match="the image database cannot be used"):
         ImageStore("postgresql://localhost:1/x")
+
+
+def test_a_reader_makes_no_database(database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fill (one|it) with `store ingest`"):
+        ImageStore(database_url)
+    assert not list(tmp_path.iterdir())
+    if database_url.startswith("postgresql"):
+        engine = connect(database_url)
+        assert sa.inspect(engine).get_table_names() == []
+        engine.dispose()
+
+
+def test_a_reader_leaves_another_owners_database_alone(database_url: str) -> None:
+    with closing(Records(database_url)) as other:
+        before = sa.inspect(other.engine).get_table_names()
+        with pytest.raises(DataError, match="does not hold the image database; fill it with `store ingest`"):
+            ImageStore(database_url)
+        assert sa.inspect(other.engine).get_table_names() == before
 
 
 def test_a_database_that_the_server_does_not_have(postgresql_url: str) -> None:

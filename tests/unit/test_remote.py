@@ -154,7 +154,7 @@ def test_objects_that_may_not_be_read_are_a_matter_of_rights(
     with pytest.raises(UnavailableError, match="png: access is refused .*Forbidden.*--anonymous"):
         import_images(source, ImportRequest(), Layout(tmp_path / "bundle"), say_nothing)
     with (
-        closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}")) as store,
+        closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}", create=True)) as store,
         pytest.raises(UnavailableError, match="access is refused"),
     ):
         ingest_images(source, store, ImportRequest(), say_nothing)

@@ -71,7 +71,7 @@ def ingest(
         raise DataError("no source is named; give one, or set IMAGES_S3_LOCATION in .env")
     chosen = choose_source(named, Path.cwd(), anonymous, layout)
     size = settings.sample_size if sample_size is None else sample_size
-    with working(layout) as display, _opened_store(layout, database) as opened:
+    with working(layout) as display, _opened_store(layout, database, create=True) as opened:
         display.begin("ingest")
         request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
         done = ingest_images(chosen, opened, request, display.progress, by_path)
@@ -118,6 +118,37 @@ def sample_command(
         _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
 
 
+@store.command()
+@click.argument("condition")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+@click.pass_obj
+def remove(layout: Layout, condition: str, yes: bool, database: str | None) -> None:
+    """Delete the images that meet CONDITION (as of `store query`), with their annotations.
+
+    So a wrong label or group is mended: the next ingest brings them anew, as their source tells them by then.
+    """
+    with _opened_store(layout, database) as opened:
+        count = opened.count(condition)
+        if count and not yes:
+            _confirm(count)
+        with working(layout):
+            removed = opened.remove(condition) if count else 0
+    click.echo(f"{removed:,} images removed")
+
+
+def _confirm(count: int) -> None:
+    """Ask whether so many images are to be deleted.
+
+    Raises:
+        UsageError: Nobody can be asked.
+        Abort: They are not.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{count:,} images would be removed; say so with --yes")
+    click.confirm(f"Remove {count:,} images?", abort=True)
+
+
 def _store_settings(layout: Layout) -> "StoreSettings":
     from tools.store.settings import read_settings
 
@@ -125,11 +156,10 @@ def _store_settings(layout: Layout) -> "StoreSettings":
 
 
 @contextmanager
-def _opened_store(layout: Layout, database: str | None) -> Iterator["ImageStore"]:
+def _opened_store(layout: Layout, database: str | None, create: bool = False) -> Iterator["ImageStore"]:
     from tools.store.images import ImageStore
 
-    layout.state.mkdir(exist_ok=True)
-    with closing(ImageStore(database or _store_settings(layout).url)) as opened:
+    with closing(ImageStore(database or _store_settings(layout).url, create)) as opened:
         yield opened
 
 

@@ -4,7 +4,6 @@ import functools
 import os
 import weakref
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,12 +42,9 @@ class StoreSource:
         """List the images, in order of origin; each is read when it is loaded.
 
         Raises:
-            DataError: There is no such file, or no image in it.
+            DataError: It is not there, or there is no image in it.
             UnavailableError: It cannot be opened.
         """
-        file = self.made.database or ""
-        if self.made.drivername.startswith("sqlite") and not Path(file).is_file():
-            raise DataError("no such file; fill one with `store ingest`", file)
         store = ImageStore(self.url)
         # The images read from it for as long as there are any.
         weakref.finalize(store, store.engine.dispose)

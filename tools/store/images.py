@@ -13,7 +13,7 @@ from PIL import Image
 from tools.database.opening import connect, open_database, speaking
 from tools.errors import DataError
 from tools.store.bulk import insert_new
-from tools.store.tables import IMAGES, SCHEMA
+from tools.store.tables import ANNOTATIONS, IMAGES, SCHEMA
 from tools.store.where import COLUMNS, parse_where
 
 _IDS_AT_A_TIME = 64
@@ -77,14 +77,16 @@ class ImageStore:
 
     Args:
         url: Such as `sqlite:////path/file` or `postgresql://host/name`.
+        create: Whether it is made where it is not there; a reader that does so would see an empty one.
 
     Raises:
+        DataError: It is not there, and is not to be made.
         UnavailableError: It cannot be opened, or is of a newer version of this tool.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, create: bool = False) -> None:
         self.url = url
-        self.engine = open_database(url, SCHEMA)
+        self.engine = open_database(url, SCHEMA, create)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -110,6 +112,38 @@ class ImageStore:
         if row is None:
             raise DataError(f"no image {sha256} in the store; it was removed while it was read")
         return StoredImage(*row)
+
+    def count(self, where: str) -> int:
+        """How many images meet a condition; see parse_where.
+
+        Raises:
+            DataError: The condition cannot be read.
+        """
+        query = sa.select(sa.func.count()).select_from(IMAGES).where(parse_where(where))
+        with speaking(SCHEMA), self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def remove(self, where: str) -> int:
+        """Delete the images that meet a condition, with their annotations, all at once.
+
+        Args:
+            where: Which images; see parse_where.
+
+        Returns:
+            How many they were.
+
+        Raises:
+            DataError: The condition cannot be read.
+        """
+        query = sa.select(IMAGES.c.id).where(parse_where(where))
+        with speaking(SCHEMA), self.engine.begin() as connection:
+            # Numbers first: without its annotations, an image may no longer meet the condition.
+            found = list(connection.execute(query).scalars())
+            for start in range(0, len(found), _KEYS_AT_A_TIME):
+                part = found[start : start + _KEYS_AT_A_TIME]
+                connection.execute(sa.delete(ANNOTATIONS).where(ANNOTATIONS.c.image_id.in_(part)))
+                connection.execute(sa.delete(IMAGES).where(IMAGES.c.id.in_(part)))
+        return len(found)
 
     def rows(
         self, where: str | None = None, sample: int | None = None, seed: int = 0
