@@ -392,6 +392,10 @@ def test_an_image_database_from_ingest_to_bundle(filled_layout: Layout, tmp_path
     sampled = bundle(filled_layout, "store", "sample", "6", "--seed", "1", "--where", "split == 'testing'")
     assert len({line.split(",")[5] for line in sampled.output.splitlines()[1:]}) == 6
 
+    many = bundle(filled_layout, "store", "sample", "1000")
+    assert "72 images are all there are; 1,000 were asked for" in many.stderr
+    assert "asked for" not in sampled.stderr
+
     imported = bundle(filled_layout, "data", "import", f"sqlite:///{filled_layout.store_file}")
     assert "24 training + 24 validation + 24 testing images in 6 classes, from sqlite:///" in imported.output
 

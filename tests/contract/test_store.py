@@ -297,6 +297,45 @@ def test_coco_annotations_licences_and_the_street(store: ImageStore, tmp_path: P
     assert {image.label for image in records(store)} == {"traffic light", "no traffic light"}
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("label == NORMAL", "NORMAL is no value; put a text in quotes: 'NORMAL'"),
+        ("label in (NORMAL, 'b')", "NORMAL is no value; put a text in quotes"),
+        ("label == f()", "f is no value"),
+        ("width == 1 * 2", "'1 \\* 2' is no value"),
+        ("has(car)", "put the category in quotes: has\\('car'\\)"),
+        (
+            "license == 'Attribution License'",
+            "license is compared with whole numbers, .*store query licenses",
+        ),
+        ("group == 1", "group is compared with texts"),
+    ],
+)
+def test_conditions_say_what_they_should_be(where: str, message: str, store: ImageStore) -> None:
+    with pytest.raises(DataError, match=f"cannot be read .*{message}"):
+        store.rows(where)
+
+
+def test_a_category_that_is_not_there(store: ImageStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no category 'car'; it has none at all"):
+        store.rows("width > 1 and has('car')")
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = choose_source("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    ingest_images(source, store, ImportRequest(), say_nothing)
+    for ask in (store.rows, store.images, store.count, store.remove):
+        with pytest.raises(DataError, match="no category 'trafic light'; did you mean traffic light?"):
+            ask("has('trafic light')")
+    with pytest.raises(DataError, match="no category 'zebra crossing'; there are airplane, .*traffic light"):
+        store.rows("not (street or has('zebra crossing'))")
+
+
+def test_tables_call_columns_as_conditions_do(store: ImageStore) -> None:
+    assert run_query(store, "groups")[0] == ["group", "label", "images"]
+    assert run_query(store, "licenses")[0] == ["license", "name", "url", "images"]
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_named_queries_as_csv(name: str, store: ImageStore, folder: Path) -> None:
     ingest(store, folder)

@@ -115,7 +115,9 @@ def sample_command(
     from tools.store.where import COLUMNS
 
     with _opened_store(layout, database) as opened:
-        _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
+        written = _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
+    if written < count:
+        click.echo(f"{written:,} images are all there are; {count:,} were asked for", err=True)
 
 
 @store.command()
@@ -163,13 +165,13 @@ def _opened_store(layout: Layout, database: str | None, create: bool = False) ->
         yield opened
 
 
-def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output: Path | None) -> None:
+def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output: Path | None) -> int:
     from tools.files import replacing
     from tools.store.query import write_rows
 
     if output is None:
-        write_rows(columns, rows, sys.stdout)
-        return
+        return write_rows(columns, rows, sys.stdout)
     with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         count = write_rows(columns, rows, out)
     click.echo(f"{count:,} rows: {relative(output)}")
+    return count

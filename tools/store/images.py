@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tools.database.opening import connect, open_database, speaking
-from tools.errors import DataError
+from tools.errors import DataError, shown
 from tools.store.bulk import insert_new
-from tools.store.tables import ANNOTATIONS, IMAGES, SCHEMA
-from tools.store.where import COLUMNS, parse_where
+from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, SCHEMA
+from tools.store.where import COLUMNS, categories_in, parse_where
 
 _IDS_AT_A_TIME = 64
 _KEYS_AT_A_TIME = 1000
@@ -119,7 +120,7 @@ class ImageStore:
         Raises:
             DataError: The condition cannot be read.
         """
-        query = sa.select(sa.func.count()).select_from(IMAGES).where(parse_where(where))
+        query = sa.select(sa.func.count()).select_from(IMAGES).where(self._condition(where))
         with speaking(SCHEMA), self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -135,7 +136,7 @@ class ImageStore:
         Raises:
             DataError: The condition cannot be read.
         """
-        query = sa.select(IMAGES.c.id).where(parse_where(where))
+        query = sa.select(IMAGES.c.id).where(self._condition(where))
         with speaking(SCHEMA), self.engine.begin() as connection:
             # Numbers first: without its annotations, an image may no longer meet the condition.
             found = list(connection.execute(query).scalars())
@@ -159,11 +160,28 @@ class ImageStore:
             DataError: The condition cannot be read.
         """
         query = sa.select(*COLUMNS.values())
+        met = None if where is None else self._condition(where)
         if sample is not None:
             query = query.where(IMAGES.c.id.in_(_chosen(where, sample, seed)))
-        elif where is not None:
-            query = query.where(parse_where(where))
+        elif met is not None:
+            query = query.where(met)
         return self._stream(query.order_by(IMAGES.c.origin, IMAGES.c.id))
+
+    def _condition(self, where: str) -> sa.ColumnElement[bool]:
+        """Parse a condition; refuse one that asks for categories that nothing here is annotated with.
+
+        Raises:
+            DataError: It cannot be read, or there is no such category.
+        """
+        condition = parse_where(where)
+        asked = categories_in(where)
+        if asked:
+            with speaking(SCHEMA), self.engine.connect() as connection:
+                names = sorted(connection.execute(sa.select(CATEGORIES.c.name)).scalars())
+            unknown = next((name for name in asked if name not in names), None)
+            if unknown is not None:
+                raise DataError(f"the database has no category {shown(unknown)}; {_nearest(unknown, names)}")
+        return condition
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
         with speaking(SCHEMA), self.engine.connect() as connection:
@@ -188,7 +206,7 @@ class ImageStore:
         if as_ not in ("array", "record"):
             raise ValueError(f"as_ is {as_!r}; expected 'array' or 'record'")
         if where is not None:
-            parse_where(where)
+            self._condition(where)
         return ImageStream(self.url, where, sample, seed, as_)
 
 
@@ -241,6 +259,13 @@ class ImageStream:
             place += len(page)
             for start in range(0, len(own), _IDS_AT_A_TIME):
                 yield list(own[start : start + _IDS_AT_A_TIME])
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "it has none at all: `store ingest coco:ANNOTATIONS.json?category=NAME` brings annotations"
+    near = get_close_matches(name, names)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
 
 
 def _row(image: StoredImage) -> dict[str, Any]:
