@@ -22,8 +22,10 @@ from tests.unit.test_coco import write_annotations, write_images
 from tools.database.opening import connect
 from tools.errors import DataError, UnavailableError
 from tools.evaluation.records import Records
+from tools.layout import Layout
 from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.choice import choose_source
+from tools.sources.importing import import_images
 from tools.sources.ingesting import Ingested, ingest_images
 from tools.store.images import ImageStore, StoredImage
 from tools.store.query import NAMED, query_frame, run_query, write_rows
@@ -238,6 +240,22 @@ def test_copies_and_copies_under_another_label_are_said(store: ImageStore, folde
     assert copies == "byte-identical copies of other images, stored once: 1"
     assert "images that are stored under another label: 1, the first" in conflicts
     assert len(records(store)) == 80
+
+
+def test_a_condition_chooses_what_is_imported(
+    store: ImageStore, folder: Path, database_url: str, tmp_path: Path
+) -> None:
+    ingest(store, folder)
+    sign = "&" if "?" in database_url else "?"
+    source = choose_source(f"{database_url}{sign}where=not '/00004' in origin", tmp_path)
+    layout = Layout(tmp_path / "bundle")
+    summary = import_images(source, ImportRequest(), layout, say_nothing)
+    assert sum(summary.counts.values()) == 70
+    assert summary.source == source.description
+    assert summary.source.endswith("where=not '/00004' in origin")
+    nothing = choose_source(f"{database_url}{sign}where=width > 1000", tmp_path)
+    with pytest.raises(DataError, match="no image in it meets the condition"):
+        nothing.list_images(ImportRequest(), say_nothing)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -9,47 +10,75 @@ from typing import Any
 import sqlalchemy as sa
 
 from tools.database.opening import speaking
-from tools.errors import DataError
+from tools.errors import DataError, shown
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
 from tools.store.images import ImageStore
 from tools.store.tables import SCHEMA
-from tools.store.where import COLUMNS
+from tools.store.where import COLUMNS, EXAMPLE, parse_where
+
+_WHERE = re.compile(r"[?&]where=")
+
+
+def parse_store(text: str) -> tuple[str, str | None]:
+    """Parse `store?where=CONDITION`, or a database's URL with `?where=CONDITION` or `&where=CONDITION`.
+
+    The condition stands last and as it is, for a text in it may hold what separates a URL's options.
+
+    Returns:
+        What stands before, and the condition, if there is one.
+
+    Raises:
+        DataError: `store` has another option, or the condition is empty.
+    """
+    place, *rest = _WHERE.split(text, maxsplit=1)
+    if place.startswith("store?") or (rest and not rest[0].strip()):
+        raise DataError(f"{shown(text)} is not understood; expected store?where=CONDITION, {EXAMPLE}")
+    return place, rest[0].strip() if rest else None
 
 
 class StoreSource:
-    """All images of an image database, which `store ingest` filled.
+    """The images of an image database, which `store ingest` filled.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://HOST/NAME`.
+        where: Which of them; see parse_where. None takes all.
 
     Raises:
         UnavailableError: It is no URL.
+        DataError: The condition cannot be read.
     """
 
     names_are_public = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, where: str | None = None) -> None:
         with speaking(SCHEMA):
             self.made = sa.make_url(url)
-        self.url = url
+        if where is not None:
+            parse_where(where)
+        self.url, self.where = url, where
 
     @property
     def description(self) -> str:
-        """The URL without its password."""
-        return self.made.render_as_string(hide_password=True)
+        """The URL without its password, and the condition."""
+        shown_url = self.made.render_as_string(hide_password=True)
+        if self.where is None:
+            return shown_url
+        return f"{shown_url}{'&' if self.made.query else '?'}where={self.where}"
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in order of origin; each is read when it is loaded.
 
         Raises:
-            DataError: It is not there, or there is no image in it.
+            DataError: It is not there, or no image in it meets the condition.
             UnavailableError: It cannot be opened.
         """
         store = ImageStore(self.url)
         # The images read from it for as long as there are any.
         weakref.finalize(store, store.engine.dispose)
         names = list(COLUMNS)
-        rows = [dict(zip(names, row, strict=True)) for row in store.rows()]
+        rows = [dict(zip(names, row, strict=True)) for row in store.rows(self.where)]
+        if not rows and self.where is not None:
+            raise DataError("no image in it meets the condition; look with `store query`", self.description)
         if not rows:
             raise DataError("no image in it; fill it with `store ingest`", self.description)
         # A split is one only if every image has one.

@@ -37,7 +37,7 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], sa.ColumnElement[bool]]]
     ast.NotIn: lambda column, value: column.not_in(value),
 }
 
-_EXAMPLE = "such as label == 'CXR' and width >= 64, or has('car') and not street"
+EXAMPLE = "such as label == 'CXR' and width >= 64, or has('car') and not street"
 
 
 def parse_where(text: str) -> sa.ColumnElement[bool]:
@@ -57,7 +57,7 @@ def parse_where(text: str) -> sa.ColumnElement[bool]:
     except (SyntaxError, ValueError, RecursionError) as fault:
         cause = fault.msg if isinstance(fault, SyntaxError) else fault
         raise DataError(
-            f"the condition {shown(text)} cannot be read ({cause}); expected one {_EXAMPLE}"
+            f"the condition {shown(text)} cannot be read ({cause}); expected one {EXAMPLE}"
         ) from None
 
 
