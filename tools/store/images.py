@@ -13,6 +13,7 @@ from PIL import Image
 
 from tools.database.opening import connect, open_database, speaking
 from tools.errors import DataError, shown
+from tools.pictures import to_eight_bits
 from tools.store.bulk import insert_new
 from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, SCHEMA
 from tools.store.where import COLUMNS, categories_in, parse_where
@@ -63,10 +64,20 @@ class StoredImage:
         """
         return self.data if self.data is not None else Path(str(self.path)).read_bytes()
 
-    def pixels(self) -> np.ndarray:
-        """Image (H, W) or (H, W, C), as Pillow decodes it."""
+    def pixels(self, mode: str | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Image (H, W) or (H, W, C), an array of its own.
+
+        Args:
+            mode: What it is brought to, `L` (gray) or `RGB`, of 8 bits a channel; None leaves it as Pillow
+                decodes it.
+            size: (width, height) in pixels that it is brought to (bilinear); None leaves it.
+        """
         with Image.open(io.BytesIO(self.read())) as opened:
-            return np.asarray(opened)
+            picture = opened if mode is None else to_eight_bits(opened).convert(mode)
+            if size is not None:
+                picture = picture.resize(size, Image.Resampling.BILINEAR)
+            # asarray would give the file's own bytes, which cannot be written, and torch warns of that.
+            return np.array(picture)
 
 
 _NAMES = [field.name for field in fields(StoredImage)]
