@@ -154,6 +154,23 @@ def test_what_was_not_known_before_is_filled_in(store: ImageStore, folder: Path)
     assert all(image.group_name == Path(image.origin).name[4] for image in records(store))
 
 
+def test_images_without_a_group_among_others_are_said(
+    store: ImageStore, folder: Path, database_url: str
+) -> None:
+    def warnings() -> tuple[str, ...]:
+        return choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).warnings
+
+    ingest(store, folder)
+    assert warnings() == ()
+    told = ImportRequest(group=r"0000(\d)\d\.")
+    ingest_images(choose_source(f"folder:{folder}", Path()), store, told, say_nothing)
+    assert warnings() == ()
+    store.remove("'/b/' in origin")
+    ingest(store, folder)
+    (warning,) = warnings()
+    assert warning.startswith("images without a group (patient), though others have one: 20, such as ")
+
+
 def test_a_split_and_a_date_are_filled_in_and_a_copy_tells_them_too(store: ImageStore, folder: Path) -> None:
     ingest(store, folder)
     images = choose_source(f"folder:{folder}", Path()).list_images(ImportRequest(), say_nothing).images

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,7 +85,18 @@ class StoreSource:
         is_split = all(row["split"] for row in rows)
         images = [_image(store, row, is_split) for row in rows]
         progress("listing images", len(images), len(images))
-        return Listing(images)
+        return Listing(images, tuple(_without_group(images)))
+
+
+def _without_group(images: Sequence[SourceImage]) -> list[str]:
+    """Say how many images have no group where others have one: a patient may be in two splits by them."""
+    lacking = [image.origin for image in images if not image.group]
+    if not lacking or len(lacking) == len(images):
+        return []
+    return [
+        f"images without a group (patient), though others have one: {len(lacking)}, such as {lacking[0]};"
+        " `store ingest` of them with --group RULE fills it in"
+    ]
 
 
 def _image(store: ImageStore, row: Mapping[str, Any], is_split: bool) -> SourceImage:
