@@ -14,7 +14,7 @@ CODE = [path for folder in ("tools", "tests", "benchmarks") for path in (PROJECT
 
 def test_nothing_tells_to_install_the_project_by_its_name() -> None:
     """On a package index, that name would be whoever took it."""
-    name = re.compile(r"(pip install|['\"`])\s*challenge" + r"-bundle\[")
+    name = re.compile(r"(pip install|['\"`])\s*challenge" + r"-bundle\\?\[")
     for path in (PROJECT_ROOT / "README.md", PROJECT_ROOT / "CONTRIBUTING.md", *CODE):
         assert not name.search(path.read_text(encoding="utf-8")), path
 
