@@ -10,6 +10,13 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
+def install_cure(extra: str) -> str:
+    """How an extra of pyproject.toml comes here: from the folder, for the project is on no index."""
+    return (
+        f"run `.venv/bin/pip install -e '.[{extra}]'` in the project's folder (`make install` brings it too)"
+    )
+
+
 class BundleError(Exception):
     """An expected failure: one line for the user, no traceback.
 

@@ -460,6 +460,8 @@ def test_an_image_database_from_ingest_to_bundle(filled_layout: Layout, tmp_path
     assert "36 new of 36 images, 0 there already" in ingested.output, ingested.output
     assert "36 new of 72 images, 36 there already" in bundle(filled_layout, "store", "ingest", source).output
 
+    odd = bundle(filled_layout, "store", "query", "colour == 'red'")
+    assert (odd.exit_code, "there is no 'colour'; there are sha256, width" in odd.output) == (1, True)
     labels = bundle(filled_layout, "store", "query", "labels").output.splitlines()
     assert (labels[0], labels[1]) == ("label,split,images", "AbdomenCT,testing,4")
     queried = bundle(filled_layout, "store", "query", "label == 'Hand'", "--output", str(tmp_path / "x.csv"))
@@ -468,15 +470,42 @@ def test_an_image_database_from_ingest_to_bundle(filled_layout: Layout, tmp_path
     sampled = bundle(filled_layout, "store", "sample", "6", "--seed", "1", "--where", "split == 'testing'")
     assert len({line.split(",")[5] for line in sampled.output.splitlines()[1:]}) == 6
 
+    many = bundle(filled_layout, "store", "sample", "1000")
+    assert "72 images are all there are; 1,000 were asked for" in many.stderr
+    assert "asked for" not in sampled.stderr
+
     imported = bundle(filled_layout, "data", "import", f"sqlite:///{filled_layout.store_file}")
     assert "24 training + 24 validation + 24 testing images in 6 classes, from sqlite:///" in imported.output
+
+
+def test_images_are_removed_from_the_database_when_that_is_meant(
+    filled_layout: Layout, tmp_path: Path, database_url: str
+) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / name / "1.png", seed=ord(name))
+    own = ("--database", database_url)
+    bundle(filled_layout, "store", "ingest", f"folder:{tmp_path / 'images'}", *own)
+    refused = bundle(filled_layout, "store", "remove", "label == 'a'", *own)
+    assert (refused.exit_code, "1 images would be removed; say so with --yes" in refused.output) == (2, True)
+    assert bundle(filled_layout, "store", "query", "labels", *own).output.count("\n") == 3
+    assert (
+        "1 images removed" in bundle(filled_layout, "store", "remove", "label == 'a'", "--yes", *own).output
+    )
+    assert "0 images removed" in bundle(filled_layout, "store", "remove", "label == 'a'", *own).output
+    assert bundle(filled_layout, "store", "query", "labels", *own).output == "label,split,images\nb,,1\n"
+
+
+@pytest.mark.parametrize("command", [("query", "labels"), ("sample", "3"), ("remove", "width > 0", "--yes")])
+def test_commands_that_read_make_no_database(command: tuple[str, ...], layout: Layout) -> None:
+    result = bundle(layout, "store", *command)
+    assert (result.exit_code, f"{layout.store_file}: no such file; fill one" in result.output) == (1, True)
+    assert not layout.store_file.exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (("store", "ingest"), "no source is named; give one, or set IMAGES_S3_LOCATION in .env"),
-        (("store", "query", "colour == 'red'"), "there is no 'colour'; there are sha256, width"),
         (("data", "import", "sqlite:////no/such.sqlite"), "/no/such.sqlite: no such file; fill one with"),
     ],
 )

@@ -145,7 +145,7 @@ def test_an_ingest(database_url: str, images: Path, tmp_path: Path) -> None:
         "--database",
         database_url,
     ]
-    with closing(ImageStore(database_url)) as store:
+    with closing(ImageStore(database_url, create=True)) as store:
 
         def count() -> int:
             with store.engine.connect() as connection:
@@ -228,7 +228,7 @@ def write_dicom_folders(images: Path, folder: Path) -> str:
 
 
 def fill_database(images: Path, file: Path) -> str:
-    with closing(ImageStore(f"sqlite:///{file}")) as store:
+    with closing(ImageStore(f"sqlite:///{file}", create=True)) as store:
         ingest_images(FolderSource(images), store, ImportRequest(), say_nothing)
     return f"sqlite:///{file}"
 

@@ -68,7 +68,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
     def database(images: Path) -> Source:
         url = new_database(request)
-        with closing(ImageStore(url)) as store, contextlib.suppress(DataError):
+        with closing(ImageStore(url, create=True)) as store, contextlib.suppress(DataError):
             # What an ingest cannot read, it leaves out, and says so.
             ingest_images(folder(images), store, ImportRequest(), say_nothing)
         return choose_source(url, tmp_path)

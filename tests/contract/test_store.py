@@ -19,10 +19,13 @@ from PIL import Image
 
 from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
+from tools.database.opening import connect
 from tools.errors import DataError, UnavailableError
 from tools.evaluation.records import Records
-from tools.sources.base import ImportRequest
+from tools.layout import Layout
+from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
 from tools.sources.choice import choose_source
+from tools.sources.importing import import_images
 from tools.sources.ingesting import Ingested, ingest_images
 from tools.store.images import ImageStore, StoredImage
 from tools.store.query import NAMED, query_frame, run_query, write_rows
@@ -31,8 +34,21 @@ from tools.store.tables import METADATA
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[ImageStore]:
-    with closing(ImageStore(database_url)) as opened:
+    with closing(ImageStore(database_url, create=True)) as opened:
         yield opened
+
+
+class Listed:
+    """A source of some images."""
+
+    names_are_public = False
+    description = "some images"
+
+    def __init__(self, *images: SourceImage) -> None:
+        self.images = images
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        return Listing(self.images)
 
 
 @pytest.fixture
@@ -91,7 +107,7 @@ def test_the_order_is_random_seeded_and_of_the_content_alone(
     assert order != [image.sha256 for image in records(store, seed=4)]
     runs = Counter(image.label for image in records(store, seed=3)[:20])
     assert 10 <= runs["a"] <= 19
-    with closing(ImageStore(f"sqlite:///{tmp_path / 'other.sqlite'}")) as other:
+    with closing(ImageStore(f"sqlite:///{tmp_path / 'other.sqlite'}", create=True)) as other:
         other.add(list(reversed(records(store))))
         assert [image.sha256 for image in records(other, seed=3)] == order
 
@@ -125,6 +141,100 @@ def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, datab
         assert image.group == Path(image.origin).name[4]
 
 
+def test_what_was_not_known_before_is_filled_in(store: ImageStore, folder: Path) -> None:
+    source = choose_source(f"folder:{folder}", Path())
+    ingest(store, folder, sample_size=50)
+    told = ImportRequest(sample_size=40, group=r"0000(\d)\d\.")
+    # All that the rule tells of, for a database that knows some of a patient's images would part them.
+    done = ingest_images(source, store, told, say_nothing)
+    assert str(done) == ("0 new of 40 images, 40 there already; group, split or date filled in for 50")
+    rest = ingest_images(source, store, replace(told, sample_size=0), say_nothing)
+    assert str(rest) == "30 new of 80 images, 50 there already"
+    assert rest.warnings == ()
+    assert all(image.group_name == Path(image.origin).name[4] for image in records(store))
+
+
+def test_images_without_a_group_among_others_are_said(
+    store: ImageStore, folder: Path, database_url: str
+) -> None:
+    def warnings() -> tuple[str, ...]:
+        return choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).warnings
+
+    ingest(store, folder)
+    assert warnings() == ()
+    told = ImportRequest(group=r"0000(\d)\d\.")
+    ingest_images(choose_source(f"folder:{folder}", Path()), store, told, say_nothing)
+    assert warnings() == ()
+    store.remove("'/b/' in origin")
+    ingest(store, folder)
+    (warning,) = warnings()
+    assert warning.startswith("images without a group (patient), though others have one: 20, such as ")
+
+
+def test_a_split_and_a_date_are_filled_in_and_a_copy_tells_them_too(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    images = choose_source(f"folder:{folder}", Path()).list_images(ImportRequest(), say_nothing).images
+    first, second = (
+        replace(image, split="testing", taken="2020", origin=origin)
+        for image, origin in ((images[0], images[0].origin), (images[1], "elsewhere.png"))
+    )
+    done = ingest_images(Listed(first, second), store, ImportRequest(), say_nothing)
+    assert str(done) == "0 new of 2 images, 1 there already; group, split or date filled in for 2"
+    filled = {image.origin: image.taken for image in records(store, where="split == 'testing'")}
+    assert filled == {images[0].origin: "2020", images[1].origin: "2020"}
+
+
+def test_another_group_or_label_is_said_and_the_first_stays(store: ImageStore, folder: Path) -> None:
+    images = choose_source(f"folder:{folder}", Path()).list_images(ImportRequest(), say_nothing).images
+    ingest_images(Listed(replace(images[0], group="p1")), store, ImportRequest(), say_nothing)
+    other = replace(images[0], group="p2", class_name="b")
+    done = ingest_images(Listed(other), store, ImportRequest(), say_nothing)
+    label, group = done.warnings
+    assert label.startswith(
+        f"images that are stored under another label: 1, the first {other.origin} (b) and {other.origin} (a);"
+    )
+    assert f"with another group: 1, the first {other.origin} ('p2', stored: 'p1'); the first group" in group
+    assert "`store remove` removes such images" in group
+    (stored,) = records(store)
+    assert (stored.label, stored.group_name) == ("a", "p1")
+
+
+def test_a_moved_image_is_one_under_another_label_and_no_copy(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    (folder / "a" / "000001.png").rename(folder / "b" / "moved.png")
+    (warning,) = ingest(store, folder).warnings
+    assert "images that are stored under another label: 1, the first" in warning
+
+
+def test_what_is_removed_comes_anew(store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    (folder / "a" / "000001.png").rename(folder / "b" / "moved.png")
+    assert store.remove("'a/00000' in origin") == 10
+    assert len(records(store)) == 70
+    assert store.remove("'a/00000' in origin") == 0
+    assert str(ingest(store, folder)) == "10 new of 80 images, 70 there already"
+    assert [image.label for image in records(store, where="'b/moved' in origin")] == ["b"]
+
+
+@pytest.mark.parametrize("where", ["", "label", "1 == 1", "label == 'a'; drop table image"])
+def test_what_cannot_be_read_removes_nothing(where: str, store: ImageStore, folder: Path) -> None:
+    ingest(store, folder)
+    with pytest.raises(DataError, match="cannot be read"):
+        store.remove(where)
+    assert len(records(store)) == 80
+
+
+def test_annotations_go_with_their_images(store: ImageStore, tmp_path: Path) -> None:
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = choose_source("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    ingest_images(source, store, ImportRequest(), say_nothing)
+    assert store.count("has('car')") == store.remove("has('car')") == 3
+    assert [row for row in run_query(store, "categories")[1] if row[0] == "car"] == []
+    assert str(ingest_images(source, store, ImportRequest(), say_nothing)).startswith("3 new of 7")
+    assert store.count("has('car')") == 3
+
+
 def test_images_may_stay_where_they_are(store: ImageStore, folder: Path) -> None:
     ingest(store, folder, by_path=True)
     assert all(image.data is None and image.path == image.origin for image in records(store))
@@ -144,9 +254,25 @@ def test_copies_and_copies_under_another_label_are_said(store: ImageStore, folde
     (folder / "a" / "twin.png").write_bytes((folder / "a" / "000001.png").read_bytes())
     (folder / "b" / "odd.png").write_bytes((folder / "a" / "000002.png").read_bytes())
     copies, conflicts = ingest(store, folder).warnings
-    assert copies == "byte-identical copies of other images, stored once: 2"
+    assert copies == "byte-identical copies of other images, stored once: 1"
     assert "images that are stored under another label: 1, the first" in conflicts
     assert len(records(store)) == 80
+
+
+def test_a_condition_chooses_what_is_imported(
+    store: ImageStore, folder: Path, database_url: str, tmp_path: Path
+) -> None:
+    ingest(store, folder)
+    sign = "&" if "?" in database_url else "?"
+    source = choose_source(f"{database_url}{sign}where=not '/00004' in origin", tmp_path)
+    layout = Layout(tmp_path / "bundle")
+    summary = import_images(source, ImportRequest(), layout, say_nothing)
+    assert sum(summary.counts.values()) == 70
+    assert summary.source == source.description
+    assert summary.source.endswith("where=not '/00004' in origin")
+    nothing = choose_source(f"{database_url}{sign}where=width > 1000", tmp_path)
+    with pytest.raises(DataError, match="no image in it meets the condition"):
+        nothing.list_images(ImportRequest(), say_nothing)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +332,45 @@ def test_coco_annotations_licences_and_the_street(store: ImageStore, tmp_path: P
     assert {image.label for image in records(store)} == {"traffic light", "no traffic light"}
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("label == NORMAL", "NORMAL is no value; put a text in quotes: 'NORMAL'"),
+        ("label in (NORMAL, 'b')", "NORMAL is no value; put a text in quotes"),
+        ("label == f()", "f is no value"),
+        ("width == 1 * 2", "'1 \\* 2' is no value"),
+        ("has(car)", "put the category in quotes: has\\('car'\\)"),
+        (
+            "license == 'Attribution License'",
+            "license is compared with whole numbers, .*store query licenses",
+        ),
+        ("group == 1", "group is compared with texts"),
+    ],
+)
+def test_conditions_say_what_they_should_be(where: str, message: str, store: ImageStore) -> None:
+    with pytest.raises(DataError, match=f"cannot be read .*{message}"):
+        store.rows(where)
+
+
+def test_a_category_that_is_not_there(store: ImageStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no category 'car'; it has none at all"):
+        store.rows("width > 1 and has('car')")
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = choose_source("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    ingest_images(source, store, ImportRequest(), say_nothing)
+    for ask in (store.rows, store.images, store.count, store.remove):
+        with pytest.raises(DataError, match="no category 'trafic light'; did you mean traffic light?"):
+            ask("has('trafic light')")
+    with pytest.raises(DataError, match="no category 'zebra crossing'; there are airplane, .*traffic light"):
+        store.rows("not (street or has('zebra crossing'))")
+
+
+def test_tables_call_columns_as_conditions_do(store: ImageStore) -> None:
+    assert run_query(store, "groups")[0] == ["group", "label", "images"]
+    assert run_query(store, "licenses")[0] == ["license", "name", "url", "images"]
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_named_queries_as_csv(name: str, store: ImageStore, folder: Path) -> None:
     ingest(store, folder)
@@ -233,20 +398,50 @@ def test_store_and_records_may_share_a_database(store: ImageStore, database_url:
     with closing(Records(database_url)) as shared:
         assert shared.rows() == []
     ingest(store, folder)
-    with closing(ImageStore(database_url)) as again:
+    with closing(ImageStore(database_url, create=True)) as again:
         assert len(records(again)) == 80
 
 
 def test_a_database_with_other_tables_is_left_alone(database_url: str) -> None:
-    with closing(ImageStore(database_url)) as made, made.engine.begin() as connection:
+    with closing(ImageStore(database_url, create=True)) as made, made.engine.begin() as connection:
         connection.execute(sa.text("drop table store_version"))
     with pytest.raises(UnavailableError, match="the image database cannot be used .*already exists"):
-        ImageStore(database_url)
+        ImageStore(database_url, create=True)
 
 
 def test_a_database_that_is_not_there() -> None:
     with pytest.raises(UnavailableError, match="the image database cannot be used"):
         ImageStore("postgresql://localhost:1/x")
+
+
+def test_a_reader_makes_no_database(database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fill (one|it) with `store ingest`"):
+        ImageStore(database_url)
+    assert not list(tmp_path.iterdir())
+    if database_url.startswith("postgresql"):
+        engine = connect(database_url)
+        assert sa.inspect(engine).get_table_names() == []
+        engine.dispose()
+
+
+def test_a_reader_leaves_another_owners_database_alone(database_url: str) -> None:
+    with closing(Records(database_url)) as other:
+        before = sa.inspect(other.engine).get_table_names()
+        with pytest.raises(DataError, match="does not hold the image database; fill it with `store ingest`"):
+            ImageStore(database_url)
+        assert sa.inspect(other.engine).get_table_names() == before
+
+
+def test_a_database_that_the_server_does_not_have(postgresql_url: str) -> None:
+    with pytest.raises(UnavailableError, match=r"no database 'nowhere'\); create it \(createdb n"):
+        ImageStore(postgresql_url.replace("/postgres?", "/nowhere?"))
+
+
+@pytest.mark.parametrize("url", ["mysql://me@host/name", "oracle://host/name", "images.sqlite"])
+def test_a_url_of_another_kind(url: str) -> None:
+    expected = "the database's URL .*expected sqlite:///FILE or postgresql://HOST/NAME"
+    with pytest.raises(UnavailableError, match=expected):
+        ImageStore(url)
 
 
 def test_memory_does_not_grow_with_the_images(store: ImageStore) -> None:

@@ -267,7 +267,7 @@ def test_settings_that_are_none(make: Callable[..., ContourBatches], linked: Pat
 
 def test_without_h5py(make: Callable[..., ContourBatches], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(UnavailableError, match=r"pip install 'challenge-bundle\[dicom\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install -e '.\[dicom\]'"):
         together(make())
 
 

@@ -159,5 +159,5 @@ def test_tags_are_known_by_keyword() -> None:
 def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dicom(tmp_path / "a.dcm")
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(UnavailableError, match=r"pip install 'challenge-bundle\[dicom\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install -e '.\[dicom\]'"):
         read_header(path)

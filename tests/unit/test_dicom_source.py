@@ -246,7 +246,7 @@ def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
 def test_an_import_by_way_of_the_image_database(tmp_path: Path, sample_size: int) -> None:
     source = choose_source(f"dicom:{write_linked(tmp_path / 'linked', slices=12)}", Path("/"))
     url = f"sqlite:///{tmp_path / 'images.sqlite'}"
-    with closing(ImageStore(url)) as store:
+    with closing(ImageStore(url, create=True)) as store:
         ingest_images(source, store, ImportRequest(), say_nothing)
     layouts = []
     for name, origin in (("straight", source), ("by the way", choose_source(url, Path("/")))):

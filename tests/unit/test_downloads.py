@@ -208,7 +208,7 @@ def test_where_nothing_can_be_kept(source: RemoteSource, layout: Layout) -> None
 def test_an_ingest_fetches_nothing_twice(
     source: RemoteSource, layout: Layout, forwarder: Forwarder, tmp_path: Path
 ) -> None:
-    with closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}")) as store:
+    with closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}", create=True)) as store:
         for size, fetched in ((20, 20), (20, 0), (0, COUNT - 20), (0, 0)):
             forwarder.fetched.clear()
             ingest_images(source, store, ImportRequest(sample_size=size), say_nothing)

@@ -7,9 +7,11 @@ import http.server
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import pytest
 
 from tests.conftest import say_nothing, upload_folder, write_image
@@ -19,7 +21,9 @@ from tools.sources import retrying
 from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
 from tools.sources.importing import import_images
+from tools.sources.ingesting import ingest_images
 from tools.sources.remote import RemoteSource
+from tools.store.images import ImageStore
 
 CHEST = PROJECT_ROOT.parent / "shared" / "data" / "chest_xray" / "train"
 PATIENT = r"person(\d+)_|NORMAL2-(IM-\d+)|(IM-\d+)"
@@ -101,6 +105,61 @@ def test_without_credentials(s3_bucket: str, tmp_path: Path, monkeypatch: pytest
     assert list_from(f"s3://{s3_bucket}/x", anonymous=True) == [f"s3://{s3_bucket}/x/a/1.png"]
 
 
+@pytest.fixture
+def _opened_anew() -> Iterator[None]:
+    """A process keeps the connections that it has made; this test's are its own."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    yield
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.mark.usefixtures("_opened_anew")
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "give credentials .*--anonymous"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "give credentials"),
+        ({"AWS_PROFILE": "nobody"}, "nobody.*correct AWS_PROFILE"),
+        ({"AWS_DEFAULT_REGION": "mars north"}, "mars north.*correct AWS_DEFAULT_REGION"),
+        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "localhost:9000.*correct AWS_ENDPOINT_URL"),
+    ],
+)
+def test_settings_at_fault_are_not_tried_again(
+    settings: dict[str, str], cure: str, s3_bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+        if not value:
+            monkeypatch.delenv(name)
+    with pytest.raises(UnavailableError, match=rf"cannot list s3://{s3_bucket}/x \(.*{cure}"):
+        list_from(f"s3://{s3_bucket}/x")
+
+
+@pytest.mark.usefixtures("_opened_anew")
+def test_objects_that_may_not_be_read_are_a_matter_of_rights(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
+    upload_folder(tmp_path / "images", s3_bucket, "x")
+
+    async def refuse(*_: Any, **__: Any) -> bytes:
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr("s3fs.S3FileSystem._cat_file", refuse)
+    source = RemoteSource(f"s3://{s3_bucket}/x")
+    with pytest.raises(UnavailableError, match="png: access is refused .*Forbidden.*--anonymous"):
+        import_images(source, ImportRequest(), Layout(tmp_path / "bundle"), say_nothing)
+    with (
+        closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}", create=True)) as store,
+        pytest.raises(UnavailableError, match="access is refused"),
+    ):
+        ingest_images(source, store, ImportRequest(), say_nothing)
+
+
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
@@ -111,7 +170,7 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", without_fsspec)
     with pytest.raises(
-        UnavailableError, match=r"s3:// needs a package .* pip install 'challenge-bundle\[s3\]'"
+        UnavailableError, match=r"s3:// needs a package .* `.venv/bin/pip install -e '.\[s3\]'` in"
     ):
         list_from("s3://bucket/x")
 
@@ -122,13 +181,15 @@ def test_a_kind_of_url_that_nothing_reads() -> None:
 
 
 class Flaky(http.server.SimpleHTTPRequestHandler):
-    """Says "not now" to the first two requests for each image, and always for those named `down`."""
+    """Says "not now" to the first two requests for each image, always for `down`, and "no" for `secret`."""
 
     asked: ClassVar[Counter[str]] = Counter()
 
     def do_GET(self) -> None:
         self.asked[self.path] += 1
-        if self.path.endswith("down.png") or (self.path.endswith(".png") and self.asked[self.path] < 3):
+        if self.path.endswith("secret.png"):
+            self.send_error(403)
+        elif self.path.endswith("down.png") or (self.path.endswith(".png") and self.asked[self.path] < 3):
             self.send_error(503)
         else:
             super().do_GET()
@@ -156,6 +217,16 @@ def test_what_fails_at_first_is_fetched_again(flaky: str, tmp_path: Path) -> Non
     layout = Layout(tmp_path / "bundle")
     summary = import_images(RemoteSource(f"{flaky}/images"), ImportRequest(), layout, say_nothing)
     assert sum(summary.counts.values()) == 8
+
+
+def test_what_a_web_server_refuses_is_asked_for_once(flaky: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a" / "secret.png")
+    write_image(tmp_path / "images" / "b" / "1.png", seed=1)
+    with pytest.raises(UnavailableError, match=r"secret.png: access is refused \(403"):
+        import_images(
+            RemoteSource(f"{flaky}/images"), ImportRequest(), Layout(tmp_path / "bundle"), say_nothing
+        )
+    assert Flaky.asked["/images/a/secret.png"] == 1
 
 
 def test_what_goes_on_failing_ends_the_import(

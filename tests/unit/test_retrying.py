@@ -1,5 +1,7 @@
 """Trying again: what waiting may mend is tried again, what it cannot is not."""
 
+import json
+
 import pytest
 
 from tools.errors import UnavailableError
@@ -40,6 +42,44 @@ def test_it_never_goes_well() -> None:
     ):
         retry(call, "read x")
     assert call.calls == ATTEMPTS
+
+
+class NoCredentialsError(Exception):
+    """Of the name that botocore's has."""
+
+
+class Refused(Exception):
+    """As aiohttp's, with the server's answer."""
+
+    status = 403
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure"),
+    [
+        (
+            NoCredentialsError("Unable to locate credentials"),
+            r"\(Unable .*\); give credentials .*--anonymous",
+        ),
+        (ValueError("Invalid endpoint: localhost:9000"), "localhost:9000.*correct AWS_ENDPOINT_URL"),
+    ],
+)
+def test_a_fault_of_the_settings_ends_it_at_once(fault: Exception, cure: str) -> None:
+    call = Flaky(100, fault)
+    with pytest.raises(UnavailableError, match="cannot read x .*" + cure):
+        retry(call, "read x")
+    assert call.calls == 1
+
+
+def test_a_servers_refusal_is_one_of_rights_and_ends_it_at_once() -> None:
+    call = Flaky(100, Refused("403, message='Forbidden'"))
+    with pytest.raises(PermissionError, match="403"):
+        retry(call, "read x")
+    assert call.calls == 1
+
+
+def test_an_answer_out_of_order_is_asked_for_again() -> None:
+    assert retry(Flaky(1, json.JSONDecodeError("Expecting value", "", 0)), "read x") == "done"
 
 
 @pytest.mark.parametrize("fault", [FileNotFoundError("x"), PermissionError("x")])

@@ -7,6 +7,7 @@ import pytest
 from tools.errors import DataError, UnavailableError
 from tools.layout import Layout
 from tools.sources.choice import choose_source
+from tools.sources.stored import StoreSource
 from tools.store.settings import StoreSettings, read_settings
 
 ENV = """\
@@ -67,6 +68,37 @@ def test_the_source_named_store_is_the_database_of_the_settings(
     assert own.description == f"sqlite:///{layout.store_file}"
     layout.env_file.write_text(ENV)
     assert "me:***@db:5433/images" in choose_source("store", tmp_path, layout=layout).description
+
+
+def test_a_condition_stands_last_and_as_it_is(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BUNDLE_STORE", "POSTGRES_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    where = "'a:b&c=d+%20?where=' in origin and width>=64"
+    for text, place in (
+        (f"store?where={where}", f"sqlite:///{layout.store_file}"),
+        (f"sqlite:////a/b.sqlite?where={where}", "sqlite:////a/b.sqlite"),
+    ):
+        source = choose_source(text, layout.root, layout=layout)
+        assert source.description == f"{place}?where={where}"
+    there = f"postgresql://me:secret@/images?host=/run/p&where={where}"
+    source = choose_source(there, layout.root)
+    assert source.description == there.replace("secret", "***").replace("/run/p", "%2Frun%2Fp")
+    assert isinstance(source, StoreSource)
+    assert (source.url, source.where) == ("postgresql://me:secret@/images?host=/run/p", where)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("store?", "is not understood; expected store.where=CONDITION"),
+        ("store?label=a", "is not understood"),
+        ("store?where=", "is not understood"),
+        ("store?where=label == NORMAL", "cannot be read .NORMAL is no value"),
+    ],
+)
+def test_conditions_of_the_source_that_are_none(text: str, message: str, layout: Layout) -> None:
+    with pytest.raises(DataError, match=message):
+        choose_source(text, layout.root, layout=layout)
 
 
 @pytest.mark.parametrize("text", ["sqlite:nofile", "postgresql:host"])

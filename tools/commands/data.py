@@ -62,9 +62,10 @@ def import_command(
     """Fill input_data/ from SOURCE; bundle.toml's own by default.
 
     SOURCE is synthetic, mednist, folder:PATH, csv:FILE[?file=COLUMN&class=COLUMN], dicom:PATH[?label=TAG],
-    s3://BUCKET/PREFIX (or another URL), coco:ANNOTATIONS.json?category=NAME, or store, which `store ingest`
-    filled. A folder or URL holds CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder also the bundle layout
-    (training-data/, training_solution.csv, ...). What was there stays whole until the new data are complete.
+    s3://BUCKET/PREFIX (or another URL), coco:ANNOTATIONS.json?category=NAME, or store[?where=CONDITION],
+    which `store ingest` filled. A folder or URL holds CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder
+    also the bundle layout (training-data/, training_solution.csv, ...). What was there stays whole until the
+    new data are complete.
     """
     import dataclasses
 

@@ -71,7 +71,7 @@ def ingest(
         raise DataError("no source is named; give one, or set IMAGES_S3_LOCATION in .env")
     chosen = choose_source(named, Path.cwd(), anonymous, layout)
     size = settings.sample_size if sample_size is None else sample_size
-    with working(layout) as display, _opened_store(layout, database) as opened:
+    with working(layout) as display, _opened_store(layout, database, create=True) as opened:
         display.begin("ingest")
         request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
         done = ingest_images(chosen, opened, request, display.progress, by_path)
@@ -115,7 +115,40 @@ def sample_command(
     from tools.store.where import COLUMNS
 
     with _opened_store(layout, database) as opened:
-        _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
+        written = _write_rows(list(COLUMNS), opened.rows(where, count, seed), output)
+    if written < count:
+        click.echo(f"{written:,} images are all there are; {count:,} were asked for", err=True)
+
+
+@store.command()
+@click.argument("condition")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+@click.pass_obj
+def remove(layout: Layout, condition: str, yes: bool, database: str | None) -> None:
+    """Delete the images that meet CONDITION (as of `store query`), with their annotations.
+
+    So a wrong label or group is mended: the next ingest brings them anew, as their source tells them by then.
+    """
+    with _opened_store(layout, database) as opened:
+        count = opened.count(condition)
+        if count and not yes:
+            _confirm(count)
+        with working(layout):
+            removed = opened.remove(condition) if count else 0
+    click.echo(f"{removed:,} images removed")
+
+
+def _confirm(count: int) -> None:
+    """Ask whether so many images are to be deleted.
+
+    Raises:
+        UsageError: Nobody can be asked.
+        Abort: They are not.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{count:,} images would be removed; say so with --yes")
+    click.confirm(f"Remove {count:,} images?", abort=True)
 
 
 def _store_settings(layout: Layout) -> "StoreSettings":
@@ -125,21 +158,20 @@ def _store_settings(layout: Layout) -> "StoreSettings":
 
 
 @contextmanager
-def _opened_store(layout: Layout, database: str | None) -> Iterator["ImageStore"]:
+def _opened_store(layout: Layout, database: str | None, create: bool = False) -> Iterator["ImageStore"]:
     from tools.store.images import ImageStore
 
-    layout.state.mkdir(exist_ok=True)
-    with closing(ImageStore(database or _store_settings(layout).url)) as opened:
+    with closing(ImageStore(database or _store_settings(layout).url, create)) as opened:
         yield opened
 
 
-def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output: Path | None) -> None:
+def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output: Path | None) -> int:
     from tools.files import replacing
     from tools.store.query import write_rows
 
     if output is None:
-        write_rows(columns, rows, sys.stdout)
-        return
+        return write_rows(columns, rows, sys.stdout)
     with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         count = write_rows(columns, rows, out)
     click.echo(f"{count:,} rows: {relative(output)}")
+    return count

@@ -1,5 +1,6 @@
 """A database by its URL: SQLite or PostgreSQL, durable, with tables of this version of the tool."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tools.errors import UnavailableError
+from tools.errors import DataError, UnavailableError, install_cure
+
+_KINDS = ("sqlite", "postgresql", "postgres")
+_FORMS = "sqlite:///FILE or postgresql://HOST/NAME"
+
+_NO_DATABASE = re.compile(r'database "(.+)" does not exist')
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +26,49 @@ class Schema:
         owner: For messages, such as `the database of evaluations`.
         migrations: Folder of the files that make the tables, one a version.
         version_table: Where the version is kept.
+        filled_by: The command that makes one and fills it, for messages.
     """
 
     owner: str
     migrations: Path
     version_table: str = "alembic_version"
+    filled_by: str = ""
 
 
-def open_database(url: str, schema: Schema) -> sa.Engine:
+def open_database(url: str, schema: Schema, create: bool = True) -> sa.Engine:
     """Open a database, and bring its tables to this version of the tool.
 
     Args:
         url: As SQLAlchemy takes it, such as `sqlite:////path/file` or `postgresql://host/name`.
         schema: Whose tables.
+        create: Whether it is made where it is not there; else nothing is made, no file and no table.
 
     Raises:
+        DataError: It is not there, and is not to be made.
         UnavailableError: It cannot be opened, or is of a newer version of this tool.
     """
     with speaking(schema):
+        if not create:
+            _refuse_missing_file(with_driver(url), schema)
         engine = connect(url)
         try:
-            _migrate(engine, schema)
+            _migrate(engine, schema, create)
         except BaseException:
             engine.dispose()
             raise
     return engine
+
+
+def _refuse_missing_file(url: sa.URL, schema: Schema) -> None:
+    """Refuse an SQLite file that is not there; SQLite itself would make an empty one.
+
+    Raises:
+        DataError: It is not there.
+    """
+    file = url.database or ":memory:"
+    is_file = url.get_backend_name() == "sqlite" and file != ":memory:" and not file.startswith("file:")
+    if is_file and not Path(file).is_file():
+        raise DataError(f"no such file; fill one with {schema.filled_by}", Path(file).absolute())
 
 
 def connect(url: str, **options: Any) -> sa.Engine:
@@ -58,6 +82,8 @@ def connect(url: str, **options: Any) -> sa.Engine:
 def with_driver(url: str) -> sa.URL:
     """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
     made = sa.make_url(url)
+    if made.get_backend_name() not in _KINDS:
+        raise UnavailableError(f"the database's URL begins with {made.drivername}://; expected {_FORMS}")
     return (
         made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
     )
@@ -75,15 +101,21 @@ def speaking(schema: Schema) -> Iterator[None]:
         yield
     except sa.exc.DatabaseError as fault:
         cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
+        lacking = _NO_DATABASE.search(str(fault.orig))
+        if lacking:
+            raise UnavailableError(
+                f"{schema.owner} cannot be used (its server has no database {lacking[1]!r}); create it"
+                f" (createdb {lacking[1]}), or correct its URL"
+            ) from None
         raise UnavailableError(
             f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
         ) from None
     except sa.exc.ArgumentError as fault:
-        raise UnavailableError(f"the database's URL is not one ({fault}); correct it") from None
+        raise UnavailableError(f"the database's URL is not one ({fault}); expected {_FORMS}") from None
     except ModuleNotFoundError as fault:
         raise UnavailableError(
-            f"{fault.name} is not installed here, and the database's URL needs it:"
-            " pip install 'challenge-bundle[postgresql]' brings PostgreSQL's"
+            f"{fault.name} is not installed here, and the database's URL needs it;"
+            f" {install_cure('postgresql')}"
         ) from None
 
 
@@ -103,8 +135,12 @@ def _md5(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _migrate(engine: sa.Engine, schema: Schema) -> None:
-    """Bring the tables to this version of the tool."""
+def _migrate(engine: sa.Engine, schema: Schema, create: bool) -> None:
+    """Bring the tables to this version of the tool; refuse to make the first ones if they are not to be.
+
+    Raises:
+        DataError: There are none, and none are to be made.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -121,6 +157,9 @@ def _migrate(engine: sa.Engine, schema: Schema) -> None:
         now = MigrationContext.configure(connection, opts=options).get_current_revision()
         if now == ScriptDirectory.from_config(config).get_current_head():
             return
+        if now is None and not create:
+            where = engine.url.render_as_string(hide_password=True)
+            raise DataError(f"does not hold {schema.owner}; fill it with {schema.filled_by}", where)
         config.attributes["connection"] = connection
         config.attributes["version_table"] = schema.version_table
         try:

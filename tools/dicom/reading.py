@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.errors import DataError, UnavailableError, shown
+from tools.errors import DataError, UnavailableError, install_cure, shown
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -146,9 +146,7 @@ def _use_pydicom() -> None:
     try:
         from pydicom import config
     except ModuleNotFoundError:
-        raise UnavailableError(
-            "reading DICOM needs pydicom; run `pip install 'challenge-bundle[dicom]'`"
-        ) from None
+        raise UnavailableError(f"reading DICOM needs pydicom; {install_cure('dicom')}") from None
     # Files of real scanners break the rules in ways that do no harm, and what is used here is checked here.
     config.settings.reading_validation_mode = config.IGNORE
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from tools.dicom.contours import check_contour, contour_to_mask, read_contour
 from tools.dicom.linked import ContourSlice
 from tools.dicom.reading import read_dicom
-from tools.errors import DataError, UnavailableError
+from tools.errors import DataError, UnavailableError, install_cure
 from tools.files import replacing, signature
 
 MASKS = {"inner": ("inner",), "outer": ("outer",), "both": ("inner", "outer")}
@@ -160,9 +160,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise UnavailableError(
-            "a cache of images needs h5py; run `pip install 'challenge-bundle[dicom]'`"
-        ) from None
+        raise UnavailableError(f"a cache of images needs h5py; {install_cure('dicom')}") from None
     return h5py
 
 

@@ -126,7 +126,7 @@ def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, An
         "files": list(finding.files[:MAX_EXAMPLES]),
     }
     if finding.labels:
-        found["labels"] = list(finding.labels[:LISTED_EXAMPLES])
+        found["labels"] = list(finding.labels[:MAX_EXAMPLES])
     if finding.figures:
         header = finding.figures.header
         found["figures"] = [dict(zip(header, row, strict=True)) for row in finding.figures.rows]

@@ -15,7 +15,8 @@ SOURCE_FORMS = (
     "dicom:PATH[?label=TAG]",
     "s3://BUCKET/PREFIX (or gs://, az://, https://)",
     "coco:ANNOTATIONS.json?category=NAME",
-    "store (the image database of this bundle), postgresql://HOST/NAME or sqlite:///FILE (another one)",
+    "store[?where=CONDITION] (the image database of this bundle), postgresql://HOST/NAME or sqlite:///FILE"
+    " (another one)",
 )
 
 
@@ -40,12 +41,13 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
         from tools.sources.mednist import MedNISTSource
 
         return MedNISTSource()
-    if text == "store":
-        from tools.sources.stored import StoreSource
+    if text.partition("?")[0] == "store":
+        from tools.sources.stored import StoreSource, parse_store
         from tools.store.settings import read_settings
 
+        _, where = parse_store(text)
         own = layout or Layout(base)
-        return StoreSource(read_settings(own.env_file, own.store_file, os.environ).url)
+        return StoreSource(read_settings(own.env_file, own.store_file, os.environ).url, where)
     if kind == "folder" and rest:
         from tools.sources.folder import FolderSource
 
@@ -63,9 +65,9 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
 
         return CocoSource(parse_question(text, base))
     if kind.partition("+")[0] in ("postgresql", "sqlite"):
-        from tools.sources.stored import StoreSource
+        from tools.sources.stored import StoreSource, parse_store
 
-        return StoreSource(text)
+        return StoreSource(*parse_store(text))
     if rest.startswith("//"):
         from tools.sources.remote import RemoteSource
 

@@ -1,22 +1,26 @@
 """From a source to the image database: what is there is not read again, what broke off goes on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.errors import DataError
+from tools.errors import DataError, shown
 from tools.sources.base import ImportRequest, Progress, Source, SourceImage, image_key
 from tools.sources.coco import CocoSource
 from tools.sources.grouping import find_groups
 from tools.sources.splitting import stratified_sample
 from tools.sources.staging import SoundImage, check_image, work_ahead
 from tools.store.annotations import add_annotations
+from tools.store.filling import Known, Told, fill_in
 from tools.store.images import ImageStore, StoredImage
+from tools.store.tables import IMAGES
 
 _IMAGES_A_BATCH = 1000
 _BYTES_A_BATCH = 32 * 2**20
 _IMAGES_A_TASK = 8
+
+_MEND = "`store remove` removes such images, and the next ingest brings them anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +31,67 @@ class Ingested:
         listed: Images that were asked for.
         known: Of them, those that were in the store, by origin.
         new: Of them, those that came into it.
+        filled: Images that were there, and of which a group, split or date is known since.
         warnings: What was passed over, a sentence each.
     """
 
     listed: int
     known: int
     new: int
+    filled: int
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.new:,} new of {self.listed:,} images, {self.known:,} there already"
+        text = f"{self.new:,} new of {self.listed:,} images, {self.known:,} there already"
+        return f"{text}; group, split or date filled in for {self.filled:,}" if self.filled else text
+
+
+@dataclass(slots=True)
+class _Differences:
+    """What of a source's images is stored otherwise, and stays so.
+
+    Args:
+        twins: Byte-identical copies of other images.
+        labels: Of which the class is another one, in words.
+        groups: Of which the group is another one, in words.
+    """
+
+    twins: int = 0
+    labels: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+    def add(self, origin: str, label: str, group: str | None, known: Known) -> None:
+        """Compare what is told of an image with what is stored."""
+        if label != known.label:
+            self.labels.append(f"{origin} ({label}) and {known.origin} ({known.label})")
+        elif origin != known.origin:
+            self.twins += 1
+        if group and group != known.group_name:
+            self.groups.append(f"{origin} ({shown(group)}, stored: {shown(str(known.group_name))})")
+
+    def warnings(self) -> list[str]:
+        """A sentence for each kind there is."""
+        found = [f"byte-identical copies of other images, stored once: {self.twins}"] if self.twins else []
+        if self.labels:
+            found.append(
+                f"images that are stored under another label: {len(self.labels)}, the first {self.labels[0]};"
+                f" the first label stays; {_MEND}"
+            )
+        if self.groups:
+            found.append(
+                f"images that are stored with another group: {len(self.groups)}, the first {self.groups[0]};"
+                f" the first group stays; {_MEND}"
+            )
+        return found
 
 
 def ingest_images(
     source: Source, store: ImageStore, request: ImportRequest, progress: Progress, by_path: bool = False
 ) -> Ingested:
     """Bring a source's images into a store; twice is once.
+
+    Of those that are there, of this sample or another one, a group, split and date that was not known before
+    is filled in.
 
     Args:
         source: Where they are.
@@ -65,12 +114,13 @@ def ingest_images(
             image_key,
             lambda image: (image.split, image.class_name),
         )
-    known = store.known_origins([image.origin for image in chosen])
+    differences = _Differences()
+    known, filled = _fill_known(listing.images, groups, store, differences)
     missing = [image for image in chosen if image.origin not in known]
     if by_path and missing and not Path(missing[0].origin).is_file():
         raise DataError("is no local file; leave out --by-path", missing[0].origin)
     faults: list[str] = []
-    new, warnings = _take_in(missing, groups, store, faults, progress, by_path)
+    new, filled_twins = _take_in(missing, groups, store, faults, differences, progress, by_path)
     if isinstance(source, CocoSource):
         add_annotations(store, *source.annotations())
     if faults:
@@ -79,7 +129,30 @@ def ingest_images(
             " mend or remove them; the others are in the store",
             details=tuple(faults[1:]),
         )
-    return Ingested(len(chosen), len(known), new, (*listing.warnings, *warnings))
+    warnings = (*listing.warnings, *differences.warnings())
+    return Ingested(len(chosen), len(chosen) - len(missing), new, filled + filled_twins, warnings)
+
+
+def _fill_known(
+    images: Sequence[SourceImage], groups: dict[str, str], store: ImageStore, differences: _Differences
+) -> tuple[set[str], int]:
+    """Fill in what was not known before of images that are in a store, and compare what was.
+
+    Returns:
+        The origins of those that are there, and of how many something was filled in.
+    """
+    known = set[str]()
+    filled = 0
+    for start in range(0, len(images), _IMAGES_A_BATCH):
+        part = images[start : start + _IMAGES_A_BATCH]
+        told = [(image.origin, _told(image, groups)) for image in part]
+        stored, count = fill_in(store, IMAGES.c.origin, told)
+        filled += count
+        for image, there in zip(part, stored, strict=True):
+            if there is not None:
+                known.add(image.origin)
+                differences.add(image.origin, image.class_name, groups.get(image.origin), there)
+    return known, filled
 
 
 def _take_in(
@@ -87,26 +160,30 @@ def _take_in(
     groups: dict[str, str],
     store: ImageStore,
     faults: list[str],
+    differences: _Differences,
     progress: Progress,
     by_path: bool,
-) -> tuple[int, list[str]]:
+) -> tuple[int, int]:
     """Bring images into a store, a batch at a time, each whole or not at all.
 
     Returns:
-        How many were new, and what was passed over; what is wrong with an image goes to `faults`.
+        How many were new, and of how many others, with the same content, something was filled in; what is
+        wrong with an image goes to `faults`, what is stored otherwise to `differences`.
     """
     added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    new, twins, conflicts = 0, 0, list[str]()
+    new, filled = 0, 0
     for batch in _batches(images, faults, progress):
         records = [_record(sound, groups, added, by_path) for sound in batch]
         new += store.add(records)
-        there = store.labels([record.sha256 for record in records])
-        for record in records:
-            label, origin = there[record.sha256]
-            twins += origin != record.origin
-            if label != record.label:
-                conflicts.append(f"{record.origin} ({record.label}) and {origin} ({label})")
-    return new, _passed_over(twins, conflicts)
+        told = [
+            (record.sha256, _told(image.source, groups)) for record, image in zip(records, batch, strict=True)
+        ]
+        stored, count = fill_in(store, IMAGES.c.sha256, told)
+        filled += count
+        for record, there in zip(records, stored, strict=True):
+            if there is not None:
+                differences.add(record.origin, record.label, record.group_name, there)
+    return new, filled
 
 
 def _batches(
@@ -142,19 +219,11 @@ def _record(sound: SoundImage, groups: dict[str, str], added: str, by_path: bool
         label=image.class_name,
         origin=image.origin,
         added=added,
-        group_name=groups.get(image.origin),
-        split=image.split,
-        taken=image.taken,
+        **_told(image, groups)._asdict(),
         path=str(Path(image.origin).resolve()) if by_path else None,
         data=None if by_path else sound.data,
     )
 
 
-def _passed_over(twins: int, conflicts: Sequence[str]) -> list[str]:
-    warnings = [f"byte-identical copies of other images, stored once: {twins}"] if twins else []
-    if conflicts:
-        warnings.append(
-            f"images that are stored under another label: {len(conflicts)}, the first {conflicts[0]};"
-            " the first label stays"
-        )
-    return warnings
+def _told(image: SourceImage, groups: dict[str, str]) -> Told:
+    return Told(groups.get(image.origin), image.split, image.taken)

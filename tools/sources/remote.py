@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from tools.errors import DataError, UnavailableError
+from tools.errors import DataError, UnavailableError, install_cure
 from tools.sources.base import ImportRequest, Listing, Progress
 from tools.sources.class_folders import State, list_class_folders
 from tools.sources.retrying import retry
@@ -68,10 +68,7 @@ class RemoteSource:
         except FileNotFoundError:
             found = {}
         except PermissionError as fault:
-            raise UnavailableError(
-                f"{self.description}: access is refused ({fault}); give credentials, or --anonymous if it is"
-                " public"
-            ) from None
+            raise _refused(self.description, fault) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
         # Of all that is told of an object, only this is kept: there may be millions.
@@ -102,8 +99,8 @@ class RemoteSource:
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
-            cure = "pip install 'challenge-bundle[s3]'" if scheme in _OWN_EXTRA else str(fault)
-            raise UnavailableError(f"{scheme}:// needs a package that is not installed: {cure}") from None
+            cure = install_cure("s3") if scheme in _OWN_EXTRA else str(fault)
+            raise UnavailableError(f"{scheme}:// needs a package that is not installed; {cure}") from None
         except ValueError as fault:
             raise DataError(
                 f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.description
@@ -127,5 +124,16 @@ def _state(told: Mapping[str, Any]) -> State:
 
 
 def _load(system: Any, path: str) -> bytes:
-    data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+    try:
+        data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+    except PermissionError as fault:
+        # No fault of the image: the next ones would be refused too.
+        raise _refused(path, fault) from None
     return data
+
+
+def _refused(where: str, fault: PermissionError) -> UnavailableError:
+    return UnavailableError(
+        f"{where}: access is refused ({fault}); give credentials with the right to list and to read, or"
+        " --anonymous if it is public"
+    )

@@ -2,65 +2,101 @@
 
 import functools
 import os
+import re
 import weakref
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from tools.database.opening import speaking
-from tools.errors import DataError
+from tools.errors import DataError, shown
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
 from tools.store.images import ImageStore
 from tools.store.tables import SCHEMA
-from tools.store.where import COLUMNS
+from tools.store.where import COLUMNS, EXAMPLE, parse_where
+
+_WHERE = re.compile(r"[?&]where=")
+
+
+def parse_store(text: str) -> tuple[str, str | None]:
+    """Parse `store?where=CONDITION`, or a database's URL with `?where=CONDITION` or `&where=CONDITION`.
+
+    The condition stands last and as it is, for a text in it may hold what separates a URL's options.
+
+    Returns:
+        What stands before, and the condition, if there is one.
+
+    Raises:
+        DataError: `store` has another option, or the condition is empty.
+    """
+    place, *rest = _WHERE.split(text, maxsplit=1)
+    if place.startswith("store?") or (rest and not rest[0].strip()):
+        raise DataError(f"{shown(text)} is not understood; expected store?where=CONDITION, {EXAMPLE}")
+    return place, rest[0].strip() if rest else None
 
 
 class StoreSource:
-    """All images of an image database, which `store ingest` filled.
+    """The images of an image database, which `store ingest` filled.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://HOST/NAME`.
+        where: Which of them; see parse_where. None takes all.
 
     Raises:
         UnavailableError: It is no URL.
+        DataError: The condition cannot be read.
     """
 
     names_are_public = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, where: str | None = None) -> None:
         with speaking(SCHEMA):
             self.made = sa.make_url(url)
-        self.url = url
+        if where is not None:
+            parse_where(where)
+        self.url, self.where = url, where
 
     @property
     def description(self) -> str:
-        """The URL without its password."""
-        return self.made.render_as_string(hide_password=True)
+        """The URL without its password, and the condition."""
+        shown_url = self.made.render_as_string(hide_password=True)
+        if self.where is None:
+            return shown_url
+        return f"{shown_url}{'&' if self.made.query else '?'}where={self.where}"
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
         """List the images, in order of origin; each is read when it is loaded.
 
         Raises:
-            DataError: There is no such file, or no image in it.
+            DataError: It is not there, or no image in it meets the condition.
             UnavailableError: It cannot be opened.
         """
-        file = self.made.database or ""
-        if self.made.drivername.startswith("sqlite") and not Path(file).is_file():
-            raise DataError("no such file; fill one with `store ingest`", file)
         store = ImageStore(self.url)
         # The images read from it for as long as there are any.
         weakref.finalize(store, store.engine.dispose)
         names = list(COLUMNS)
-        rows = [dict(zip(names, row, strict=True)) for row in store.rows()]
+        rows = [dict(zip(names, row, strict=True)) for row in store.rows(self.where)]
+        if not rows and self.where is not None:
+            raise DataError("no image in it meets the condition; look with `store query`", self.description)
         if not rows:
             raise DataError("no image in it; fill it with `store ingest`", self.description)
         # A split is one only if every image has one.
         is_split = all(row["split"] for row in rows)
         images = [_image(store, row, is_split) for row in rows]
         progress("listing images", len(images), len(images))
-        return Listing(images)
+        return Listing(images, tuple(_without_group(images)))
+
+
+def _without_group(images: Sequence[SourceImage]) -> list[str]:
+    """Say how many images have no group where others have one: a patient may be in two splits by them."""
+    lacking = [image.origin for image in images if not image.group]
+    if not lacking or len(lacking) == len(images):
+        return []
+    return [
+        f"images without a group (patient), though others have one: {len(lacking)}, such as {lacking[0]};"
+        " `store ingest` of them with --group RULE fills it in"
+    ]
 
 
 def _image(store: ImageStore, row: Mapping[str, Any], is_split: bool) -> SourceImage:

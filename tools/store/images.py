@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tools.database.opening import connect, open_database, speaking
-from tools.errors import DataError
+from tools.errors import DataError, shown
+from tools.pictures import to_eight_bits
 from tools.store.bulk import insert_new
-from tools.store.tables import IMAGES, SCHEMA
-from tools.store.where import COLUMNS, parse_where
+from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, SCHEMA
+from tools.store.where import COLUMNS, categories_in, parse_where
 
 _IDS_AT_A_TIME = 64
 _KEYS_AT_A_TIME = 1000
@@ -62,10 +64,20 @@ class StoredImage:
         """
         return self.data if self.data is not None else Path(str(self.path)).read_bytes()
 
-    def pixels(self) -> np.ndarray:
-        """Image (H, W) or (H, W, C), as Pillow decodes it."""
+    def pixels(self, mode: str | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Image (H, W) or (H, W, C), an array of its own.
+
+        Args:
+            mode: What it is brought to, `L` (gray) or `RGB`, of 8 bits a channel; None leaves it as Pillow
+                decodes it.
+            size: (width, height) in pixels that it is brought to (bilinear); None leaves it.
+        """
         with Image.open(io.BytesIO(self.read())) as opened:
-            return np.asarray(opened)
+            picture = opened if mode is None else to_eight_bits(opened).convert(mode)
+            if size is not None:
+                picture = picture.resize(size, Image.Resampling.BILINEAR)
+            # asarray would give the file's own bytes, which cannot be written, and torch warns of that.
+            return np.array(picture)
 
 
 _NAMES = [field.name for field in fields(StoredImage)]
@@ -77,14 +89,16 @@ class ImageStore:
 
     Args:
         url: Such as `sqlite:////path/file` or `postgresql://host/name`.
+        create: Whether it is made where it is not there; a reader that does so would see an empty one.
 
     Raises:
+        DataError: It is not there, and is not to be made.
         UnavailableError: It cannot be opened, or is of a newer version of this tool.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, create: bool = False) -> None:
         self.url = url
-        self.engine = open_database(url, SCHEMA)
+        self.engine = open_database(url, SCHEMA, create)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -99,25 +113,6 @@ class ImageStore:
         with speaking(SCHEMA), self.engine.begin() as connection:
             return insert_new(connection, IMAGES, [_row(image) for image in images], IMAGES.c.sha256)
 
-    def labels(self, sha256s: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """(label, origin) of those images that are there, by content."""
-        query = sa.select(IMAGES.c.sha256, IMAGES.c.label, IMAGES.c.origin)
-        found: dict[str, tuple[str, str]] = {}
-        with speaking(SCHEMA), self.engine.connect() as connection:
-            for start in range(0, len(sha256s), _KEYS_AT_A_TIME):
-                part = query.where(IMAGES.c.sha256.in_(sha256s[start : start + _KEYS_AT_A_TIME]))
-                found |= {sha256: (label, origin) for sha256, label, origin in connection.execute(part)}
-        return found
-
-    def known_origins(self, origins: Sequence[str]) -> set[str]:
-        """Those of some origins that images in the store have."""
-        found: set[str] = set()
-        with speaking(SCHEMA), self.engine.connect() as connection:
-            for start in range(0, len(origins), _KEYS_AT_A_TIME):
-                part = IMAGES.c.origin.in_(origins[start : start + _KEYS_AT_A_TIME])
-                found |= set(connection.execute(sa.select(IMAGES.c.origin).where(part)).scalars())
-        return found
-
     def get(self, sha256: str) -> StoredImage:
         """An image by its content.
 
@@ -129,6 +124,38 @@ class ImageStore:
         if row is None:
             raise DataError(f"no image {sha256} in the store; it was removed while it was read")
         return StoredImage(*row)
+
+    def count(self, where: str) -> int:
+        """How many images meet a condition; see parse_where.
+
+        Raises:
+            DataError: The condition cannot be read.
+        """
+        query = sa.select(sa.func.count()).select_from(IMAGES).where(self._condition(where))
+        with speaking(SCHEMA), self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def remove(self, where: str) -> int:
+        """Delete the images that meet a condition, with their annotations, all at once.
+
+        Args:
+            where: Which images; see parse_where.
+
+        Returns:
+            How many they were.
+
+        Raises:
+            DataError: The condition cannot be read.
+        """
+        query = sa.select(IMAGES.c.id).where(self._condition(where))
+        with speaking(SCHEMA), self.engine.begin() as connection:
+            # Numbers first: without its annotations, an image may no longer meet the condition.
+            found = list(connection.execute(query).scalars())
+            for start in range(0, len(found), _KEYS_AT_A_TIME):
+                part = found[start : start + _KEYS_AT_A_TIME]
+                connection.execute(sa.delete(ANNOTATIONS).where(ANNOTATIONS.c.image_id.in_(part)))
+                connection.execute(sa.delete(IMAGES).where(IMAGES.c.id.in_(part)))
+        return len(found)
 
     def rows(
         self, where: str | None = None, sample: int | None = None, seed: int = 0
@@ -144,11 +171,28 @@ class ImageStore:
             DataError: The condition cannot be read.
         """
         query = sa.select(*COLUMNS.values())
+        met = None if where is None else self._condition(where)
         if sample is not None:
             query = query.where(IMAGES.c.id.in_(_chosen(where, sample, seed)))
-        elif where is not None:
-            query = query.where(parse_where(where))
+        elif met is not None:
+            query = query.where(met)
         return self._stream(query.order_by(IMAGES.c.origin, IMAGES.c.id))
+
+    def _condition(self, where: str) -> sa.ColumnElement[bool]:
+        """Parse a condition; refuse one that asks for categories that nothing here is annotated with.
+
+        Raises:
+            DataError: It cannot be read, or there is no such category.
+        """
+        condition = parse_where(where)
+        asked = categories_in(where)
+        if asked:
+            with speaking(SCHEMA), self.engine.connect() as connection:
+                names = sorted(connection.execute(sa.select(CATEGORIES.c.name)).scalars())
+            unknown = next((name for name in asked if name not in names), None)
+            if unknown is not None:
+                raise DataError(f"the database has no category {shown(unknown)}; {_nearest(unknown, names)}")
+        return condition
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
         with speaking(SCHEMA), self.engine.connect() as connection:
@@ -173,7 +217,7 @@ class ImageStore:
         if as_ not in ("array", "record"):
             raise ValueError(f"as_ is {as_!r}; expected 'array' or 'record'")
         if where is not None:
-            parse_where(where)
+            self._condition(where)
         return ImageStream(self.url, where, sample, seed, as_)
 
 
@@ -226,6 +270,13 @@ class ImageStream:
             place += len(page)
             for start in range(0, len(own), _IDS_AT_A_TIME):
                 yield list(own[start : start + _IDS_AT_A_TIME])
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "it has none at all: `store ingest coco:ANNOTATIONS.json?category=NAME` brings annotations"
+    near = get_close_matches(name, names)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
 
 
 def _row(image: StoredImage) -> dict[str, Any]:

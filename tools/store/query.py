@@ -24,8 +24,10 @@ def _count_by(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 NAMED: Mapping[str, sa.Select[Any]] = {
     "labels": _count_by(IMAGES.c.label, IMAGES.c.split),
     "sizes": _count_by(IMAGES.c.width, IMAGES.c.height, IMAGES.c.mode, IMAGES.c.format),
-    "groups": _count_by(IMAGES.c.group_name, IMAGES.c.label),
-    "licenses": sa.select(LICENSES.c.id, LICENSES.c.name, LICENSES.c.url, _COUNT)
+    "groups": sa.select(IMAGES.c.group_name.label("group"), IMAGES.c.label, _COUNT)
+    .group_by(IMAGES.c.group_name, IMAGES.c.label)
+    .order_by(IMAGES.c.group_name, IMAGES.c.label),
+    "licenses": sa.select(LICENSES.c.id.label("license"), LICENSES.c.name, LICENSES.c.url, _COUNT)
     .join(IMAGES, IMAGES.c.license_id == LICENSES.c.id)
     .group_by(LICENSES.c.id, LICENSES.c.name, LICENSES.c.url)
     .order_by(LICENSES.c.id),

@@ -7,7 +7,10 @@ import sqlalchemy as sa
 from tools.database.opening import Schema
 
 SCHEMA = Schema(
-    "the image database", Path(__file__).parent / "migrations" / "versions", version_table="store_version"
+    "the image database",
+    Path(__file__).parent / "migrations" / "versions",
+    version_table="store_version",
+    filled_by="`store ingest`",
 )
 
 METADATA = sa.MetaData()

@@ -37,7 +37,7 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], sa.ColumnElement[bool]]]
     ast.NotIn: lambda column, value: column.not_in(value),
 }
 
-_EXAMPLE = "such as label == 'CXR' and width >= 64, or has('car') and not street"
+EXAMPLE = "such as label == 'CXR' and width >= 64, or has('car') and not street"
 
 
 def parse_where(text: str) -> sa.ColumnElement[bool]:
@@ -53,13 +53,27 @@ def parse_where(text: str) -> sa.ColumnElement[bool]:
         DataError: It is anything else.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-        return _condition(tree.body)
+        return _condition(_parse(text).body)
     except (SyntaxError, ValueError, RecursionError) as fault:
         cause = fault.msg if isinstance(fault, SyntaxError) else fault
         raise DataError(
-            f"the condition {shown(text)} cannot be read ({cause}); expected one {_EXAMPLE}"
+            f"the condition {shown(text)} cannot be read ({cause}); expected one {EXAMPLE}"
         ) from None
+
+
+def categories_in(text: str) -> list[str]:
+    """The categories that a condition asks for by has('NAME'), in order; the condition can be read."""
+    return [
+        node.args[0].value
+        for node in ast.walk(_parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    ]
+
+
+def _parse(text: str) -> ast.Expression:
+    return ast.parse(text.strip(), mode="eval")
 
 
 def _condition(node: ast.expr) -> sa.ColumnElement[bool]:
@@ -74,27 +88,40 @@ def _condition(node: ast.expr) -> sa.ColumnElement[bool]:
             return _annotated(CATEGORIES.c.is_street)
         case ast.Call(func=ast.Name(id="has"), args=[ast.Constant(value=str(name))], keywords=[]):
             return _annotated(CATEGORIES.c.name == name)
+        case ast.Call(func=ast.Name(id="has"), args=[ast.Name(id=name)]):
+            raise ValueError(f"put the category in quotes: has({name!r})")
         case ast.Compare(left=ast.Constant(value=str(part)), ops=[ast.In()], comparators=[ast.Name(id=name)]):
             return _column(name).contains(part, autoescape=True)
         case ast.Compare(left=ast.Name(id=name), ops=[operator], comparators=[other]):
-            return _comparison(_column(name), operator, other)
+            return _comparison(name, operator, other)
     raise ValueError(f"{ast.unparse(node)!r} is no comparison")
 
 
-def _comparison(
-    column: sa.ColumnElement[Any], operator: ast.cmpop, other: ast.expr
-) -> sa.ColumnElement[bool]:
+def _comparison(name: str, operator: ast.cmpop, other: ast.expr) -> sa.ColumnElement[bool]:
+    column = _column(name)
     if type(operator) not in _COMPARE:
         raise ValueError("use ==, !=, <, <=, >, >=, in or not in")
-    value = ast.literal_eval(other)
+    value = _value(other)
     is_list = isinstance(operator, ast.In | ast.NotIn)
     values = value if is_list and isinstance(value, list | tuple | set) else [value]
     if is_list and values is not value:
         raise ValueError("'in' is followed by a list, such as ('a', 'b')")
     kind = int if isinstance(column.type, sa.Integer) else str
     if not all(isinstance(one, kind) or (one is None and not is_list) for one in values):
-        raise ValueError(f"{column.key} is compared with {'whole numbers' if kind is int else 'texts'}")
+        what = "texts in quotes" if kind is str else "whole numbers"
+        hint = ", those that `store query licenses` lists" if name == "license" else ""
+        raise ValueError(f"{name} is compared with {what}{hint}")
     return _COMPARE[type(operator)](column, sorted(values) if is_list else value)
+
+
+def _value(node: ast.expr) -> Any:
+    bare = next((one.id for one in ast.walk(node) if isinstance(one, ast.Name)), None)
+    if bare is not None:
+        raise ValueError(f"{bare} is no value; put a text in quotes: {bare!r}")
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(node)!r} is no value") from None
 
 
 def _column(name: str) -> sa.ColumnElement[Any]:
