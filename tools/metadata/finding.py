@@ -26,8 +26,7 @@ _HARMLESS_RESOURCES = frozenset(
 _HARMLESS_KEYS = frozenset(("Software", "date:create", "date:modify", "date:timestamp"))
 _HARMLESS_CHUNKS = (b"vpAg", b"caNv", b"orNT", b"iDOT")
 _PNG_XMP = "XML:com.adobe.xmp"
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_JPEG_END = b"\xff\xd9"
+_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;"}
 _PADDING = b"\0\xff \t\r\n"
 
 _SEGMENTS = {
@@ -72,9 +71,9 @@ def find_texts(image: Image.Image, data: bytes) -> tuple[str, ...]:
 def _of_kind(image: Image.Image, data: bytes) -> Iterator[str]:
     """What the file's format has a place for."""
     if image.format in ("JPEG", "MPO"):
-        yield from _jpeg(image, data)
+        yield from _jpeg(image)
     elif image.format == "PNG":
-        yield from _png(image, data)
+        yield from _png(image)
     elif image.format == "PPM":
         header = _PNM_HEADER.match(data)
         texts = _PNM_COMMENT.findall(header.group() if header and data[1:2] in b"456" else data)
@@ -85,6 +84,21 @@ def _of_kind(image: Image.Image, data: bytes) -> Iterator[str]:
             yield "GIF comment"
         if b"XMP DataXMP" in data:
             yield "XMP"
+    if data[_end(image.format, data) :].strip(_PADDING):
+        yield "bytes after the image's end"
+
+
+def _end(kind: str | None, data: bytes) -> int:
+    """Where the image ends, if its format lets one tell without decoding it; else where the file does."""
+    if kind in _ENDS:
+        place = data.rfind(_ENDS[kind])
+        return place + len(_ENDS[kind]) if place >= 0 else len(data)
+    if kind == "WEBP":
+        return 8 + int.from_bytes(data[4:8], "little")
+    if kind == "BMP":
+        # Some programs write no size here.
+        return int.from_bytes(data[2:6], "little") or len(data)
+    return len(data)
 
 
 def _exif(image: Image.Image) -> Iterator[str]:
@@ -115,7 +129,7 @@ def _tags(prefix: str, tags: Mapping[int, Any]) -> Iterator[str]:
             yield f"{prefix} {ExifTags.TAGS.get(tag, tag)}"
 
 
-def _jpeg(image: Image.Image, data: bytes) -> Iterator[str]:
+def _jpeg(image: Image.Image) -> Iterator[str]:
     for name, segment in getattr(image, "applist", ()):
         if name == "COM":
             yield "JPEG comment" if _is_written(segment) else ""
@@ -131,8 +145,6 @@ def _jpeg(image: Image.Image, data: bytes) -> Iterator[str]:
             yield "IPTC" if _has_iptc(resource) else ""
         elif code not in _HARMLESS_RESOURCES and resource:
             yield "Photoshop block"
-    if len(data) > data.rfind(_JPEG_END) + 2 and data[data.rfind(_JPEG_END) + 2 :].strip(_PADDING):
-        yield "bytes after the image's end"
 
 
 def _has_iptc(block: bytes) -> bool:
@@ -146,7 +158,7 @@ def _has_iptc(block: bytes) -> bool:
     return bool(block[place:].strip(_PADDING))
 
 
-def _png(image: Image.Image, data: bytes) -> Iterator[str]:
+def _png(image: Image.Image) -> Iterator[str]:
     for key, value in getattr(image, "text", {}).items():
         if key == _PNG_XMP:
             yield "XMP"
@@ -155,8 +167,6 @@ def _png(image: Image.Image, data: bytes) -> Iterator[str]:
     for chunk in getattr(image, "private_chunks", ()):
         if chunk[0] not in _HARMLESS_CHUNKS and _is_written(chunk[1]):
             yield f"PNG chunk {_shown(chunk[0].decode('latin-1'))}"
-    if not data.endswith(_PNG_END) and data[data.rfind(_PNG_END) + len(_PNG_END) :].strip(_PADDING):
-        yield "bytes after the image's end"
 
 
 def _is_written(value: object) -> bool:
