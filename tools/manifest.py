@@ -62,6 +62,7 @@ class DataSettings:
         allow_leaks: Whether testing images may lie in the training split too.
         group: What stays in one split, such as a patient's images; see formats.groups.
         anonymous: Whether a server is asked without credentials.
+        strip_metadata: Whether images lose all that stands beside their pixels.
     """
 
     source: str = "synthetic"
@@ -72,6 +73,7 @@ class DataSettings:
     allow_leaks: bool = False
     group: str = ""
     anonymous: bool = False
+    strip_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             allow_leaks=data.flag("allow_leaks"),
             group=data.text("group", default=""),
             anonymous=data.flag("anonymous"),
+            strip_metadata=data.flag("strip_metadata"),
         ),
         arguments={name: table.texts("arguments") for name, table in programs.items()},
         limits={name: _limits(table, DEFAULT_LIMITS[name]) for name, table in programs.items()},

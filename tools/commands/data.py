@@ -33,6 +33,9 @@ def data() -> None:
 @click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
 @click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
 @click.option("--allow-leaks", is_flag=True, help="Take testing images that are in the training split too.")
+@click.option(
+    "--strip-metadata", is_flag=True, help="Remove EXIF, comments and other texts; the pixels stay the same."
+)
 @anonymous_option
 @click.pass_obj
 def import_command(
@@ -45,6 +48,7 @@ def import_command(
     keep_names: bool,
     replace: bool,
     allow_leaks: bool,
+    strip_metadata: bool,
     anonymous: bool,
 ) -> None:
     """Fill input_data/ from SOURCE; bundle.toml's own by default.
@@ -74,6 +78,7 @@ def import_command(
         request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
     request = dataclasses.replace(request, any_size=any_size, keep_names=keep_names, replace=replace)
     request = dataclasses.replace(request, allow_leaks=allow_leaks or request.allow_leaks)
+    request = dataclasses.replace(request, strip_metadata=strip_metadata or request.strip_metadata)
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
     chosen = choose_source(*named, anonymous, layout)

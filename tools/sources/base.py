@@ -73,6 +73,7 @@ class ImportRequest:
         allow_leaks: Whether testing images may lie in the training split too.
         group: What stays in one split, such as a patient's images: a regular expression on names or a table;
             see formats.groups. Empty takes the source's own groups, if it has some.
+        strip_metadata: Whether images lose all that stands beside their pixels.
     """
 
     sample_size: int = 0
@@ -85,6 +86,7 @@ class ImportRequest:
     replace: bool = False
     allow_leaks: bool = False
     group: str = ""
+    strip_metadata: bool = False
 
 
 def image_key(image: SourceImage) -> str:
