@@ -99,6 +99,12 @@ def with_iptc() -> bytes:
     return with_segment(0xED, photoshop(0x0404, block))
 
 
+def animation() -> bytes:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", SECRET)
+    return saved(picture(), "PNG", pnginfo=info, save_all=True, append_images=[picture().rotate(180)])
+
+
 def scans_apart(comment: bytes) -> bytes:
     """A progressive jpg with a comment between its scans, where Pillow does not look."""
     data = saved(picture("RGB"), "JPEG", progressive=True)
@@ -139,6 +145,7 @@ CARRYING: dict[str, tuple[Callable[[], bytes], str]] = {
     "png_packed_text": (lambda: with_text("PatientName", zip=True), "PNG text PatientName"),
     "png_wide_text": (lambda: with_text("PatientName", kind="itxt", zip=True), "PNG text PatientName"),
     "png_hostile_key": (lambda: with_text("a\x1b[2J"), "PNG text a??2J"),
+    "png_animation": (animation, "PNG text Comment"),
     "png_xmp": (lambda: with_text("XML:com.adobe.xmp", XMP.decode(), kind="itxt"), "XMP"),
     "png_chunk": (lambda: with_chunk(b"naMe", SECRET.encode()), "PNG chunk naMe"),
     "png_end": (lambda: saved(picture(), "PNG") + SECRET.encode(), "bytes after the image's end"),

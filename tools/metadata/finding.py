@@ -159,7 +159,12 @@ def _has_iptc(block: bytes) -> bool:
 
 
 def _png(image: Image.Image) -> Iterator[str]:
-    for key, value in getattr(image, "text", {}).items():
+    try:
+        texts = getattr(image, "text", {})
+    except Exception:
+        # Of an animation, Pillow decodes all images for them, and its first alone was found sound.
+        texts = {"?": "?"}
+    for key, value in texts.items():
         if key == _PNG_XMP:
             yield "XMP"
         elif key not in _HARMLESS_KEYS and _is_written(value):
