@@ -63,6 +63,7 @@ class DataSettings:
         allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
         group: What stays in one split, such as a patient's images; see formats.groups.
         anonymous: Whether a server is asked without credentials.
+        strip_metadata: Whether images lose all that stands beside their pixels.
     """
 
     source: str = "synthetic"
@@ -74,6 +75,7 @@ class DataSettings:
     allow_leaks: bool = False
     group: str = ""
     anonymous: bool = False
+    strip_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ def parse_manifest(text: str, path: Path) -> Bundle:
             allow_leaks=data.flag("allow_leaks"),
             group=data.text("group", default=""),
             anonymous=data.flag("anonymous"),
+            strip_metadata=data.flag("strip_metadata"),
         ),
         arguments={name: table.texts("arguments") for name, table in programs.items()},
         limits={name: _limits(table, DEFAULT_LIMITS[name]) for name, table in programs.items()},

@@ -146,6 +146,7 @@ def make_request(bundle: Bundle, layout: Layout) -> ImportRequest:
         split=bundle.data.split,
         allow_leaks=bundle.data.allow_leaks,
         group=resolve_group(bundle.data.group, layout.root),
+        strip_metadata=bundle.data.strip_metadata,
     )
 
 

@@ -86,6 +86,12 @@ def padded(image: Image.Image, path: Path) -> None:
     image.save(path, pnginfo=info)
 
 
+def with_name(image: Image.Image, path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("PatientName", "Doe^Jane")
+    image.save(path, pnginfo=info)
+
+
 def brighter(row: Row) -> Row:
     shifted = np.asarray(row.image) // 2 + 120
     return dataclasses.replace(row, image=Image.fromarray(shifted.astype(np.uint8)))
@@ -257,6 +263,12 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         "telling",
         "error",
         "the file's metadata (format, compression, EXIF) tells the class",
+    ),
+    "names_in_the_files": (
+        lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=16), with_name)],
+        "metadata",
+        "warning",
+        "1 file holds texts besides the pixels, which may name a patient: in PNG text PatientName",
     ),
     "dimensions": (
         lambda rows: changed(

@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import say_nothing, upload_folder, write_image
 from tests.forwarding import Forwarder, forwarding
@@ -57,18 +59,18 @@ def source(images: Path, s3_bucket: str) -> RemoteSource:
     return RemoteSource(f"s3://{s3_bucket}/x")
 
 
-def bring(source: RemoteSource | FolderSource, layout: Layout) -> None:
-    import_images(source, ImportRequest(), layout, say_nothing)
+def bring(source: RemoteSource | FolderSource, layout: Layout, strip: bool = False) -> None:
+    import_images(source, ImportRequest(strip_metadata=strip), layout, say_nothing)
 
 
-def break_off(source: RemoteSource, layout: Layout, forwarder: Forwarder) -> list[Path]:
+def break_off(source: RemoteSource, layout: Layout, forwarder: Forwarder, strip: bool = False) -> list[Path]:
     """Import until the network is lost; gives the files that are kept."""
     forwarder.images_left = FETCHED
     with pytest.raises(
         UnavailableError,
         match=r"cannot read .* after 4 attempts .* run the same command again; what was fetched is kept",
     ):
-        bring(source, layout)
+        bring(source, layout, strip)
     assert not layout.origins_csv.exists()
     forwarder.images_left = None
     forwarder.fetched.clear()
@@ -94,6 +96,28 @@ def test_it_goes_on_where_the_network_was_lost(
 
     bring(source, Layout(tmp_path / "calm"))
     assert contents(layout) == contents(Layout(tmp_path / "calm"))
+
+
+def test_what_is_kept_is_what_the_server_gave_though_metadata_are_removed(
+    images: Path, s3_bucket: str, layout: Layout, forwarder: Forwarder
+) -> None:
+    clean = {path: path.read_bytes() for path in images.rglob("*.png")}
+    text = PngInfo()
+    text.add_text("PatientName", "Doe^Jane")
+    for path in clean:
+        with Image.open(path) as opened:
+            opened.save(path, pnginfo=text)
+    upload_folder(images, s3_bucket, "x")
+    source = RemoteSource(f"s3://{s3_bucket}/x")
+    kept = break_off(source, layout, forwarder, strip=True)
+    assert len(kept) == FETCHED
+    assert {path.read_bytes() for path in kept} < {path.read_bytes() for path in images.rglob("*.png")}
+    bring(source, layout, strip=True)
+    assert set(forwarder.fetched.values()) == {1}
+    assert len(forwarder.fetched) == COUNT - FETCHED
+    stored = [path.read_bytes() for path in layout.input_data.rglob("*.png")]
+    assert sorted(stored) == sorted(clean.values())
+    assert not layout.downloads.exists()
 
 
 def test_one_request_an_image(source: RemoteSource, layout: Layout, forwarder: Forwarder) -> None:

@@ -12,6 +12,7 @@ from tools.layout import PROJECT_ROOT
 LAYERS = [
     {"errors", "findings"},
     {"layout", "files", "pictures"},
+    {"metadata"},
     {"lock", "stages", "collecting", "display", "keptlog", "database"},
     {"formats"},
     {"manifest", "store"},

@@ -26,6 +26,12 @@ def test_leaks_are_allowed_by_name_alone() -> None:
     assert parse_manifest(f"{text}any_size = true\n", PATH).data.any_size
 
 
+def test_metadata_are_removed_by_name_alone() -> None:
+    assert not parse_manifest('[bundle]\nname = "x"\n', PATH).data.strip_metadata
+    text = '[bundle]\nname = "x"\n[data]\nstrip_metadata = true\n'
+    assert parse_manifest(text, PATH).data.strip_metadata
+
+
 def test_the_least_there_can_be() -> None:
     bundle = parse_manifest('[bundle]\nname = "x"\n', PATH)
     assert bundle.title == "x"

@@ -11,6 +11,7 @@ from tools.audit.baselines import find_baselines
 from tools.audit.contours import find_contour_faults
 from tools.audit.copies import find_conflicts, find_copies
 from tools.audit.groups import find_shared_groups
+from tools.audit.metadata import find_metadata
 from tools.audit.names import CHECKS
 from tools.audit.near import find_near_copies
 from tools.audit.reading import Progress, read_images
@@ -93,6 +94,7 @@ def make_checks(group: GroupRule | None, contours: Path | None, progress: Progre
         "conflicts": find_conflicts,
         "groups": functools.partial(find_shared_groups, rule=group),
         "telling": find_telling,
+        "metadata": find_metadata,
         "near-copies": find_near_copies,
         "blank": find_blank,
         "sizes": find_sizes,

@@ -40,6 +40,7 @@ class ImageTable:
         sizes_bytes: (N,) of the files.
         times_ns: (N,) when the files were changed.
         metadata: (N,) what the file says besides the pixels: format, compression, EXIF.
+        texts: (N,) names of the fields that somebody may have written, one a line; empty if none are.
         file_hashes: (N,) SHA-256 of the bytes.
         pixel_hashes: (N,) SHA-256 of the pixels.
         brightness: (N, 4) mean, standard deviation, least and greatest gray level, 0..255, of all pixels.
@@ -60,6 +61,7 @@ class ImageTable:
     sizes_bytes: NDArray[np.int64]
     times_ns: NDArray[np.int64]
     metadata: tuple[str, ...]
+    texts: tuple[str, ...]
     file_hashes: tuple[str, ...]
     pixel_hashes: tuple[str, ...]
     brightness: NDArray[np.float64]

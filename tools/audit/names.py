@@ -6,6 +6,7 @@ CHECKS = {
     "conflicts": "classes of copies",
     "groups": "patients",
     "telling": "what tells the class",
+    "metadata": "texts in the files",
     "near-copies": "near copies",
     "blank": "blank images",
     "sizes": "sizes",

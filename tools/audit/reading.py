@@ -18,6 +18,7 @@ from tools.audit.base import FULL_SIDE_PX, SMALL_SIDE_PX, UNKNOWN, ImageTable
 from tools.audit.parallel import work_in_parallel
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, Layout
+from tools.metadata.finding import find_texts
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels, to_eight_bits
 
 Progress = Callable[[str, int, int], None]
@@ -49,6 +50,7 @@ class _Facts:
     size_bytes: int
     time_ns: int
     metadata: str
+    texts: str
     file_hash: str
     pixel_hash: str
     brightness: tuple[float, float, float, float]
@@ -149,6 +151,7 @@ def _read_one(
             pixel_hash = hash_pixels(opened)
             size, mode = opened.size, opened.mode
             gray = to_eight_bits(opened).convert("L")
+            texts = "\n".join(find_texts(opened, data))
     except READ_FAULTS as fault:
         return describe_fault(fault)
     # Not BOX: where the sides are no multiple of 32, it shifts parts of the picture by a quarter of a pixel.
@@ -156,7 +159,7 @@ def _read_one(
     if shape is not None:
         full[:] = np.asarray(gray.resize(shape[::-1], Image.Resampling.BOX)).ravel()
     file_hash = hashlib.sha256(data).hexdigest()
-    return _Facts(size, mode, len(data), time_ns, metadata, file_hash, pixel_hash, _brightness(gray))
+    return _Facts(size, mode, len(data), time_ns, metadata, texts, file_hash, pixel_hash, _brightness(gray))
 
 
 def _brightness(gray: Image.Image) -> tuple[float, float, float, float]:
@@ -217,6 +220,7 @@ def _make_table(
         sizes_bytes=np.array([fact.size_bytes for fact in found], np.int64),
         times_ns=np.array([fact.time_ns for fact in found], np.int64),
         metadata=tuple(fact.metadata for fact in found),
+        texts=tuple(fact.texts for fact in found),
         file_hashes=tuple(fact.file_hash for fact in found),
         pixel_hashes=tuple(fact.pixel_hash for fact in found),
         brightness=np.array([fact.brightness for fact in found], np.float64).reshape(-1, 4),

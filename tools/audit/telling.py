@@ -24,7 +24,8 @@ _KINDS = {
     "time": ("the time of the file", "give all files one time, as `data import` does"),
     "metadata": (
         "the file's metadata (format, compression, EXIF)",
-        "save all images anew with one program and one setting",
+        "remove EXIF and texts with `data import --strip-metadata`; where it is format or compression,"
+        " save all images anew with one program and one setting",
     ),
     "dimensions": ("width, height and mode", "bring all images to one size and mode"),
     "bytes": (

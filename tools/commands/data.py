@@ -42,6 +42,9 @@ def data() -> None:
     is_flag=True,
     help="Take testing images, and patients of theirs, that are in training too.",
 )
+@click.option(
+    "--strip-metadata", is_flag=True, help="Remove EXIF, comments and other texts; the pixels stay the same."
+)
 @anonymous_option
 @click.pass_obj
 def import_command(
@@ -57,6 +60,7 @@ def import_command(
     drop_copies: bool,
     replace: bool,
     allow_leaks: bool,
+    strip_metadata: bool,
     anonymous: bool,
 ) -> None:
     """Fill input_data/ from SOURCE; bundle.toml's own by default.
@@ -97,6 +101,7 @@ def import_command(
         any_size=any_size or request.any_size,
         allow_leaks=allow_leaks or request.allow_leaks,
     )
+    request = dataclasses.replace(request, strip_metadata=strip_metadata or request.strip_metadata)
     anonymous = anonymous or bundle.data.anonymous
     named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
     chosen = choose_source(*named, anonymous, layout)

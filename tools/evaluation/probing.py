@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import UnavailableError
-from tools.evaluation.metadata import strip_metadata
 from tools.evaluation.records import Records, Row
 from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
@@ -20,6 +19,7 @@ from tools.files import remove_tree
 from tools.formats.label_table import read_label_table, read_probabilities
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME
+from tools.metadata.stripping import strip_segments
 from tools.runners.docker import DockerRunner
 
 IMAGES_ALONE = 3
@@ -207,10 +207,18 @@ def _fill(site: Site, given: Input, folder: Path) -> None:
     for name, image in given.image_of.items():
         source, target = site.layout.testing_data / image, folder / name
         if given.stripped:
-            target.write_bytes(strip_metadata(source.read_bytes()))
+            target.write_bytes(_without_metadata(source.read_bytes()))
             shutil.copystat(source, target)
             continue
         try:
             os.link(source, target)
         except OSError:
             shutil.copy2(source, target)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A jpg or png without metadata; one that is damaged stays the same file, whatever is made of it."""
+    try:
+        return strip_segments(data)
+    except ValueError:
+        return data

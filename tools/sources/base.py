@@ -80,6 +80,7 @@ class ImportRequest:
         group: What stays in one split, such as a patient's images: a regular expression on names or a table;
             see formats.groups. Empty takes the source's own groups, if it has some.
         keep_splits: Whether images of the last import keep their split, so that only new ones are dealt.
+        strip_metadata: Whether images lose all that stands beside their pixels.
     """
 
     sample_size: int = 0
@@ -95,6 +96,7 @@ class ImportRequest:
     keep_splits: bool = False
     new_names: bool = False
     drop_copies: bool = False
+    strip_metadata: bool = False
 
 
 def image_key(image: SourceImage) -> str:

@@ -43,10 +43,16 @@ class Downloads:
             return None
         return data if hashlib.sha256(data).digest() == sha256 else None
 
-    def keep(self, image: SourceImage, sha256: str, file: str) -> None:
+    def keep(self, image: SourceImage, sha256: str, file: str, data: bytes | None = None) -> None:
         """Keep what is in a file, which takes no more room, if the source tells the image's version.
 
         A help, no need: whether a disk is full is for the import itself to say.
+
+        Args:
+            image: The image.
+            sha256: Of the bytes that are kept.
+            file: What holds them.
+            data: They, where the file holds others.
         """
         if image.version is None:
             return
@@ -54,6 +60,9 @@ class Downloads:
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             kept.unlink(missing_ok=True)
+            if data is not None:
+                kept.write_bytes(data)
+                return
             try:
                 os.link(file, kept)
             except OSError:

@@ -24,7 +24,7 @@ from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample
-from tools.sources.staging import StagedImage, stage_images
+from tools.sources.staging import StagedImage, describe_texts, stage_images
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
@@ -52,7 +52,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
             warned += (*check_parted(chosen, groups, request.allow_leaks),)
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
-        staged = _stage(chosen, staging, downloads, progress)
+        staged = _stage(chosen, staging, downloads, request, progress)
         dropped = Dropped()
         if request.drop_copies:
             staged, dropped = drop_copies(staged, groups)
@@ -60,7 +60,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
             warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
         split, dealing = deal(staged, groups, request, earlier, dropped)
-        warned += (*dealing, *_check_leaks(split, request))
+        warned += (*dealing, *_check_leaks(split, request), *describe_texts(split))
         keep = request.keep_names or (source.names_are_public and not request.new_names)
         placed = _name(split, keep)
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
@@ -126,12 +126,17 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
 
 
 def _stage(
-    chosen: Sequence[SourceImage], staging: Path, downloads: Downloads, progress: Progress
+    chosen: Sequence[SourceImage],
+    staging: Path,
+    downloads: Downloads,
+    request: ImportRequest,
+    progress: Progress,
 ) -> list[StagedImage]:
     (staging / "images").mkdir()
     staged: list[StagedImage] = []
     faults: list[str] = []
-    for done, result in enumerate(stage_images(chosen, staging / "images", downloads), start=1):
+    results = stage_images(chosen, staging / "images", downloads, request.strip_metadata)
+    for done, result in enumerate(results, start=1):
         if isinstance(result, str):
             faults.append(result)
         else:

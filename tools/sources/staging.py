@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +14,8 @@ from typing import TypeVar
 from PIL import Image
 
 from tools.errors import DataError, UnavailableError
+from tools.metadata.finding import find_texts
+from tools.metadata.stripping import strip_metadata
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
 from tools.sources.base import IMAGE_SUFFIXES, SourceImage
 from tools.sources.downloads import Downloads
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 IMAGES_A_TASK = 32
 _TASKS_AHEAD = 16
+_FIELDS_TOLD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class SoundImage:
         size: (width, height), pixels.
         mode: Of the pixels, as Pillow names it: `L`, `RGB`, ...
         format: Of the file, as Pillow names it: `JPEG`, `PNG`, ...
+        texts: Names of the fields beside the pixels that somebody may have written.
     """
 
     source: SourceImage
@@ -45,6 +49,7 @@ class SoundImage:
     size: tuple[int, int]
     mode: str
     format: str
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class StagedImage:
         sha256: Of its bytes, in hexadecimal.
         pixels_sha256: Of its pixels; images that share it are the same picture.
         size: (width, height), pixels.
+        texts: Names of the fields beside its pixels that somebody may have written.
         split: Where it goes.
         name: Its name there.
     """
@@ -66,30 +72,38 @@ class StagedImage:
     sha256: str
     pixels_sha256: str
     size: tuple[int, int]
+    texts: tuple[str, ...] = ()
     split: str = ""
     name: str = ""
 
 
 def stage_images(
-    images: Sequence[SourceImage], folder: Path, downloads: Downloads
+    images: Sequence[SourceImage], folder: Path, downloads: Downloads, strip: bool = False
 ) -> Iterator[StagedImage | str]:
     """Copy images into a folder, in order; what is wrong with one comes in its place, as a sentence.
 
     Args:
         images: The images.
         folder: Where they are copied to.
-        downloads: Keeps those that are fetched from afar, and gives those that were.
+        downloads: Keeps those that are fetched from afar, as they are there, and gives those that were.
+        strip: Whether the copies lose all that stands beside the pixels.
     """
 
     def stage(number: int, image: SourceImage) -> StagedImage | str:
         sound = _check_once(image, downloads)
         if isinstance(sound, str):
             return sound
+        try:
+            data = strip_metadata(sound.data, sound.format, sound.pixels_sha256) if strip else sound.data
+        except READ_FAULTS as fault:
+            return f"{image.origin}: {describe_fault(fault)}"
         file = f"{folder}/{number:08d}{suffix_of(image)}"
         with open(file, "wb") as out:
-            out.write(sound.data)
-        downloads.keep(image, sound.sha256, file)
-        return StagedImage(image, file, sound.sha256, sound.pixels_sha256, sound.size)
+            out.write(data)
+        same = data == sound.data
+        downloads.keep(image, sound.sha256, file, None if same else sound.data)
+        sha256 = sound.sha256 if same else hashlib.sha256(data).hexdigest()
+        return StagedImage(image, file, sha256, sound.pixels_sha256, sound.size, sound.texts if same else ())
 
     return work_ahead(images, stage)
 
@@ -127,6 +141,7 @@ def work_ahead(
     pending: deque[Future[list[T]]] = deque()
     # Around the threads, not in them: the filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore", UserWarning)  # of spoiled metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             for start in range(0, len(images), images_a_task):
@@ -154,13 +169,29 @@ def check_image(image: SourceImage) -> SoundImage | str:
             if size[0] * size[1] > MAX_PIXELS:
                 return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
             pixels_sha256 = hash_pixels(opened)
+            texts = find_texts(opened, data)
     except DataError as fault:
         return str(fault)
     except READ_FAULTS as fault:
         return f"{image.origin}: {describe_fault(fault)}"
-    return SoundImage(image, data, hashlib.sha256(data).hexdigest(), pixels_sha256, size, mode, kind)
+    return SoundImage(image, data, hashlib.sha256(data).hexdigest(), pixels_sha256, size, mode, kind, texts)
 
 
 def suffix_of(image: SourceImage) -> str:
     """The file format that an image's name tells."""
     return image.suffix or os.path.splitext(image.origin)[1]
+
+
+def describe_texts(images: Sequence[StagedImage]) -> tuple[str, ...]:
+    """Warn of images that carry texts: in which fields, never which texts."""
+    written = [image for image in images if image.texts]
+    if not written:
+        return ()
+    counts = Counter(field for image in written for field in image.texts).most_common()
+    fields = ", ".join(f"{field} ({count})" for field, count in counts[:_FIELDS_TOLD])
+    more = f" and {len(counts) - _FIELDS_TOLD} more" if len(counts) > _FIELDS_TOLD else ""
+    return (
+        f"images whose files hold texts besides the pixels, which may name a patient: {len(written)}, such as"
+        f" {written[0].source.origin}; in {fields}{more}; remove them with --strip-metadata (in bundle.toml:"
+        " data.strip_metadata = true)",
+    )
