@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from PIL import Image
 
 from tests.conftest import say_nothing, write_image
+from tests.dicoms import write_dicom
 from tests.unit.test_coco import write_annotations, write_images
 from tools.database.opening import connect
 from tools.errors import DataError, UnavailableError
@@ -473,3 +474,17 @@ def test_memory_does_not_grow_with_the_images(store: ImageStore) -> None:
     assert count == 2000
     # All of them take 40 MB.
     assert peak_bytes < 8e6
+
+
+def test_the_same_names_in_another_folder_are_other_images(store: ImageStore, tmp_path: Path) -> None:
+    for number, folder in enumerate(("one", "two")):
+        for name in ("1.dcm", "2.dcm"):
+            pixels = np.random.default_rng([number, int(name[0])]).integers(0, 900, (16, 16), dtype=np.int16)
+            write_dicom(tmp_path / folder / "a" / name, pixels, PatientID="P1")
+    done = [
+        ingest_images(
+            choose_source(f"dicom:{tmp_path / name}", tmp_path), store, ImportRequest(), say_nothing
+        )
+        for name in ("one", "two", "two")
+    ]
+    assert [(one.new, one.known) for one in done] == [(2, 0), (2, 0), (0, 2)]

@@ -1,5 +1,6 @@
 """From a source to the image database: what is there is not read again, what broke off goes on."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -115,7 +116,8 @@ def ingest_images(
             lambda image: (image.split, image.class_name),
         )
     differences = _Differences()
-    known, filled = _fill_known(listing.images, groups, store, differences)
+    placed = [image for image in listing.images if _tells_place(image.origin)]
+    known, filled = _fill_known(placed, groups, store, differences)
     missing = [image for image in chosen if image.origin not in known]
     if by_path and missing and not Path(missing[0].origin).is_file():
         raise DataError("is no local file; leave out --by-path", missing[0].origin)
@@ -130,7 +132,15 @@ def ingest_images(
             details=tuple(faults[1:]),
         )
     warnings = (*listing.warnings, *differences.warnings())
-    return Ingested(len(chosen), len(chosen) - len(missing), new, filled + filled_twins, warnings)
+    return Ingested(len(chosen), len(chosen) - new - differences.twins, new, filled + filled_twins, warnings)
+
+
+def _tells_place(origin: str) -> bool:
+    """Tell whether an origin is the image's alone, so that the image need not be read to be known again.
+
+    Those of DICOM files begin with the patient, wherever the folder lies, and phantoms lie nowhere.
+    """
+    return os.path.isabs(origin) or "://" in origin
 
 
 def _fill_known(
