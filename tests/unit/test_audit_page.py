@@ -102,6 +102,10 @@ def test_where_the_data_came_from(layout: Layout, tmp_path: Path) -> None:
         page = (tmp_path / "a.html").read_text()
         assert ("Data: " in page, html.escape(source) in page) == (bool(source), True)
         assert "<b>x" not in page
+    url = "https://me:secret@host/images"
+    write_audit(audit, layout, "A title", tmp_path / "a.html", tmp_path / "a.json", url)
+    assert all("secret" not in path.read_text() for path in tmp_path.glob("a.*"))
+    assert "Data: <bdi>https://host/images</bdi>" in (tmp_path / "a.html").read_text()
 
 
 def test_the_page_shows_examples_and_loads_nothing(layout: Layout, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An audit as files: a page that needs nothing else, and the same as JSON."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ def write_audit(
         document: The JSON file.
         source: What was imported; empty if it is not known.
     """
+    # A page is handed on more easily than a password.
+    source = re.sub(r"(?<=://)[^/?#]*@", "", source)
     text = json.dumps(audit_document(audit, source), indent=2, allow_nan=False, ensure_ascii=False)
     write_text(document, text + "\n")
     write_text(page, render_audit(audit, layout, title, source))
