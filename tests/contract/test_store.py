@@ -340,6 +340,8 @@ def test_coco_annotations_licences_and_the_street(store: ImageStore, tmp_path: P
         ("label in (NORMAL, 'b')", "NORMAL is no value; put a text in quotes"),
         ("label == f()", "f is no value"),
         ("width == 1 * 2", "'1 \\* 2' is no value"),
+        ("width == 9999999999", "a number is at most 2,147,483,647"),
+        ("label == '\\ud800'", "a character in it is none"),
         ("has(car)", "put the category in quotes: has\\('car'\\)"),
         (
             "license == 'Attribution License'",

@@ -105,3 +105,9 @@ def test_conditions_of_the_source_that_are_none(text: str, message: str, layout:
 def test_what_is_no_url_is_said_in_a_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="the database's URL is not one"):
         choose_source(text, tmp_path)
+
+
+def test_an_env_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("POSTGRES_PASSWORD=\u00e4".encode("latin-1"))
+    with pytest.raises(DataError, match=r"\.env: is not UTF-8"):
+        read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})

@@ -29,6 +29,10 @@ output_option = click.option(
 )
 
 
+_MOST = 2**31 - 1
+"""What every database keeps in a column of whole numbers."""
+
+
 @click.group()
 def store() -> None:
     """Keep images in a database: SQLite, or PostgreSQL by URL or .env."""
@@ -99,7 +103,7 @@ def query(layout: Layout, query: str, output: Path | None, database: str | None)
 
 
 @store.command("sample")
-@click.argument("count", type=click.IntRange(min=1))
+@click.argument("count", type=click.IntRange(min=1, max=_MOST))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--where", help="Of which images; a condition as of `store query`.")
 @output_option

@@ -67,7 +67,11 @@ def _parse_env(path: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if not path.is_file():
         return values
-    for row, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        raise DataError(f"is not UTF-8 ({fault}); save it as such", path) from None
+    for row, line in enumerate(content.splitlines(), start=1):
         text = line.strip().removeprefix("export ")
         if not text or text.startswith("#"):
             continue

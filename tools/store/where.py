@@ -26,6 +26,9 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
 }
 """What may be asked of an image, and what is shown of it."""
 
+_MOST = 2**31 - 1
+"""What every database keeps in a column of whole numbers."""
+
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     ast.Eq: lambda column, value: column.is_(None) if value is None else column == value,
     ast.NotEq: lambda column, value: column.is_not(None) if value is None else column != value,
@@ -111,6 +114,8 @@ def _comparison(name: str, operator: ast.cmpop, other: ast.expr) -> sa.ColumnEle
         what = "texts in quotes" if kind is str else "whole numbers"
         hint = ", those that `store query licenses` lists" if name == "license" else ""
         raise ValueError(f"{name} is compared with {what}{hint}")
+    if any(isinstance(one, int) and abs(one) > _MOST for one in values):
+        raise ValueError(f"a number is at most {_MOST:,}")
     return _COMPARE[type(operator)](column, sorted(values) if is_list else value)
 
 
@@ -119,7 +124,12 @@ def _value(node: ast.expr) -> Any:
     if bare is not None:
         raise ValueError(f"{bare} is no value; put a text in quotes: {bare!r}")
     try:
-        return ast.literal_eval(node)
+        value = ast.literal_eval(node)
+        # A lone half of a character, which Python can write, has no place in a file or database.
+        str(value).encode()
+        return value
+    except UnicodeEncodeError:
+        raise ValueError("a character in it is none") from None
     except ValueError:
         raise ValueError(f"{ast.unparse(node)!r} is no value") from None
 
