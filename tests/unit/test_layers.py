@@ -10,7 +10,7 @@ from tools.layout import PROJECT_ROOT
 
 # Each stands on those above it; what shares a line may not import one another.
 LAYERS = [
-    {"errors", "findings"},
+    {"errors", "findings", "progress"},
     {"layout", "files", "pictures"},
     {"metadata"},
     {"lock", "stages", "collecting", "display", "keptlog", "database"},

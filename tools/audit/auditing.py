@@ -14,12 +14,13 @@ from tools.audit.groups import find_shared_groups
 from tools.audit.metadata import find_metadata
 from tools.audit.names import CHECKS
 from tools.audit.near import find_near_copies
-from tools.audit.reading import Progress, read_images
+from tools.audit.reading import read_images
 from tools.audit.shift import find_shift
 from tools.audit.soundness import find_blank, find_modes, find_sizes, find_unreadable
 from tools.audit.telling import find_telling
 from tools.formats.groups import GroupRule
 from tools.layout import Layout
+from tools.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from tools.audit.base import SEVERITIES, AuditFinding, Drawing, counted, left_out
-from tools.audit.reading import Progress
 from tools.dicom.linked import (
     WITH_OUTER,
     WITHOUT_OUTER,
@@ -18,6 +17,7 @@ from tools.dicom.linked import (
 from tools.dicom.sheet import draw_tile, with_heading
 from tools.errors import DataError, UnavailableError
 from tools.findings import Finding
+from tools.progress import Progress
 
 MAX_DRAWINGS = 12
 

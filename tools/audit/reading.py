@@ -7,7 +7,7 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,7 @@ from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, Layout
 from tools.metadata.finding import find_texts
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels, to_eight_bits
-
-Progress = Callable[[str, int, int], None]
+from tools.progress import Progress
 
 MIN_IMAGES_FOR_PROCESSES = 4000
 """Fewer are read by threads; processes take 0.3 s to start."""

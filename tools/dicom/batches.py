@@ -1,6 +1,6 @@
 """Batches of images and masks for training, of data that need not fit into memory: a library."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +11,7 @@ from tools.dicom.augmenting import Augmentation, draw_affine, warp
 from tools.dicom.linked import ContourSlice
 from tools.dicom.samples import MASKS, SampleCache, SampleForm
 from tools.errors import DataError
+from tools.progress import Progress
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Images (B, 1, H, W), float32, and masks (B, C, H, W), bool."""
@@ -57,7 +58,7 @@ class ContourBatches:
         workers: int = 2,
         form: SampleForm | None = None,
         shuffle: bool = True,
-        progress: Callable[[str, int, int], None] = _say_nothing,
+        progress: Progress = _say_nothing,
     ) -> None:
         self.form = form or SampleForm()
         if self.form.masks not in MASKS:

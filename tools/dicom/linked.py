@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tools.dicom.contours import check_contour, check_pair, contour_to_mask, rea
 from tools.dicom.reading import is_dicom, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.findings import Finding
+from tools.progress import Progress
 
 WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
 """The classes of the link.csv layout where no tag is named."""
@@ -19,9 +20,6 @@ HEADER = ["patient_id", "original_id"]
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _CONTOUR_NAME = re.compile(r"IM-\d{4}-(\d{4,})-([io])contour-manual\.txt")
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is done, how many are done, how many there are)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from tools.dicom.linked import ContourSlice
 from tools.dicom.reading import read_dicom
 from tools.errors import DataError, UnavailableError, install_cure
 from tools.files import replacing, signature
+from tools.progress import Progress
 
 MASKS = {"inner": ("inner",), "outer": ("outer",), "both": ("inner", "outer")}
 """Which contours become masks, in the order of their channels."""
@@ -122,7 +123,7 @@ class SampleCache:
         index: Sequence[ContourSlice],
         form: SampleForm,
         workers: int,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
     ) -> None:
         key = _key(index, form)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,7 @@ def _write(
     index: Sequence[ContourSlice],
     form: SampleForm,
     workers: int,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Decode all images; the file stands under its name once all are in it."""
     with replacing(path) as temporary, _h5py().File(temporary, "w") as out:

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tools.dicom.reading import DicomImage, read_dicom
 from tools.errors import DataError
 from tools.files import replacing
 from tools.findings import Finding
+from tools.progress import Progress
 
 SUFFIXES = (".png", ".html")
 
@@ -68,9 +69,7 @@ class SheetResult:
     findings: tuple[Finding, ...]
 
 
-def write_sheet(
-    folder: Path, output: Path, limit: int, progress: Callable[[str, int, int], None]
-) -> SheetResult:
+def write_sheet(folder: Path, output: Path, limit: int, progress: Progress) -> SheetResult:
     """Check all images and contours of a folder, and draw them.
 
     Args:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tools.formats.label_table import read_label_table, read_probabilities
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME
 from tools.metadata.stripping import strip_segments
+from tools.progress import Progress
 from tools.runners.docker import DockerRunner
 
 IMAGES_ALONE = 3
@@ -51,9 +52,7 @@ class Input:
     stripped: bool = False
 
 
-def probe_all(
-    site: Site, records: Records, runner: DockerRunner, progress: Callable[[str, int, int], None]
-) -> None:
+def probe_all(site: Site, records: Records, runner: DockerRunner, progress: Progress) -> None:
     """Probe every submission that was scored and not probed yet.
 
     Args:

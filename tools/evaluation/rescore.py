@@ -1,7 +1,6 @@
 """Scoring every stored csv again after the program or the reference changed, without any inference."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.evaluation.intake import describe
@@ -11,6 +10,7 @@ from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import score
 from tools.layout import RESULTS_NAME
+from tools.progress import Progress
 from tools.runners.docker import DockerRunner
 
 
@@ -41,9 +41,7 @@ class Move:
         )
 
 
-def rescore(
-    site: Site, records: Records, runner: DockerRunner, progress: Callable[[str, int, int], None]
-) -> list[Move]:
+def rescore(site: Site, records: Records, runner: DockerRunner, progress: Progress) -> list[Move]:
     """Score what was scored with another program or reference; nothing is replaced before all is scored.
 
     Args:

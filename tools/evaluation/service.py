@@ -27,6 +27,7 @@ from tools.evaluation.work import Doubtful
 from tools.layout import Layout
 from tools.manifest import Bundle
 from tools.programs import SCORING, plan_run
+from tools.progress import Progress
 from tools.runners.docker import DockerRunner
 
 Connect = Callable[[], DockerRunner]
@@ -126,18 +127,14 @@ def is_stale(site: Site, records: Records) -> bool:
     return False
 
 
-def run_rescore(
-    site: Site, records: Records, connect: Connect, progress: Callable[[str, int, int], None]
-) -> list[Move]:
+def run_rescore(site: Site, records: Records, connect: Connect, progress: Progress) -> list[Move]:
     """See rescore."""
     with closing(connect()) as runner:
         runner.sweep(site.owner)
         return rescore(site, records, runner, progress)
 
 
-def run_probe(
-    site: Site, records: Records, connect: Connect, progress: Callable[[str, int, int], None]
-) -> list[Row]:
+def run_probe(site: Site, records: Records, connect: Connect, progress: Progress) -> list[Row]:
     """Probe all scored submissions that were not; gives all rows that were."""
     with closing(connect()) as runner:
         runner.sweep(site.owner)

@@ -7,9 +7,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from tools.formats.groups import name_below
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is done, how many are done, how many there are)."""
+from tools.progress import Progress
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm", ".pgm"}

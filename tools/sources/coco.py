@@ -12,7 +12,8 @@ from tools.errors import DataError
 from tools.files import replacing
 from tools.formats.coco import CocoFile, CocoImage, read_coco
 from tools.formats.options import add_options, parse_options
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.retrying import retry
 
 _TIMEOUT_S = 30

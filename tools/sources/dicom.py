@@ -18,7 +18,8 @@ from tools.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from tools.errors import DataError, shown
 from tools.findings import Finding
 from tools.formats.options import add_options, parse_options
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
 
 FORM = "dicom:PATH[?label=TAG][&group=TAG][&bits=8|16]"

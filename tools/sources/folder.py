@@ -8,7 +8,8 @@ from pathlib import Path
 from tools.errors import DataError
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, solution_name, split_dir_name
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.class_folders import is_ignored, list_class_folders
 
 _LINKED_LEVELS = 2

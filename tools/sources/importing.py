@@ -15,7 +15,8 @@ from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
-from tools.sources.base import ImportRequest, Progress, Source, SourceImage, base_name, image_key, place_of
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Source, SourceImage, base_name, image_key, place_of
 from tools.sources.copies import Dropped, by_pixels, drop_copies
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads

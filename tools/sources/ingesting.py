@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.errors import DataError, shown
-from tools.sources.base import ImportRequest, Progress, Source, SourceImage, image_key
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Source, SourceImage, image_key
 from tools.sources.coco import CocoSource
 from tools.sources.grouping import find_groups
 from tools.sources.splitting import stratified_sample

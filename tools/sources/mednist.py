@@ -6,7 +6,8 @@ import tarfile
 from pathlib import Path
 
 from tools.errors import DataError, UnavailableError
-from tools.sources.base import ImportRequest, Listing, Progress
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing
 from tools.sources.folder import FolderSource
 
 URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/MedNIST.tar.gz"

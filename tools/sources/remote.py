@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tools.errors import DataError, UnavailableError, install_cure
-from tools.sources.base import ImportRequest, Listing, Progress
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing
 from tools.sources.class_folders import State, list_class_folders
 from tools.sources.retrying import retry
 

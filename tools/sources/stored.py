@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from tools.database.opening import speaking
 from tools.errors import DataError, shown
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
 from tools.store.images import ImageStore
 from tools.store.tables import SCHEMA
 from tools.store.where import COLUMNS, EXAMPLE, parse_where

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tools.layout import SPLITS
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import ImportRequest, Listing, SourceImage
 
 CLASS_NAMES = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
 SIZE_PX = 64

@@ -8,7 +8,8 @@ from pathlib import Path
 from tools.errors import DataError, shown
 from tools.formats.columns import parse_columns, read_columns
 from tools.formats.options import add_options
-from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, Progress, SourceImage
+from tools.progress import Progress
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
 
 FORM = "csv:FILE[?file=COLUMN&class=COLUMN&group=COLUMN&split=COLUMN&images=DIR]"
