@@ -516,3 +516,10 @@ def test_synthetic_fills_a_bundle(layout: Layout) -> None:
     found = read_summary(layout)
     assert found is not None
     assert (found.source, found.counts, found.request) == (summary.source, summary.counts, summary.request)
+
+
+def test_a_stack_of_pages_is_no_image(layout: Layout, class_folders: Path) -> None:
+    page = Image.new("L", (8, 8), 7)
+    page.save(class_folders / "cat" / "stack.tif", save_all=True, append_images=[page, page])
+    with pytest.raises(DataError, match=r"stack.tif: 3 pages, expected one; write each"):
+        fill(layout, class_folders)

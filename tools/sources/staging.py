@@ -168,6 +168,8 @@ def check_image(image: SourceImage) -> SoundImage | str:
             size, mode, kind = opened.size, opened.mode, opened.format or ""
             if size[0] * size[1] > MAX_PIXELS:
                 return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
+            if kind == "TIFF" and (pages := getattr(opened, "n_frames", 1)) > 1:
+                return f"{image.origin}: {pages} pages, expected one; write each as an image of its own"
             pixels_sha256 = hash_pixels(opened)
             texts = find_texts(opened, data)
     except DataError as fault:
