@@ -65,8 +65,9 @@ def main(names: Sequence[str], repeats: int, images: Path | None) -> int:
 
 
 def read_results() -> dict[str, Any]:
-    """The results of earlier runs, by workload."""
-    return dict(json.loads(RESULTS.read_text())) if RESULTS.exists() else {}
+    """The results of earlier runs, by workload; those of workloads that are no more are left out."""
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return {workload.name: found[workload.name] for workload in WORKLOADS if workload.name in found}
 
 
 def summarise(comparison: Comparison, notes: Sequence[str], source: str) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def machine() -> str:
 def make_table(results: dict[str, Any]) -> str:
     """The table in Markdown, with what it was measured on below it."""
     lines = [
-        "| workload | beside | ours | peer | ratio | spread | goal | memory, ours / peer |",
+        "| workload | beside | ours | peer | ratio | spread | goal | memory of the largest process, ours / peer |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(workload, results[workload.name]) for workload in WORKLOADS if workload.name in results]
