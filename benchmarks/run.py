@@ -105,7 +105,7 @@ def machine() -> str:
 def make_table(results: dict[str, Any]) -> str:
     """The table in Markdown, with what it was measured on below it."""
     lines = [
-        "| workload | beside | ours | peer | ratio | spread | goal | memory of the largest process, ours / peer |",
+        "| workload | beside | ours | peer | ratio | spread | goal | largest process, ours / peer |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(workload, results[workload.name]) for workload in WORKLOADS if workload.name in results]
