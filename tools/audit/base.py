@@ -72,6 +72,15 @@ class ImageTable:
     def __len__(self) -> int:
         return len(self.files)
 
+    def class_name(self, row: int) -> str | None:
+        """The class of a row's image; None if it is not known."""
+        label = int(self.labels[row])
+        return None if label == UNKNOWN else self.class_names[label]
+
+    def origin_name(self, row: int) -> str:
+        """The base name that a row's image had before the import."""
+        return self.origins[row].replace("\\", "/").rpartition("/")[2]
+
     def of_split(self, split: int) -> NDArray[np.int64]:
         """Rows of a split's images whose class is known."""
         return np.flatnonzero((self.splits == split) & (self.labels != UNKNOWN))

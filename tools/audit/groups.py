@@ -1,11 +1,8 @@
 """Patients with images in two splits, as a rule, the import or the names before it tell them."""
 
-from pathlib import PurePosixPath
-
 from tools.audit.base import (
     TESTING,
     TRAINING,
-    UNKNOWN,
     AuditFinding,
     ImageTable,
     counted,
@@ -27,13 +24,11 @@ def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[Audit
     Raises:
         DataError: What the rule says of an image is not clear.
     """
-    names = [(images.origins[row], _class_name(images, row)) for row in range(len(images))]
+    names = [(images.origins[row], images.class_name(row) or "") for row in range(len(images))]
     if rule is not None:
         keys = rule.groups_of(names)
         if not any(keys):
-            what = (
-                f"--group '{rule.text}' tells no image's patient, such as {_base_name(images.origins[0])!r}"
-            )
+            what = f"--group '{rule.text}' tells no image's patient, such as {images.origin_name(0)!r}"
             return [AuditFinding("groups", "error", what, "correct it")]
         return _findings(images, keys, "error", f"by '{rule.text}'{_rest(keys)}")
     without = [row for row, group in enumerate(images.groups) if group is None]
@@ -59,20 +54,11 @@ def _missing(images: ImageTable, without: list[int]) -> list[AuditFinding]:
         return []
     what = (
         f"{counted(len(without), 'image has', 'images have')} no patient, though the import was told those of"
-        f" {len(images) - len(without):,}, such as {_base_name(images.origins[without[0]])!r}; whether their"
+        f" {len(images) - len(without):,}, such as {images.origin_name(without[0])!r}; whether their"
         " patients are in two splits is not known"
     )
     mend = "import with a --group that tells the patients of all"
     return [AuditFinding("groups", "warning", what, mend, len(without), ((without[0],),))]
-
-
-def _class_name(images: ImageTable, row: int) -> str:
-    label = int(images.labels[row])
-    return "" if label == UNKNOWN else images.class_names[label]
-
-
-def _base_name(origin: str) -> str:
-    return PurePosixPath(origin.replace("\\", "/")).name
 
 
 def _findings(images: ImageTable, keys: list[str | None], severity: str, told: str) -> list[AuditFinding]:

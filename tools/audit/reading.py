@@ -1,6 +1,5 @@
 """From a bundle's folders to the table that all checks look at: every image is read once."""
 
-import csv
 import functools
 import hashlib
 import io
@@ -17,6 +16,7 @@ from PIL import Image
 from tools.audit.base import FULL_SIDE_PX, SMALL_SIDE_PX, UNKNOWN, ImageTable
 from tools.audit.parallel import work_in_parallel
 from tools.formats.label_table import read_label_table
+from tools.formats.origins import read_origins
 from tools.layout import SPLITS, Layout
 from tools.metadata.finding import find_texts
 from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels, to_eight_bits
@@ -202,7 +202,9 @@ def _make_table(
     if unreadable:
         small = small[rows]
         full = None if full is None else full[rows]
-    known = _read_origins(layout)
+    known = {
+        (one.split, one.file, one.sha256): (one.origin, one.group) for one in read_origins(layout.origins_csv)
+    }
     told = [
         known.get((SPLITS[entry.split], entry.name, fact.file_hash), (entry.name, None))
         for entry, fact in zip(kept, found, strict=True)
@@ -227,15 +229,3 @@ def _make_table(
         full=full,
         unreadable=unreadable,
     )
-
-
-def _read_origins(layout: Layout) -> dict[tuple[str, str, str], tuple[str, str | None]]:
-    """Origin and group of each imported image by (split, file, sha256); empty where no import is known."""
-    try:
-        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
-            return {
-                (row["split"], row["file"], row["sha256"]): (row["origin"], row.get("group") or None)
-                for row in csv.DictReader(opened)
-            }
-    except (OSError, KeyError, ValueError, csv.Error):
-        return {}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tools.audit.auditing import Audit
 from tools.audit.balance import count_images
-from tools.audit.base import MAX_EXAMPLES, SEVERITIES, UNKNOWN, AuditFinding, ImageTable, counted
+from tools.audit.base import MAX_EXAMPLES, SEVERITIES, AuditFinding, ImageTable, counted
 from tools.files import write_text
 from tools.layout import SPLITS, Layout
 from tools.pictures import READ_FAULTS, thumbnail_url
@@ -139,20 +139,14 @@ def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, An
 def _image_document(images: ImageTable, row: int) -> dict[str, str | None]:
     return {
         "file": images.files[row],
-        "class": _class_name(images, row),
+        "class": images.class_name(row),
         "split": SPLITS[int(images.splits[row])],
         "origin": images.origins[row],
     }
 
 
-def _class_name(images: ImageTable, row: int) -> str | None:
-    label = int(images.labels[row])
-    return None if label == UNKNOWN else images.class_names[label]
-
-
 def _describe(images: ImageTable, row: int) -> str:
-    class_name = _class_name(images, row)
-    name, origin = images.files[row], images.origins[row].replace("\\", "/").rpartition("/")[2]
+    class_name, name, origin = images.class_name(row), images.files[row], images.origin_name(row)
     told = [class_name] if class_name else []
     told += [f"from {origin}"] if origin != name.rpartition("/")[2] else []
     return f"{name} ({', '.join(told)})" if told else name

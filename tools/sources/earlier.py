@@ -1,11 +1,11 @@
 """The import before this one: in which splits its images were, so that what was hidden can stay hidden."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tools.errors import DataError
+from tools.formats.origins import read_origins
 from tools.layout import SPLITS, Layout
 from tools.sources.staging import StagedImage
 
@@ -29,16 +29,11 @@ class Earlier:
 def read_earlier(layout: Layout) -> Earlier:
     """Read what the last import left; empty where none is known."""
     found: dict[str, set[str]] = defaultdict(set)
-    try:
-        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
-            for row in csv.DictReader(opened):
-                if row["split"] in SPLITS:
-                    # Imports of older versions tell no pixels.
-                    for key in (row["sha256"], row.get("pixels_sha256")):
-                        if key:
-                            found[key].add(row["split"])
-    except (OSError, KeyError, ValueError, csv.Error):
-        return Earlier({})
+    for image in read_origins(layout.origins_csv):
+        if image.split in SPLITS:
+            for key in (image.sha256, image.pixels_sha256):
+                if key:
+                    found[key].add(image.split)
     return Earlier({key: frozenset(splits) for key, splits in found.items()})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tools.errors import DataError, shown
 from tools.files import write_csv, write_text
 from tools.formats.label_table import HEADER
+from tools.formats.origins import Origin, write_origins
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.progress import Progress
 from tools.sources.base import ImportRequest, Source, SourceImage, base_name, image_key, place_of
@@ -280,21 +281,21 @@ def _write_staging(
         rows = [(f"{folder.name}/{image.name}", image.source.class_name) for image in images]
         write_csv((secret if split == "testing" else staging) / solution_name(split), HEADER, rows)
         counts[split] = len(images)
-    origins = [
+    write_origins(
+        secret / layout.origins_csv.name,
         (
-            image.name,
-            image.split,
-            image.source.class_name,
-            image.sha256,
-            image.source.origin,
-            groups.get(image.source.origin, ""),
-            image.pixels_sha256,
-        )
-        for image in sorted(placed, key=lambda image: image.name)
-    ]
-    header = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
-    # Names may be those of patients.
-    write_csv(secret / layout.origins_csv.name, header, origins, private=True)
+            Origin(
+                image.name,
+                image.split,
+                image.source.class_name,
+                image.sha256,
+                image.source.origin,
+                groups.get(image.source.origin),
+                image.pixels_sha256,
+            )
+            for image in sorted(placed, key=lambda image: image.name)
+        ),
+    )
     classes = Counter(image.source.class_name for image in placed)
     summary = DataSummary(
         description,

@@ -1,6 +1,5 @@
 """The data that are in place: what they are, and whether they are of one data set."""
 
-import csv
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from tools.errors import DataError, shown
 from tools.formats.label_table import LabelTable, read_label_table
+from tools.formats.origins import read_origins
 from tools.layout import SPLITS, Layout, split_dir_name
 from tools.manifest import Bundle
 from tools.sources.base import ImportRequest
@@ -204,26 +204,31 @@ def _check_reference(table: LabelTable, layout: Layout) -> None:
 
 def _record(layout: Layout) -> tuple[str, ImportRequest] | None:
     """The source and the request of the last import, if the images that are there are its."""
+    record = _read_import(layout)
     try:
-        record = json.loads(layout.import_json.read_text(encoding="utf-8"))
         asked: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in record["request"].items()
         }
-        return (str(record["source"]), ImportRequest(**asked)) if _is_imported(layout) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Lost or spoiled: it only says where the images came from.
+        return str(record["source"]), ImportRequest(**asked)
+    except (KeyError, TypeError, AttributeError):
         return None
 
 
 def _last_source(layout: Layout) -> str | None:
     """What the images that are there were imported from; None if there are none, or it is not known."""
-    if not _imported_names(layout) or not _is_imported(layout):
-        return None
+    source = _read_import(layout).get("source")
+    return str(source) if source is not None and _imported_names(layout) else None
+
+
+def _read_import(layout: Layout) -> dict[str, Any]:
+    """What the last import noted of itself; empty if the images that are there are not its."""
     try:
-        return str(json.loads(layout.import_json.read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        record = json.loads(layout.import_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # Lost or spoiled: it only says where the images came from.
+        return {}
+    return record if isinstance(record, dict) and _is_imported(layout) else {}
 
 
 def _is_imported(layout: Layout) -> bool:
@@ -234,8 +239,4 @@ def _is_imported(layout: Layout) -> bool:
 
 def _imported_names(layout: Layout) -> set[tuple[str, str]]:
     """(split, name) of each image of the last import; empty if none is known."""
-    try:
-        with layout.origins_csv.open(encoding="utf-8", newline="") as opened:
-            return {(row["split"], row["file"]) for row in csv.DictReader(opened)}
-    except (OSError, KeyError, ValueError, csv.Error):
-        return set()
+    return {(image.split, image.file) for image in read_origins(layout.origins_csv)}
