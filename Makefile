@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test bench attacks endure lint clean
+.PHONY: help install run-all test bench attacks endure mutants lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -30,10 +30,13 @@ attacks: $(INSTALLED) ## run hostile programs in containers and print what becam
 endure: $(INSTALLED) ## evaluate many submissions with the tool killed again and again; ARGS="--submissions 500 --kills 20"
 	$(BIN)/python benchmarks/endurance.py $(ARGS)
 
+mutants: $(INSTALLED) ## put small faults into the modules that guard data and machine: do their tests fail? (an hour)
+	$(BIN)/python benchmarks/mutants.py $(ARGS)
+
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tools install.py benchmarks/run.py benchmarks/endurance.py
+	$(BIN)/mypy tools install.py benchmarks/run.py benchmarks/endurance.py benchmarks/mutants.py
 	cd bundle_training && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .
