@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -341,21 +341,44 @@ def _check_row_count(path: Path, images: int) -> None:
 
 
 def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:
-    settings = site.bundle.evaluation
     with unpacked(site, sha256) as folder:
         files = {
             path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
         }
-        plan = ImagePlan(
-            name=f"{site.bundle.name}-submission",
-            folder=INFERENCE.folder,
-            files=files,
-            base_image=site.bundle.base_image,
-            torch_backend="cpu",
-        )
-        _check_base_images(site, runner, plan)
-        tag = plan.tag
-        outcome = runner.build_foreign(plan, site.owner, settings, log.line)
+        return build_files(site, runner, files, f"{site.bundle.name}-submission", log)
+
+
+def build_files(
+    site: Site, runner: DockerRunner, files: Mapping[str, Path], name: str, log: KeptLog
+) -> dict[str, Any]:
+    """Build an image from the files of a submission, under the challenge's rules.
+
+    Args:
+        site: Gives the rules.
+        runner: Speaks to the engine.
+        files: What the zip holds, by name.
+        name: Of the image.
+        log: Gets the build's lines.
+
+    Returns:
+        The facts: `tag`, `image` (the engine's digest) and `image_bytes`.
+
+    Raises:
+        Refusal: The files are at fault.
+        Doubtful: They, or the engine, are.
+        UnavailableError: The engine is away, or something else is missing here.
+    """
+    settings = site.bundle.evaluation
+    plan = ImagePlan(
+        name=name,
+        folder=INFERENCE.folder,
+        files=files,
+        base_image=site.bundle.base_image,
+        torch_backend="cpu",
+    )
+    _check_base_images(site, runner, plan)
+    tag = plan.tag
+    outcome = runner.build_foreign(plan, site.owner, settings, log.line)
     if outcome.limit:
         raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
     if outcome.lacks_base:
