@@ -1,7 +1,6 @@
 """A stranger's zip: its table of contents against the limits, and unpacking it without trusting it."""
 
 import contextlib
-import errno
 import lzma
 import re
 import stat
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from tools.errors import SubmissionError, shown
-from tools.files import NO_ROOM
+from tools.files import OUR_FAULTS
 from tools.findings import Finding
 from tools.manifest import SubmissionSettings
 
@@ -21,9 +20,6 @@ MAX_RATIO = 200
 
 MAX_NAME_CHARACTERS = 240
 MAX_PART_BYTES = 255
-
-_OURS = (*NO_ROOM, errno.EIO)
-"""Faults of this machine, not of the zip."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20
@@ -104,7 +100,7 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 NotImplementedError,
                 RuntimeError,
             ) as fault:
-                if isinstance(fault, OSError) and fault.errno in _OURS:
+                if isinstance(fault, OSError) and fault.errno in OUR_FAULTS:
                     raise
                 raise SubmissionError(
                     f"{shown(member.filename)} cannot be unpacked ({fault})", path

@@ -15,6 +15,9 @@ from tools.errors import UnavailableError
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 """Of an OSError: this machine has no room left, on the disk or for open files."""
 
+OUR_FAULTS = (*NO_ROOM, errno.EIO)
+"""Of an OSError: this machine is at fault, not the file that was read or written."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

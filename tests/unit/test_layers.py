@@ -12,6 +12,7 @@ from tools.layout import PROJECT_ROOT
 LAYERS = [
     {"errors", "findings", "progress"},
     {"layout", "files", "pictures"},
+    {"guarded"},
     {"metadata"},
     {"lock", "stages", "collecting", "display", "keptlog", "database"},
     {"formats"},

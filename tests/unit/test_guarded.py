@@ -1,0 +1,303 @@
+"""A guarded function answers in JSON, and nothing that it does reaches this process."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tools.guarded
+from tools.errors import SubmissionError
+from tools.guarded import Exceeded, Limits, run_guarded
+from tools.layout import PROJECT_ROOT
+
+SMALL = Limits(cpu_s=1, wall_s=30, memory_mb=128, answer_bytes=1000)
+
+CODE = '''
+"""Functions that a guarded process calls in the tests."""
+import ctypes, errno, json, os, signal, sys, time, zlib
+from pathlib import Path
+from tools.errors import DataError, SubmissionError, UnavailableError
+from tools.guarded import At
+
+
+def echo(**values):
+    yield values
+    yield None
+
+
+def describe():
+    yield sorted(os.environ)
+    yield os.getsid(0) == os.getpid()
+    yield sys.stdin.read() if not sys.stdin.closed else ""
+    print("noise", flush=True)
+    yield sorted(name for name in sys.modules if "." not in name)
+    import resource
+    names = ("CPU", "CORE", "NOFILE", "FSIZE", "AS")
+    yield {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in names}
+
+
+def busy():
+    yield "before"
+    yield At("model.json")
+    while True:
+        pass
+
+
+def in_c():
+    yield At("a.py")
+    "f" in compile("f'" + "{1}" * 300_000 + "'", "", "eval").co_code
+
+
+def asleep():
+    time.sleep(1000)
+    yield
+
+
+def greedy():
+    yield At("big.py")
+    yield len(bytes(400 << 20))
+
+
+def deep():
+    yield At("deep.json")
+    yield json.loads("[" * 100_000)
+
+
+def crashes():
+    yield "before"
+    yield At("x.onnx")
+    os.kill(os.getpid(), signal.SIGSEGV)
+    yield
+
+
+def talks():
+    yield "x" * 2000
+
+
+def many():
+    for number in range(10_000):
+        yield number
+
+
+def faulty():
+    yield {}["missing"]
+
+
+def refuses(row):
+    yield "before"
+    raise DataError("is wrong", Path("/x/y.csv"), row)
+
+
+def unavailable():
+    raise UnavailableError("no such thing here")
+    yield
+
+
+def no_room():
+    raise OSError(errno.ENOSPC, "No space left on device")
+    yield
+
+
+def no_file():
+    open("/nonexistent/x")
+    yield
+
+
+def writes(folder, mb):
+    with open(f"{folder}/out", "wb") as out:
+        out.write(bytes(mb << 20))
+    yield "written"
+
+
+def lies(text):
+    os.write(3, text.encode())
+    os._exit(0)
+    yield
+
+
+def lingers(folder):
+    Path(folder, "pid").write_text(str(os.getpid()))
+    time.sleep(1000)
+    yield
+
+
+def ignores_alarm(folder):
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    Path(folder, "pid").write_text(str(os.getpid()))
+    time.sleep(1000)
+    yield
+'''
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second copy of the package that has the functions of these tests."""
+    root = tmp_path_factory.mktemp("root")
+    package = root / "tools"
+    package.mkdir()
+    for name in ("__init__", "errors", "files", "guarded"):
+        (package / f"{name}.py").write_text((PROJECT_ROOT / "tools" / f"{name}.py").read_text())
+    (package / "given.py").write_text(CODE)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _use(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools.guarded, "_ROOT", root)
+
+
+def call(name: str, limits: Limits = SMALL, **arguments: Any) -> list[Any]:
+    return run_guarded(f"tools.given:{name}", arguments, limits)
+
+
+def exceeded(name: str, limits: Limits = SMALL, **arguments: Any) -> Exceeded:
+    with pytest.raises(Exceeded) as fault:
+        call(name, limits, **arguments)
+    return fault.value
+
+
+def test_values_come_and_go() -> None:
+    values = {"text": "é\n\u2028", "number": 0.1, "list": [1, None, True], "long": "x" * 300_000}
+    assert call("echo", Limits(), **values) == [values, None]
+
+
+def test_the_process_has_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    limits = Limits(cpu_s=3, memory_mb=200, file_mb=7)
+    environment, leads, read, modules, set_limits = call("describe", limits)
+    assert set(environment) <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
+    assert leads is True
+    assert read == ""
+    assert not {"numpy", "click", "docker", "sqlalchemy", "PIL"} & set(modules)
+    assert set_limits == {"CPU": 3, "CORE": 0, "NOFILE": 64, "FSIZE": 7 << 20, "AS": 200 << 20}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words", "place", "items"),
+    [
+        ("busy", "time", "takes more than 1 s to read", "model.json", ("before",)),
+        ("in_c", "time", "takes more than 1 s to read", "a.py", ()),
+        ("greedy", "memory", "takes more than 128 MB of memory to read", "big.py", ()),
+        ("deep", "depth", "is nested too deeply to be read", "deep.json", ()),
+        ("crashes", "crash", "ends the process that reads it", "x.onnx", ("before",)),
+        ("talks", "answer", "gives an answer that cannot be read", "", ()),
+        ("many", "answer", "gives an answer that cannot be read", "", ()),
+        ("faulty", "fault", "cannot be read (KeyError in given.py:", "", ()),
+        ("no_file", "fault", "cannot be read (FileNotFoundError in given.py:", "", ()),
+    ],
+)
+def test_what_exceeds_a_limit_has_a_reason(
+    name: str, reason: str, words: str, place: str, items: tuple[Any, ...]
+) -> None:
+    fault = exceeded(name)
+    assert fault.reason == reason
+    assert fault.what.startswith(words)
+    assert fault.place == place
+    assert fault.items == items
+    assert str(fault).endswith("; make it smaller or simpler")
+
+
+def test_wall_time_counts_too() -> None:
+    assert exceeded("asleep", Limits(cpu_s=1, wall_s=0.5)).reason == "time"
+
+
+def test_one_that_keeps_its_alarm_from_ending_it_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools.guarded, "_GRACE_S", 0.2)
+    assert exceeded("ignores_alarm", Limits(wall_s=1.0), folder=str(tmp_path)).reason == "time"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json\n",
+        "[]\n",
+        "3\n",
+        '["data", 3]\n',
+        '["data", [1, 2, "x"]]\n',
+        '["os", ["x", ""]]\n',
+        '["item"]\n',
+        "[" * 100_000 + "\n",
+        "\xff\n",
+    ],
+)
+def test_a_process_that_was_taken_over_gives_one_finding(text: str) -> None:
+    assert exceeded("lies", Limits(), text=text).reason == "answer"
+
+
+def test_an_answer_without_its_end_is_no_answer() -> None:
+    assert exceeded("lies", text='["item", 1]\n["do').items == (1,)
+    assert exceeded("lies", text='["item", 1]\n').reason == "crash"
+    assert exceeded("lies", text='["fault", "\\u001b[2J"]\n').what == "cannot be read (?[2J)"
+
+
+@pytest.mark.parametrize("row", [None, 7])
+def test_a_data_error_comes_back_as_the_submissions(row: int | None) -> None:
+    with pytest.raises(SubmissionError) as fault:
+        call("refuses", row=row)
+    assert not isinstance(fault.value, Exceeded)
+    assert str(fault.value) == ("/x/y.csv: is wrong" if row is None else "/x/y.csv:7: is wrong")
+    assert (str(fault.value.path), fault.value.row) == ("/x/y.csv", row)
+    with pytest.raises(SubmissionError, match="no such thing here"):
+        call("unavailable")
+
+
+def test_a_fault_of_this_machine_is_none_of_the_file() -> None:
+    with pytest.raises(OSError, match="No space left") as fault:
+        call("no_room")
+    assert fault.value.errno == errno.ENOSPC
+
+
+def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
+    assert call("writes", Limits(file_mb=2), folder=str(tmp_path), mb=2) == ["written"]
+    assert exceeded("writes", Limits(file_mb=2), folder=str(tmp_path), mb=3).reason == "fault"
+    assert (tmp_path / "out").stat().st_size <= 2 << 20
+
+
+@pytest.mark.parametrize(
+    "function", ["os:getcwd", "toolsx.given:echo", "tools.given:_private", "tools.given"]
+)
+def test_only_functions_of_this_package_are_called(function: str) -> None:
+    with pytest.raises(Exceeded) as fault:
+        run_guarded(function, {}, SMALL)
+    assert fault.value.reason == "fault"
+    assert "ValueError" in fault.value.what
+
+
+def test_it_dies_with_the_process_that_started_it(root: Path, tmp_path: Path) -> None:
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(root)!r})
+        from tools.guarded import Limits, run_guarded
+        run_guarded("tools.given:lingers", {{"folder": {str(tmp_path)!r}}}, Limits(wall_s=250))
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script])
+    pid_file = tmp_path / "pid"
+    while not pid_file.exists() or not pid_file.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    child = Path("/proc") / pid_file.read_text()
+    for _ in range(200):
+        if not child.exists() or "\nState:\tZ" in (child / "status").read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the guarded process lives on")
+
+
+def test_requests_are_json() -> None:
+    with pytest.raises(TypeError):
+        run_guarded("tools.given:echo", {"path": Path("/x")})
+    assert json.dumps(call("echo", a={"b": [1]})[0]) == '{"a": {"b": [1]}}'
