@@ -109,6 +109,11 @@ class Layout:
         return self.state / "evaluation"
 
     @property
+    def wheelhouse(self) -> Path:
+        """Wheels from which images are built without a network, a folder for each program."""
+        return self.state / "wheelhouse"
+
+    @property
     def audit(self) -> Path:
         """What `data audit` found; names testing images, so it is never mounted."""
         return self.state / "audit"

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tools.errors import ManifestError
+from tools.formats.requirements import parse_requirement
 from tools.formats.toml_table import TomlTable
 
 PROGRAM_NAMES = ("training", "inference", "scoring")
@@ -131,6 +132,7 @@ class EvaluationSettings:
         build_memory_mb: Of one step of a build, 2**20 bytes.
         image_mb: Largest image, 2**20 bytes.
         base_images: What submissions may build on; empty takes all but images of this tool.
+        packages: Whose wheels submissions get besides those of the bundle's own inference program.
         phases: In order of their opening; never empty.
     """
 
@@ -144,6 +146,7 @@ class EvaluationSettings:
     build_memory_mb: int = 4096
     image_mb: int = 8192
     base_images: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = (Phase(),)
 
 
@@ -252,8 +255,17 @@ def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSett
         build_memory_mb=int(table.number("build_memory_mb", default.build_memory_mb, low=64, high=10**7)),
         image_mb=int(table.number("image_mb", default.image_mb, low=1, high=10**7)),
         base_images=table.texts("base_images"),
+        packages=_packages(table),
         phases=_phases(phases, parts),
     )
+
+
+def _packages(table: TomlTable) -> tuple[str, ...]:
+    packages = table.texts("packages")
+    for text in packages:
+        if parse_requirement(text) is None:
+            raise table.fault("packages", f"has {text!r}; write package names, such as 'scipy==1.17.1'")
+    return packages
 
 
 def _phases(tables: Sequence[TomlTable], parts: tuple[str, ...]) -> tuple[Phase, ...]:

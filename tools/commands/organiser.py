@@ -1,7 +1,6 @@
 """The organiser's side: evaluating strangers' submissions, ranking them, proving a score."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from tools.layout import Layout
 
 if TYPE_CHECKING:
     from tools.evaluation.rescore import Move
-    from tools.runners.docker import DockerRunner
 
 database_option = click.option(
     "--database",
@@ -53,10 +51,14 @@ def evaluate_command(
     from tools.display import SubmissionDisplay
     from tools.evaluation.evaluate import reopen as reopen_submission
     from tools.evaluation.intake import describe
-    from tools.evaluation.service import opened, run_evaluation, run_probe, run_rescore
+    from tools.evaluation.records import FINAL
+    from tools.evaluation.service import connector, opened, run_evaluation, run_probe, run_rescore
+    from tools.programs import INFERENCE, SCORING
 
-    connect = _connector(wheelhouse)
     with working(layout) as display, opened(read_bundle(layout), layout, database) as (site, records):
+        is_work = bool(submissions or reopen or probe) or any(r.state not in FINAL for r in records.rows())
+        programs = (INFERENCE, SCORING) if is_work else (SCORING,)
+        connect = connector(site.bundle, layout, wheelhouse, programs, display.line)
         if reopen:
             click.echo(f"evaluated again: {describe(reopen_submission(site, records, reopen))}")
         if rescore:
@@ -82,9 +84,12 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     A step that is done is not done again, and `evaluate` takes over what was done. It holds no lock, so that
     steps of different submissions can run at the same time, on any machine that shares the folder.
     """
-    from tools.evaluation.service import run_step
+    from tools.evaluation.service import connector, run_step
+    from tools.programs import INFERENCE, SCORING
 
-    record = run_step(read_bundle(layout), layout, _connector(wheelhouse), submission, name)
+    bundle = read_bundle(layout)
+    connect = connector(bundle, layout, wheelhouse, (INFERENCE, SCORING), click.echo)
+    record = run_step(bundle, layout, connect, submission, name)
     click.echo(f"{name}: {record.verdict or 'done'}")
     click.echo(f"record: {relative(record.folder)}")
 
@@ -128,23 +133,18 @@ def leaderboard(
 @click.pass_obj
 def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path | None) -> None:
     """Score the csv of a RECEIPT again, and compare all that it says, to the bit."""
-    from tools.evaluation.service import opened, run_verify
+    from tools.evaluation.service import connector, opened, run_verify
+    from tools.programs import SCORING
 
-    with working(layout), opened(read_bundle(layout), layout, database) as (site, records):
-        checks = run_verify(site, records, _connector(wheelhouse), receipt)
+    with working(layout) as display, opened(read_bundle(layout), layout, database) as (site, records):
+        connect = connector(site.bundle, layout, wheelhouse, (SCORING,), display.line)
+        checks = run_verify(site, records, connect, receipt)
     for check in checks:
         click.echo(
             f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))
         )
     if not all(check.good for check in checks):
         raise DataError("not what it was when the receipt was written; see above", receipt)
-
-
-def _connector(wheelhouse: Path | None) -> "Callable[[], DockerRunner]":
-    """How a stranger's code is run: in containers, or not at all."""
-    from tools.runners.docker import DockerRunner
-
-    return functools.partial(DockerRunner.connect, "none", wheelhouse)
 
 
 def _show_moves(moves: "Sequence[Move]") -> None:

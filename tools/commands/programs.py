@@ -87,31 +87,56 @@ def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gp
     """
     from tools.programs import PROGRAMS, plan_run
     from tools.runners.docker import DockerRunner
+    from tools.wheelhouse import give_wheels
 
     bundle = read_bundle(layout)
     runner = DockerRunner.connect(gpus, wheelhouse)
     with closing(runner), working(layout) as display:
+        chosen = [PROGRAMS[name] for name in programs or PROGRAMS]
+        give_wheels(runner, chosen, bundle, layout, display.line)
         for name in programs or PROGRAMS:
             display.begin(name)
             display.end(runner.build(plan_run(PROGRAMS[name], bundle, layout, ()), display.line))
 
 
 @click.command("wheelhouse")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--python-version", default="3.11", show_default=True, help="Of the images.")
-@click.option("--machine", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True)
+@click.argument(
+    "folder", required=False, envvar="BUNDLE_WHEELHOUSE", type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option(
+    "--program",
+    "programs",
+    multiple=True,
+    type=click.Choice(["training", "inference", "scoring"]),
+    help="Only its wheels; may be repeated.",
+)
+@click.option("--python-version", help="Of the images; by default that of their base image.")
+@click.option("--machine", type=click.Choice(["x86_64", "aarch64"]), help="The engine's by default.")
 @click.pass_obj
-def wheelhouse_command(layout: Layout, folder: Path, python_version: str, machine: str) -> None:
-    """Fill FOLDER with the wheels that `build --wheelhouse FOLDER` installs where there is no network.
+def wheelhouse_command(
+    layout: Layout,
+    folder: Path | None,
+    programs: tuple[str, ...],
+    python_version: str | None,
+    machine: str | None,
+) -> None:
+    """Fill FOLDER (.bundle/wheelhouse) with the wheels that images are built from where there is no network.
 
-    pip is asked as it is set up here; for torch's CPU build, set it up with PyTorch's index of those.
+    `evaluate` takes .bundle/wheelhouse by itself, and fills it by itself where this machine has a package
+    index. pip is asked as it is set up here; for torch's CPU build, set it up with PyTorch's index of those.
     """
     from tools.programs import PROGRAMS
-    from tools.wheelhouse import fill_wheelhouse
+    from tools.wheelhouse import Target, default_target, fill_wheelhouse
 
-    for program in PROGRAMS.values():
-        count = fill_wheelhouse(program, layout, folder, python_version, machine, click.echo)
-        click.echo(f"{folder / program.folder}: {count} wheels")
+    bundle = read_bundle(layout)
+    target_folder = folder or layout.wheelhouse
+    with working(layout):
+        for name in programs or PROGRAMS:
+            program = PROGRAMS[name]
+            found = default_target(program, bundle, layout)
+            target = Target(python_version or found.python_version, machine or found.machine)
+            count = fill_wheelhouse(program, bundle, layout, target_folder, target, click.echo)
+            click.echo(f"{target_folder / program.folder}: {count} wheels")
 
 
 @click.command()
@@ -168,12 +193,15 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
     """
     from tools.formats.scores import HEADLINE
     from tools.pipeline import run_all
+    from tools.programs import PROGRAMS
     from tools.runners.choice import choose_runner
+    from tools.wheelhouse import give_wheels
 
     bundle = read_bundle(layout)
     runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")
     with closing(runner), working(layout, RUN_ALL_STAGES) as display:
+        give_wheels(runner, list(PROGRAMS.values()), bundle, layout, display.line)
         verdict = run_all(bundle, layout, runner, arguments, display, fresh)
     click.echo()
     if verdict.scores is None or verdict.report is None:
@@ -213,6 +241,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
     from tools.programs import run_program, show_help
     from tools.runners.choice import choose_runner
     from tools.sources.placed import check_together
+    from tools.wheelhouse import give_wheels
 
     if {"-h", "--help"} & set(arguments):
         show_help(program, layout)
@@ -222,6 +251,7 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
     click.echo(f"runner: {why}")
     with closing(runner), working(layout) as display:
         check_together(layout)
+        give_wheels(runner, (program,), bundle, layout, display.line)
         display.begin(program.name)
         seconds = run_program(program, bundle, layout, runner, arguments, display.line)
         display.end(f"{seconds:.1f} s")

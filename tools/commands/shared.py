@@ -25,8 +25,8 @@ wheelhouse_option = click.option(
     "--wheelhouse",
     envvar="BUNDLE_WHEELHOUSE",
     show_envvar=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Build images from this folder of wheels, with no network; `wheelhouse` fills it.",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Build images from this folder of wheels, with no network; filled where it is not yet.",
 )
 
 

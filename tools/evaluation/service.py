@@ -1,13 +1,15 @@
 """What the organiser's commands do, with everything that they need opened before and closed after."""
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.errors import SubmissionError, UnavailableError
+from tools.errors import ProgramError, SubmissionError, UnavailableError
 from tools.evaluation import receipts
+from tools.evaluation.baseline import check_baseline
 from tools.evaluation.evaluate import (
     Arrival,
     Show,
@@ -26,9 +28,10 @@ from tools.evaluation.verdicts import SCORED, Refusal
 from tools.evaluation.work import Doubtful
 from tools.layout import Layout
 from tools.manifest import Bundle
-from tools.programs import SCORING, plan_run
+from tools.programs import SCORING, Program, plan_run
 from tools.progress import Progress
 from tools.runners.docker import DockerRunner
+from tools.wheelhouse import give_wheels
 
 Connect = Callable[[], DockerRunner]
 
@@ -108,12 +111,50 @@ def run_evaluation(
     """
     with closing(connect()) as runner:
         workers = workers or default_workers(site, runner)
-        # Now, not after the first inference: it needs what all submissions need.
-        runner.build(plan_run(SCORING, site.bundle, site.layout, ()), lambda line: None)
+        if paths or any(row.state not in FINAL for row in records.rows()):
+            _start(site, runner, say)
     arrivals = take_all(find_zips(paths), site, records)
     say(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
     waiting = evaluate(site, records, connect, workers, show)
     return Evaluated(arrivals, records.rows(), waiting, is_stale(site, records))
+
+
+def connector(
+    bundle: Bundle,
+    layout: Layout,
+    wheelhouse: Path | None,
+    programs: Sequence[Program],
+    say: Callable[[str], None],
+) -> Connect:
+    """How submissions are run: in containers, or not at all; built from wheels where there is no network.
+
+    Args:
+        bundle: The manifest.
+        layout: Its paths.
+        wheelhouse: Named by the organiser; None takes the bundle's own.
+        programs: Whose wheels are needed; inference's are those of submissions.
+        say: Told of what is downloaded.
+
+    Raises:
+        UnavailableError: No engine answers.
+    """
+    with closing(DockerRunner.connect("none", wheelhouse)) as runner:
+        if wheelhouse or not bundle.evaluation.build_network:
+            give_wheels(runner, programs, bundle, layout, say, for_submissions=True)
+        return functools.partial(DockerRunner.connect, "none", runner.wheelhouse)
+
+
+def _start(site: Site, runner: DockerRunner, say: Callable[[str], None]) -> None:
+    """Find out whether what all submissions need is here, before one of them is taken in.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    check_baseline(site, runner, say)
+    try:
+        runner.build(plan_run(SCORING, site.bundle, site.layout, ()), lambda line: None)
+    except ProgramError as fault:
+        raise UnavailableError(str(fault), fault.details) from None
 
 
 def is_stale(site: Site, records: Records) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import time
 import uuid
@@ -29,6 +30,7 @@ KEY_LABEL = "challenge-bundle.key"
 SUBMISSION = "submission"
 
 _NOBODY = 65534
+_PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
 _DOCKER_SOCKET = "/var/run/docker.sock"
 _MB = 2**20
 
@@ -43,6 +45,7 @@ class Host:
         user: `uid:gid` that containers run as: never root, and the owner of what they write.
         memory_bytes: Memory.
         images_dir: Where the engine keeps images, if that is a folder of this machine.
+        machine: As wheels name it: `x86_64` or `aarch64`.
     """
 
     cpus: int
@@ -50,6 +53,7 @@ class Host:
     user: str
     memory_bytes: int = 0
     images_dir: Path | None = None
+    machine: str = "x86_64"
 
 
 class DockerRunner:
@@ -143,13 +147,7 @@ class DockerRunner:
             UnavailableError: The engine went away.
             DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
         """
-        plan = ImagePlan(
-            name=f"{run.image_name}-{run.name}",
-            folder=run.program_dir.name,
-            files=context_files(run.dockerfile, run.context, run.program_dir),
-            base_image=run.base_image,
-            torch_backend="" if self.host.gives_gpu else "cpu",
-        )
+        plan = self._plan(run)
         on_line(f"image {plan.tag}")
         started = time.monotonic()
         with _speaking(f"the image {plan.name} cannot be built"):
@@ -159,6 +157,24 @@ class DockerRunner:
                 self._forget_older_images(tag, labels)
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
+
+    def is_built(self, run: ProgramRun) -> bool:
+        """Tell whether the image of a program as it is now is there.
+
+        Raises:
+            UnavailableError: The engine went away.
+            DataError: The Dockerfile or a file that it copies is not there.
+        """
+        return bool(self.image_id(self._plan(run).tag))
+
+    def _plan(self, run: ProgramRun) -> ImagePlan:
+        return ImagePlan(
+            name=f"{run.image_name}-{run.name}",
+            folder=run.program_dir.name,
+            files=context_files(run.dockerfile, run.context, run.program_dir),
+            base_image=run.base_image,
+            torch_backend="" if self.host.gives_gpu else "cpu",
+        )
 
     def build_foreign(
         self, plan: ImagePlan, owner: str, settings: EvaluationSettings, on_line: OnLine
@@ -183,6 +199,24 @@ class DockerRunner:
         image = self._image(name)
         return str(image.id) if image else ""
 
+    def python_version(self, name: str) -> str:
+        """The Python of a base image that is the organiser's own, such as `3.11`; empty if it is not there.
+
+        Raises:
+            ProgramError: The image has no `python3`.
+            UnavailableError: The engine went away.
+        """
+        if tagged := _PYTHON_TAG.search(name):
+            return tagged[1]
+        if not self.image_id(name):
+            return ""
+        command = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        with _speaking(f"the Python of {name} is not known"):
+            said: bytes = self.client.containers.run(
+                name, command, entrypoint=["python3"], network_mode="none", remove=True
+            )
+        return said.decode("ascii", "replace").strip()
+
     def is_ours(self, name: str) -> bool:
         """Tell whether an image was built by this tool, for whatever bundle."""
         image = self._image(name)
@@ -195,6 +229,13 @@ class DockerRunner:
 
         with contextlib.suppress(docker.errors.APIError, requests.RequestException, ConnectionError):
             self.client.images.remove(name)
+
+    def forget_others(self, tag: str) -> None:
+        """Remove the images that bear the name of one, but are older."""
+        for image in self.client.images.list(name=tag.partition(":")[0]):
+            for other in image.tags:
+                if other != tag:
+                    self.forget_image(other)
 
     def _image(self, name: str) -> "Image | None":
         """What the engine knows of an image; None if it is not there, or has no name that could be."""
@@ -330,6 +371,7 @@ def read_host(info: dict[str, Any], gpus: str) -> Host:
         user,
         int(info.get("MemTotal") or 0),
         images_dir if images_dir.is_dir() else None,
+        "aarch64" if info.get("Architecture") in ("aarch64", "arm64") else "x86_64",
     )
 
 

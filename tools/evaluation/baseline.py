@@ -1,0 +1,90 @@
+"""Before the first submission: can the bundle's own be built, the way submissions are?"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tools.errors import DataError, UnavailableError
+from tools.evaluation.site import Site
+from tools.evaluation.verdicts import Refusal
+from tools.evaluation.work import Doubtful, build_files
+from tools.formats.dockerfile import base_images, copied_sources, is_pattern, parse_dockerfile
+from tools.keptlog import KeptLog
+from tools.layout import Layout
+from tools.programs import INFERENCE
+from tools.runners.docker import DockerRunner
+from tools.runners.images import context_files
+
+_HINTS: Mapping[str, str] = {
+    "base-image": "let 'evaluation.base_images' in bundle.toml list {base}, or name another base image there",
+    "no-base-image": "bring the base image to the engine: `docker pull {base}` (or docker save, docker load)",
+    "build-time": "raise 'evaluation.build_time_s' in bundle.toml",
+    "build-size": "raise 'evaluation.image_mb' in bundle.toml",
+    "build-failed": "fill the wheels: `wheelhouse --program inference`; or set 'evaluation.build_network'",
+}
+_OTHER_HINT = "correct {folder}/Dockerfile"
+
+
+def check_baseline(site: Site, runner: DockerRunner, say: Callable[[str], None]) -> None:
+    """Build the bundle's own inference submission under the challenge's rules, unless that was done.
+
+    What fails for it fails for every submission, and is no participant's fault.
+
+    Args:
+        site: Gives the rules.
+        runner: Speaks to the engine.
+        say: Told that this begins.
+
+    Raises:
+        UnavailableError: It cannot be built; says what is missing here.
+    """
+    folder = site.layout.program_dir(INFERENCE.folder)
+    if not (folder / "Dockerfile").is_file():
+        return
+    say("building this bundle's own submission first, the way submissions are built")
+    path = site.layout.log("baseline")
+    with TemporaryDirectory(prefix="baseline-") as scratch, KeptLog(path) as log:
+        files = baseline_files(site.layout, Path(scratch))
+        try:
+            facts = build_files(site, runner, files, f"{site.bundle.name}-baseline", log)
+        except Refusal as refusal:
+            cause = refusal
+        except Doubtful as doubt:
+            cause = doubt.refusal
+        else:
+            runner.forget_others(str(facts["tag"]))
+            return
+    verdict = cause.verdict
+    base = site.bundle.base_image or _base_of(folder / "Dockerfile")
+    hint = _HINTS.get(verdict.code, _OTHER_HINT).format(base=base, folder=folder)
+    raise UnavailableError(
+        f"this bundle's own submission cannot be built the way submissions are: {verdict.text}; {hint}."
+        f" Nothing was evaluated. The build's output, which {path} holds, ends with:",
+        verdict.lines,
+    )
+
+
+def baseline_files(layout: Layout, scratch: Path) -> dict[str, Path]:
+    """The files of the bundle's own submission; where it has no model yet, empty files stand for it.
+
+    Args:
+        layout: Of the bundle.
+        scratch: An empty folder, which is to be there while the files are used.
+    """
+    folder = layout.program_dir(INFERENCE.folder)
+    dockerfile = folder / "Dockerfile"
+    try:
+        return context_files(dockerfile, layout.root, folder)
+    except DataError:
+        pass
+    for source, _ in copied_sources(parse_dockerfile(dockerfile.read_text(encoding="utf-8"))):
+        name = source.strip("/")
+        if name.partition("/")[0] != folder.name and not is_pattern(name) and ".." not in Path(name).parts:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).touch()
+    return context_files(dockerfile, scratch, folder)
+
+
+def _base_of(dockerfile: Path) -> str:
+    images = base_images(parse_dockerfile(dockerfile.read_text(encoding="utf-8")), {})
+    return images[0] if images else "the base image"
