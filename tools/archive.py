@@ -8,11 +8,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from tools.errors import SubmissionError, shown
 from tools.files import OUR_FAULTS
 from tools.findings import Finding
+from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
+from tools.guarded import Limits, find_guarded, listed
 from tools.manifest import SubmissionSettings
 
 MAX_RATIO = 200
@@ -21,6 +24,12 @@ MAX_RATIO = 200
 MAX_NAME_CHARACTERS = 240
 MAX_PART_BYTES = 255
 
+_MOST_GROWTH = 1032
+"""Of deflated data (zlib's technical notes)."""
+
+_UNPACKED_MB_A_SECOND = 50
+"""At least, of processor time: for the limit."""
+
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20
 _END_SIZE = 5
@@ -28,6 +37,49 @@ _END_SIZE = 5
 
 _MAX_ENTRY_BYTES = 1024
 """Of a file in the table of contents: its name, its fields and some room."""
+
+
+def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list[Finding]:
+    """Check a participant's zip and unpack it, in a process of its own.
+
+    Args:
+        path: The zip.
+        folder: An empty folder, which gets its files if there is no error.
+        settings: Give the limits.
+
+    Returns:
+        Findings; with an error among them the folder's content is not to be used.
+
+    Raises:
+        OSError: This machine is at fault; the disk is full, for example.
+    """
+    zip_mb = path.stat().st_size / 2**20
+    cpu_s = 10 + int(min(settings.unpacked_mb, zip_mb * _MOST_GROWTH) / _UNPACKED_MB_A_SECOND)
+    limits = Limits(cpu_s=cpu_s, wall_s=6.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
+    arguments = {"path": str(path.absolute()), "folder": str(folder.absolute()), "settings": asdict(settings)}
+    return find_guarded("tools.archive:unpack_checked", arguments, path.name, limits)
+
+
+def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator[list[str]]:
+    """Check and unpack, as open_archive has it done; yields findings."""
+    zip_path, limits = Path(path), SubmissionSettings(**settings)
+    findings = check_archive(zip_path, limits)
+    yield from map(listed, findings)
+    if any(finding.severity == "error" for finding in findings):
+        return
+    try:
+        unpack_submission(zip_path, Path(folder), limits)
+    except SubmissionError as fault:
+        what = str(fault).removeprefix(f"{zip_path}: ")
+        yield listed(Finding("error", zip_path.name, what, "make it anew with `zip`"))
+
+
+def find_card(path: str, files: int) -> Iterator[dict[str, str]]:
+    """Yield what a zip's submission.toml says, if it has one that is sound; see intake.read_card."""
+    if has_too_many_files(Path(path), SubmissionSettings(files=files)):
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(CARD_NAME) as opened:
+        yield parse_card(opened.read(MAX_CARD_BYTES + 1))
 
 
 def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:

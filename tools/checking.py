@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from tools.archive import check_archive, unpack_submission
+from tools.archive import open_archive
 from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
+from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
 from tools.formats.label_table import check_predictions, check_probabilities
 from tools.formats.model_json import parse_model_json
+from tools.formats.weights import LFS_HINT, check_weights, is_pointer
+from tools.guarded import At, find_guarded, listed
 from tools.layout import Layout
 from tools.manifest import Bundle, SubmissionSettings
 from tools.sources.placed import check_together, known_class_names, names_in
@@ -20,7 +23,7 @@ from tools.sources.placed import check_together, known_class_names, names_in
 MAX_TEXT_BYTES = 1 << 20
 MAX_DOCKERFILE_BYTES = 1 << 16
 MAX_SOURCES = 200
-MAX_CODE_BYTES = 1 << 24
+MAX_CODE_BYTES = 1 << 22
 """Of all Python files together; what comes after is not looked at."""
 
 _NOT_THERE = "no such file; give a zip made by `zip`, or a results csv"
@@ -42,42 +45,89 @@ def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequ
     """
     if not path.is_file():
         raise SubmissionError(_NOT_THERE, path)
-    findings = check_archive(path, settings)
-    if any(finding.severity == "error" for finding in findings):
-        return findings
     with TemporaryDirectory(prefix="submission-") as folder:
-        try:
-            unpack_submission(path, Path(folder), settings)
-        except SubmissionError as fault:
-            return [*findings, Finding("error", path.name, str(fault), "make the zip anew")]
-        findings += check_unpacked(Path(folder), class_names)
+        findings = open_archive(path, Path(folder), settings)
+        if not any(finding.severity == "error" for finding in findings):
+            findings += check_unpacked(Path(folder), class_names)
     return sorted(findings, key=lambda finding: finding.severity != "error")
 
 
 def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
-    """Look at the files of a submission: what a build would fail on, and the contract of the model."""
+    """Look, in a process of its own, at the files of a submission: see find_in_files."""
+    arguments = {"folder": str(folder.absolute()), "class_names": list(class_names)}
+    return find_guarded("tools.checking:find_in_files", arguments, "the zip")
+
+
+def find_in_files(folder: str, class_names: Sequence[str]) -> Iterator[list[str] | At]:
+    """Find what a build would fail on, and what breaks the contract of the model; yields findings.
+
+    What may exceed a limit comes last, so that all other findings are there by then.
+    """
+    root = Path(folder)
+    yield At("Dockerfile")
+    instructions, findings = _read_dockerfile(root)
+    yield from map(listed, findings)
+    if instructions is None:
+        return
+    yield from map(listed, [*_check_dockerfile(instructions), *_check_copied(instructions, root)])
+    copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
+    for check in (_check_files(root, copied), _check_card(root), _check_model_card(root, class_names)):
+        yield from (item if isinstance(item, At) else listed(item) for item in check)
+    for item in _check_code(root):
+        yield item if isinstance(item, At) else listed(item)
+
+
+def _read_dockerfile(folder: Path) -> tuple[list[Instruction] | None, list[Finding]]:
     text = _read_text(folder / "Dockerfile", MAX_DOCKERFILE_BYTES)
     if text is None:
-        return [Finding("error", "Dockerfile", "not a UTF-8 text of at most 64 KB", "save it as UTF-8")]
+        what = "not a UTF-8 text of at most 64 KB"
+        return None, [Finding("error", "Dockerfile", what, "save it as UTF-8")]
     instructions = parse_dockerfile(text)
     if len(copied_sources(instructions)) > MAX_SOURCES:
         what = f"copies more than {MAX_SOURCES} files or folders by name"
-        return [Finding("error", "Dockerfile", what, "copy folders")]
-    findings = [
-        *_check_dockerfile(instructions),
-        *_check_copied(instructions, folder),
-        *_check_model_card(folder, class_names),
-        *_check_code(folder),
-        *_check_graphs(folder),
-    ]
-    copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
+        return None, [Finding("error", "Dockerfile", what, "copy folders")]
+    return instructions, []
+
+
+def _check_files(folder: Path, copied: Sequence[str]) -> Iterator[Finding | At]:
+    """Look for files that are not copied, and for weights that are not whole."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if not path.is_file() or name == "Dockerfile":
+            continue
+        yield At(name)
         used = any(_takes(source, name) for source in copied)
-        if path.is_file() and name != "Dockerfile" and not used:
-            what = "the Dockerfile does not copy it"
-            findings.append(Finding("warning", name, what, "leave it out of the zip"))
-    return findings
+        if not used:
+            yield Finding("warning", name, "the Dockerfile does not copy it", "leave it out of the zip")
+        if is_pointer(path):
+            what = "is a pointer of Git LFS, not the file itself"
+            # A source with a variable may take it, too.
+            severity = "error" if used or any("$" in source for source in copied) else "warning"
+            yield Finding(severity, name, what, LFS_HINT)
+            continue
+        try:
+            check_weights(path)
+        except SubmissionError as fault:
+            yield _from_error(name, fault)
+
+
+def _check_card(folder: Path) -> Iterator[Finding | At]:
+    """Warn of a card that is not read: what is wrong in it, the file's name can make up for."""
+    path = folder / CARD_NAME
+    if path.is_file():
+        yield At(CARD_NAME)
+        try:
+            with path.open("rb") as opened:
+                parse_card(opened.read(MAX_CARD_BYTES + 1))
+        except SubmissionError as fault:
+            yield _from_error(CARD_NAME, fault, "warning")
+
+
+def _from_error(name: str, fault: DataError, severity: str = "error") -> Finding:
+    """A finding of an error about one file: where, what and what to do."""
+    where = name if fault.row is None else f"{name}:{fault.row}"
+    what, _, hint = str(fault).removeprefix(f"{fault.path}:").removeprefix(f"{fault.row}:").partition("; ")
+    return Finding(severity, where, what.strip(), hint)
 
 
 def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]:
@@ -144,13 +194,17 @@ def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator
             yield Finding("error", where, what, "add the file, or mend the line")
 
 
-def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding]:
+def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding | At]:
     path = folder / "model_output" / "model.json"
     if path.is_file():
         name = path.relative_to(folder).as_posix()
+        yield At(name)
         text = _read_text(path)
+        if text is None:
+            yield Finding("error", name, "not a UTF-8 text of at most 1 MB", "train again")
+            return
         try:
-            card = parse_model_json("" if text is None else text, name, SubmissionError)
+            card = parse_model_json(text, name, SubmissionError)
         except DataError as fault:
             yield Finding("error", name, str(fault).removeprefix(f"{name}: "), "train again")
             return
@@ -162,31 +216,25 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
             yield Finding("error", name, what, "train on this challenge's images")
 
 
-def _check_graphs(folder: Path) -> Iterator[Finding]:
-    """Look at the first bytes only: to parse a stranger's model is for the sandbox."""
-    for path in sorted(folder.rglob("*.onnx")):
-        if not path.is_file():
-            continue
-        with path.open("rb") as opened:
-            # A ModelProto begins with its field 1, the version of the format, a small number.
-            if opened.read(1) != b"\x08":
-                name = path.relative_to(folder).as_posix()
-                yield Finding("error", name, "is not an ONNX file", "train again, or zip again")
-
-
-def _check_code(folder: Path) -> Iterator[Finding]:
+def _check_code(folder: Path) -> Iterator[Finding | At]:
+    """Parse the code, small files first: one that takes too long ends this."""
     left = MAX_CODE_BYTES
-    for path in sorted(path for path in folder.rglob("*.py") if path.is_file()):
-        left -= path.stat().st_size
+    files = [(path.stat().st_size, path) for path in folder.rglob("*.py") if path.is_file()]
+    for size, path in sorted(files):
+        left -= size
         if left < 0:
             return
         name = path.relative_to(folder).as_posix()
+        yield At(name)
         text = _read_text(path)
         try:
             if text is None:
                 raise ValueError("not a UTF-8 text of at most 1 MB")
             ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
+        except (RecursionError, MemoryError):
+            what = "is nested too deeply, or needs too much memory, to be parsed"
+            yield Finding("error", name, what, "make it simpler")
+        except (SyntaxError, ValueError) as fault:
             yield Finding("error", name, f"is not valid Python ({fault})", "mend it")
 
 

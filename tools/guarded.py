@@ -14,13 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tools.errors import BundleError, DataError, SubmissionError
 from tools.files import OUR_FAULTS
+from tools.findings import Finding
 
 HINT = "make it smaller or simpler"
 _ROOT = Path(__file__).resolve().parent.parent
@@ -104,6 +105,31 @@ def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | No
         answer.seek(0)
         lines = answer.read(limits.answer_bytes + 1)
     return _read_answer(lines, status, limits)
+
+
+def find_guarded(
+    function: str, arguments: Mapping[str, Any], where: str, limits: Limits | None = None
+) -> list[Finding]:
+    """Call a function that yields findings; a limit that is exceeded is one more, after those before it.
+
+    Args:
+        function: See run_guarded; each item is the list of a finding's texts (see listed).
+        arguments: See run_guarded.
+        where: Of a finding about a limit, if the function did not say what it was reading.
+        limits: See run_guarded.
+    """
+    more: list[Finding] = []
+    try:
+        items: Sequence[Any] = run_guarded(function, arguments, limits)
+    except Exceeded as fault:
+        items = fault.items
+        more = [Finding("error", fault.place or where, fault.what, HINT)]
+    return [Finding(*map(_text, item)) for item in items] + more
+
+
+def listed(finding: Finding) -> list[str]:
+    """A finding as JSON holds it."""
+    return [finding.severity, finding.where, finding.what, finding.mend]
 
 
 def _run(request: int, answer: int, limits: Limits) -> int | None:

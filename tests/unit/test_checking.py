@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.models import make_graph
+from tests.unit.test_weights import POINTER as POINTER_BYTES
 from tools.archive import has_too_many_files, unpack_submission
 from tools.checking import check_submission
 from tools.formats.dockerfile import base_images, parse_dockerfile
@@ -32,6 +34,7 @@ GOOD = {"Dockerfile": DOCKERFILE, "infer.py": "print('hello')\n", "model_output/
 SETTINGS = SubmissionSettings(zip_mb=4, unpacked_mb=8, files=20)
 
 CARD_NAME = "model_output/model.json"
+POINTER = POINTER_BYTES.decode()
 
 Add = Callable[[zipfile.ZipFile], None]
 
@@ -143,6 +146,49 @@ CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
 }
 
 
+CONTENT_FAULTS |= {
+    "card_digits": ({CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 400}]")}, "must list finite numbers"),
+    "card_deviation_digits": ({CARD_NAME: CARD.replace("[0.2]", f"[{'9' * 400}]")}, "list finite numbers"),
+    "card_more_digits": ({CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 5000}]")}, "model.json: not JSON"),
+    "card_infinity": ({CARD_NAME: CARD.replace("[0.2]", "[Infinity]")}, "must list finite numbers"),
+    "card_minus_infinity": ({CARD_NAME: CARD.replace("[0.5]", "[-Infinity]")}, "must list finite numbers"),
+    "card_large_mean": ({CARD_NAME: CARD.replace("[0.5]", "[1.1e30]")}, "must list finite numbers"),
+    "card_true_as_mean": ({CARD_NAME: CARD.replace("[0.5]", "[true]")}, "must list finite numbers"),
+    "card_float_size": ({CARD_NAME: CARD.replace('"height": 8', '"height": 8.0')}, "'input.height' must be"),
+    "card_large_size": (
+        {CARD_NAME: CARD.replace('"width": 8', '"width": 65537')},
+        "'input.width' must be a whole number from 1 to 65,536",
+    ),
+    "card_digits_size": ({CARD_NAME: CARD.replace('"width": 8', f'"width": {"1" * 400}')}, "'input.width'"),
+    "card_no_size": ({CARD_NAME: CARD.replace('"width": 8', '"width": 0')}, "'input.width' must be"),
+    "card_digits_channels": (
+        {CARD_NAME: CARD.replace('"channels": 1', f'"channels": {10**400}')},
+        "channels",
+    ),
+    "card_twice": ({CARD_NAME: CARD.replace("{", '{"class_names": ["a", "b"], ', 1)}, "1 duplicate keys"),
+    "card_deep_object": ({CARD_NAME: '{"a":' * 100_000}, "model.json: not JSON"),
+    "card_list": ({CARD_NAME: "[1]"}, "expected a JSON object"),
+    "card_large": ({CARD_NAME: CARD + " " * (1 << 20)}, "not a UTF-8 text of at most 1 MB"),
+    "graph_empty": ({"a.onnx": ""}, "a.onnx: is empty; train again"),
+    "graph_text": ({"sub/a.ONNX": "hello"}, "sub/a.ONNX: is not an ONNX file"),
+    "graph_cut": ({"a.onnx": make_graph()[:-1].decode("latin-1")}, "a part of one (it ends at byte"),
+    "torch_empty": ({"a.pth": ""}, "a.pth: is empty"),
+    "pointer": (
+        {"Dockerfile": DOCKERFILE.replace("infer.py", "infer.py weights", 1), "weights/a.bin": POINTER},
+        "weights/a.bin: is a pointer of Git LFS, not the file itself; run `git lfs pull`, then zip again",
+    ),
+    "pointer_by_argument": (
+        {"Dockerfile": DOCKERFILE.replace("infer.py", "infer.py $W", 1), "a.safetensors": POINTER},
+        "a.safetensors: is a pointer of Git LFS",
+    ),
+    "deep_code": ({"infer.py": "-" * 20_000 + "1"}, "is nested too deeply, or needs too much memory"),
+    "long_chain": ({"infer.py": "+".join(["1"] * 100_000)}, "is nested too deeply, or needs too much memory"),
+    "parentheses": ({"infer.py": "(" * 5000 + ")" * 5000}, "infer.py: is not valid Python (too many nested"),
+    "large_code": ({"infer.py": "#" * (1 << 20) + "x"}, "not a UTF-8 text of at most 1 MB"),
+    "surrogates": ({"infer.py": "x = '\\ud800'\n\0"}, "infer.py: is not valid Python"),
+}
+
+
 @pytest.mark.parametrize("name", CONTENT_FAULTS)
 def test_faults_of_the_content(name: str, tmp_path: Path) -> None:
     changes, word = CONTENT_FAULTS[name]
@@ -151,6 +197,81 @@ def test_faults_of_the_content(name: str, tmp_path: Path) -> None:
     found = find(make_zip(tmp_path / "s.zip", files))
 
     assert any(word in line and line.startswith("error: ") for line in found), found
+
+
+@pytest.mark.parametrize("size", [1, 65_536])
+def test_sizes_up_to_the_limit(size: int, tmp_path: Path) -> None:
+    text = CARD.replace('"height": 8', f'"height": {size}').replace("[0.5]", "[-1e30]").replace("0.2", "1e30")
+    assert find(make_zip(tmp_path / "s.zip", GOOD | {CARD_NAME: text})) == []
+
+
+# Half a megabyte, of which Python's parser makes minutes.
+SLOW = "x = f'" + "{1}" * 180_000 + "'\n"
+
+
+def test_code_that_takes_too_long_is_one_finding_among_all_others(tmp_path: Path) -> None:
+    files = GOOD | {
+        "a.py": SLOW,
+        "z.py": "def (",
+        "a.onnx": "x",
+        CARD_NAME: "{",
+        "Dockerfile": DOCKERFILE + "ADD b /\n",
+    }
+    path = make_zip(tmp_path / "s.zip", {})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    assert path.stat().st_size < 5000
+
+    found = [line for line in find(path) if line.startswith("error: ")]
+
+    places = ["Dockerfile:5", "a.onnx", CARD_NAME, "z.py", "a.py"]
+    assert [line.split(": ")[1] for line in found] == places
+    assert found[-1] == "error: a.py: takes more than 10 s to read; make it smaller or simpler"
+
+
+def test_code_that_takes_too_much_memory_is_a_finding(tmp_path: Path) -> None:
+    text = "x = [" + "a," * 500_000 + "]"
+    assert find(make_zip(tmp_path / "s.zip", GOOD | {"infer.py": text})) == [
+        "error: infer.py: is nested too deeply, or needs too much memory, to be parsed; make it simpler"
+    ]
+
+
+def test_code_beyond_a_sum_is_not_parsed(tmp_path: Path) -> None:
+    settings = SubmissionSettings(zip_mb=64, unpacked_mb=64, files=100)
+    # Of 4 MB, four files of nearly 1 MB are parsed; what is larger than those comes later.
+    files = {f"{number}.py": "#" * 1_000_000 for number in range(4)} | {"z.py": "(" + "#" * 1_000_000}
+    path = make_zip(tmp_path / "s.zip", GOOD | files | {"y.py": "("})
+    errors = [finding for finding in check_submission(path, settings, ()) if finding.severity == "error"]
+    assert [finding.where for finding in errors] == ["y.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (
+            "team = Foo",
+            "submission.toml: is not TOML in UTF-8 (Invalid value (at line 1, column 8)); write it",
+        ),
+        ("team = 3", "submission.toml: 'team' must be a text, in quotes"),
+        ("team = 'x'\n" + "a." * 32_700 + "a = 1", "submission.toml:2: a key has too many parts"),
+        ("[" + "a." * 100 + "a]", "submission.toml:1: a key has too many parts"),
+        ("x = " + "[" * 20_000, "submission.toml: is not TOML"),
+        ("team = 'a'\n" + "#" * 70_000, "submission.toml: is larger than 64 KB"),
+    ],
+)
+def test_a_card_that_is_not_read_is_a_warning(text: str, word: str, tmp_path: Path) -> None:
+    dockerfile = DOCKERFILE.replace("infer.py", "infer.py submission.toml", 1)
+    found = find(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text, "Dockerfile": dockerfile}))
+    assert len(found) == 1
+    assert found[0].startswith(f"warning: {word}")
+
+
+def test_a_card_with_hidden_dots_is_a_finding(tmp_path: Path) -> None:
+    """Behind an equals sign in quotes, which only the parser sees."""
+    text = "\"=\"." + "a." * 32_000 + "a = 1"
+    found = find(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text}))
+    assert any(line.startswith("error: submission.toml: takes more than ") for line in found), found
 
 
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:

@@ -224,3 +224,19 @@ def test_one_that_cannot_be_taken_does_not_hold_up_the_others(
 @pytest.mark.parametrize("name", ["\u1160", "\u2800", "\u3164", "\uffa0"])
 def test_a_letter_without_a_form_makes_no_other_team(name: str) -> None:
     assert clean_name(f"Team{name}") == "Team"
+
+
+def test_a_card_that_takes_gigabytes_to_read_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("submission.toml", 'team = "A"\n"=".' + "a." * 32_000 + "a = 1")
+    assert read_card(path, SubmissionSettings()) == {}
+
+
+def test_a_card_is_not_read_where_the_name_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("tools.evaluation.intake.read_card", lambda path, settings: read.append(path) or {})
+    for name in ("A__m.zip", "A__.zip", "x.zip"):
+        (tmp_path / name).write_bytes(name.encode())
+        take_in(tmp_path / name, tmp_path / "zips", SubmissionSettings())
+    assert len(read) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.models import make_graph
 from tools.checking import check_submission
 from tools.errors import DataError
 from tools.layout import PROJECT_ROOT, Layout
@@ -25,7 +26,7 @@ def fill(root: Path) -> Layout:
     shutil.copytree(PROJECT_ROOT / "bundle_inference", root / "bundle_inference")
     for folder in ("model_output", "input_data/testing-data"):
         (root / folder).mkdir(parents=True)
-    (root / "model_output" / "best_metric_model.onnx").write_bytes(b"\x08\x08" + os.urandom(1000))
+    (root / "model_output" / "best_metric_model.onnx").write_bytes(make_graph(os.urandom(1000)))
     (root / "model_output" / "best_metric_model.pth").write_bytes(b"not part of it")
     (root / "model_output" / "model.json").write_text(CARD)
     return Layout(root)

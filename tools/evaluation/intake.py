@@ -3,22 +3,19 @@
 import os
 import re
 import shutil
-import tomllib
 import unicodedata
-import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.archive import has_too_many_files
 from tools.checking import check_submission
-from tools.errors import DataError, UnavailableError, shown
+from tools.errors import DataError, SubmissionError, UnavailableError, shown
 from tools.evaluation.verdicts import Refusal
 from tools.files import hash_file, replacing
+from tools.formats.card import KEYS
+from tools.guarded import run_guarded
 from tools.manifest import Phase, SubmissionSettings
 
-CARD_NAME = "submission.toml"
-MAX_CARD_BYTES = 1 << 16
 MAX_NAME_CHARACTERS = 64
 NAME_SEPARATOR = "__"
 _INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0"
@@ -96,7 +93,8 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
             shutil.copyfile(path, temporary)
             if hash_file(temporary) != sha256:
                 raise DataError("changed while it was read; let its upload end, and try again", path)
-    team, method = name_of(path.stem, read_card(kept, settings) if fits else {})
+    says_all = all(name_of(path.stem, {}))
+    team, method = name_of(path.stem, read_card(kept, settings) if fits and not says_all else {})
     try:
         received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
@@ -123,17 +121,13 @@ def read_card(path: Path, settings: SubmissionSettings) -> dict[str, str]:
         settings: Give the most files that a zip may have.
     """
     try:
-        if has_too_many_files(path, settings):
-            return {}
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(CARD_NAME)
-            if member.file_size > MAX_CARD_BYTES:
-                return {}
-            with archive.open(member) as opened:
-                card = tomllib.loads(opened.read(MAX_CARD_BYTES).decode("utf-8"))
-    except Exception:  # a stranger's zip: whatever is wrong with it, the check says it in good order
+        found = run_guarded(
+            "tools.archive:find_card", {"path": str(path.absolute()), "files": settings.files}
+        )
+        return {key: value for key, value in found[0].items() if key in KEYS and isinstance(value, str)}
+    except (SubmissionError, IndexError, AttributeError):
+        # Whatever is wrong with a participant's zip, the check says it.
         return {}
-    return {key: value for key in ("team", "method") if isinstance(value := card.get(key), str)}
 
 
 def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:

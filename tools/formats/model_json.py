@@ -1,12 +1,17 @@
 """model.json, what training tells inference about the exported model."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from tools.errors import DataError
+
+MAX_SIDE = 1 << 16
+"""Of an image that inference makes, pixels."""
+
+MAX_NUMBER = 1e30
+"""Of a mean or a standard deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
         DataError: Not JSON, or a key is missing or of another type.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as fault:
         raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
     if not isinstance(document, dict):
@@ -46,19 +51,28 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
     if not isinstance(size, dict):
         raise error("'input' must hold height, width, channels, mean and standard_deviation", path)
     for key in ("height", "width", "channels"):
-        if type(size.get(key)) is not int or size[key] < 1:
-            raise error(f"'input.{key}' must be a positive whole number", path)
+        if type(size.get(key)) is not int or not 1 <= size[key] <= MAX_SIDE:
+            raise error(f"'input.{key}' must be a whole number from 1 to {MAX_SIDE:,}", path)
     if size["channels"] not in (1, 3):
         raise error(f"'input.channels' is {size['channels']}; expected 1 (gray) or 3 (RGB)", path)
     for key in ("mean", "standard_deviation"):
         values = size.get(key)
         if not isinstance(values, list) or len(values) != size["channels"]:
             raise error(f"'input.{key}' must list one number a channel", path)
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        # Compared, not converted: a whole number in JSON may have thousands of digits. NaN is in no range.
+        if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
             raise error(f"'input.{key}' must list finite numbers", path)
     if not all(value > 0 for value in size["standard_deviation"]):
         raise error("'input.standard_deviation' must list numbers above 0", path)
     return ModelCard(tuple(class_names), document)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which each key is there once: readers differ in which of two counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError(f"an object has {len(pairs) - len(found)} duplicate keys")
+    return found
 
 
 def read_model_json(path: Path) -> ModelCard:
