@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.archive import unpack_submission
+from tools.archive import open_archive
 from tools.collecting import collect
 from tools.errors import ProgramError, SubmissionError, UnavailableError
 from tools.evaluation.intake import kept_zip
@@ -186,11 +186,12 @@ def unpacked(site: Site, sha256: str) -> Iterator[Path]:
     remove_tree(folder)
     folder.mkdir(parents=True)
     try:
-        unpack_submission(kept_zip(zips_dir(site.layout), sha256), folder, site.bundle.submission)
-        yield folder
-    except SubmissionError as fault:
         zip_path = kept_zip(zips_dir(site.layout), sha256)
-        raise Refusal("zip", (str(fault).replace(str(zip_path), "the zip"),)) from None
+        findings = open_archive(zip_path, folder, site.bundle.submission)
+        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        if errors:
+            raise Refusal("zip", tuple(line.replace(zip_path.name, "the zip") for line in errors[:20]))
+        yield folder
     finally:
         remove_tree(folder)
 
