@@ -269,7 +269,7 @@ def test_a_card_that_is_not_read_is_a_warning(text: str, word: str, tmp_path: Pa
 
 def test_a_card_with_hidden_dots_is_a_finding(tmp_path: Path) -> None:
     """Behind an equals sign in quotes, which only the parser sees."""
-    text = "\"=\"." + "a." * 32_000 + "a = 1"
+    text = '"=".' + "a." * 32_000 + "a = 1"
     found = find(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text}))
     assert any(line.startswith("error: submission.toml: takes more than ") for line in found), found
 
