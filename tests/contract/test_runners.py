@@ -10,7 +10,8 @@ from tools.errors import ProgramError
 from tools.manifest import Limits
 from tools.programs import SCORING, check_outcome
 from tools.runners.base import Outcome, ProgramRun, Runner
-from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.runners.container import OWNER_LABEL
+from tools.runners.docker import DockerRunner
 from tools.runners.local import LocalRunner
 
 PRELUDE = """\

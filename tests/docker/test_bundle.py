@@ -18,7 +18,8 @@ from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
 from tools.packing import pack_submission
 from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, Program, plan_run, run_program
-from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.runners.container import OWNER_LABEL
+from tools.runners.docker import DockerRunner
 from tools.runners.local import LocalRunner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images

@@ -32,7 +32,8 @@ from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import infer
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
-from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.runners.container import OWNER_LABEL
+from tools.runners.docker import DockerRunner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images
 from tools.sources.synthetic import SyntheticSource

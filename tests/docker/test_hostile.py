@@ -17,7 +17,8 @@ from tools.errors import BundleError
 from tools.layout import Layout
 from tools.manifest import read_manifest
 from tools.programs import INFERENCE, SCORING, plan_run, run_program
-from tools.runners.docker import OWNER_LABEL, DockerRunner
+from tools.runners.container import OWNER_LABEL
+from tools.runners.docker import DockerRunner
 from tools.runners.local import LocalRunner
 
 HOSTILE = Path(__file__).parent / "hostile"

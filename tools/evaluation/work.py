@@ -27,6 +27,7 @@ from tools.layout import RESULTS_NAME, solution_name
 from tools.programs import INFERENCE, SCORING, check_outcome, plan_run
 from tools.runners.base import Outcome, ProgramRun
 from tools.runners.docker import DockerRunner
+from tools.runners.engine import RefusedError
 from tools.runners.images import ImagePlan
 from tools.runners.watching import RESERVE_BYTES
 
@@ -346,11 +347,13 @@ def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[
         files = {
             path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
         }
-        return build_files(site, runner, files, f"{site.bundle.name}-submission", log)
+        # Of the same files with another method a name would be the same, were it not for the zip's.
+        name = f"{site.bundle.name}-submission-{sha256[:16]}"
+        return build_files(site, runner, files, name, log, sha256)
 
 
 def build_files(
-    site: Site, runner: DockerRunner, files: Mapping[str, Path], name: str, log: KeptLog
+    site: Site, runner: DockerRunner, files: Mapping[str, Path], name: str, log: KeptLog, key: str = ""
 ) -> dict[str, Any]:
     """Build an image from the files of a submission, under the challenge's rules.
 
@@ -360,6 +363,7 @@ def build_files(
         files: What the zip holds, by name.
         name: Of the image.
         log: Gets the build's lines.
+        key: Of the submission.
 
     Returns:
         The facts: `tag`, `image` (the engine's digest) and `image_bytes`.
@@ -379,7 +383,11 @@ def build_files(
     )
     _check_base_images(site, runner, plan)
     tag = plan.tag
-    outcome = runner.build_foreign(plan, site.owner, settings, log.line)
+    try:
+        outcome = runner.build_foreign(plan, site.owner, key, settings, log.line)
+    except RefusedError as fault:
+        # Such as an instruction that the engine does not know: nothing was begun.
+        raise Refusal("build-failed", (str(fault),)) from None
     if outcome.limit:
         raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
     if outcome.lacks_base:

@@ -1,59 +1,40 @@
 """Programs in containers: no network, no rights, one writable folder, limits held from outside."""
 
 import contextlib
+import io
 import os
 import re
-import socket
+import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tools.errors import ProgramError, UnavailableError
+from tools.errors import BundleError, UnavailableError
 from tools.manifest import EvaluationSettings
-from tools.runners.base import OnLine, Outcome, ProgramRun, printable
-from tools.runners.foreign import BuildOutcome, build_foreign_image
+from tools.runners.base import OnLine, Outcome, ProgramRun
+from tools.runners.cleaning import BUILD_LABEL, remove_layers
+from tools.runners.container import (
+    KEY_LABEL,
+    OWNER_LABEL,
+    PROGRAM_LABEL,
+    Host,
+    container_config,
+    read_host,
+)
+from tools.runners.engine import engine_address, knock, root_cause, speaking
+from tools.runners.foreign import BuildOutcome, build_foreign_image, forget_build
 from tools.runners.images import ImagePlan, build_image, context_files
-from tools.runners.watching import RESERVE_BYTES, follow
+from tools.runners.watching import RESERVE_BYTES, follow, watchdog_of
 
 if TYPE_CHECKING:
     import docker
     from docker.models.images import Image
 
-INPUT_MOUNT = "/mnt/in"
-OUTPUT_MOUNT = "/mnt/out"
-OWNER_LABEL = "challenge-bundle.owner"
-PROGRAM_LABEL = "challenge-bundle.program"
-KEY_LABEL = "challenge-bundle.key"
 SUBMISSION = "submission"
 
-_NOBODY = 65534
 _PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
-_DOCKER_SOCKET = "/var/run/docker.sock"
-_MB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What the engine's machine gives.
-
-    Args:
-        cpus: Processors.
-        gives_gpu: Whether programs that want one get its NVIDIA GPUs.
-        user: `uid:gid` that containers run as: never root, and the owner of what they write.
-        memory_bytes: Memory.
-        images_dir: Where the engine keeps images, if that is a folder of this machine.
-        machine: As wheels name it: `x86_64` or `aarch64`.
-    """
-
-    cpus: int
-    gives_gpu: bool
-    user: str
-    memory_bytes: int = 0
-    images_dir: Path | None = None
-    machine: str = "x86_64"
 
 
 class DockerRunner:
@@ -64,17 +45,24 @@ class DockerRunner:
         engine: What the engine is, for messages.
         host: What its machine gives.
         wheelhouse: See build_image.
+        address: Where the engine answers.
     """
 
     name = "docker"
 
     def __init__(
-        self, client: "docker.DockerClient", engine: str, host: Host, wheelhouse: Path | None
+        self,
+        client: "docker.DockerClient",
+        engine: str,
+        host: Host,
+        wheelhouse: Path | None,
+        address: str = "",
     ) -> None:
         self.client = client
         self.engine = engine
         self.host = host
         self.wheelhouse = wheelhouse
+        self.address = address
         self.reserve_bytes = RESERVE_BYTES
 
     @classmethod
@@ -94,17 +82,18 @@ class DockerRunner:
             raise UnavailableError("the docker package is not installed; run `make install`") from None
         where = "any context"
         try:
-            address = _engine_address()
+            address = engine_address()
             where = str(address["base_url"])
-            _knock(where)
+            knock(where)
             client = docker.DockerClient(**address)
             info = client.info()
         except Exception as fault:  # a broken context file raises a bare Exception there
             raise UnavailableError(
-                f"no Docker Engine answers at {where} ({_root_cause(fault)}); start it, correct DOCKER_HOST"
+                f"no Docker Engine answers at {where} ({root_cause(fault)}); start it, correct DOCKER_HOST"
                 " or DOCKER_CONTEXT if you set them, or use --runner local for your own code"
             ) from None
-        return cls(client, f"Engine {info.get('ServerVersion', '?')}", read_host(info, gpus), wheelhouse)
+        name = f"Engine {info.get('ServerVersion', '?')}"
+        return cls(client, name, read_host(info, gpus), wheelhouse, where)
 
     def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
         """Build the image if its content changed, then run it; see Runner."""
@@ -128,10 +117,11 @@ class DockerRunner:
             self.sweep(run.owner, run.key)
         if os.name == "posix" and os.geteuid() == 0:
             os.chown(run.output_dir, *map(int, self.host.user.split(":")))
-        with _speaking(f"{run.name} cannot be run"):
+        watchdog = watchdog_of(self.address)
+        with speaking(f"{run.name} cannot be run"):
             container = self.client.containers.create(**container_config(run, image, self.host))
             try:
-                return follow(container, run, self.reserve_bytes, on_line)
+                return follow(container, run, self.reserve_bytes, watchdog, on_line)
             finally:
                 with contextlib.suppress(Exception):  # the next start finds by its label what is left here
                     container.remove(force=True, v=True)
@@ -150,11 +140,12 @@ class DockerRunner:
         plan = self._plan(run)
         on_line(f"image {plan.tag}")
         started = time.monotonic()
-        with _speaking(f"the image {plan.name} cannot be built"):
+        with speaking(f"the image {plan.name} cannot be built"):
             labels = {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name}
-            tag, built = build_image(self.client, plan, self.wheelhouse, labels, on_line)
-            if built:
-                self._forget_older_images(tag, labels)
+            with _one_build_at_a_time():
+                tag, built = build_image(self.client, plan, self.wheelhouse, labels, on_line)
+                if built:
+                    self._forget_older_images(tag, labels)
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
 
@@ -177,18 +168,77 @@ class DockerRunner:
         )
 
     def build_foreign(
-        self, plan: ImagePlan, owner: str, settings: EvaluationSettings, on_line: OnLine
+        self, plan: ImagePlan, owner: str, key: str, settings: EvaluationSettings, on_line: OnLine
     ) -> BuildOutcome:
         """Build a stranger's image; see build_foreign_image.
 
+        Args:
+            plan: What it is built from.
+            owner: The bundle; see ProgramRun.
+            key: Of the submission, which is built at most once at a time.
+            settings: Give the limits.
+            on_line: Told of each line.
+
         Raises:
+            RefusedError: The engine does not take the build, as for an instruction that it does not know.
             UnavailableError: The engine went away, or its disk is short of room.
         """
-        labels = {OWNER_LABEL: owner, PROGRAM_LABEL: SUBMISSION}
-        with _speaking(f"the image {plan.name} cannot be built"):
+        labels = {OWNER_LABEL: owner, PROGRAM_LABEL: SUBMISSION, KEY_LABEL: key}
+        room, watchdog = self.host.images_dir, watchdog_of(self.address)
+        with speaking("the image cannot be built"):
             return build_foreign_image(
-                self.client, plan, self.wheelhouse, labels, settings, self.host.images_dir, on_line
+                self.client, plan, self.wheelhouse, labels, settings, room, watchdog, on_line
             )
+
+    def is_well(self, image: str = "") -> bool:
+        """Tell whether the engine does something harmless, so that what it failed at is to blame.
+
+        Args:
+            image: One that is there; a container of it is started. Empty leaves that out.
+        """
+        import docker
+
+        room = self.host.images_dir
+        try:
+            with speaking("a trial"):
+                if room is not None and shutil.disk_usage(room).free < self.reserve_bytes:
+                    return False
+                context = f"FROM scratch\nLABEL {BUILD_LABEL}={uuid.uuid4().hex}\n"
+                built, _ = self.client.images.build(
+                    fileobj=io.BytesIO(context.encode()), nocache=True, rm=True
+                )
+                self.client.images.remove(str(built.id))
+                if image:
+                    self.client.containers.run(
+                        image, entrypoint=["true"], network_mode="none", read_only=True, remove=True
+                    )
+        except (BundleError, docker.errors.DockerException):
+            return False
+        return True
+
+    def left_builds(self, owner: str) -> dict[str, set[str]]:
+        """The builds of a bundle's submissions of which the engine holds anything, by the submission's key.
+
+        Raises:
+            UnavailableError: The engine went away.
+        """
+        found: dict[str, set[str]] = {}
+        with speaking("images of an earlier run cannot be listed"):
+            for image in self.client.api.images(all=True):
+                labels = image.get("Labels") or {}
+                if labels.get(OWNER_LABEL) == owner and labels.get(BUILD_LABEL):
+                    found.setdefault(labels.get(KEY_LABEL, ""), set()).add(labels[BUILD_LABEL])
+        return found
+
+    def forget_builds(self, builds: Iterable[str]) -> None:
+        """Remove all that some builds have left; what a container uses stays.
+
+        Raises:
+            UnavailableError: The engine went away.
+        """
+        with speaking("images of an earlier run cannot be removed"):
+            for build in builds:
+                remove_layers(self.client.api, build)
 
     def image_id(self, name: str) -> str:
         """The engine's digest of an image; empty if it is not there.
@@ -211,7 +261,7 @@ class DockerRunner:
         if not self.image_id(name):
             return ""
         command = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        with _speaking(f"the Python of {name} is not known"):
+        with speaking(f"the Python of {name} is not known"):
             said: bytes = self.client.containers.run(
                 name, command, entrypoint=["python3"], network_mode="none", remove=True
             )
@@ -228,7 +278,7 @@ class DockerRunner:
         import requests
 
         with contextlib.suppress(docker.errors.APIError, requests.RequestException, ConnectionError):
-            self.client.images.remove(name)
+            forget_build(self.client, name)
 
     def forget_others(self, tag: str) -> None:
         """Remove the images that bear the name of one, but are older."""
@@ -241,7 +291,7 @@ class DockerRunner:
         """What the engine knows of an image; None if it is not there, or has no name that could be."""
         import docker
 
-        with _speaking("an image cannot be looked at"):
+        with speaking("an image cannot be looked at"):
             try:
                 return self.client.images.get(name)
             except docker.errors.NullResource:
@@ -281,7 +331,7 @@ class DockerRunner:
         """
         import docker
 
-        with _speaking("containers of an earlier run cannot be removed"):
+        with speaking("containers of an earlier run cannot be removed"):
             labels = [f"{OWNER_LABEL}={owner}", *([f"{KEY_LABEL}={key}"] if key else [])]
             left = self.client.containers.list(all=True, filters={"label": labels})
             for container in left:
@@ -294,146 +344,16 @@ class DockerRunner:
         self.client.close()
 
 
-def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
-    """Say what a container may see and use: a pure function, for what it gives is all that holds a stranger.
-
-    Args:
-        run: What is run.
-        image: Its image.
-        host: What the engine's machine gives.
-
-    Returns:
-        Keyword arguments of docker's `containers.create`.
-    """
-    from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
-
-    memory_bytes = run.limits.memory_mb * _MB
-    output_bytes = run.limits.output_mb * _MB
-    cpus = min(run.limits.cpus, float(host.cpus))
-    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if run.wants_gpu and host.gives_gpu else []
-    folders = [INPUT_MOUNT, OUTPUT_MOUNT] if run.names_folders else []
-    return {
-        "image": image,
-        "name": f"{run.image_name}-{run.name}-{uuid.uuid4().hex[:8]}",
-        "command": [*folders, *run.arguments],
-        "user": host.user,
-        "hostname": "program",
-        "environment": {
-            # Numerical libraries count the machine's processors, not the container's share of them.
-            "OMP_NUM_THREADS": str(max(1, int(cpus))),
-            # Lines are shown when they are printed, in the order in which they are.
-            "PYTHONUNBUFFERED": "1",
-        },
-        "network_mode": "none",
-        "ipc_mode": "private",
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "init": True,
-        "pids_limit": run.limits.pids,
-        "mem_limit": memory_bytes,
-        "memswap_limit": memory_bytes,
-        "nano_cpus": int(cpus * 1e9),
-        "oom_score_adj": 500,
-        "shm_size": "256m",
-        "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=256m,mode=1777"},
-        "ulimits": [
-            Ulimit(name="fsize", soft=output_bytes, hard=output_bytes),
-            Ulimit(name="nofile", soft=4096, hard=4096),
-            Ulimit(name="core", soft=0, hard=0),
-        ],
-        "mounts": [
-            Mount(INPUT_MOUNT, str(run.input_dir), type="bind", read_only=True),
-            Mount(OUTPUT_MOUNT, str(run.output_dir), type="bind"),
-        ],
-        "device_requests": gpus,
-        "log_config": LogConfig(type="json-file", config={"max-size": "4m", "max-file": "1"}),
-        "labels": {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name, KEY_LABEL: run.key},
-    }
-
-
-def read_host(info: dict[str, Any], gpus: str) -> Host:
-    """Parse what the engine says of its machine.
-
-    Args:
-        info: The answer to `docker info`.
-        gpus: See `connect`.
-    """
-    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
-    uid = os.geteuid() if os.name == "posix" else _NOBODY
-    # In a rootless engine the container's root is the unprivileged user whose engine it is.
-    user = "0:0" if rootless else f"{uid or _NOBODY}:{_NOBODY}"
-    gives_gpu = gpus == "all" or (gpus == "auto" and "nvidia" in (info.get("Runtimes") or {}))
-    images_dir = Path(info.get("DockerRootDir") or "/nowhere")
-    return Host(
-        int(info.get("NCPU") or 1),
-        gives_gpu,
-        user,
-        int(info.get("MemTotal") or 0),
-        images_dir if images_dir.is_dir() else None,
-        "aarch64" if info.get("Architecture") in ("aarch64", "arm64") else "x86_64",
-    )
-
-
 @contextlib.contextmanager
-def _speaking(what: str) -> Iterator[None]:
-    """Turn the faults of talking to the engine into the tool's own.
+def _one_build_at_a_time() -> Iterator[None]:
+    """Let no two commands of this user build their programs' images at once.
 
-    Raises:
-        ProgramError: The engine refused.
-        UnavailableError: It went away.
+    They share layers by the engine's cache, and removing older images would take them from under a build.
     """
-    import docker
-    import requests
+    import filelock
+    import platformdirs
 
-    try:
+    folder = platformdirs.user_cache_path("challenge-bundle")
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / "builds.lock"):
         yield
-    except docker.errors.APIError as fault:
-        said = printable(str(fault.explanation))
-        # A program that cannot be started is a server's error too, to this engine.
-        if "no space left" in said or (fault.is_server_error() and "OCI runtime" not in said):
-            raise UnavailableError(f"{what}: {said}") from None
-        raise ProgramError(f"{what}: {said}") from None
-    except (requests.RequestException, ConnectionError) as fault:
-        cause = printable(_root_cause(fault))
-        raise UnavailableError(f"{what}: the Docker Engine went away ({cause}); start it again") from None
-
-
-def _engine_address() -> dict[str, Any]:
-    """What a DockerClient is made with."""
-    from docker.context import ContextAPI
-    from docker.utils import kwargs_from_env
-
-    given: dict[str, Any] = {**kwargs_from_env()}
-    if "base_url" in given:
-        return given
-    wanted = os.environ.get("DOCKER_CONTEXT")
-    named = ContextAPI.get_context(wanted) if wanted else ContextAPI.get_current_context()
-    if wanted and named is None:
-        raise ValueError(f"docker knows no context {wanted!r}")
-    if named is not None and named.Host:
-        return {"base_url": named.Host, "tls": named.TLSConfig or False}
-    podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "podman" / "podman.sock"
-    if not Path(_DOCKER_SOCKET).exists() and podman.exists():
-        return {"base_url": f"unix://{podman}"}
-    return {"base_url": f"unix://{_DOCKER_SOCKET}"}
-
-
-def _knock(address: str | None) -> None:
-    """Try a Unix socket before the docker package does: it says plainly what is wrong, and closes it.
-
-    Raises:
-        OSError: Nobody answers there.
-    """
-    kind, _, path = (address or "").partition("://")
-    if kind == "unix" and hasattr(socket, "AF_UNIX"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(path)
-
-
-def _root_cause(fault: BaseException) -> str:
-    if isinstance(fault, OSError) and fault.strerror:
-        return fault.strerror.lower()
-    if "Connection refused" in str(fault):
-        return "connection refused"
-    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__

@@ -6,33 +6,41 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import UnavailableError
+from tools.formats.dockerfile import parse_dockerfile
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, printable
+from tools.runners.cleaning import BUILD_LABEL, remove_layers
 from tools.runners.images import ImagePlan, build_arguments, with_wheels, write_context
-from tools.runners.watching import RESERVE_BYTES
+from tools.runners.watching import RESERVE_BYTES, Watchdog
 
 if TYPE_CHECKING:
     import docker
 
-BUILD_PIDS = 512
-MAX_STEPS = 1000
 KEPT_LINES = 40
 MAX_LINE_CHARACTERS = 300
 WATCH_EVERY_S = 0.5
 ROOM_WAIT_S = 30
 
+CUT_GRACE_S = 30
+"""The watchdog ends a step that runs over time; a build that goes on is cut off so much later."""
+
 _MB = 2**20
 _ENGINES_OWN = (" ---> ", "Removing intermediate container")
-"""Lines with identifiers of this engine, which tell a participant nothing."""
+"""Lines with identifiers of this engine, which tell a participant nothing. A program that prints such a line
+hides it from the log, and no more: nothing else is read from what a build prints."""
 
-_RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})")
+_OF_A_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
+_OF_THE_FILES = re.compile(r"(?i)(copy|add) failed|dockerfile|invalid from flag|invalid reference format")
+_OF_A_BASE = re.compile(r"(?i)pull access denied|manifest|not found|no such image|registry|lookup")
+_KILLED = (128 + 9, 128 + 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ class BuildOutcome:
         last_lines: The end of what the build printed.
         has_volumes: Whether the image asks for folders that no limit would hold.
         lacks_base: Whether a base image did not come.
-        is_doubtful: Whether the error may be the engine's: a step that was killed.
+        is_doubtful: Whether the error may be the engine's: a step that was killed, or words that it does not
+            say of a submission's fault.
     """
 
     image: str = ""
@@ -69,12 +78,13 @@ def build_foreign_image(
     labels: Mapping[str, str],
     settings: EvaluationSettings,
     room: Path | None,
+    watchdog: Watchdog,
     on_line: OnLine,
 ) -> BuildOutcome:
     """Build an image from a stranger's files, unless one of the same content is there.
 
-    The time limit is held by cutting the connection, at which the engine gives a build up. The engine's
-    builder knows no limit of processes, so each step's container is given one as soon as it is named.
+    Every build makes its own layers, none from the engine's cache, and each stage bears the build's name: so
+    what it leaves can be removed while other builds run, and nothing else is.
 
     Args:
         client: Speaks to the engine, for this build alone.
@@ -83,6 +93,7 @@ def build_foreign_image(
         labels: By which it is found again.
         settings: Give the limits.
         room: Where the engine keeps images, if that can be looked at: the build is ended when it runs full.
+        watchdog: Ends its steps at the limits of time and processes, and when the disk runs short.
         on_line: Told of each line.
 
     Raises:
@@ -92,72 +103,128 @@ def build_foreign_image(
 
     with contextlib.suppress(docker.errors.ImageNotFound):
         return _measure(client, plan, settings, ())
-    responses: list[Any] = []
-
-    def keep(response: Any, **_: Any) -> None:
-        if "/build" in response.url:
-            responses.append(response)
-
-    client.api.hooks["response"].append(keep)
-    ended = threading.Event()
-    verdict: list[str] = []
-    watcher = threading.Thread(target=_watch, args=(settings, room, responses, ended, verdict), daemon=True)
+    build = uuid.uuid4().hex
+    order = {
+        "do": "build",
+        "id": build,
+        "time_s": settings.build_time_s,
+        "room": str(room) if room else None,
+        "reserve_bytes": RESERVE_BYTES,
+    }
     said: deque[str] = deque(maxlen=KEPT_LINES)
-    error = ""
+    keep = ""
     try:
-        with tempfile.TemporaryFile() as archive:
-            write_context(with_wheels(plan, wheelhouse), archive)
-            watcher.start()
-            stream = client.api.build(
-                fileobj=archive,
-                custom_context=True,
-                tag=plan.tag,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                buildargs=build_arguments(plan, wheelhouse),
-                labels=dict(labels),
-                network_mode="default" if settings.build_network else "none",
-                container_limits={
-                    "memory": settings.build_memory_mb * _MB,
-                    "memswap": settings.build_memory_mb * _MB,
-                },
-                timeout=settings.build_time_s + 60,
-            )
-            error = _follow(client, stream, said, on_line)
-    except Exception:
-        # A connection that was cut breaks in one of many ways.
-        if not verdict:
-            raise
+        with watchdog.holding(order) as found, _cutting(client, settings, room) as cut:
+            error = ""
+            try:
+                stream = _start(client, plan, wheelhouse, {**labels, BUILD_LABEL: build}, settings)
+                error = _follow(stream, said, on_line)
+            except Exception:
+                # A connection that was cut breaks in one of many ways.
+                if not cut:
+                    raise
+        outcome = _judge(client, plan, settings, room, (*cut, str(found["limit"])), error, tuple(said), build)
+        if outcome is None and float(found.get("seconds", 0.0)) > settings.build_time_s:
+            outcome = BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
+        if outcome is None:
+            outcome = _measure(client, plan, settings, tuple(said))
+        keep = outcome.image
+        return outcome
     finally:
-        ended.set()
-        watcher.join()
-        client.api.hooks["response"].clear()
-        for response in responses:
-            response.close()
+        # The layers of a build that failed, of other stages than the last, and of an image that is refused.
+        with contextlib.suppress(Exception):  # what an engine that is away keeps is swept by the next run
+            remove_layers(client.api, build, keep)
+
+
+def _start(
+    client: "docker.DockerClient",
+    plan: ImagePlan,
+    wheelhouse: Path | None,
+    labels: Mapping[str, str],
+    settings: EvaluationSettings,
+) -> Iterable[dict[str, Any]]:
+    """Begin a build; gives the engine's messages."""
+    memory_bytes = settings.build_memory_mb * _MB
+    with tempfile.TemporaryDirectory(prefix="build-") as folder, tempfile.TemporaryFile() as archive:
+        dockerfile = Path(folder) / "Dockerfile"
+        text = plan.files["Dockerfile"].read_text(encoding="utf-8")
+        dockerfile.write_text(label_stages(text, labels), encoding="utf-8", newline="")
+        write_context({**with_wheels(plan, wheelhouse), "Dockerfile": dockerfile}, archive)
+        stream: Iterable[dict[str, Any]] = client.api.build(
+            fileobj=archive,
+            custom_context=True,
+            tag=plan.tag,
+            rm=True,
+            forcerm=True,
+            nocache=True,
+            decode=True,
+            buildargs=build_arguments(plan, wheelhouse),
+            network_mode="default" if settings.build_network else "none",
+            container_limits={"memory": memory_bytes, "memswap": memory_bytes},
+            timeout=settings.build_time_s + CUT_GRACE_S + 60,
+        )
+    return stream
+
+
+def label_stages(dockerfile: str, labels: Mapping[str, str]) -> str:
+    """Put labels at the beginning of each stage, in place of the Dockerfile's own, which change nothing here.
+
+    Args:
+        dockerfile: Its text, of instructions that the engine reads as `parse_dockerfile` does.
+        labels: Names and values, of letters, digits, dots and hyphens.
+    """
+    lines = dockerfile.splitlines(keepends=True)
+    if lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += "\n"
+    instructions = parse_dockerfile(dockerfile)
+    starts = [instruction.line for instruction in instructions]
+    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()) + "\n"
+    # What stands before the first instruction may tell the engine how to read the rest.
+    text = "".join(lines[: starts[0] - 1] if starts else lines)
+    for instruction, following in zip(instructions, [*starts, len(lines) + 1][1:], strict=True):
+        if instruction.name != "LABEL":
+            text += "".join(lines[instruction.line - 1 : following - 1])
+        if instruction.name == "FROM":
+            text += label
+    return text
+
+
+def _judge(
+    client: "docker.DockerClient",
+    plan: ImagePlan,
+    settings: EvaluationSettings,
+    room: Path | None,
+    limits: tuple[str, ...],
+    error: str,
+    said: tuple[str, ...],
+    build: str,
+) -> BuildOutcome | None:
+    """Say why a build gave no image; None if it did."""
+    of_step = _OF_A_STEP.match(error)
     # Of a step that failed the engine quotes the command, which is the stranger's text.
-    ours = "" if error.startswith("The command ") else error
-    if "disk" in verdict or "no space left on device" in ours:
-        if not _has_room_again(client, room):
+    ours = "" if of_step else error
+    if "disk" in limits or "no space left on device" in ours:
+        if not _has_room_again(client, room, build):
             raise UnavailableError("the engine's disk is short of room; free some space")
         # What filled it is gone with the build.
-        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=tuple(said))
-    if verdict:
-        return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
-    if error:
-        step = next((line for line in reversed(said) if line.startswith("Step ")), "")
-        return BuildOutcome(
-            error=error[:MAX_LINE_CHARACTERS],
-            last_lines=tuple(said),
-            lacks_base=": FROM " in step,
-            is_doubtful=error.rstrip().endswith(("code: 137", "code: 143")),
-        )
-    return _measure(client, plan, settings, tuple(said))
+        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said)
+    if "time" in limits:
+        return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=said)
+    if not error:
+        return None
+    is_killed = of_step is not None and int(of_step[1]) in _KILLED
+    lacks_base = bool(_OF_A_BASE.search(ours)) and not _OF_THE_FILES.search(ours)
+    return BuildOutcome(
+        error=error[:MAX_LINE_CHARACTERS],
+        last_lines=said,
+        lacks_base=lacks_base,
+        is_doubtful=is_killed or (bool(ours) and not _OF_THE_FILES.search(ours)),
+    )
 
 
-def _has_room_again(client: "docker.DockerClient", room: Path | None) -> bool:
+def _has_room_again(client: "docker.DockerClient", room: Path | None, build: str) -> bool:
     """Tell whether a build that was ended has given back what it took, its finished steps' layers removed."""
-    client.images.prune(filters={"dangling": True})
+    remove_layers(client.api, build)
     for _ in range(ROOM_WAIT_S):
         if room is None or shutil.disk_usage(room).free >= RESERVE_BYTES:
             return room is not None
@@ -172,7 +239,7 @@ def _measure(
     image = client.images.get(plan.tag)
     size_bytes = int(image.attrs["Size"])
     if size_bytes > settings.image_mb * _MB:
-        client.images.remove(plan.tag, force=True)
+        forget_build(client, plan.tag)
         return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said)
     return BuildOutcome(
         image=str(image.id),
@@ -182,34 +249,58 @@ def _measure(
     )
 
 
-def _follow(
-    client: "docker.DockerClient", stream: Iterable[dict[str, Any]], said: "deque[str]", on_line: OnLine
-) -> str:
+def forget_build(client: "docker.DockerClient", name: str) -> None:
+    """Remove an image of a submission with all that its build has made; one that is in use stays."""
+    build = client.images.get(name).labels.get(BUILD_LABEL)
+    if build:
+        remove_layers(client.api, build)
+    else:
+        client.images.remove(name, noprune=True)
+
+
+def _follow(stream: Iterable[dict[str, Any]], said: "deque[str]", on_line: OnLine) -> str:
     """Read the engine's messages to their end; gives its error, empty if there is none."""
     error = ""
-    limited: set[str] = set()
     for message in stream:
         for line in str(message.get("stream", "")).splitlines():
             if not line.strip():
                 continue
             text = printable(line)[:MAX_LINE_CHARACTERS]
-            if not line.startswith(_ENGINES_OWN):
+            if not line.startswith(_ENGINES_OWN) and f" {BUILD_LABEL}=" not in line:
                 said.append(text)
             on_line(text)
-            step = _RUNNING.match(line)
-            # A program can print such lines too.
-            if step and step[1] not in limited and len(limited) < MAX_STEPS:
-                limited.add(step[1])
-                _limit_processes(client, step[1])
-        error = error or printable(str(message.get("error", ""))).strip()
+        error = error or printable(str(message.get("error", "")).strip())
     return error
 
 
-def _limit_processes(client: "docker.DockerClient", container: str) -> None:
-    """Bound the processes of a step that has just begun; docker's own `update` knows no such argument."""
-    url = f"{client.api.base_url}/v{client.api.api_version}/containers/{container}/update"
-    with contextlib.suppress(Exception):  # the step may be over by now
-        client.api.post(url, json={"PidsLimit": BUILD_PIDS}, timeout=10)
+@contextlib.contextmanager
+def _cutting(
+    client: "docker.DockerClient", settings: EvaluationSettings, room: Path | None
+) -> Iterator[list[str]]:
+    """Cut a build's connection, at which the engine gives it up, if its steps' ends have not ended it.
+
+    Yields:
+        Why it was cut: `time` or `disk`; empty if it was not.
+    """
+    responses: list[Any] = []
+
+    def keep(response: Any, **_: Any) -> None:
+        if "/build" in response.url:
+            responses.append(response)
+
+    client.api.hooks["response"].append(keep)
+    ended = threading.Event()
+    cut: list[str] = []
+    watcher = threading.Thread(target=_watch, args=(settings, room, responses, ended, cut), daemon=True)
+    watcher.start()
+    try:
+        yield cut
+    finally:
+        ended.set()
+        watcher.join()
+        client.api.hooks["response"].clear()
+        for response in responses:
+            response.close()
 
 
 def _watch(
@@ -217,16 +308,16 @@ def _watch(
     room: Path | None,
     responses: list[Any],
     ended: threading.Event,
-    verdict: list[str],
+    cut: list[str],
 ) -> None:
-    """Cut the connection when the time is over or the disk runs short."""
+    """Cut the connection when the time is long over or the disk runs short."""
     started = time.monotonic()
     while not ended.wait(WATCH_EVERY_S):
-        if time.monotonic() - started > settings.build_time_s:
-            verdict.append("time")
+        if time.monotonic() - started > settings.build_time_s + CUT_GRACE_S:
+            cut.append("time")
         elif room is not None and shutil.disk_usage(room).free < RESERVE_BYTES:
-            verdict.append("disk")
-        if verdict:
+            cut.append("disk")
+        if cut:
             for response in list(responses):
                 with contextlib.suppress(Exception):
                     response.raw.shutdown()

@@ -1,16 +1,19 @@
-"""A container from its start to its end: watched, shown, and ended at its limits."""
+"""A container from its start to its end: watched by a process of its own, shown, and ended at its limits."""
 
 import contextlib
+import json
 import os
-import shutil
+import queue
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tools.errors import UnavailableError
 from tools.runners.base import OnLine, Outcome, ProgramRun, split_lines
-from tools.runners.usage import Usage
+from tools.runners.engine import seconds_between
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -20,10 +23,6 @@ LOG_BYTES = 1 << 20
 
 TAIL_BYTES = 1 << 16
 
-MAX_OUTPUT_FILES = 10_000
-MAX_OUTPUT_DEPTH = 16
-WATCH_EVERY_S = 0.2
-
 RESERVE_BYTES = 1 << 30
 """A container is ended when less is free where its output lies: a file that was removed while it is still
 open takes space that no listing shows."""
@@ -31,95 +30,186 @@ open takes space that no listing shows."""
 GRACE_S = 60.0
 """An engine that has not reported a container's end so long after the time limit is taken for gone."""
 
+ANSWER_S = 60.0
+"""So long an answer of the process that holds the limits is waited for."""
 
-def follow(container: "Container", run: ProgramRun, reserve_bytes: int, on_line: OnLine) -> Outcome:
+_ROOT = Path(__file__).resolve().parents[2]
+_SERVE = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tools.runners.watchdog import main; main()"
+
+
+class Watchdog:
+    """The process that holds the limits; see watchdog.py. One serves all workers.
+
+    Args:
+        address: Of the engine; the environment says how it is reached where that takes more than a socket.
+    """
+
+    def __init__(self, address: str) -> None:
+        socket = {"DOCKER_HOST": address} if address.startswith("unix://") else {}
+        # In a session of its own: what ends the tool by a signal to its group must not end this too.
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | socket,
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+        )
+        self._lock = threading.Lock()
+        self._answers: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @contextlib.contextmanager
+    def holding(self, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Have the limits of one container or build held while the block runs.
+
+        Args:
+            order: `do` (`run` or `build`), `id`, `time_s` and what else that needs.
+
+        Yields:
+            A dictionary that is filled when the block has ended well: `limit`, and what else was found.
+
+        Raises:
+            UnavailableError: The process has ended.
+        """
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        with self._lock:
+            self._answers[order["id"]] = answers
+        found: dict[str, Any] = {}
+        try:
+            self._send(order)
+            if "ready" not in _next(answers):
+                raise UnavailableError(_GONE)
+            yield found
+            self._send({"do": "release", "id": order["id"]})
+            found |= _next(answers)
+        except BaseException:
+            with contextlib.suppress(UnavailableError):
+                self._send({"do": "release", "id": order["id"]})
+            raise
+        finally:
+            with self._lock:
+                del self._answers[order["id"]]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.poll() is None
+
+    def _send(self, order: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            with self._lock:
+                self.process.stdin.write(json.dumps(order) + "\n")
+                self.process.stdin.flush()
+        except (OSError, ValueError):
+            raise UnavailableError(_GONE) from None
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            with self._lock:
+                waiting = self._answers.get(answer["id"])
+            if waiting is not None:
+                waiting.put(answer)
+        self.process.stdout.close()
+        self.process.wait()
+        with self._lock:
+            for waiting in self._answers.values():
+                waiting.put({"gone": True})
+            with contextlib.suppress(OSError):
+                assert self.process.stdin is not None
+                self.process.stdin.close()
+
+
+_GONE = "the process that holds the limits of containers has ended; run the command again"
+
+_watchdogs: dict[str, Watchdog] = {}
+_starting = threading.Lock()
+
+
+def watchdog_of(address: str) -> Watchdog:
+    """The process that holds the limits at an engine, started once and again should it have ended.
+
+    Args:
+        address: Of the engine that the environment names now.
+    """
+    with _starting:
+        found = _watchdogs.get(address)
+        if found is None or not found.is_alive:
+            found = _watchdogs[address] = Watchdog(address)
+        return found
+
+
+def _next(answers: "queue.SimpleQueue[dict[str, Any]]") -> dict[str, Any]:
+    try:
+        answer = answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise UnavailableError(_GONE) from None
+    if "gone" in answer:
+        raise UnavailableError(_GONE)
+    return answer
+
+
+def follow(
+    container: "Container", run: ProgramRun, reserve_bytes: int, watchdog: Watchdog, on_line: OnLine
+) -> Outcome:
     """Start a container, watch it, and say how it ended: from its exit status, never from what it printed.
 
     Args:
         container: Made, not started yet.
         run: Gives the limits and the folder that is watched.
         reserve_bytes: The container is ended when less is free where its output lies.
+        watchdog: Ends it at its limits.
         on_line: Told of each line that it prints.
     """
-    started = time.monotonic()
-    container.start()
-    ended = threading.Event()
-    verdict: list[str] = []
-    container.reload()
-    used = Usage(str(container.id), int(container.attrs["State"]["Pid"]))
-    watching = (container, run, reserve_bytes, started, ended, verdict, used)
-    watcher = threading.Thread(target=_watch, args=watching, daemon=True)
-    reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
-    watcher.start()
-    reader.start()
-    try:
+    order = {
+        "do": "run",
+        "id": str(container.id),
+        "time_s": run.limits.time_s,
+        "output_dir": str(run.output_dir),
+        "output_bytes": run.limits.output_mb * 2**20,
+        "reserve_bytes": reserve_bytes,
+    }
+    with watchdog.holding(order) as found:
+        container.start()
+        reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
+        reader.start()
         status = int(container.wait(timeout=run.limits.time_s + GRACE_S)["StatusCode"])
-    finally:
-        ended.set()
-        watcher.join()
-    seconds = time.monotonic() - started
     reader.join(timeout=10)
     container.reload()
-    if not verdict and status != 0 and container.attrs["State"]["OOMKilled"]:
-        verdict.append("memory")
-    limit = verdict[0] if verdict else ""
+    state = container.attrs["State"]
+    limit, seconds = judge(state, status, str(found["limit"]), run.limits.time_s)
     # A run that ended well needs no last word, and each question to the engine takes time.
     last_line = _last_line(container) if status or limit else ""
-    return Outcome(status, limit, last_line, seconds, used.peak_memory_bytes, used.cpu_seconds)
+    peak_bytes, cpu_seconds = int(found.get("peak_memory_bytes", 0)), float(found.get("cpu_seconds", 0.0))
+    return Outcome(status, limit, last_line, seconds, peak_bytes, cpu_seconds)
 
 
-def _watch(
-    container: "Container",
-    run: ProgramRun,
-    reserve_bytes: int,
-    started: float,
-    ended: threading.Event,
-    verdict: list[str],
-    used: Usage,
-) -> None:
-    """End the container when its time is over, its output is too large or the disk runs short."""
-    limit_bytes = run.limits.output_mb * 2**20
-    used.look()
-    while not ended.wait(WATCH_EVERY_S):
-        used.look()
-        limit = ""
-        if time.monotonic() - started > run.limits.time_s:
-            limit = "time"
-        elif _is_too_large(run.output_dir, limit_bytes):
-            limit = "output"
-        elif shutil.disk_usage(run.output_dir).free < reserve_bytes:
-            limit = "disk"
-        if limit:
-            with contextlib.suppress(Exception):
-                # One that has ended by itself meanwhile cannot be killed, and is not blamed.
-                container.kill()
-                verdict.append(limit)
-                return
+def judge(state: dict[str, Any], status: int, ended_at: str, time_s: float) -> tuple[str, float]:
+    """Tell at which limit a container was ended, and how long it ran.
 
+    The time is the engine's own, from the container's start to its end: a run that took longer than its limit
+    is over time, whatever this process saw of it, and one that did not is not, however late that was seen.
 
-def _is_too_large(folder: Path, limit_bytes: int) -> bool:
-    """Add up what is on disk below a folder, until it is too much; links are not followed.
+    Args:
+        state: What the engine says of the container.
+        status: Its exit status.
+        ended_at: At which limit the watchdog ended it; empty if it did not.
+        time_s: The limit.
 
-    Folders in folders count as too much as well: deep enough, they could neither be looked into nor removed.
+    Returns:
+        (`time`, `memory`, `output`, `disk` or empty; seconds)
     """
-    files, used_bytes, pending = 0, 0, [(folder, 0)]
-    while pending:
-        current, depth = pending.pop()
-        try:
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    files += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((Path(entry.path), depth + 1))
-                    else:
-                        used_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if files > MAX_OUTPUT_FILES or depth > MAX_OUTPUT_DEPTH or used_bytes > limit_bytes:
-                        return True
-        except FileNotFoundError:
-            continue  # removed meanwhile
-        except OSError:
-            return True  # hidden from us: over-long or closed
-    return False
+    seconds = seconds_between(str(state.get("StartedAt")), str(state.get("FinishedAt")))
+    if ended_at in ("output", "disk"):
+        return ended_at, seconds or 0.0
+    if ended_at == "time" or (seconds is not None and seconds > time_s):
+        return "time", seconds or 0.0
+    return "memory" if status != 0 and state.get("OOMKilled") else "", seconds or 0.0
 
 
 def _show_logs(container: "Container", on_line: OnLine) -> None:

@@ -1,0 +1,157 @@
+"""How a container's end is judged, and what the process that holds the limits counts."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.runners import watchdog
+from tools.runners.engine import seconds_between
+from tools.runners.watchdog import MAX_OUTPUT_DEPTH, MAX_OUTPUT_FILES, Watch, is_too_large, watch_run
+from tools.runners.watching import judge
+
+START = "2026-03-01T23:59:58.000000000Z"
+
+
+def state(finished: str, oom: bool = False, started: str = START) -> dict[str, Any]:
+    return {"StartedAt": started, "FinishedAt": finished, "OOMKilled": oom}
+
+
+@pytest.mark.parametrize(
+    ("finished", "seconds"),
+    [
+        ("2026-03-01T23:59:58Z", 0.0),
+        ("2026-03-02T00:00:03.250000999Z", 5.25),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        ("soon", None),
+        ("None", None),
+    ],
+)
+def test_the_engines_times_are_read(finished: str, seconds: float | None) -> None:
+    assert seconds_between(START, finished) == seconds
+
+
+def test_what_never_started_took_no_time() -> None:
+    assert seconds_between("0001-01-01T00:00:00Z", START) is None
+
+
+@pytest.mark.parametrize(
+    ("finished", "status", "ended_at", "limit"),
+    [
+        ("2026-03-02T00:00:03Z", 0, "", ""),  # exactly at the limit
+        ("2026-03-02T00:00:03.000001Z", 0, "", "time"),
+        ("2026-03-02T00:00:03.000001Z", 3, "", "time"),
+        ("2026-03-02T00:00:00Z", 3, "", ""),
+        ("2026-03-02T00:00:09Z", 137, "time", "time"),
+        ("2026-03-02T00:00:01Z", 137, "output", "output"),
+        ("2026-03-02T00:00:09Z", 137, "disk", "disk"),
+        ("0001-01-01T00:00:00Z", 137, "time", "time"),
+        ("0001-01-01T00:00:00Z", 0, "", ""),
+    ],
+)
+def test_the_verdict_on_time_is_the_engines(finished: str, status: int, ended_at: str, limit: str) -> None:
+    assert judge(state(finished), status, ended_at, 5)[0] == limit
+
+
+def test_memory_is_told_from_a_death_by_other_hands() -> None:
+    finished = "2026-03-02T00:00:01Z"
+    assert judge(state(finished, oom=True), 137, "", 5) == ("memory", 3.0)
+    assert judge(state(finished), 137, "", 5) == ("", 3.0)
+    # A child of it was ended for memory; the program itself ended well.
+    assert judge(state(finished, oom=True), 0, "", 5) == ("", 3.0)
+    assert judge(state("2026-03-02T00:00:09Z", oom=True), 137, "", 5)[0] == "time"
+
+
+def write_blocks(path: Path, blocks: int) -> None:
+    """A file of so many blocks of 4096 bytes on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(4096 * blocks))
+    assert path.stat().st_blocks * 512 == 4096 * blocks
+
+
+def test_output_is_the_sum_over_all_files_up_to_its_limit(tmp_path: Path) -> None:
+    limit = 2**20
+    for number in range(4):
+        write_blocks(tmp_path / f"{number % 2}" / f"{number}", 64)
+    assert not is_too_large(tmp_path, limit)
+    write_blocks(tmp_path / "one more", 1)
+    assert is_too_large(tmp_path, limit)
+
+
+def test_files_and_depth_have_limits(tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(MAX_OUTPUT_FILES):
+        (many / str(number)).touch()
+    assert not is_too_large(many, 2**20)
+    (many / "one more").touch()
+    assert is_too_large(many, 2**20)
+    deep = tmp_path / "deep"
+    folder = deep
+    for _ in range(MAX_OUTPUT_DEPTH):
+        folder /= "d"
+    folder.mkdir(parents=True)
+    assert not is_too_large(deep, 2**20)
+    (folder / "d").mkdir()
+    (folder / "d" / "file").touch()
+    assert is_too_large(deep, 2**20)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    write_blocks(tmp_path / "large", 64)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "large")
+    (tmp_path / "out" / "folder").symlink_to(tmp_path)
+    assert not is_too_large(tmp_path / "out", 64 * 1024)
+
+
+class Engine:
+    """What the watchdog asks of an engine: a container that runs until it is ended."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.ended: list[str] = []
+
+    def inspect_container(self, container: str) -> dict[str, Any]:
+        return {"State": {"Running": True, "Pid": 0}}
+
+    def kill(self, container: str) -> None:
+        self.ended.append(container)
+        self.watch.released.set()
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [
+        ({"time_s": 0.05}, "time"),
+        ({"output_bytes": 4095}, "output"),
+        ({"reserve_bytes": 1 << 60}, "disk"),
+    ],
+)
+def test_a_container_is_ended_at_each_limit(tmp_path: Path, change: dict[str, Any], limit: str) -> None:
+    write_blocks(tmp_path / "file", 1)
+    order = {"do": "run", "id": "c", "time_s": 60, "output_dir": str(tmp_path)}
+    watch = Watch(order | {"output_bytes": 4096, "reserve_bytes": 0} | change)
+    engine = Engine(watch)
+    ready: list[bool] = []
+    watch_run(engine, watch, lambda: ready.append(True))
+    assert (engine.ended, watch.limit, ready) == (["c"], limit, [True])
+
+
+def test_a_container_within_its_limits_is_let_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_blocks(tmp_path / "file", 1)
+    order = {"do": "run", "id": "c", "time_s": 60, "output_dir": str(tmp_path)}
+    watch = Watch(order | {"output_bytes": 4096, "reserve_bytes": 0})
+    engine = Engine(watch)
+    looks = iter([False] * 3 + [True] * 3)
+
+    def short(folder: Path, reserve_bytes: int) -> bool:
+        if next(looks):
+            watch.released.set()
+        return False
+
+    monkeypatch.setattr(watchdog, "_is_short_of_room", short)
+    watch_run(engine, watch, lambda: None)
+    assert (engine.ended, watch.limit) == ([], "")
