@@ -147,9 +147,7 @@ def build(engine: DockerRunner, folder: Path, steps: str) -> BuildOutcome:
     (folder / "Dockerfile").write_text(BASE.replace("\n", " AS one\n") + textwrap.dedent(steps))
     plan = ImagePlan("watchdog-build", "f", {"Dockerfile": folder / "Dockerfile"})
     try:
-        return engine.build_foreign(
-            plan, "nobody", "k", SETTINGS, (lines if lines is not None else []).append
-        )
+        return engine.build_foreign(plan, "nobody", "k", SETTINGS, [].append)
     finally:
         engine.forget_image(plan.tag)
 
@@ -206,7 +204,8 @@ from tools.runners.docker import DockerRunner
 from tools.runners.images import ImagePlan
 plan = ImagePlan("watchdog-dying", "f", {{"Dockerfile": Path({str(tmp_path / "Dockerfile")!r})}})
 settings = EvaluationSettings(build_time_s=200, build_memory_mb=256, image_mb=400)
-DockerRunner.connect("none").build_foreign(plan, "nobody", "k", settings, lambda line: print(line, flush=True))
+runner = DockerRunner.connect("none")
+runner.build_foreign(plan, "nobody", "k", settings, lambda line: print(line, flush=True))
 """
     (tmp_path / "Dockerfile").write_text(
         BASE + "RUN head -c 5m /dev/urandom > /x\nRUN echo begun; sleep 150\n"
