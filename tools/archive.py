@@ -2,14 +2,11 @@
 
 import contextlib
 import lzma
-import re
-import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tools.errors import SubmissionError, shown
 from tools.files import OUR_FAULTS
@@ -17,12 +14,11 @@ from tools.findings import Finding
 from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
 from tools.guarded import Limits, find_guarded, listed
 from tools.manifest import SubmissionSettings
+from tools.zip_names import check_names, check_root, is_folder
+from tools.zip_records import check_records
 
 MAX_RATIO = 200
 """A member that grows by more is taken for a bomb; real weights and texts stay far below."""
-
-MAX_NAME_CHARACTERS = 240
-MAX_PART_BYTES = 255
 
 _MOST_GROWTH = 1032
 """Of deflated data (zlib's technical notes)."""
@@ -97,7 +93,10 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
     if too_many or len(members) > settings.files:
         what = f"more files than the {settings.files} that are taken"
         return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
-    return [*_check_totals(members, settings, path.name), *_check_names(members), *_check_root(members)]
+    findings = [*_check_totals(members, settings, path.name), *check_names(members), *check_root(members)]
+    if any(finding.severity == "error" for finding in findings):
+        return findings
+    return [*findings, *check_records(path)]
 
 
 def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
@@ -127,7 +126,7 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if _is_folder(member):
+            if is_folder(member.filename):
                 continue
             target = folder / member.filename
             if not target.resolve().is_relative_to(folder.resolve()):
@@ -159,25 +158,6 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 ) from None
 
 
-def _is_folder(member: zipfile.ZipInfo) -> bool:
-    """As ZipInfo.is_dir, which fails on an empty name."""
-    return member.filename.endswith("/")
-
-
-def _has_second_name(extra: bytes) -> bool:
-    """Tell whether an extra field gives the file another name, which some programs take and others do not.
-
-    Source:
-        PKWARE APPNOTE 4.6.9, Info-ZIP Unicode Path Extra Field (0x7075).
-    """
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<HH", extra)
-        if kind == 0x7075:
-            return True
-        extra = extra[4 + size :]
-    return False
-
-
 def _check_totals(
     members: Sequence[zipfile.ZipInfo], settings: SubmissionSettings, name: str
 ) -> Iterator[Finding]:
@@ -194,77 +174,3 @@ def _check_totals(
         if member.filename.lower().endswith(_ARCHIVES):
             what = "is an archive inside the archive; some platforms unpack it, some do not"
             yield Finding("error", shown(member.filename), what, "put its files into the zip themselves")
-
-
-def _check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
-    seen: dict[str, str] = {}
-    files = {member.filename.casefold() for member in members if not _is_folder(member)}
-    for member in members:
-        name = member.filename
-        # zipfile cuts a name at a NUL, turns backslashes on Windows, and since Python 3.12 takes another name
-        # from an extra field: only a name that it left alone is one that every platform reads alike.
-        original = member.orig_filename
-        parts = PurePosixPath(name).parts
-        if (
-            not parts
-            or not original.isprintable()
-            or len(name) > MAX_NAME_CHARACTERS
-            or any(len(part.encode()) > MAX_PART_BYTES for part in parts)
-        ):
-            what = "an empty, unprintable or over-long name"
-            yield Finding("error", shown(original), what, "rename the file")
-            continue
-        if (
-            name != original
-            or _has_second_name(member.extra)
-            or "\\" in name
-            or name.startswith("/")
-            or re.match(r"[A-Za-z]:", name)
-            or ".." in parts
-        ):
-            what = "an absolute path, a backslash, '..' in the name, or a second name"
-            yield Finding("error", shown(original), what, "zip from inside the folder, with relative names")
-        elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            what = "is compressed in a way that not every platform reads"
-            yield Finding("error", shown(name), what, "store or deflate it")
-        elif "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
-            what = "macOS's own files; one platform takes them for the submission"
-            yield Finding("error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)")
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (
-            (kind == stat.S_IFDIR) != _is_folder(member) and kind
-        ):
-            yield Finding(
-                "error", shown(name), "a link or a device, not a file", "put the file itself into the zip"
-            )
-        key = name.rstrip("/").casefold()
-        if key in seen and not (_is_folder(member) and seen[key] == name):
-            yield Finding(
-                "error", shown(name), "the name is there twice (capitals do not count)", "keep one of them"
-            )
-        seen[key] = name
-        parents = (parent.as_posix().casefold() for parent in PurePosixPath(name).parents)
-        if any(parent in files for parent in parents):
-            yield Finding("error", shown(name), "lies below a file", "make the zip anew")
-
-
-def _check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
-    names = [member.filename for member in members if not _is_folder(member)]
-    if not names:
-        yield Finding("error", "the zip", "is empty", "make it anew with `zip`")
-    elif "Dockerfile" not in names:
-        deeper = [name for name in names if PurePosixPath(name).name == "Dockerfile"]
-        if deeper:
-            mend = "zip the files inside the folder, not the folder"
-            yield Finding("error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", mend)
-        else:
-            yield Finding(
-                "error",
-                "Dockerfile",
-                "not in the zip; the platform builds from it",
-                "make the zip with `zip`",
-            )
-    for name in ("metadata", "metadata.yaml"):
-        if name in names:
-            what = "the platform would take the zip for code of its own kind"
-            yield Finding("error", name, what, "leave the file out")

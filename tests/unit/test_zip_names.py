@@ -1,0 +1,232 @@
+"""Names that another system or another reader takes for something else."""
+
+import stat
+import unicodedata
+import zipfile
+
+import pytest
+
+from tools.zip_names import check_names, check_root, fold, has_second_name, look
+
+KEPT = "that Windows keeps for itself"
+DROPPED = "which Windows drops"
+TWICE = "the name is there twice"
+LOOKS = "looks like"
+
+
+def member(name: str, mode: int = 0o644) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("x")
+    info.filename = info.orig_filename = name
+    info.create_system, info.external_attr = 3, mode << 16
+    info.flag_bits = 0 if name.isascii() else 0x800
+    return info
+
+
+def find(*names: str) -> list[str]:
+    return [str(finding) for finding in check_names([member(name) for name in names])]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CON",
+        "con",
+        "NUL.txt",
+        "aux.tar.gz",
+        "sub/PRN",
+        "LPT1/x.py",
+        "COM9.py",
+        "COM0",
+        "com\u00b9",
+        "LPT\u00b3.bin",
+        "CONIN$",
+        "conout$.x",
+        "nul .txt",
+        "a<b",
+        "a>b",
+        'a"b',
+        "a|b",
+        "a?b",
+        "a*b",
+        "sub/a:b",
+        "weights:stream",
+    ],
+)
+def test_names_that_windows_cannot_hold(name: str) -> None:
+    (line,) = find(name)
+    assert KEPT in line
+    assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["Dockerfile ", " Dockerfile", "infer.py.", "a /b", "a./b", "a. ", "...x.", "model_output./x"]
+)
+def test_names_that_lose_their_ends(name: str) -> None:
+    (line,) = find(name)
+    assert DROPPED in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "console.py",
+        "nulls/x",
+        "COM10",
+        "LPT",
+        "com.py",
+        "aux_net.py",
+        ".dockerignore",
+        "a.b.c",
+        "a b",
+        "größe.py",
+        "数据.py",
+        "x=1,y;z'&%@!(){}[]~^`+$#.txt",
+        "CONIN",
+    ],
+)
+def test_names_that_every_system_holds(name: str) -> None:
+    assert find(name) == []
+
+
+@pytest.mark.parametrize(
+    "invisible",
+    ["\u034f", "\ufe0f", "\U000e0100", "\u200b", "\u00ad", "\u3164", "\u115f", "\u061c", "\ufeff"],
+)
+def test_invisible_characters(invisible: str) -> None:
+    (line,) = find(f"infer{invisible}.py")
+    assert "unprintable" in line
+    assert invisible not in line
+
+
+@pytest.mark.parametrize("name", ["..", "./infer.py", "a/./b", "a/../b", "a//b", "/a", "a\\b", "C:/x", "z:x"])
+def test_names_that_are_no_plain_paths(name: str) -> None:
+    (line,) = find(name)
+    assert "an absolute path, a backslash, '.' or '..'" in line
+
+
+def test_the_longest_names() -> None:
+    assert find("a" * 120 + "/" + "b" * 119) == []
+    assert "over-long" in find("a" * 120 + "/" + "b" * 120)[0]
+    assert find("ä" * 127 + "a") == []
+    assert "over-long" in find("ä" * 128)[0]
+    assert "an empty" in find("")[0]
+
+
+def test_a_name_without_the_sign_of_utf8() -> None:
+    info = member("größe.py")
+    info.flag_bits = 0
+    (finding,) = check_names([info])
+    assert "an encoding that the zip does not tell" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Dockerfile", "dockerfile"),
+        ("infer.py", "INFER.PY"),
+        ("groß.py", "GROSS.py"),
+        (unicodedata.normalize("NFC", "é.py"), unicodedata.normalize("NFD", "é.py")),
+        ("sub/x", "SUB/x"),
+        ("sub/x", "Sub/y"),
+        ("file.py", "\ufb01le.py"),
+        ("model_output/a", "model_output/A"),
+        ("a1.py", "a\u00b9.py"),
+    ],
+)
+def test_names_that_some_system_takes_for_one(first: str, second: str) -> None:
+    for names in ((first, second), (second, first)):
+        (line,) = find(*names)
+        assert TWICE in line
+        assert repr(names[1]) in line
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("infer.py", "\u0456nfer.py"),  # a Cyrillic letter
+        ("Dockerfile", "D\u03bfckerfile"),  # a Greek letter
+        ("model_output/x", "m\u043edel_output/y"),
+        ("a/b", "a\u2215c"[:1] + "\u2215b"),  # a division slash
+    ],
+)
+def test_names_that_a_reader_takes_for_one(first: str, second: str) -> None:
+    for names in ((first, second), (second, first)):
+        (line,) = find(*names)
+        assert LOOKS in line
+
+
+def test_plain_letters_and_digits_are_not_confused() -> None:
+    assert find("fold_1.onnx", "fold_l.onnx", "O.py", "0.py", "rn.py", "m.py", "I", "vv", "w") == []
+
+
+def test_the_same_file_twice_and_the_same_folder() -> None:
+    assert TWICE in find("a/b", "a/b")[0]
+    assert find("a/", "a/b", "a/", "a/c") == []
+
+
+def test_files_and_folders_of_one_name() -> None:
+    assert "lies below a file" in find("a", "a/b")[0]
+    assert "lies below a file" in find("a/b", "a")[0]
+    assert "lies below a file" in find("a", "a/b/c/d")[0]
+    assert TWICE in find("A", "a/b")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "is_good"),
+    [
+        ("a", 0, True),
+        ("a", stat.S_IFREG | 0o755, True),
+        ("a/", stat.S_IFDIR | 0o755, True),
+        ("a/", 0, True),
+        ("a", stat.S_IFLNK | 0o777, False),
+        ("a", stat.S_IFDIR | 0o755, False),
+        ("a/", stat.S_IFREG | 0o644, False),
+        ("a", stat.S_IFIFO, False),
+        ("a", stat.S_IFSOCK, False),
+        ("a", stat.S_IFBLK, False),
+    ],
+)
+def test_only_files_and_folders(name: str, mode: int, is_good: bool) -> None:
+    found = list(check_names([member(name, mode)]))
+    assert (found == []) == is_good
+    assert all(finding.what == "a link or a device, not a file" for finding in found)
+
+
+def test_a_second_name_anywhere_in_the_extra_field() -> None:
+    other = b"\x01\x00\x02\x00ab"
+    assert not has_second_name(b"")
+    assert not has_second_name(other)
+    assert not has_second_name(b"\x75\x70\x00")
+    assert has_second_name(other + b"\x75\x70\x00\x00")
+    assert has_second_name(b"\x75\x70\x05\x00hello")
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["dockerfile", "x"], "'dockerfile': the Dockerfile is not named so"),
+        (["DOCKERFILE"], "rename it to Dockerfile"),
+        (["D\u03bfckerfile"], "rename it to Dockerfile"),
+        (["sub/Dockerfile"], "'sub/Dockerfile': the Dockerfile is not at the root"),
+        (["Dockerfile/x"], "Dockerfile: not in the zip"),
+        (["Dockerfile.txt"], "Dockerfile: not in the zip"),
+        (["a/"], "the zip: is empty"),
+        ([], "the zip: is empty"),
+        (["Dockerfile", "metadata"], "metadata: the platform would take the zip"),
+        (["Dockerfile", "metadata.yaml"], "metadata.yaml: the platform would take the zip"),
+    ],
+)
+def test_what_a_platform_would_not_build(names: list[str], word: str) -> None:
+    found = [str(finding) for finding in check_root([member(name) for name in names])]
+    assert len(found) == 1
+    assert word in found[0]
+
+
+def test_a_root_that_is_built() -> None:
+    assert list(check_root([member(name) for name in ("Dockerfile", "sub/metadata", "sub/Dockerfile")])) == []
+
+
+def test_what_names_have_in_common() -> None:
+    assert fold("Sub. /File.PY. ") == "sub/file.py"
+    assert look("\u0456nfer.py") == look("infer.py")
+    assert fold("\u0456nfer.py") != fold("infer.py")
