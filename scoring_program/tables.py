@@ -7,6 +7,7 @@ the other one meets anything that it is not sure of, it leaves the file to that.
 import csv
 import math
 import mmap
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,8 @@ NO_PROBABILITIES = "not given"
 OTHER_PROBABILITIES = f"not used: the header needs one '{PROBABILITY_PREFIX}<class>' column for each class"
 
 _BLOCK_BYTES = 1 << 24
+_CELL = r'(?:"[^"]*(?:""[^"]*)*"|[^",]*)'
+_QUOTED = re.compile(rf"{_CELL}(?:,{_CELL})*")
 
 
 class InputError(Exception):
@@ -79,7 +82,9 @@ def match(reference_csv: Path, predictions_csv: Path) -> Cases:
 
 def match_rows(reference_csv: Path, predictions_csv: Path) -> Cases:
     """Match row by row; see match."""
-    reference, predictions = read_table(reference_csv), read_table(predictions_csv)
+    reference = read_table(reference_csv)
+    # One that has far more rows than it may is refused before it fills the memory.
+    predictions = read_table(predictions_csv, 2 * len(reference.row_of) + 16)
     class_names = sorted(set(reference.class_of.values()))
     compare(reference, predictions, class_names)
     label_of = {class_name: label for label, class_name in enumerate(class_names)}
@@ -196,8 +201,12 @@ def stack_probabilities(table: Any, class_names: Sequence[str]) -> np.ndarray | 
     return values if sound and (np.abs(values.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all() else None
 
 
-def read_table(path: Path) -> Table:
-    """Read a csv of classes: UTF-8, with or without a byte-order mark, any line end.
+def read_table(path: Path, most: int | None = None) -> Table:
+    """Read a csv of classes: UTF-8, with or without a byte-order mark, each row on one line.
+
+    Args:
+        path: The csv.
+        most: So many rows are taken; None takes any number.
 
     Raises:
         InputError: See the messages.
@@ -206,26 +215,26 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path}: not found; the reference lies there")
     table = Table(path, {}, {}, [], {})
     with path.open("rb") as opened:
-        reader = csv.reader(decoded_lines(opened, path), strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise InputError(
-                    f"{path}: the file is empty; expected the header 'file,class' and a row an image"
-                )
-            table.probability_names.extend(check_header(header, path))
-            for row in reader:
-                if row:
-                    add_row(table, row, len(header), f"{path}:{reader.line_num}", reader.line_num)
-        except csv.Error as fault:
-            raise InputError(f"{path}:{reader.line_num}: not a valid csv line: {fault}") from None
+        lines = decoded_lines(opened, path)
+        number, line = next(lines, (0, None))
+        if line is None:
+            raise InputError(
+                f"{path}: the file is empty; expected the header 'file,class' and a row an image"
+            )
+        header = split_cells(line, f"{path}:{number}") if number == 1 else []
+        table.probability_names.extend(check_header(header, path))
+        for number, line in lines:
+            where = f"{path}:{number}"
+            add_row(table, split_cells(line, where), len(header), where, number)
+            if most is not None and len(table.row_of) > most:
+                raise InputError(f"{where}: more than {most:,} rows; each test image needs exactly one row")
     if not table.row_of:
         raise InputError(f"{path}: no row after the header; expected one row an image")
     return table
 
 
-def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[str]:
-    """The lines as text, none longer than MAX_LINE_BYTES in memory.
+def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line that is not blank, without its end; none is read that is too long.
 
     Raises:
         InputError: A longer line, or one that is not UTF-8.
@@ -238,9 +247,34 @@ def decoded_lines(opened: BinaryIO, path: Path) -> Iterator[str]:
                 f"{path}:{row}: the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows"
             )
         try:
-            yield line.decode("utf-8-sig" if row == 1 else "utf-8")
+            text = line.decode("utf-8-sig" if row == 1 else "utf-8")
         except UnicodeDecodeError as fault:
             raise InputError(f"{path}:{row}: not UTF-8 ({fault.reason}); save the csv as UTF-8") from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if text:
+            yield row, text
+
+
+def split_cells(line: str, where: str) -> list[str]:
+    """The cells of a line.
+
+    Readers of csvs do not agree on a row that goes over several lines, nor on a quotation mark within a cell
+    that does not begin with one: such a row is refused.
+
+    Raises:
+        InputError: It is one.
+    """
+    if "\0" in line:
+        fault = "a NUL in it"
+    elif "\r" in line:
+        fault = "a carriage return in it"
+    elif '"' not in line:
+        return line.split(",")
+    elif not _QUOTED.fullmatch(line):
+        fault = "a quotation mark that opens no cell, or closes none on the same line"
+    else:
+        return next(csv.reader([line], strict=True))
+    raise InputError(f"{where}: not a valid csv line: {fault}; write each row on one line")
 
 
 def check_header(header: list[str], path: Path) -> list[str]:

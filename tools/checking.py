@@ -12,10 +12,9 @@ from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
 from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
-from tools.formats.label_table import check_predictions, check_probabilities
 from tools.formats.model_json import parse_model_json
 from tools.formats.weights import LFS_HINT, check_weights, is_pointer
-from tools.guarded import At, find_guarded, listed
+from tools.guarded import At, Limits, find_guarded, listed, run_guarded
 from tools.layout import Layout
 from tools.manifest import Bundle, SubmissionSettings
 from tools.sources.placed import check_together, known_class_names, names_in
@@ -151,8 +150,11 @@ def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]
     image_names = names_in(layout.testing_data)
     if not image_names or not class_names:
         raise DataError("no testing images to check against; run `data import` first", layout.testing_data)
-    table = check_predictions(path, image_names, class_names)
-    return len(table.class_of), check_probabilities(path, table, class_names)
+    arguments = {"path": str(path.absolute()), "image_names": sorted(image_names)}
+    arguments["class_names"] = list(class_names)
+    limits = Limits(memory_mb=512 + len(image_names) // 500, cpu_s=20 + len(image_names) // 20_000)
+    ((count, warning),) = run_guarded("tools.formats.label_table:count_predictions", arguments, limits)
+    return int(count), str(warning)
 
 
 def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:

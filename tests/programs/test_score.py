@@ -76,7 +76,7 @@ def test_columns_are_read_as_rows_are(name: str, tmp_path: Path, tables_module) 
 
     columns = tables_module.match_columns(*files)
 
-    assert (columns is not None) == (name in TOLERATED and name != "quoted")
+    assert (columns is not None) == (name in TOLERATED and not name.startswith("quoted"))
     if columns is not None:
         rows = tables_module.match_rows(*files)
         assert [str(text) for text in columns.names] == rows.names

@@ -3,7 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from tools.evaluation.parts import cut_parts, cut_results, reference_text
+from tools.evaluation.parts import cut_parts, reference_text
+from tools.evaluation.results import cut_results
 from tools.formats.label_table import LabelTable, read_label_table
 
 

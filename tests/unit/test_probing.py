@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.evaluation.probing import MEANINGS, circumstances, compare
+from tools.evaluation.probing import MEANINGS, circumstances
+from tools.evaluation.results import compare
 
 NAMES = [f"{number:03d}.png" for number in range(7)] + ["x.jpg"]
 

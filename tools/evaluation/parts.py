@@ -3,9 +3,8 @@
 import csv
 import hashlib
 import io
-from pathlib import Path
 
-from tools.formats.label_table import HEADER, LabelTable, base_name
+from tools.formats.label_table import HEADER, LabelTable
 
 PARTS = ("all", "public", "final")
 
@@ -43,20 +42,3 @@ def reference_text(reference: LabelTable, names: frozenset[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
     return text.getvalue()
-
-
-def cut_results(path: Path, names: frozenset[str], target: Path) -> None:
-    """Copy the rows of a part from a results csv that was found sound; its own columns are kept.
-
-    Args:
-        path: The whole csv.
-        names: Base names of the part's images.
-        target: The csv of the part.
-    """
-    with (
-        path.open(encoding="utf-8-sig", newline="") as opened,
-        target.open("w", encoding="utf-8", newline="") as out,
-    ):
-        reader, writer = csv.reader(opened), csv.writer(out, lineterminator="\n")
-        writer.writerow(next(reader))
-        writer.writerows(row for row in reader if row and base_name(row[0]) in names)

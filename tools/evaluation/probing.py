@@ -1,7 +1,6 @@
 """The same image on the same pixels under other circumstances, which no result should hang on."""
 
 import hashlib
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ from typing import Any
 
 from tools.errors import UnavailableError
 from tools.evaluation.records import Records, Row
+from tools.evaluation.results import compare
 from tools.evaluation.site import Site, steps_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
 from tools.evaluation.verdicts import SCORED, Refusal
 from tools.evaluation.work import KILLED, Doubtful, ensure_image, run_image, take_results, work_dir
 from tools.files import remove_tree
-from tools.formats.label_table import read_label_table, read_probabilities
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME
 from tools.metadata.stripping import strip_segments
@@ -148,32 +147,6 @@ def circumstances(names: list[str]) -> dict[str, list[Input]]:
         "alone": [Input(f"alone-{n}", {name: name}) for n, name in enumerate(names[::step][:IMAGES_ALONE])],
         "stripped": [Input("stripped", {name: name for name in names}, stripped=True)],
     }
-
-
-def compare(before: Path, after: Path, image_of: Mapping[str, str]) -> tuple[int, float]:
-    """Compare two results on the same pixels.
-
-    Args:
-        before: The csv on the plain folder.
-        after: The csv on the other.
-        image_of: The image under each name of the other.
-
-    Returns:
-        (images of another class, largest difference of a probability; 0 where there are none in both)
-    """
-    old, new = read_label_table(before), read_label_table(after)
-    changed = sum(new.class_of[name] != old.class_of[image] for name, image in image_of.items())
-    if set(old.probability_classes) != set(new.probability_classes):
-        return changed, 0.0
-    was, now = read_probabilities(before), read_probabilities(after)
-    columns = [old.probability_classes.index(name) for name in new.probability_classes]
-    differences = (
-        abs(value - was[image][column])
-        for name, image in image_of.items()
-        for value, column in zip(now[name], columns, strict=True)
-    )
-    # What is not a number in both is the same in both, and compares as no larger than any.
-    return changed, max((value for value in differences if math.isfinite(value)), default=0.0)
 
 
 def _run(

@@ -5,23 +5,23 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tools.archive import open_archive
 from tools.collecting import collect
-from tools.errors import ProgramError, SubmissionError, UnavailableError
+from tools.errors import ProgramError, UnavailableError
 from tools.evaluation.intake import kept_zip
 from tools.evaluation.logfilter import filter_log, read_known
-from tools.evaluation.parts import cut_results, reference_text
+from tools.evaluation.parts import reference_text
+from tools.evaluation.results import check_results, cut_results
 from tools.evaluation.site import Site, steps_dir, zips_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key
 from tools.evaluation.verdicts import Refusal
 from tools.files import check_writable, hash_file, remove_tree
 from tools.formats.dockerfile import base_images, parse_dockerfile
-from tools.formats.label_table import read_label_table
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, solution_name
 from tools.programs import INFERENCE, SCORING, check_outcome, plan_run
@@ -296,50 +296,10 @@ def take_results(
     path = target_dir / RESULTS_NAME
     names = image_names or site.image_names
     try:
-        _check_row_count(path, len(names))
         check_results(path, names, site.class_names)
     except Refusal:
         path.unlink()
         raise
-
-
-def check_results(path: Path, image_names: frozenset[str], class_names: Sequence[str]) -> None:
-    """Check a stranger's csv; a fault is told by its kind and line, never by a name in it.
-
-    Args:
-        path: The csv.
-        image_names: That it must have a row for.
-        class_names: The challenge's.
-
-    Raises:
-        Refusal: A row is at fault.
-    """
-    try:
-        table = read_label_table(path, SubmissionError)
-    except SubmissionError as fault:
-        raise Refusal("csv-unsound", line=fault.row or 1) from None
-    for name, row in table.row_of.items():
-        if name not in image_names:
-            raise Refusal("csv-unknown-image", line=row)
-        if table.class_of[name] not in class_names:
-            raise Refusal("csv-unknown-class", line=row)
-    missing = len(image_names) - len(table.row_of)
-    if missing:
-        raise Refusal("csv-missing", missing=missing)
-
-
-def _check_row_count(path: Path, images: int) -> None:
-    """Refuse a csv of far too many rows before they are held in memory.
-
-    Raises:
-        Refusal: It is one.
-    """
-    most, rows = 2 * images + 16, 0
-    with path.open("rb") as opened:
-        while chunk := opened.read(1 << 20):
-            rows += chunk.count(b"\n")
-            if rows > most:
-                raise Refusal("csv-unsound", line=most)
 
 
 def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:

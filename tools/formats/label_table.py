@@ -2,12 +2,14 @@
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tools.errors import DataError, SubmissionError, shown
+from tools.guarded import At
 
 HEADER = ("file", "class")
 PROBABILITY_PREFIX = "probability_"
@@ -15,6 +17,9 @@ MAX_LINE_BYTES = 65_536
 """A longer line is refused: it is read whole into memory before anything is known of it."""
 
 SUM_TOLERANCE = 1e-3
+
+_CELL = r'(?:"[^"]*(?:""[^"]*)*"|[^",]*)'
+_QUOTED = re.compile(rf"{_CELL}(?:,{_CELL})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +44,49 @@ def base_name(file: str) -> str:
     return PurePosixPath(file).name
 
 
-def read_label_table(path: Path, error: type[DataError] = DataError) -> LabelTable:
+def most_rows(images: int) -> int:
+    """So many rows of a csv of predictions are read: one with more is refused before it fills the memory."""
+    return 2 * images + 16
+
+
+def read_label_table(path: Path, error: type[DataError] = DataError, most: int | None = None) -> LabelTable:
     """Read a csv of classes; the same faults are refused as by the scoring program.
 
     Args:
-        path: The csv, UTF-8 with or without a byte-order mark, any line end.
+        path: The csv, UTF-8 with or without a byte-order mark, each row on one line that ends in LF or CR LF.
         error: The type to raise; SubmissionError for a participant's file.
+        most: So many rows are taken; None takes any number.
 
     Raises:
         DataError: Not UTF-8, empty, a wrong header, a row with another number of columns than the header,
-            a line over 64 KiB, an empty name or class, a base name that appears twice.
+            a line over 64 KiB, a line break within a row, a lone quotation mark, an empty name or class, a
+            base name that appears twice, too many rows.
     """
     with path.open("rb") as opened:
-        reader = csv.reader(_decoded_lines(opened, path, error), strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise error("the file is empty; expected the header 'file,class' and a row an image", path)
-            probability_classes = _check_header(header, path, error)
-            class_of: dict[str, str] = {}
-            file_of: dict[str, str] = {}
-            row_of: dict[str, int] = {}
-            for row in reader:
-                if not row:
-                    continue
-                name = _check_row(row, len(header), row_of, path, reader.line_num, error)
-                file_of[name], class_of[name] = row[0], row[1]
-                row_of[name] = reader.line_num
-        except csv.Error as fault:
-            raise error(f"not a valid csv line: {fault}", path, reader.line_num) from None
+        rows = _rows(opened, path, error)
+        number, header = next(rows, (0, None))
+        if header is None:
+            raise error("the file is empty; expected the header 'file,class' and a row an image", path)
+        probability_classes = _check_header(header if number == 1 else [], path, error)
+        class_of: dict[str, str] = {}
+        file_of: dict[str, str] = {}
+        row_of: dict[str, int] = {}
+        for line, row in rows:
+            name = _check_row(row, len(header), row_of, path, line, error)
+            if most is not None and len(row_of) >= most:
+                raise error(f"more than {most:,} rows; each test image needs exactly one row", path, line)
+            file_of[name], class_of[name] = row[0], row[1]
+            row_of[name] = line
     if not row_of:
         raise error("no row after the header; expected one row an image", path)
     return LabelTable(class_of, file_of, row_of, probability_classes)
+
+
+def count_predictions(path: str, image_names: list[str], class_names: list[str]) -> Iterator[At | list[Any]]:
+    """Yield (images, what check_probabilities says) of a participant's csv; for a guarded process."""
+    yield At(path)
+    table = check_predictions(Path(path), set(image_names), class_names)
+    yield [len(table.class_of), check_probabilities(Path(path), table, class_names)]
 
 
 def check_predictions(path: Path, image_names: set[str], class_names: Sequence[str]) -> LabelTable:
@@ -84,7 +100,7 @@ def check_predictions(path: Path, image_names: set[str], class_names: Sequence[s
     Raises:
         SubmissionError: As read_label_table, or an unknown class, an image that is missing or one too many.
     """
-    table = read_label_table(path, SubmissionError)
+    table = read_label_table(path, SubmissionError, most_rows(len(image_names)))
     for name, row in table.row_of.items():
         if name not in image_names:
             raise SubmissionError(f"{shown(name)} is not among the test images; remove the row", path, row)
@@ -113,14 +129,14 @@ def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str
         return ""
     if set(table.probability_classes) != set(class_names):
         return "the probability columns are not those of the classes, so they will not be used"
-    with path.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.reader(opened)
-        next(reader)
-        for row in filter(None, reader):
+    with path.open("rb") as opened:
+        rows = _rows(opened, path, SubmissionError)
+        next(rows)
+        for line, row in rows:
             values = [_to_float(cell) for cell in row[2:]]
             if not all(0.0 <= value <= 1.0 for value in values) or abs(sum(values) - 1.0) > SUM_TOLERANCE:
                 return (
-                    f"line {reader.line_num} has probabilities that are not from 0 to 1 with sum 1, so none"
+                    f"line {line} has probabilities that are not from 0 to 1 with sum 1, so none"
                     " will be used (no AUC, log loss and calibration error)"
                 )
     return ""
@@ -136,10 +152,27 @@ def read_probabilities(path: Path) -> dict[str, list[float]]:
         Probabilities (K,) of each base name, in the order of the columns; what is no number
         is not a number here either.
     """
-    with path.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.reader(opened)
-        next(reader)
-        return {base_name(row[0]): [_to_float(cell) for cell in row[2:]] for row in reader if row}
+    with path.open("rb") as opened:
+        rows = _rows(opened, path, SubmissionError)
+        next(rows)
+        return {base_name(row[0]): [_to_float(cell) for cell in row[2:]] for _, row in rows}
+
+
+def cut_rows(path: Path, names: Collection[str]) -> Iterator[str]:
+    """The header and the rows of some images, as they are written, each with a LF at its end.
+
+    Written anew, a row could become another one: longer by its quotation marks, for example.
+
+    Args:
+        path: The csv, which was read and found sound.
+        names: Base names of the images.
+    """
+    with path.open("rb") as opened:
+        lines = _lines(opened, path, SubmissionError)
+        yield next(lines)[1] + "\n"
+        for number, line in lines:
+            if base_name(_cells(line, number, path, SubmissionError)[0]) in names:
+                yield line + "\n"
 
 
 def _to_float(cell: str) -> float:
@@ -149,18 +182,48 @@ def _to_float(cell: str) -> float:
         return math.nan
 
 
-def _decoded_lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[str]:
-    row = 0
+def _rows(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row."""
+    for number, line in _lines(opened, path, error):
+        yield number, _cells(line, number, path, error)
+
+
+def _lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line that is not blank, without its end; none is read that is too long."""
+    number = 0
     while line := opened.readline(MAX_LINE_BYTES + 1):
-        row += 1
+        number += 1
         if len(line) > MAX_LINE_BYTES:
             raise error(
-                f"the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows", path, row
+                f"the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows", path, number
             )
         try:
-            yield line.decode("utf-8-sig" if row == 1 else "utf-8")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as fault:
-            raise error(f"not UTF-8 ({fault.reason}); save the csv as UTF-8", path, row) from None
+            raise error(f"not UTF-8 ({fault.reason}); save the csv as UTF-8", path, number) from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if text:
+            yield number, text
+
+
+def _cells(line: str, number: int, path: Path, error: type[DataError]) -> list[str]:
+    """The cells of a line.
+
+    Readers of csvs do not agree on a row that goes over several lines, nor on a quotation mark within a cell
+    that does not begin with one: such a row is refused.
+    """
+    fault = ""
+    if "\0" in line:
+        fault = "a NUL in it"
+    elif "\r" in line:
+        fault = "a carriage return in it"
+    elif '"' not in line:
+        return line.split(",")
+    elif not _QUOTED.fullmatch(line):
+        fault = "a quotation mark that opens no cell, or closes none on the same line"
+    else:
+        return next(csv.reader([line], strict=True))
+    raise error(f"not a valid csv line: {fault}; write each row on one line", path, number)
 
 
 def _check_header(header: list[str], path: Path, error: type[DataError]) -> tuple[str, ...]:
