@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from distributed import Group
+from images import GRAY_MODES, ImageError, is_deep, read_header, read_image
 
-GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+Read = TypeVar("Read")
 
 
 class InputError(Exception):
@@ -135,10 +135,10 @@ def find_geometry(
     Raises:
         InputError: An image cannot be read.
     """
-    headers = {_read_header(file.path) for file in training}
+    headers = {_read(read_header, file.path) for file in training}
     sizes = {size for size, _ in headers}
     modes = {mode for _, mode in headers}
-    other_modes = {mode for _, mode in (_read_header(file.path) for file in validation)}
+    other_modes = {mode for _, mode in (_read(read_header, file.path) for file in validation)}
     width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
     return Geometry(
         channels=1 if modes <= GRAY_MODES else 3,
@@ -148,49 +148,16 @@ def find_geometry(
     )
 
 
-def _read_header(path: Path) -> tuple[tuple[int, int], str]:
-    """An image's (width, height), pixels, and Pillow mode.
+def _read(read: Callable[[Path], Read], path: Path) -> Read:
+    """Read an image file.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: It is no image that is taken.
     """
     try:
-        with Image.open(path) as opened:
-            return opened.size, opened.mode
-    except (OSError, ValueError, Image.DecompressionBombError) as fault:
+        return read(path)
+    except ImageError as fault:
         raise InputError(f"{path}: cannot be read as an image ({fault})") from None
-
-
-def is_deep(mode: str) -> bool:
-    """Tell whether a Pillow mode has more than 8 bits a channel."""
-    return mode in ("I", "F") or mode.startswith("I;16")
-
-
-def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
-    """Decode an image to the network's channels and size; the inference program does the same.
-
-    Args:
-        path: Of any mode and size that Pillow reads.
-        channels: 1 for gray, 3 for RGB.
-        height: Wanted, pixels.
-        width: Wanted, pixels.
-
-    Returns:
-        Image (C, H, W), from 0 to 255: uint8, or float32 where the file has more than 8 bits a channel.
-    """
-    with Image.open(path) as opened:
-        if is_deep(opened.mode):
-            values = np.asarray(opened, dtype=np.float32)
-            # 16-bit files use the range of 16 bits; floating-point files are taken to run from 0 to 1.
-            image = Image.fromarray(values * (255.0 if opened.mode == "F" else 255.0 / 65535.0))
-        else:
-            image = opened.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[None], channels, axis=0)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def decode(
@@ -223,10 +190,7 @@ def decode(
     images = np.empty(shape, kind) if pixel_file is None else _map_file(pixel_file, shape, kind)
 
     def read(number: int) -> None:
-        try:
-            images[number] = read_image(files[number].path, *geometry.shape)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-            raise InputError(f"{files[number].path}: cannot be read as an image ({fault})") from None
+        images[number] = _read(lambda path: read_image(path, *geometry.shape), files[number].path)
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         # A thousand at a time, so that a fault or Ctrl-C does not wait for all.

@@ -394,7 +394,7 @@ def identify(options: Options, data_sha256: dict[str, str]) -> str:
     }
     code = [
         Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for name in ("train.py", "dataset.py", "network.py", "distributed.py")
+        for name in ("train.py", "dataset.py", "images.py", "network.py", "distributed.py")
     ]
     content = json.dumps([chosen, data_sha256, torch.__version__, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -10,6 +10,11 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
+def printable(text: str) -> str:
+    """A foreign text for a message as it is, or, where it would not stay on one line, as `shown` has it."""
+    return text if text.isprintable() else shown(text)
+
+
 def install_cure(extra: str) -> str:
     """How an extra of pyproject.toml comes here: from the folder, for the project is on no index."""
     return (

@@ -12,7 +12,6 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from tools.bundle import main
 from tools.layout import SPLITS, Layout
-from tools.pictures import hash_pixels
 
 NAME = "Doe^Jane 1950-01-01"
 SUFFIXES = ("jpg", "png", "tif", "bmp", "gif", "webp", "pgm")
@@ -66,9 +65,9 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def pixels(path: Path) -> str:
+def pixels(path: Path) -> tuple[str, tuple[int, int], bytes]:
     with Image.open(path) as opened:
-        return hash_pixels(opened)
+        return opened.mode, opened.size, opened.convert("RGBA").tobytes()
 
 
 def holders(layout: Layout) -> list[Path]:

@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 
 from tests.conftest import RunProgram, write_image
+from tests.image_files import REFUSED, SAME_GRAY, TAKEN
+from tools import pictures
+from tools.pictures import hash_picture, reading
 
 INFER = "bundle_inference/infer.py"
 CLASS_NAMES = ["cold", "warm"]
@@ -130,42 +133,56 @@ def test_empty_and_missing_folder(tmp_path: Path, infer, model_dir: Path, capsys
     assert "no such folder" in capsys.readouterr().err
 
 
-def images_of_every_mode(folder: Path) -> list[Path]:
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    gray = Image.fromarray(generator.integers(0, 256, (11, 9), dtype=np.uint8))
-    colour = Image.fromarray(generator.integers(0, 256, (11, 9, 3), dtype=np.uint8))
-    deep = Image.fromarray(generator.integers(0, 65536, (11, 9), dtype=np.uint16))
-    real = Image.fromarray(generator.random((11, 9)).astype(np.float32))
-    pictures = {
-        "one.png": gray.convert("1"),
-        "gray.png": gray,
-        "gray_alpha.png": gray.convert("LA"),
-        "palette.png": colour.convert("P"),
-        "colour.png": colour,
-        "colour_alpha.png": colour.convert("RGBA"),
-        "cmyk.tif": colour.convert("CMYK"),
-        "deep.png": deep,
-        "integers.tif": deep.convert("I"),
-        "real.tif": real,
-    }
-    for name, picture in pictures.items():
-        picture.save(folder / name)
-    return [folder / name for name in pictures]
-
-
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(11, 9), (8, 8)])
-def test_training_and_inference_decode_alike(
+@pytest.mark.parametrize("size", [(11, 9), (8, 7)])
+def test_training_and_inference_decode_alike_what_an_import_takes(
     channels: int, size: tuple[int, int], tmp_path: Path, program_module, infer
 ) -> None:
-    dataset = program_module("bundle_training", "dataset")
-    for path in images_of_every_mode(tmp_path / "images"):
-        ours = infer.read_image(path, channels, *size)
-        theirs = dataset.read_image(path, channels, *size)
-        assert ours.shape == (channels, *size), path.name
-        assert ours.dtype == theirs.dtype, path.name
-        assert np.array_equal(ours, theirs), path.name
+    images = program_module("bundle_training", "images")
+    for name, make in TAKEN.items():
+        (tmp_path / name).write_bytes(make())
+        ours = infer.read_image(tmp_path / name, channels, *size)
+        theirs = images.read_image(tmp_path / name, channels, *size)
+        assert ours.shape == (channels, *size), name
+        assert ours.dtype == theirs.dtype, name
+        assert np.array_equal(ours, theirs), name
+        with reading(tmp_path / name) as image:
+            assert images.read_header(tmp_path / name) == (image.size, image.mode)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_an_import_refuses_no_program_reads(name: str, tmp_path: Path, program_module, infer) -> None:
+    images = program_module("bundle_training", "images")
+    (tmp_path / name).write_bytes(REFUSED[name][0]())
+    told = []
+    for program in (images, infer):
+        with pytest.raises(program.ImageError) as fault:
+            program.read_image(tmp_path / name, 1, 8, 8)
+        told.append(str(fault.value))
+    assert told[0] == told[1] != ""
+    assert "\n" not in told[0]
+
+
+def test_the_same_formats_and_modes_everywhere(program_module, infer) -> None:
+    images = program_module("bundle_training", "images")
+    for name in ("FORMATS", "MODES", "DEEP_MODES", "MAX_PIXELS"):
+        assert getattr(images, name) == getattr(infer, name) == getattr(pictures, name)
+    assert images.PNM_MODES == infer.PNM_MODES == pictures.PNM_MODES
+    assert images.GRAY_MODES == infer.GRAY_MODES == pictures.DEEP_MODES | {"1", "L", "LA"}
+
+
+def test_pictures_that_count_as_the_same_are_the_same_to_the_network(tmp_path: Path, infer) -> None:
+    """In groups by their digest, what the network gets is equal; of other groups it is not."""
+    groups: dict[str, list[np.ndarray]] = {}
+    for number, make in enumerate((*SAME_GRAY.values(), *TAKEN.values())):
+        path = tmp_path / f"{number}.tif"
+        path.write_bytes(make())
+        with reading(path) as image:
+            groups.setdefault(hash_picture(image), []).append(infer.read_image(path, 3, 11, 9))
+    assert max(map(len, groups.values())) > len(SAME_GRAY)
+    for same in groups.values():
+        for other in same[1:]:
+            np.testing.assert_allclose(other, same[0], atol=1e-3)
 
 
 def test_sixteen_bits_keep_their_range(tmp_path: Path, infer) -> None:

@@ -2,9 +2,7 @@
 
 import functools
 import hashlib
-import io
 import os
-import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +17,14 @@ from tools.formats.label_table import read_label_table
 from tools.formats.origins import read_origins
 from tools.layout import SPLITS, Layout
 from tools.metadata.finding import find_texts
-from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels, to_eight_bits
+from tools.pictures import (
+    READ_FAULTS,
+    describe_fault,
+    hash_picture,
+    ignore_warnings,
+    reading,
+    to_eight_bits,
+)
 from tools.progress import Progress
 
 MIN_IMAGES_FOR_PROCESSES = 4000
@@ -88,7 +93,7 @@ def read_images(layout: Layout, progress: Progress, full: bool = True) -> ImageT
     read = functools.partial(_read_part, shape=shape)
     # The filters are the whole process's, so they are set around the threads, not in them.
     with warnings.catch_warnings():
-        for part in work_in_parallel(read, tasks, _filter_warnings, len(paths) >= MIN_IMAGES_FOR_PROCESSES):
+        for part in work_in_parallel(read, tasks, ignore_warnings, len(paths) >= MIN_IMAGES_FOR_PROCESSES):
             rows = slice(len(facts), len(facts) + len(part.facts))
             small[rows] = part.small
             if pixels is not None:
@@ -115,7 +120,7 @@ def _full_shape(entries: Sequence[_Entry]) -> tuple[int, int] | None:
     """(H, W) of the first image that can be opened, where it is small; others are resized to it."""
     for entry in entries:
         try:
-            with Image.open(entry.path) as opened:
+            with reading(entry.path) as opened:
                 width, height = opened.size
         except READ_FAULTS:
             continue
@@ -131,11 +136,6 @@ def _read_part(paths: Sequence[str], shape: tuple[int, int] | None) -> _Part:
     return _Part(facts, small, full)
 
 
-def _filter_warnings() -> None:
-    warnings.simplefilter("ignore", UserWarning)  # of spoiled metadata
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
-
-
 def _read_one(
     path: str, shape: tuple[int, int] | None, small: NDArray[np.uint8], full: NDArray[np.uint8]
 ) -> _Facts | str:
@@ -143,11 +143,9 @@ def _read_one(
     try:
         with open(path, "rb") as file:
             data, time_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
-        with Image.open(io.BytesIO(data)) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                return f"{opened.width}x{opened.height} pixels; at most {MAX_PIXELS:,} are read"
+        with reading(data) as opened:
             metadata = _metadata(opened)
-            pixel_hash = hash_pixels(opened)
+            pixel_hash = hash_picture(opened)
             size, mode = opened.size, opened.mode
             gray = to_eight_bits(opened).convert("L")
             texts = "\n".join(find_texts(opened, data))
@@ -177,7 +175,7 @@ def _metadata(image: Image.Image) -> str:
         exif = image.getexif()
         parts += [f"{_TEXT_TAGS[tag]}={str(exif[tag])[:40]}" for tag in sorted(_TEXT_TAGS) if tag in exif]
         parts.append("exif=" + ",".join(str(tag) for tag in sorted(exif)))
-    except (*READ_FAULTS, struct.error, LookupError, TypeError):
+    except Exception:  # of damaged metadata, which say nothing of the pixels
         parts.append("exif=spoiled")
     parts += [f"{key}={str(image.info[key])[:40]}" for key in ("dpi", "comment", "jfif") if key in image.info]
     tables = getattr(image, "quantization", None) or {}

@@ -7,7 +7,11 @@ from pathlib import Path
 
 from tools.files import write_csv
 
-_HEADER = ("file", "split", "class", "sha256", "origin", "group", "pixels_sha256")
+_SEEN = "seen_sha256"
+"""Another name than `pixels_sha256`, which older versions wrote: theirs told apart one picture as gray and as
+RGB, so the two must never be compared."""
+
+_HEADER = ("file", "split", "class", "sha256", "origin", "group", _SEEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,8 @@ class Origin:
         sha256: Of its bytes, in hexadecimal.
         origin: Where it came from, in the source's own terms.
         group: What stays in one split, such as the patient; None if none was told.
-        pixels_sha256: Of its pixels, in hexadecimal; None in what older versions wrote.
+        pixels_sha256: Of what a network sees of it (see pictures.hash_picture), in hexadecimal; None in what
+            older versions wrote.
     """
 
     file: str
@@ -62,7 +67,7 @@ def read_origins(path: Path) -> list[Origin]:
                     row["sha256"],
                     row["origin"],
                     row.get("group") or None,
-                    row.get("pixels_sha256") or None,
+                    row.get(_SEEN) or None,
                 )
                 for row in csv.DictReader(opened)
             ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from PIL import Image
 
 from tools.metadata.finding import find_texts
-from tools.pictures import READ_FAULTS, hash_pixels
+from tools.pictures import READ_FAULTS, reading
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
@@ -39,15 +39,14 @@ _BITS = {"I": 32, "F": 32, "I;16": 16, "I;16B": 16, "I;16L": 16}
 _BITS_PER_SAMPLE = 258
 
 
-def strip_metadata(data: bytes, kind: str, pixels_sha256: str) -> bytes:
+def strip_metadata(data: bytes, kind: str) -> bytes:
     """Remove all that stands beside an image's pixels, but for colour profiles and resolution.
 
     Nothing that was compressed with a loss is compressed again; TIFF and BMP are written anew.
 
     Args:
-        data: A sound image file.
+        data: An image file that `reading` takes.
         kind: Its format, as Pillow names it.
-        pixels_sha256: Of its pixels; see hash_pixels.
 
     Raises:
         ValueError: The file cannot be parsed, or its pixels would not stay the same.
@@ -58,10 +57,12 @@ def strip_metadata(data: bytes, kind: str, pixels_sha256: str) -> bytes:
     stripped = _parsed(strip, data)
     if stripped == data:
         return data
+    with reading(data) as opened:
+        before = _stored(opened)
     try:
-        with Image.open(io.BytesIO(stripped)) as opened:
-            same = hash_pixels(opened) == pixels_sha256
-            left = find_texts(opened, stripped)
+        with reading(stripped) as after:
+            same = before == _stored(after)
+            left = find_texts(after, stripped)
     except READ_FAULTS:
         same, left = False, ()
     if not same:
@@ -69,6 +70,12 @@ def strip_metadata(data: bytes, kind: str, pixels_sha256: str) -> bytes:
     if left:
         raise ValueError(f"its metadata cannot be removed ({', '.join(left)}); save it as png")
     return stripped
+
+
+def _stored(image: Image.Image) -> tuple[str, tuple[int, int], bytes]:
+    """All that is stored of an image's pixels, transparency too; a palette may be in another order."""
+    plain = image.convert("RGBA") if image.mode == "P" else image
+    return image.mode, image.size, plain.tobytes()
 
 
 def strip_segments(data: bytes) -> bytes:
@@ -241,10 +248,7 @@ def _save_anew(data: bytes, kind: str, **options: str) -> bytes:
     Raises:
         ValueError: It holds more than Pillow gives back.
     """
-    with Image.open(io.BytesIO(data)) as opened:
-        frames = getattr(opened, "n_frames", 1)
-        if frames > 1:
-            raise ValueError(f"holds {frames} images, so its metadata cannot be removed; save each as png")
+    with reading(data) as opened:
         bits = max(getattr(opened, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,)))
         if bits > _BITS.get(opened.mode, 8):
             raise ValueError(f"has {bits} bits a channel, which cannot be written again; save it as png")
@@ -259,7 +263,6 @@ def _save_anew(data: bytes, kind: str, **options: str) -> bytes:
 _STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "PNG": _strip_png,
     "JPEG": _strip_jpeg,
-    "MPO": _strip_jpeg,
     "GIF": _strip_gif,
     "WEBP": _strip_webp,
     "PPM": _strip_pnm,

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from tools.audit.auditing import Audit
 from tools.audit.balance import count_images
 from tools.audit.base import MAX_EXAMPLES, SEVERITIES, AuditFinding, ImageTable, counted
 from tools.files import write_text
 from tools.layout import SPLITS, Layout
-from tools.pictures import READ_FAULTS, thumbnail_url
+from tools.pictures import READ_FAULTS, reading, thumbnail_url
 
 SHOWN_EXAMPLES = 12
 SHOWN_IMAGES = 6
@@ -161,7 +159,7 @@ def _example(images: ImageTable, rows: Sequence[int], layout: Layout) -> list[di
     found = []
     for row in rows:
         try:
-            with Image.open(layout.input_data / images.files[row]) as opened:
+            with reading(layout.input_data / images.files[row]) as opened:
                 url = thumbnail_url(opened, THUMBNAIL_PX)
         except READ_FAULTS:
             url = ""

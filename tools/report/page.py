@@ -16,7 +16,7 @@ from tools.formats.model_json import read_model_json
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
-from tools.pictures import READ_FAULTS, thumbnail_url
+from tools.pictures import READ_FAULTS, reading, thumbnail_url
 
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
@@ -138,10 +138,8 @@ def _examples(tables: Mapping[str, LabelTable], layout: Layout) -> str:
 
 
 def _figure(path: Path, caption: str) -> str:
-    from PIL import Image
-
     try:
-        with Image.open(path) as opened:
+        with reading(path) as opened:
             url = thumbnail_url(opened, THUMBNAIL_PX)
     except READ_FAULTS:
         return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"

@@ -1,17 +1,18 @@
 """What a source is: something that lists images with their classes and hands out their bytes."""
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from tools.errors import DataError, shown
 from tools.formats.groups import name_below
+from tools.pictures import FORMAT_OF_SUFFIX
 from tools.progress import Progress
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm", ".pgm"}
-)
+IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,28 @@ class ImportRequest:
     new_names: bool = False
     drop_copies: bool = False
     strip_metadata: bool = False
+
+
+def refuse_odd_names(images: Sequence[SourceImage]) -> None:
+    """Refuse names that no csv, page or message can hold: not in UTF-8, or with a line break in them.
+
+    Raises:
+        DataError: There is one.
+    """
+    odd = [image.origin for image in images if not _is_plain(image.origin)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} of {len(images)} file names are not UTF-8 or have control characters, the first:"
+            f" {shown(odd[0])}; rename the files",
+            details=tuple(map(shown, odd[1:])),
+        )
+
+
+def _is_plain(name: str) -> bool:
+    # A blank of another width is none that prints, but does no harm: macOS puts one into the time of day.
+    return name.isprintable() or all(
+        letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name
+    )
 
 
 def image_key(image: SourceImage) -> str:

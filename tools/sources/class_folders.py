@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from tools.errors import DataError
+from tools.errors import DataError, printable
 from tools.layout import SPLITS, solution_name
 from tools.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 
@@ -71,11 +71,13 @@ def list_class_folders(
             for path in found
         ]
         if not found:
-            warnings.append(f"{where}: holds no image, so it is not taken for a class")
+            warnings.append(f"{printable(where)}: holds no image, so it is not taken for a class")
         elif len(found) < len(files):
             other = next(path for path in files if PurePosixPath(path).suffix.lower() not in IMAGE_SUFFIXES)
-            name = PurePosixPath(other).name
-            warnings.append(f"{where}: {len(files) - len(found)} files are no images, such as {name}")
+            name = printable(PurePosixPath(other).name)
+            warnings.append(
+                f"{printable(where)}: {len(files) - len(found)} files are no images, such as {name}"
+            )
     if not images:
         raise DataError(
             f"no image ({' '.join(sorted(IMAGE_SUFFIXES))}) in a class folder; expected CLASS/IMAGE,"
@@ -108,7 +110,7 @@ def _refuse_mixtures(tops: dict[str, list[str]], place: str) -> None:
         odd = next(top for top, split in splits.items() if split is None)
         raise DataError(
             "stands beside train/val/test folders, so it is neither a split nor a class; move it away",
-            f"{place}/{odd}",
+            printable(f"{place}/{odd}"),
         )
 
 

@@ -1,17 +1,15 @@
 """A question to COCO's annotations, "has this image an X?", as a source of two classes."""
 
 import functools
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from tools.errors import DataError
 from tools.files import replacing
 from tools.formats.coco import CocoFile, CocoImage, read_coco
 from tools.formats.options import add_options, parse_options
+from tools.pictures import PictureError, reading
 from tools.progress import Progress
 from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.retrying import retry
@@ -176,10 +174,9 @@ def _fetch(path: Path, image: CocoImage) -> bytes:
         return path.read_bytes()
     data = retry(functools.partial(_get, image.url), f"fetch {image.url}")
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with reading(data) as opened:
             size = opened.size
-            opened.load()
-    except (OSError, ValueError, SyntaxError):
+    except PictureError:
         raise ValueError(f"{image.url} gives no image that can be read; nothing was kept") from None
     if size != image.size:
         wanted = f"{image.size[0]}x{image.size[1]}"

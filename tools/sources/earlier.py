@@ -1,12 +1,16 @@
 """The import before this one: in which splits its images were, so that what was hidden can stay hidden."""
 
+import hashlib
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.errors import DataError
 from tools.formats.origins import read_origins
 from tools.layout import SPLITS, Layout
+from tools.pictures import READ_FAULTS, hash_picture, ignore_warnings, reading
 from tools.sources.staging import StagedImage
 
 
@@ -15,10 +19,13 @@ class Earlier:
     """What is remembered of the last import.
 
     Args:
-        splits: In which splits an image was, by SHA-256 of its bytes and of its pixels.
+        splits: In which splits an image was, by SHA-256 of its bytes and of what a network sees of it.
+        gone: Images of an older version's import that are no longer in place, and so known by their bytes
+            alone.
     """
 
     splits: Mapping[str, frozenset[str]]
+    gone: int = 0
 
     def splits_of(self, image: StagedImage) -> frozenset[str]:
         """In which splits an image was; empty if it is new."""
@@ -29,12 +36,30 @@ class Earlier:
 def read_earlier(layout: Layout) -> Earlier:
     """Read what the last import left; empty where none is known."""
     found: dict[str, set[str]] = defaultdict(set)
+    gone = 0
     for image in read_origins(layout.origins_csv):
         if image.split in SPLITS:
-            for key in (image.sha256, image.pixels_sha256):
+            file = layout.split_dir(image.split) / image.file
+            seen = image.pixels_sha256 or _hash_again(file, image.sha256)
+            gone += seen is None
+            for key in (image.sha256, seen):
                 if key:
                     found[key].add(image.split)
-    return Earlier({key: frozenset(splits) for key, splits in found.items()})
+    return Earlier({key: frozenset(splits) for key, splits in found.items()}, gone)
+
+
+def _hash_again(file: Path, sha256: str) -> str | None:
+    """What an older version's import did not write down; None where the image is not in place any more."""
+    with warnings.catch_warnings():
+        ignore_warnings()
+        try:
+            data = file.read_bytes()
+            if hashlib.sha256(data).hexdigest() != sha256:
+                return None
+            with reading(data) as image:
+                return hash_picture(image)
+        except READ_FAULTS:
+            return None
 
 
 def strongest(splits: frozenset[str]) -> str | None:
@@ -67,6 +92,11 @@ def find_moves(placed: Sequence[StagedImage], earlier: Earlier, keep_splits: boo
     known = [image for were, image in moved if image.split == "testing"]
     mend = "" if keep_splits else "; --keep-splits deals out new images alone"
     told: list[str] = []
+    if earlier.gone:
+        told.append(
+            f"images of the last import, made by an older version, that are no longer in input_data/:"
+            f" {earlier.gone:,}; they are known again only where their files are the same to the byte"
+        )
     if published:
         where = " and ".join(
             f"{count:,} in {split}"

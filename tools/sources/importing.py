@@ -17,7 +17,15 @@ from tools.formats.label_table import HEADER
 from tools.formats.origins import Origin, write_origins
 from tools.layout import SPLITS, Layout, solution_name, split_dir_name
 from tools.progress import Progress
-from tools.sources.base import ImportRequest, Source, SourceImage, base_name, image_key, place_of
+from tools.sources.base import (
+    ImportRequest,
+    Source,
+    SourceImage,
+    base_name,
+    image_key,
+    place_of,
+    refuse_odd_names,
+)
 from tools.sources.copies import Dropped, by_pixels, drop_copies
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
@@ -26,7 +34,7 @@ from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample
-from tools.sources.staging import StagedImage, describe_texts, stage_images
+from tools.sources.staging import StagedImage, describe_files, stage_images
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:
@@ -45,6 +53,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     try:
         listing = source.list_images(request, progress)
         listed = listing.images
+        refuse_odd_names(listed)
         _check_classes(listed, request.class_names)
         groups = find_groups(listed, request.group)
         chosen = _sample(listed, request)
@@ -62,7 +71,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
             warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
         split, dealing = deal(staged, groups, request, earlier, dropped)
-        warned += (*dealing, *_check_leaks(split, request), *describe_texts(split))
+        warned += (*dealing, *_check_leaks(split, request), *describe_files(split))
         keep = request.keep_names or (source.names_are_public and not request.new_names)
         placed = _name(split, keep)
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
@@ -245,6 +254,12 @@ def _name(placed: Sequence[StagedImage], keep: bool) -> list[StagedImage]:
     named = sorted(
         (replace(image, name=base_name(image.source)) for image in placed), key=lambda image: image.name
     )
+    odd = next((image for image in named if not image.name.isprintable()), None)
+    if odd is not None:
+        raise DataError(
+            f"{shown(odd.name)} has a character that does not print, so the name cannot be kept; rename it,"
+            " or leave out --keep-names"
+        )
     clashes = [
         f"{one.source.origin} and {other.source.origin}"
         for one, other in itertools.pairwise(named)

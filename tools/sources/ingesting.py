@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.errors import DataError, shown
 from tools.progress import Progress
-from tools.sources.base import ImportRequest, Source, SourceImage, image_key
+from tools.sources.base import ImportRequest, Source, SourceImage, image_key, refuse_odd_names
 from tools.sources.coco import CocoSource
 from tools.sources.grouping import find_groups
 from tools.sources.splitting import stratified_sample
@@ -106,6 +106,7 @@ def ingest_images(
         DataError: An image cannot be read; all sound ones are in the store.
     """
     listing = source.list_images(request, progress)
+    refuse_odd_names(listing.images)
     groups = find_groups(listing.images, request.group)
     chosen = list(listing.images)
     if request.sample_size:

@@ -1,7 +1,6 @@
 """Reading a source's images: each once, by several threads, found sound or named."""
 
 import hashlib
-import io
 import os
 import warnings
 from collections import Counter, deque
@@ -11,12 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
-
 from tools.errors import DataError, UnavailableError
 from tools.metadata.finding import find_texts
 from tools.metadata.stripping import strip_metadata
-from tools.pictures import MAX_PIXELS, READ_FAULTS, describe_fault, hash_pixels
+from tools.pictures import (
+    FORMAT_OF_SUFFIX,
+    READ_FAULTS,
+    describe_fault,
+    hash_picture,
+    ignore_warnings,
+    is_transparent,
+    reading,
+)
 from tools.sources.base import IMAGE_SUFFIXES, SourceImage
 from tools.sources.downloads import Downloads
 
@@ -35,11 +40,12 @@ class SoundImage:
         source: Where it came from.
         data: Its bytes, as they are stored.
         sha256: Of the bytes, in hexadecimal.
-        pixels_sha256: Of the pixels; images that share it are the same picture.
+        pixels_sha256: Of what a network sees (see hash_picture); images that share it are the same picture.
         size: (width, height), pixels.
         mode: Of the pixels, as Pillow names it: `L`, `RGB`, ...
         format: Of the file, as Pillow names it: `JPEG`, `PNG`, ...
         texts: Names of the fields beside the pixels that somebody may have written.
+        transparent: Whether a pixel is not opaque.
     """
 
     source: SourceImage
@@ -50,6 +56,7 @@ class SoundImage:
     mode: str
     format: str
     texts: tuple[str, ...]
+    transparent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,10 @@ class StagedImage:
         source: Where it came from.
         file: The copy.
         sha256: Of its bytes, in hexadecimal.
-        pixels_sha256: Of its pixels; images that share it are the same picture.
+        pixels_sha256: Of what a network sees (see hash_picture); images that share it are the same picture.
         size: (width, height), pixels.
+        format: Of the file, as Pillow names it: `JPEG`, `PNG`, ...
+        transparent: Whether a pixel is not opaque.
         texts: Names of the fields beside its pixels that somebody may have written.
         split: Where it goes.
         name: Its name there.
@@ -72,6 +81,8 @@ class StagedImage:
     sha256: str
     pixels_sha256: str
     size: tuple[int, int]
+    format: str
+    transparent: bool
     texts: tuple[str, ...] = ()
     split: str = ""
     name: str = ""
@@ -94,7 +105,7 @@ def stage_images(
         if isinstance(sound, str):
             return sound
         try:
-            data = strip_metadata(sound.data, sound.format, sound.pixels_sha256) if strip else sound.data
+            data = strip_metadata(sound.data, sound.format) if strip else sound.data
         except READ_FAULTS as fault:
             return f"{image.origin}: {describe_fault(fault)}"
         file = f"{folder}/{number:08d}{suffix_of(image)}"
@@ -103,7 +114,10 @@ def stage_images(
         same = data == sound.data
         downloads.keep(image, sound.sha256, file, None if same else sound.data)
         sha256 = sound.sha256 if same else hashlib.sha256(data).hexdigest()
-        return StagedImage(image, file, sha256, sound.pixels_sha256, sound.size, sound.texts if same else ())
+        texts = sound.texts if same else ()
+        return StagedImage(
+            image, file, sha256, sound.pixels_sha256, sound.size, sound.format, sound.transparent, texts
+        )
 
     return work_ahead(images, stage)
 
@@ -141,8 +155,7 @@ def work_ahead(
     pending: deque[Future[list[T]]] = deque()
     # Around the threads, not in them: the filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore", UserWarning)  # of spoiled metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        ignore_warnings()
         try:
             for start in range(0, len(images), images_a_task):
                 pending.append(pool.submit(task, start))
@@ -164,19 +177,16 @@ def check_image(image: SourceImage) -> SoundImage | str:
         )
     try:
         data = image.load()
-        with Image.open(io.BytesIO(data)) as opened:
+        with reading(data) as opened:
             size, mode, kind = opened.size, opened.mode, opened.format or ""
-            if size[0] * size[1] > MAX_PIXELS:
-                return f"{image.origin}: {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are read"
-            if kind == "TIFF" and (pages := getattr(opened, "n_frames", 1)) > 1:
-                return f"{image.origin}: {pages} pages, expected one; write each as an image of its own"
-            pixels_sha256 = hash_pixels(opened)
+            pixels_sha256, transparent = hash_picture(opened), is_transparent(opened)
             texts = find_texts(opened, data)
     except DataError as fault:
         return str(fault)
     except READ_FAULTS as fault:
         return f"{image.origin}: {describe_fault(fault)}"
-    return SoundImage(image, data, hashlib.sha256(data).hexdigest(), pixels_sha256, size, mode, kind, texts)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return SoundImage(image, data, sha256, pixels_sha256, size, mode, kind, texts, transparent)
 
 
 def suffix_of(image: SourceImage) -> str:
@@ -184,7 +194,30 @@ def suffix_of(image: SourceImage) -> str:
     return image.suffix or os.path.splitext(image.origin)[1]
 
 
-def describe_texts(images: Sequence[StagedImage]) -> tuple[str, ...]:
+def describe_files(images: Sequence[StagedImage]) -> tuple[str, ...]:
+    """Warn of what image files hold that is not expected: another format, transparency, texts."""
+    told: list[str] = []
+    misnamed = [image for image in images if image.format != FORMAT_OF_SUFFIX[_named(image)]]
+    if misnamed:
+        first = misnamed[0]
+        told.append(
+            f"images of another format than their names say: {len(misnamed)}, such as {first.source.origin}"
+            f" ({first.format}); they are read by their content"
+        )
+    transparent = [image for image in images if image.transparent]
+    if transparent:
+        told.append(
+            f"images with transparent pixels: {len(transparent)}, such as {transparent[0].source.origin}; the"
+            " programs take the colours that are stored there and leave the transparency out"
+        )
+    return (*told, *_describe_texts(images))
+
+
+def _named(image: StagedImage) -> str:
+    return os.path.splitext(image.file)[1].lower()
+
+
+def _describe_texts(images: Sequence[StagedImage]) -> tuple[str, ...]:
     """Warn of images that carry texts: in which fields, never which texts."""
     written = [image for image in images if image.texts]
     if not written:

@@ -1,6 +1,5 @@
 """The image database as a library: what goes in, and images that come out at random with flat memory."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from PIL import Image
 
 from tools.database.opening import connect, open_database, speaking
 from tools.errors import DataError, shown
-from tools.pictures import to_eight_bits
+from tools.pictures import reading, to_eight_bits
 from tools.store.bulk import insert_new
 from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, SCHEMA
 from tools.store.where import COLUMNS, categories_in, parse_where
@@ -72,7 +71,7 @@ class StoredImage:
                 decodes it.
             size: (width, height) in pixels that it is brought to (bilinear); None leaves it.
         """
-        with Image.open(io.BytesIO(self.read())) as opened:
+        with reading(self.read()) as opened:
             picture = opened if mode is None else to_eight_bits(opened).convert(mode)
             if size is not None:
                 picture = picture.resize(size, Image.Resampling.BILINEAR)
