@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.durability import recorded
 from tools.errors import UnavailableError
-from tools.files import check_writable, remove_tree, replacing
+from tools.files import (
+    check_writable,
+    hash_file,
+    no_formula,
+    remove_tree,
+    replacing,
+    signature,
+    write_csv,
+    write_text,
+)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -60,3 +70,84 @@ def test_a_place_where_no_folder_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be written to"):
         check_writable(tmp_path / "file" / "folder")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_folder_after(tmp_path: Path) -> None:
+    with recorded(tmp_path) as events:
+        write_text(tmp_path / "a" / "b" / "file", "text")
+    assert events == ["sync a/b/.file.part", "rename a/b/.file.part a/b/file", "sync a/b"]
+    assert os.listdir(tmp_path / "a" / "b") == ["file"]
+
+
+def test_a_text_has_unix_line_ends_and_private_ones_are_their_owners(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    # What a killed process left, open to all.
+    (tmp_path / ".file.part").write_text("older and longer than what comes")
+    (tmp_path / ".file.part").chmod(0o644)
+    write_text(path, "å\nb\n", private=True)
+    assert path.read_bytes() == "å\nb\n".encode()
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_text(path, "public")
+    assert path.stat().st_mode & 0o044 == 0o044
+
+
+def test_a_csv_has_unix_line_ends_and_may_be_private(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ("x", "y"), [("1", 'say "2"')])
+    assert (tmp_path / "a.csv").read_bytes() == b'x,y\n1,"say ""2"""\n'
+    assert (tmp_path / "a.csv").stat().st_mode & 0o044 == 0o044
+    write_csv(tmp_path / "b.csv", ("x",), [], private=True)
+    assert (tmp_path / "b.csv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("first", "=+-@\t\r")
+def test_a_cell_is_no_formula(first: str) -> None:
+    assert no_formula(f"{first}1") == f"'{first}1"
+    assert no_formula(f"1{first}") == f"1{first}"
+
+
+def test_a_signature_changes_with_name_size_and_time_of_any_file_below(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "deep" / "er").mkdir(parents=True)
+    (top / "deep" / "er" / "file").write_text("one")
+    (top / "__pycache__").mkdir()
+    other = tmp_path / "other"
+    seen = {signature([top, other])}
+
+    def is_new() -> bool:
+        before = len(seen)
+        seen.add(signature([top, other]))
+        return len(seen) > before
+
+    (top / "__pycache__" / "file").write_text("passed over")
+    assert not is_new()
+    os.utime(top / "deep" / "er" / "file", ns=(0, 1))
+    assert is_new()
+    (top / "deep" / "er" / "file").write_text("longer")
+    os.utime(top / "deep" / "er" / "file", ns=(0, 1))
+    assert is_new()
+    (top / "deep" / "er" / "file").rename(top / "deep" / "er" / "renamed")
+    assert is_new()
+    (top / "deep" / "more").touch()
+    assert is_new()
+    other.write_text("there now")
+    assert is_new()
+
+
+def test_a_hash_is_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert hash_file(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_is_made_and_probed_without_a_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    check_writable(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_a_link_is_not_taken_for_a_folder_to_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    remove_tree(tmp_path / "link")
+    remove_tree(tmp_path / "kept" / "file")
+    assert (tmp_path / "kept" / "file").exists()

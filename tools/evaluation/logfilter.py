@@ -21,6 +21,12 @@ MAX_NUMBERS = 4
 """In one line of an error's message."""
 
 MAX_DIGITS = 5
+MAX_SIGNS = 2
+"""Between two words of a message."""
+
+MAX_CHARACTERS = 300
+"""Of a message."""
+
 MAX_ERRORS = 3
 """Errors of which the message is shown: the last ones."""
 
@@ -33,6 +39,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d{1,6})(?:, in (?P<name>[\w<>.]+))?$')
 _ERROR = re.compile(r"(?P<kind>[A-Za-z_][\w.]*)(?:: ?(?P<text>.*))?$")
 _PROGRESS = re.compile(r"[^\w/]*(?P<done>\d{1,9}) ?/ ?(?P<total>\d{1,9})\b")
+_SIGNS = frozenset(" .,:;()[]'\"=<>-/")
 _TOKEN = re.compile(r"\w+|\W")
 _WORD = re.compile(r"[^\W\d]\w*")
 _ERROR_NAMES = frozenset(
@@ -123,7 +130,7 @@ def filter_log(lines: Iterable[str], known: Known) -> tuple[str, ...]:
             kept.append(_TRACEBACK)
         elif in_traceback and (frame := _FRAME.match(line)):
             kept += _show_frame(frame, known)
-        elif in_traceback and line[:1].strip() and (error := _ERROR.match(line)):
+        elif in_traceback and (error := _ERROR.match(line)):
             kept.append(_show_error(error, known))
             in_traceback = False
         elif not in_traceback and (count := _PROGRESS.match(line)):
@@ -155,24 +162,26 @@ def _show_error(error: "re.Match[str]", known: Known) -> str:
 def _show_message(text: str, known: Known) -> str:
     """A message with its known words and, each after a word, a few small numbers; the rest is dots."""
     shown: list[str] = []
-    words = numbers = 0
+    words = numbers = signs = 0
     after_word = False
     for token in _TOKEN.findall(text):
         if token.isdigit():
             numbers += 1
             fits = after_word and numbers <= MAX_NUMBERS and len(token) <= MAX_DIGITS
             shown.append(token if fits else HIDDEN)
-            after_word = False
+            after_word, signs = False, 0
         elif token[0].isalnum() or token[0] == "_":
             words += 1
             after_word = words <= MAX_WORDS and token in known.words
             shown.append(token if after_word else HIDDEN)
-        elif token in " .,:;()[]'\"=<>-/":
-            shown.append(token)
-    # Signs could carry something as well.
-    message = re.sub(r"(\W{2})\W+", r"\1", "".join(shown))
+            signs = 0
+        elif token in _SIGNS:
+            signs += 1
+            # They could carry something as well.
+            shown.append(token if signs <= MAX_SIGNS else "")
     # What was hidden leaves one mark, however much it was.
-    return re.sub(r"\.\.\.(?:\W*\.\.\.)+", HIDDEN, message).strip()[:300]
+    message = re.sub(r"\.\.\.(?:\W*\.\.\.)+", HIDDEN, "".join(shown))
+    return message[:MAX_CHARACTERS].strip()
 
 
 def _show_progress(count: "re.Match[str]", known: Known) -> str:
