@@ -21,13 +21,13 @@ from tools.evaluation.intake import (
     is_too_large,
     kept_zip,
     phase_at,
-    same_team,
     take_in,
 )
 from tools.evaluation.receipts import write_receipt
 from tools.evaluation.records import FINAL, REFUSED, RUNNING, WAITING, Records, Row
 from tools.evaluation.site import Site, steps_dir, zips_dir
 from tools.evaluation.steps import StepRecord, forget_unfinished, make_key, read_record
+from tools.evaluation.teams import same_team
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
 from tools.evaluation.work import Doubtful, build, infer, score, work_dir
 from tools.files import NO_ROOM, remove_tree, write_text
@@ -150,7 +150,7 @@ def admit(
         used = sum(
             row.phase == phase.name
             and row.submission.received.date() == submission.received.date()
-            and same_team(row.submission.team) == same_team(submission.team)
+            and same_team(row.submission.team, submission.team)
             and (row.verdict is None or row.verdict.code != "quota")
             and row.submission.sha256 != submission.sha256
             for row in known

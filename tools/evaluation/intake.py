@@ -1,25 +1,21 @@
 """Taking a stranger's zip: whose it is, when it came, and whether it may be built at all."""
 
 import os
-import re
 import shutil
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.checking import check_submission
 from tools.errors import DataError, SubmissionError, UnavailableError, shown
+from tools.evaluation.teams import clean_name
 from tools.evaluation.verdicts import Refusal
 from tools.files import hash_file, replacing
 from tools.formats.card import KEYS
 from tools.guarded import run_guarded
 from tools.manifest import Phase, SubmissionSettings
 
-MAX_NAME_CHARACTERS = 64
 NAME_SEPARATOR = "__"
-_INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and signs without a form, with which a team could look like another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +142,6 @@ def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
     if separator and clean_name(team):
         return clean_name(team), clean_name(method) or clean_name(card.get("method", ""))
     return clean_name(card.get("team", "")), clean_name(card.get("method", ""))
-
-
-def clean_name(text: str) -> str:
-    """A name as it may be shown: in one form of writing, printable, of bounded length."""
-    kept = (c for c in unicodedata.normalize("NFKC", text) if c.isprintable() and c not in _INVISIBLE)
-    text = "".join(kept)
-    text = re.sub(r"\s+", " ", text).strip()[:MAX_NAME_CHARACTERS].strip()
-    return text if any(character.isalnum() for character in text) else ""
-
-
-def same_team(name: str) -> str:
-    """What a team's names have in common, however they are written."""
-    return clean_name(name).casefold()
 
 
 def phase_at(phases: tuple[Phase, ...], received: datetime) -> Phase:

@@ -1,6 +1,5 @@
 """From the records to a leaderboard: which submissions stand on it, with what answers."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,10 +11,10 @@ from tools.errors import DataError
 from tools.evaluation.agreement import Agreement, find_agreements
 from tools.evaluation.board import Board, Entry, HistoryPoint, Unranked
 from tools.evaluation.feedback import message_of
-from tools.evaluation.intake import same_team
 from tools.evaluation.ranking import rank_entries
 from tools.evaluation.records import Records, Row, format_time
 from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.teams import group_teams
 from tools.evaluation.verdicts import SCORED
 from tools.formats.label_table import read_label_table
 from tools.layout import RESULTS_NAME
@@ -142,13 +141,14 @@ def choose_entries(
         metric: What decides.
         take: `best` or `last`.
     """
-    chosen: list[Row] = []
-    by_team = sorted(rows, key=lambda row: same_team(row.submission.team))
-    for _, group in itertools.groupby(by_team, key=lambda row: same_team(row.submission.team)):
-        own = list(group)
-        best = max(own, key=lambda row: float(scores[row.submission.id][metric]))
-        chosen.append(best if take == "best" else own[-1])
-    return chosen
+    team_of = group_teams(row.submission.team for row in rows)
+    of_team: dict[str, list[Row]] = {}
+    for row in rows:
+        of_team.setdefault(team_of[row.submission.team], []).append(row)
+    if take == "last":
+        return [own[-1] for own in of_team.values()]
+    # Of equals max takes the first, which is the earlier one.
+    return [max(own, key=lambda row: float(scores[row.submission.id][metric])) for own in of_team.values()]
 
 
 def _labels(
