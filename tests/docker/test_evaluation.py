@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tools.evaluation.evaluate import evaluate, take_all
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all
-from tools.evaluation.receipts import read_receipt, receipt_path, verify
+from tools.evaluation.receipts import check_scores, check_stored, receipt_path
 from tools.evaluation.records import REFUSED, WAITING, Records, Row
 from tools.evaluation.rescore import rescore
 from tools.evaluation.service import opened, run_step
@@ -30,6 +31,7 @@ from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
 from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import infer
+from tools.formats.receipt import Check, read_receipt
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
 from tools.runners.container import OWNER_LABEL
@@ -254,26 +256,32 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
     rows = run(site, records, zips)
     receipt = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
     with closing(connect()) as runner:
-        assert all(check.good for check in verify(site, records, runner, receipt))
-        assert rescore(site, records, runner, say_nothing) == []
+        assert all(check.good for check in check_all(site, records, runner, receipt))
+        assert rescore(site, records, runner, say_nothing).moves == []
         # The organiser finds that B was right all along.
         reference = site.layout.solution_csv("testing")
         rewrite(reference, right[0][0], other(classes, right[0][1]))
         changed = read_site(site.bundle, site.layout)
-        moves = rescore(changed, records, runner, say_nothing)
+        moves = rescore(changed, records, runner, say_nothing).moves
         assert [(move.row.submission.team, move.rank_before, move.rank_after) for move in moves] == [
             ("B", 2, 1),
             ("A", 1, 2),
         ]
         assert moves[0].after == 1.0
-        differing = {check.what for check in verify(changed, records, runner, receipt) if not check.good}
-        assert differing == {"reference", "scores.json of part 'all'", "scores of part 'all'"}
+        differing = {check.what for check in check_all(changed, records, runner, receipt) if not check.good}
+        assert {"digests, reference", "scores, all, accuracy", "scored again, all: accuracy"} <= differing
+        assert "digests, image" not in differing
         renewed = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
-        assert all(check.good for check in verify(changed, records, runner, renewed))
+        assert all(check.good for check in check_all(changed, records, runner, renewed))
         forged = renewed | {"submission": renewed["submission"] | {"team": "C"}}
-        assert [check.what for check in verify(changed, records, runner, forged) if not check.good] == [
-            "submission, team"
+        assert [check.what for check in check_all(changed, records, runner, forged) if not check.good] == [
+            "signature",
+            "submission, team",
         ]
+
+
+def check_all(site: Site, records: Records, runner: DockerRunner, receipt: dict[str, Any]) -> list[Check]:
+    return check_stored(site, records, receipt) + check_scores(site, runner, records, receipt)
 
 
 def other(classes: list[str], class_name: str) -> str:

@@ -11,7 +11,8 @@ from tools.errors import DataError, UnavailableError
 from tools.layout import Layout
 
 if TYPE_CHECKING:
-    from tools.evaluation.rescore import Move
+    from tools.evaluation.rescore import Rescored
+    from tools.formats.receipt import Check
 
 database_option = click.option(
     "--database",
@@ -128,17 +129,42 @@ def leaderboard(
 
 @click.command()
 @click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--public-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Check the signature alone, with this file; needs neither the bundle nor an engine.",
+)
 @database_option
 @wheelhouse_option
 @click.pass_obj
-def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path | None) -> None:
-    """Score the csv of a RECEIPT again, and compare all that it says, to the bit."""
+def verify(
+    layout: Layout, receipt: Path, public_key: Path | None, database: str | None, wheelhouse: Path | None
+) -> None:
+    """Check a RECEIPT: its signature, all that it says, and, by scoring its csv again, its scores."""
+    from tools.evaluation.receipts import check_signature, check_stored
     from tools.evaluation.service import connector, opened, run_verify
+    from tools.evaluation.signing import read_public_key
+    from tools.formats.receipt import read_receipt
     from tools.programs import SCORING
 
+    document = read_receipt(receipt)
+    if public_key:
+        _show_checks([check_signature(document, read_public_key(public_key))], receipt)
+        return
     with working(layout) as display, opened(read_bundle(layout), layout, database) as (site, records):
-        connect = connector(site.bundle, layout, wheelhouse, (SCORING,), display.line)
-        checks = run_verify(site, records, connect, receipt)
+        checks = check_stored(site, records, document)
+        if any(check.what == "digests, results" and check.good for check in checks):
+            connect = connector(site.bundle, layout, wheelhouse, (SCORING,), display.line)
+            checks += run_verify(site, records, connect, document)
+    _show_checks(checks, receipt)
+
+
+def _show_checks(checks: "Sequence[Check]", receipt: Path) -> None:
+    """Print what was compared.
+
+    Raises:
+        DataError: Something differs.
+    """
     for check in checks:
         click.echo(
             f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))
@@ -147,7 +173,11 @@ def verify(layout: Layout, receipt: Path, database: str | None, wheelhouse: Path
         raise DataError("not what it was when the receipt was written; see above", receipt)
 
 
-def _show_moves(moves: "Sequence[Move]") -> None:
-    for move in moves:
+def _show_moves(rescored: "Rescored") -> None:
+    for move in rescored.moves:
         click.echo(str(move))
-    click.echo(f"scored again: {len(moves)} changed in score or place")
+    if rescored.without_score:
+        click.echo(
+            f"{rescored.without_score} had no score in evaluation.metric before, so nothing to compare with"
+        )
+    click.echo(f"scored again: {rescored.submissions}; {len(rescored.moves)} changed in score or place")

@@ -9,6 +9,7 @@ from tools.manifest import METRICS
 
 DRAWN_AT_ONCE = 2**22
 INDICATORS_AT_ONCE = 2**25
+PARTS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Metric:
     weighted: bool
     part: str
 
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise ValueError(f"a score of {self.part!r}; expected one of {', '.join(PARTS)}")
+
 
 def parse_metric(name: str) -> Metric:
     """Take the name of a score apart; accuracy is the weighted recall under another name.
@@ -33,6 +38,8 @@ def parse_metric(name: str) -> Metric:
     if name not in METRICS:
         raise ValueError(f"metric {name!r}; expected one of {', '.join(METRICS)}")
     average, _, part = ("weighted_recall" if name == "accuracy" else name).partition("_")
+    if average not in ("weighted", "macro"):
+        raise ValueError(f"metric {name!r} is no weighted or macro average")
     return Metric(average == "weighted", part)
 
 
@@ -70,6 +77,8 @@ def class_scores(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray, p
         return np.asarray(hits / np.maximum(predicted, 1.0), dtype=np.float64)
     if part == "recall":
         return np.asarray(hits / np.maximum(support, 1.0), dtype=np.float64)
+    if part != "f1":
+        raise ValueError(f"a score of {part!r}; expected one of {', '.join(PARTS)}")
     return np.asarray(2.0 * hits / np.maximum(support + predicted, 1.0), dtype=np.float64)
 
 

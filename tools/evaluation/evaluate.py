@@ -245,7 +245,7 @@ def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Su
             for part, record in scored.items()
         ]
     )
-    write_receipt(site, submission, runner.engine, built, inferred, scored)
+    write_receipt(site, records, submission, runner.engine, built, inferred, scored)
 
 
 def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> StepRecord:

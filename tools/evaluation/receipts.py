@@ -1,82 +1,231 @@
-"""The receipt of an evaluation: what was evaluated with what, so that anyone can see it come out the same."""
+"""The receipt of an evaluation: what was evaluated with what, signed, to be compared with what is stored."""
 
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tools.errors import DataError
+from tools.errors import DataError, UnavailableError
 from tools.evaluation.intake import Submission, kept_zip
-from tools.evaluation.records import Records, format_time
+from tools.evaluation.records import Records, Row, format_time
+from tools.evaluation.signing import is_signed, keyed_digest, sign, signing_key
 from tools.evaluation.site import Site, steps_dir, zips_dir
-from tools.evaluation.steps import StepRecord, make_key, read_record
+from tools.evaluation.steps import StepRecord, read_record
+from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import score_anew
 from tools.files import hash_file, remove_tree, write_text
+from tools.formats.receipt import FORMAT, FULL, PUBLIC, Check, compare, read_receipt
 from tools.layout import RESULTS_NAME, Layout
 from tools.runners.docker import DockerRunner
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 SCORES_NAME = "scores.json"
+HIDDEN_PART = "final"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was compared.
+def receipt_path(layout: Layout, submission: str, kind: str = FULL) -> Path:
+    """Where a submission's receipt lies."""
+    folder = layout.evaluation / "receipts"
+    return (folder / PUBLIC if kind == PUBLIC else folder) / f"{submission}.json"
+
+
+def write_receipts(
+    site: Site,
+    submission: Submission,
+    phase: str,
+    versions: Mapping[str, str],
+    steps: Mapping[str, StepRecord],
+) -> None:
+    """Write both receipts of a submission that was scored: the full one is for its owner's eyes alone.
 
     Args:
-        what: Of the receipt.
-        good: Whether it is the same now.
-        found: What it is now, where it is not.
+        site: Where it was evaluated.
+        submission: The submission.
+        phase: In which.
+        versions: See current_versions.
+        steps: What its steps left: `build`, `inference` and `scoring-PART` of each part.
     """
-
-    what: str
-    good: bool
-    found: str = ""
-
-
-def receipt_path(layout: Layout, submission: str) -> Path:
-    """Where a submission's receipt lies."""
-    return layout.evaluation / "receipts" / f"{submission}.json"
+    key = signing_key(site.layout)
+    for kind in (FULL, PUBLIC):
+        document = sign(key, _content(site, submission, phase, SCORED, versions, steps, kind))
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_text(receipt_path(site.layout, submission.id, kind), text, private=kind == FULL)
 
 
 def write_receipt(
     site: Site,
+    records: Records,
     submission: Submission,
     engine: str,
     built: StepRecord,
     inferred: StepRecord,
-    scored: dict[str, StepRecord],
+    scored: Mapping[str, StepRecord],
 ) -> None:
-    """Write the receipt of a submission that was scored.
+    """Write the receipts of a submission that was scored just now.
 
     Args:
         site: Where it was evaluated.
+        records: Know its phase.
         submission: The submission.
         engine: The engine's name and version.
         built: What its build left.
         inferred: What its inference left.
         scored: What its scoring left, by part.
     """
-    receipt = {
+    phase = next(row.phase for row in records.rows() if row.submission.id == submission.id)
+    steps = {"build": built, "inference": inferred}
+    steps |= {f"scoring-{part}": record for part, record in scored.items()}
+    write_receipts(site, submission, phase, current_versions(engine), steps)
+
+
+def renew_receipt(site: Site, row: Row, engine: str, keys: Mapping[str, str]) -> None:
+    """Write the receipts again after the csv was scored again.
+
+    Args:
+        site: Where it was evaluated.
+        row: The submission.
+        engine: The engine's name and version.
+        keys: Of its steps, by name.
+    """
+    write_receipts(site, row.submission, row.phase, current_versions(engine), _read_steps(site, keys))
+
+
+def is_receipt_current(layout: Layout, submission: str) -> bool:
+    """Whether a submission has both receipts, in this form."""
+    try:
+        for kind in (FULL, PUBLIC):
+            read_receipt(receipt_path(layout, submission, kind))
+    except DataError:
+        return False
+    return True
+
+
+def current_versions(engine: str) -> dict[str, str]:
+    """The versions that a receipt names."""
+    return {
+        "challenge-bundle": importlib.metadata.version("challenge-bundle"),
+        "python": platform.python_version(),
+        "engine": engine,
+    }
+
+
+def check_signature(receipt: dict[str, Any], key: "Ed25519PublicKey") -> Check:
+    """Whether a receipt is as the owner of a key signed it."""
+    good = is_signed(key, receipt)
+    return Check("signature", good, "not of this key, or the receipt was changed after it was signed")
+
+
+def check_stored(site: Site, records: Records, receipt: dict[str, Any]) -> list[Check]:
+    """Compare a receipt with all that is stored here; runs nothing.
+
+    Args:
+        site: Where it was evaluated.
+        records: What is known of the submission.
+        receipt: See read_receipt.
+
+    Returns:
+        A check of the signature, then one of each thing that the receipt says or should say.
+    """
+    signature = check_signature(receipt, signing_key(site.layout).public_key())
+    row = next((row for row in records.rows() if row.submission.id == receipt["submission"]["id"]), None)
+    if row is None:
+        return [signature, Check("submission", False, "not recorded here")]
+    keys = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
+    try:
+        steps = _read_steps(site, keys)
+        state = str(row.verdict.code if row.verdict else row.state)
+        expected = _content(
+            site, row.submission, row.phase, state, receipt["versions"], steps, receipt["kind"]
+        )
+    except (DataError, UnavailableError, KeyError) as fault:
+        found = f"no step {fault}" if isinstance(fault, KeyError) else str(fault)
+        return [signature, Check("what its steps left", False, found)]
+    return [signature, *compare(receipt, expected)]
+
+
+def check_scores(site: Site, runner: DockerRunner, records: Records, receipt: dict[str, Any]) -> list[Check]:
+    """Score the stored csv again, and compare the receipt's scores to the bit.
+
+    Args:
+        site: Where it was evaluated.
+        runner: Runs the scoring program.
+        records: Know where the csv is.
+        receipt: Of a submission that is recorded, with its csv; see check_stored.
+    """
+    key, _ = records.steps(receipt["submission"]["id"])["inference"]
+    results = steps_dir(site.layout, "inference") / key / RESULTS_NAME
+    checks = []
+    for part in _parts_of(site, receipt["kind"]):
+        folder = site.layout.evaluation / "work" / f"verify-{part}"
+        remove_tree(folder)
+        folder.mkdir(parents=True)
+        try:
+            score_anew(site, runner, results, part, folder)
+            content = (folder / SCORES_NAME).read_text(encoding="utf-8")
+            now = keyed_digest(signing_key(site.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
+        finally:
+            remove_tree(folder)
+        said = receipt["digests"].get(f"scores_{part}")
+        checks.append(Check(f"scored again, {part}: scores.json", said == now, now))
+        checks += [
+            dataclasses.replace(check, what=f"scored again, {part}: {check.what}")
+            for check in compare(receipt["scores"].get(part, {}), _numbers(json.loads(content)))
+        ]
+    return checks
+
+
+def _parts_of(site: Site, kind: str) -> list[str]:
+    return [part for part in site.parts if kind == FULL or part != HIDDEN_PART]
+
+
+def _content(
+    site: Site,
+    submission: Submission,
+    phase: str,
+    verdict: str,
+    versions: Mapping[str, str],
+    steps: Mapping[str, StepRecord],
+    kind: str,
+) -> dict[str, Any]:
+    """All that a receipt says, from what is stored.
+
+    What hangs on the reference or on which case is hidden stands there as a digest with a key: a plain one
+    would tell who has it whether a guess is right.
+    """
+    key = signing_key(site.layout)
+    built, inferred = steps["build"], steps["inference"]
+    scored = {part: steps[f"scoring-{part}"] for part in _parts_of(site, kind)}
+    zip_path = kept_zip(zips_dir(site.layout), submission.sha256)
+    if not zip_path.is_file():
+        raise DataError("not found, though it was taken in", zip_path)
+    return {
         "receipt": FORMAT,
+        "kind": kind,
         "bundle": site.bundle.name,
-        "submission": describe_submission(submission),
+        "phase": phase,
+        "verdict": verdict,
+        "submission": describe_submission(submission) | {"sha256": hash_file(zip_path)},
         "digests": {
-            "image": inferred.facts["image"],
+            "image": str(inferred.facts["image"]),
             "results": inferred.files[RESULTS_NAME],
-            **{f"scores_{part}": record.files[SCORES_NAME] for part, record in scored.items()},
-            **site_digests(site),
+            "testing_images": keyed_digest(key, "testing images", site.testing_sha256),
+            "reference": keyed_digest(key, "reference", site.reference_sha256),
+            "scoring_program": site.scoring_sha256,
+            **{
+                f"scores_{part}": keyed_digest(key, f"scores {part}", record.files[SCORES_NAME])
+                for part, record in scored.items()
+            },
         },
-        "steps": {
-            "build": built.key,
-            "inference": inferred.key,
-            **{f"scoring_{part}": record.key for part, record in scored.items()},
+        "limits": {
+            "inference": _limits(site, inferred, "inference"),
+            "scoring": _limits(site, steps[f"scoring-{next(iter(site.parts))}"], "scoring"),
         },
-        "limits": {name: dataclasses.asdict(site.bundle.limits[name]) for name in ("inference", "scoring")},
         "resources": {
             "image_bytes": built.facts["image_bytes"],
             "inference_seconds": inferred.facts["seconds"],
@@ -84,23 +233,12 @@ def write_receipt(
             "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
             **{f"scoring_{part}_seconds": record.facts["seconds"] for part, record in scored.items()},
         },
-        "versions": {
-            "challenge-bundle": importlib.metadata.version("challenge-bundle"),
-            "python": platform.python_version(),
-            "engine": engine,
-        },
+        "versions": dict(versions),
         "scores": {
-            part: {
-                key: value
-                for key, value in json.loads(
-                    (record.folder / SCORES_NAME).read_text(encoding="utf-8")
-                ).items()
-                if isinstance(value, float)
-            }
+            part: _numbers(json.loads((record.folder / SCORES_NAME).read_text(encoding="utf-8")))
             for part, record in scored.items()
         },
     }
-    write_text(receipt_path(site.layout, submission.id), json.dumps(receipt, indent=2) + "\n")
 
 
 def describe_submission(submission: Submission) -> dict[str, str]:
@@ -115,105 +253,26 @@ def describe_submission(submission: Submission) -> dict[str, str]:
     }
 
 
-def site_digests(site: Site) -> dict[str, str]:
-    """Digests of what all submissions are evaluated with.
+def _limits(site: Site, record: StepRecord, name: str) -> dict[str, Any]:
+    """The limits that a step had; those of bundle.toml may be others by now."""
+    return dict(record.facts.get("limits") or dataclasses.asdict(site.bundle.limits[name]))
 
-    That of the reference is a digest of its digest: the plain one decides which image is in which part.
-    """
+
+def _numbers(scores: Mapping[str, Any]) -> dict[str, int | float]:
+    """The scores of a scores.json that are plain numbers."""
     return {
-        "testing_images": site.testing_sha256,
-        "reference": make_key("reference", site.reference_sha256),
-        "scoring_program": site.scoring_sha256,
+        name: value
+        for name, value in scores.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
 
 
-def renew_receipt(site: Site, submission: Submission, engine: str, steps: dict[str, str]) -> None:
-    """Write a receipt anew after its csv was scored again.
-
-    Args:
-        site: Where it was evaluated.
-        submission: The submission.
-        engine: The engine's name and version.
-        steps: Keys of its steps, by name, and of its scoring, as `scoring-PART`.
-    """
-    built = read_record(steps_dir(site.layout, "build") / steps["build"])
-    inferred = read_record(steps_dir(site.layout, "inference") / steps["inference"])
-    scored = {
-        part: read_record(steps_dir(site.layout, "scoring") / steps[f"scoring-{part}"]) for part in site.parts
-    }
-    write_receipt(site, submission, engine, built, inferred, scored)
-
-
-def read_receipt(path: Path) -> dict[str, Any]:
-    """Read a receipt.
+def _read_steps(site: Site, keys: Mapping[str, str]) -> dict[str, StepRecord]:
+    """What a submission's steps left; damaged outputs are refused.
 
     Raises:
-        DataError: It is not one.
+        DataError: An output is not as its step left it.
+        KeyError: A step is not recorded.
     """
-    try:
-        receipt = json.loads(path.read_text(encoding="utf-8"))
-        if receipt["receipt"] != FORMAT:
-            raise ValueError(f"format {receipt['receipt']!r}")
-        texts = [
-            receipt["submission"]["sha256"],
-            receipt["steps"]["inference"],
-            receipt["digests"]["results"],
-        ]
-        if not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in texts):
-            raise ValueError("a digest is not one")
-        receipt["submission"]["id"], dict(receipt["scores"])
-    except FileNotFoundError:
-        raise DataError("no such file; receipts lie in .bundle/evaluation/receipts/", path) from None
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise DataError(
-            "not a receipt of this tool; receipts lie in .bundle/evaluation/receipts/", path
-        ) from fault
-    return dict(receipt)
-
-
-def verify(site: Site, records: Records, runner: DockerRunner, receipt: dict[str, Any]) -> list[Check]:
-    """Score the stored csv again, and compare all that the receipt says.
-
-    Args:
-        site: Where it was evaluated.
-        records: What is known of the submission.
-        runner: Runs the scoring program.
-        receipt: See read_receipt.
-
-    Returns:
-        What was compared; all of it is good where nothing changed.
-    """
-    digests, sha256 = receipt["digests"], receipt["submission"]["sha256"]
-    results = steps_dir(site.layout, "inference") / receipt["steps"]["inference"] / RESULTS_NAME
-    found = {
-        "the zip": (sha256, _digest(kept_zip(zips_dir(site.layout), sha256))),
-        "the csv": (digests["results"], _digest(results)),
-        **{name.replace("_", " "): (digests.get(name, ""), now) for name, now in site_digests(site).items()},
-    }
-    checks = [Check(what, then == now, now) for what, (then, now) in found.items()]
-    rows = [row for row in records.rows() if row.submission.id == receipt["submission"]["id"]]
-    recorded = describe_submission(rows[0].submission) if rows else {}
-    for name, value in receipt["submission"].items():
-        now = recorded.get(name, "not recorded")
-        checks.append(Check(f"submission, {name.replace('_', ' ')}", value == now, now))
-    if _digest(results) != digests["results"]:
-        return checks
-    for part in site.parts:
-        folder = site.layout.evaluation / "work" / f"verify-{part}"
-        remove_tree(folder)
-        folder.mkdir(parents=True)
-        score_anew(site, runner, results, part, folder)
-        now = hash_file(folder / SCORES_NAME)
-        checks.append(Check(f"scores.json of part '{part}'", digests.get(f"scores_{part}") == now, now))
-        stored = receipt["scores"].get(part)
-        again = json.loads((folder / SCORES_NAME).read_text(encoding="utf-8"))
-        differing = [key for key, value in (stored or {}).items() if again.get(key) != value]
-        checks.append(
-            Check(f"scores of part '{part}'", stored is not None and not differing, ", ".join(differing))
-        )
-        remove_tree(folder)
-    return checks
-
-
-def _digest(path: Path) -> str:
-    return hash_file(path) if path.is_file() else "not there"
+    names = ["build", "inference", *(f"scoring-{part}" for part in site.parts)]
+    return {name: read_record(steps_dir(site.layout, name.partition("-")[0]) / keys[name]) for name in names}

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass
 
 from tools.evaluation.intake import describe
-from tools.evaluation.receipts import renew_receipt
+from tools.evaluation.outputs import find_metric, metric_of, read_predictions, results_of, stale_rows
+from tools.evaluation.receipts import is_receipt_current, renew_receipt
 from tools.evaluation.records import Records, Row
-from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.site import Site
 from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import score
-from tools.layout import RESULTS_NAME
 from tools.progress import Progress
 from tools.runners.docker import DockerRunner
 
@@ -23,8 +23,8 @@ class Move:
         part: Of the test cases.
         before: Its score in the manifest's metric.
         after: Its score now.
-        rank_before: Its place among all that are scored, from 1; equal scores share one.
-        rank_after: Its place now.
+        rank_before: Its place among all of its phase that were scored again, from 1; equal scores share one.
+        rank_after: Its place among the same now.
     """
 
     row: Row
@@ -41,7 +41,22 @@ class Move:
         )
 
 
-def rescore(site: Site, records: Records, runner: DockerRunner, progress: Progress) -> list[Move]:
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """What a rescore did.
+
+    Args:
+        submissions: How many were scored again.
+        moves: All whose score or place changed, by part, phase and place.
+        without_score: How many had no score before in the manifest's metric, and so cannot have moved.
+    """
+
+    submissions: int
+    moves: list[Move]
+    without_score: int = 0
+
+
+def rescore(site: Site, records: Records, runner: DockerRunner, progress: Progress) -> Rescored:
     """Score what was scored with another program or reference; nothing is replaced before all is scored.
 
     Args:
@@ -50,65 +65,78 @@ def rescore(site: Site, records: Records, runner: DockerRunner, progress: Progre
         runner: Runs the scoring program.
         progress: Told of how far it has come.
 
-    Returns:
-        All whose score or place changed, by part and place.
-
     Raises:
-        ProgramError: The scoring program failed; the old scores stay.
+        DataError: A csv is of other images, or the scoring program does not give the manifest's metric; the
+            old scores stay.
+        ProgramError: The scoring program failed; likewise.
         UnavailableError: The engine went away; likewise.
     """
     rows = [row for row in records.rows() if row.state == SCORED]
     before = {part: records.scores(part) for part in site.parts}
+    stale = {part: stale_rows(site, records, part, rows) for part in site.parts}
+    pending = [row for row in rows if any(row in found for found in stale.values())]
+    for row in pending:
+        read_predictions(site, records, row)
     fresh: list[tuple[str, str, str, str]] = []
-    for done, row in enumerate(rows, start=1):
-        submission = row.submission.id
+    for done, row in enumerate(pending, start=1):
         for part in site.parts:
-            key = site.score_key(part, row.results_sha256)
-            if before[part].get(submission, ("", ""))[0] != key:
-                inference_key, _ = records.steps(submission)["inference"]
-                results = steps_dir(site.layout, "inference") / inference_key / RESULTS_NAME
-                record = score(site, runner, results, part)
+            if row in stale[part]:
+                record = score(site, runner, results_of(site, records, row), part)
                 content = (record.folder / "scores.json").read_text(encoding="utf-8")
-                fresh.append((submission, part, key, content))
-        progress("scoring", done, len(rows))
+                metric_of(site, json.loads(content))
+                fresh.append((row.submission.id, part, record.key, content))
+        progress("scoring", done, len(pending))
     records.add_scores(fresh)
     for row in rows:
-        changed = {
-            f"scoring-{part}": key for submission, part, key, _ in fresh if submission == row.submission.id
-        }
-        if changed:
-            for name, key in changed.items():
-                records.add_step(row.submission.id, name, key, 0.0)
-            steps = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
-            renew_receipt(site, row.submission, runner.engine, steps)
-    return [
-        move for part in site.parts for move in _moves(site, part, rows, before[part], records.scores(part))
-    ]
+        _renew(site, records, runner, row)
+    moves: list[Move] = []
+    lacking: set[str] = set()
+    for part in site.parts:
+        after = records.scores(part)
+        for phase in sorted({row.phase for row in stale[part]}):
+            of_phase = [row for row in stale[part] if row.phase == phase]
+            found, without = _moves(site.bundle.evaluation.metric, part, of_phase, before[part], after)
+            moves += found
+            lacking |= without
+    return Rescored(len(pending), moves, len(lacking))
+
+
+def _renew(site: Site, records: Records, runner: DockerRunner, row: Row) -> None:
+    """Bring steps and receipts to the scores; of an earlier rescore too, if that was cut off before it."""
+    submission = row.submission.id
+    known = {name: key for name, (key, _) in records.steps(submission).items()}
+    wanted = {f"scoring-{part}": site.score_key(part, row.results_sha256) for part in site.parts}
+    changed = {name: key for name, key in wanted.items() if known.get(name) != key}
+    if changed or not is_receipt_current(site.layout, submission):
+        renew_receipt(site, row, runner.engine, known | wanted)
+    # After the receipt: they are the sign that it is there.
+    for name, key in changed.items():
+        records.add_step(submission, name, key, 0.0)
 
 
 def _moves(
-    site: Site,
+    metric: str,
     part: str,
     rows: list[Row],
     before: dict[str, tuple[str, str]],
     after: dict[str, tuple[str, str]],
-) -> list[Move]:
+) -> tuple[list[Move], set[str]]:
+    """Compare like with like: the same metric, and places among those that have it before and after."""
     old, new = (
-        {sha: _metric(site, content) for sha, (_, content) in scores.items()} for scores in (before, after)
+        {
+            row.submission.id: value
+            for row in rows
+            if (value := find_metric(json.loads(scores.get(row.submission.id, ("", "{}"))[1]), metric))
+            is not None
+        }
+        for scores in (before, after)
     )
+    both = {row.submission.id: row for row in rows if row.submission.id in old.keys() & new.keys()}
     moves = []
-    for row in rows:
-        submission = row.submission.id
-        if submission not in old or submission not in new:
-            continue
-        places = tuple(
-            1 + sum(other > scores[submission] for other in scores.values()) for scores in (old, new)
-        )
+    for submission, row in both.items():
+        places = tuple(1 + sum(scores[other] > scores[submission] for other in both) for scores in (old, new))
         move = Move(row, part, old[submission], new[submission], *places)
         if move.before != move.after or move.rank_before != move.rank_after:
             moves.append(move)
-    return sorted(moves, key=lambda move: (move.rank_after, move.row.submission.id))
-
-
-def _metric(site: Site, content: str) -> float:
-    return float(json.loads(content)[site.bundle.evaluation.metric])
+    moves.sort(key=lambda move: (move.rank_after, move.row.submission.id))
+    return moves, new.keys() - old.keys()

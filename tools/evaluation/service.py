@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.errors import ProgramError, SubmissionError, UnavailableError
-from tools.evaluation import receipts
 from tools.evaluation.baseline import check_baseline
 from tools.evaluation.evaluate import (
     Arrival,
@@ -19,13 +19,16 @@ from tools.evaluation.evaluate import (
     take_all,
 )
 from tools.evaluation.intake import describe, find_zips
+from tools.evaluation.outputs import stale_rows
 from tools.evaluation.probing import probe_all
+from tools.evaluation.receipts import check_scores
 from tools.evaluation.records import FINAL, Records, Row
-from tools.evaluation.rescore import Move, rescore
+from tools.evaluation.rescore import Rescored, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
-from tools.evaluation.verdicts import SCORED, Refusal
+from tools.evaluation.verdicts import Refusal
 from tools.evaluation.work import Doubtful
+from tools.formats.receipt import Check
 from tools.layout import Layout
 from tools.manifest import Bundle
 from tools.programs import SCORING, Program, plan_run
@@ -159,16 +162,11 @@ def _start(site: Site, runner: DockerRunner, say: Callable[[str], None]) -> None
 
 def is_stale(site: Site, records: Records) -> bool:
     """Tell whether any scores are of another reference or scoring program than those that are there."""
-    scored = [row for row in records.rows() if row.state == SCORED]
-    for part in site.parts:
-        stored = records.scores(part)
-        for row in scored:
-            if stored.get(row.submission.id, ("", ""))[0] != site.score_key(part, row.results_sha256):
-                return True
-    return False
+    rows = records.rows()
+    return any(stale_rows(site, records, part, rows) for part in site.parts)
 
 
-def run_rescore(site: Site, records: Records, connect: Connect, progress: Progress) -> list[Move]:
+def run_rescore(site: Site, records: Records, connect: Connect, progress: Progress) -> Rescored:
     """See rescore."""
     with closing(connect()) as runner:
         runner.sweep(site.owner)
@@ -183,11 +181,10 @@ def run_probe(site: Site, records: Records, connect: Connect, progress: Progress
     return [row for row in records.rows() if row.probe is not None]
 
 
-def run_verify(site: Site, records: Records, connect: Connect, path: Path) -> list[receipts.Check]:
-    """See receipts.verify."""
-    receipt = receipts.read_receipt(path)
+def run_verify(site: Site, records: Records, connect: Connect, receipt: dict[str, Any]) -> list[Check]:
+    """See receipts.check_scores."""
     with closing(connect()) as runner:
-        return receipts.verify(site, records, runner, receipt)
+        return check_scores(site, runner, records, receipt)
 
 
 def run_step(bundle: Bundle, layout: Layout, connect: Connect, sha256: str, name: str) -> StepRecord:

@@ -1,6 +1,7 @@
 """What all submissions are evaluated with: the test images, the true classes, the programs and the limits."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,23 +94,54 @@ def read_site(bundle: Bundle, layout: Layout) -> Site:
         )
     sha256 = hash_file(path)
     contents = {name: hash_file(entry) for name, entry in images.items()}
-    parts = cut_parts(reference, _secret(layout, sha256), bundle.evaluation.public_share)
+    parts = _kept_parts(layout, reference, sha256, bundle.evaluation.public_share)
     for names in parts.values():
         absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
         if absent:
             raise DataError(
-                f"class {shown(min(absent))} has one image; a public and a final part need two of each class:"
-                " set 'evaluation.public_share' to 1, or give it more images",
+                f"class {shown(min(absent))} has no image in one of the two parts of the testing images; a"
+                " public and a final part need one of each class: set 'evaluation.public_share' to 1, or give"
+                " it more images",
                 path,
             )
     return Site(bundle, layout, reference, sha256, make_key(contents), parts)
 
 
+def _kept_parts(
+    layout: Layout, reference: LabelTable, sha256: str, share: float
+) -> dict[str, frozenset[str]]:
+    """Which image is in which part: as it was split at first, so that a corrected label moves no image.
+
+    Raises:
+        DataError: What is kept of it is damaged.
+    """
+    if share >= 1.0:
+        return cut_parts(reference, "", share)
+    path = layout.evaluation / "parts.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        public, final = frozenset(kept["public"]), frozenset(kept["final"])
+        if kept["share"] == share and public | final == reference.class_of.keys() and not public & final:
+            return {"public": public, "final": final}
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            "not which image is in which part of the testing images; bring it back from a backup, or remove"
+            " it: they are split again, and `evaluate --rescore` scores all again",
+            path,
+        ) from None
+    parts = cut_parts(reference, _secret(layout, sha256), share)
+    document = {"share": share} | {part: sorted(names) for part, names in parts.items()}
+    write_text(path, json.dumps(document, indent=1) + "\n", private=True)
+    return parts
+
+
 def _secret(layout: Layout, reference_sha256: str) -> str:
-    """What the deal of the test images hangs on: kept, so that a corrected reference deals them alike."""
+    """What the split of the test images depends on: kept, so that another share splits them alike."""
     path = layout.evaluation / "deal"
     if not path.exists():
-        write_text(path, reference_sha256 + "\n")
+        write_text(path, reference_sha256 + "\n", private=True)
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -1,6 +1,5 @@
 """From the records to a leaderboard: which submissions stand on it, with what answers."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,13 +10,12 @@ from tools.errors import DataError
 from tools.evaluation.agreement import Agreement, find_agreements
 from tools.evaluation.board import Board, Entry, HistoryPoint, Unranked
 from tools.evaluation.feedback import message_of
+from tools.evaluation.outputs import current_scores, read_predictions, refuse_other_images
 from tools.evaluation.ranking import rank_entries
 from tools.evaluation.records import Records, Row, format_time
-from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.site import Site
 from tools.evaluation.teams import group_teams
 from tools.evaluation.verdicts import SCORED
-from tools.formats.label_table import read_label_table
-from tools.layout import RESULTS_NAME
 from tools.manifest import METRICS, Phase
 
 
@@ -45,6 +43,7 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
     rows = [row for row in records.rows() if row.phase == phase.name]
     scores = current_scores(site, records, part, rows)
     scored = [row for row in rows if row.submission.id in scores]
+    refuse_other_images(site, records, scored)
     # By the phase's own part: the hidden cases choose nothing.
     known = scores if part == phase.part else current_scores(site, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
@@ -108,28 +107,6 @@ def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Ph
     return opened[-1] if opened else phases[0]
 
 
-def current_scores(site: Site, records: Records, part: str, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """The content of scores.json of each submission that was scored, by its id.
-
-    Raises:
-        DataError: One is of another reference or scoring program than those that are there.
-    """
-    stored = records.scores(part)
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        submission = row.submission.id
-        if row.state != SCORED:
-            continue
-        key, content = stored.get(submission, ("", ""))
-        if key != site.score_key(part, row.results_sha256):
-            raise DataError(
-                "the reference or the scoring program is not that of the scores; run `evaluate --rescore`",
-                site.layout.solution_csv("testing"),
-            )
-        found[submission] = json.loads(content)
-    return found
-
-
 def choose_entries(
     rows: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str, take: str
 ) -> list[Row]:
@@ -155,8 +132,7 @@ def _labels(
     site: Site, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
 ) -> list[int]:
     """The labels (N,) that a submission gave."""
-    key, _ = records.steps(row.submission.id)["inference"]
-    table = read_label_table(steps_dir(site.layout, "inference") / key / RESULTS_NAME)
+    table = read_predictions(site, records, row)
     return [label_of[table.class_of[name]] for name in names]
 
 

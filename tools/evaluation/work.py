@@ -88,7 +88,7 @@ def infer(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> S
 
     Returns:
         A record with the log and, unless the submission is at fault, classification_results.csv; its facts
-        are `image`, `seconds`, `cpu_seconds` and `peak_memory_bytes`.
+        are `image`, `testing_images`, `limits`, `seconds`, `cpu_seconds` and `peak_memory_bytes`.
 
     Raises:
         UnavailableError: The engine is away, or something else is missing here.
@@ -108,6 +108,8 @@ def infer(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> S
         take_results(site, output_dir, part)
         return {
             "image": image,
+            "testing_images": site.testing_sha256,
+            "limits": dataclasses.asdict(limits),
             "seconds": round(outcome.seconds, 3),
             "cpu_seconds": round(outcome.cpu_seconds, 3),
             "peak_memory_bytes": outcome.peak_memory_bytes,
@@ -149,7 +151,7 @@ def score_anew(site: Site, runner: DockerRunner, results: Path, part: str, folde
         folder: Gets the scoring program's files.
 
     Returns:
-        The facts: `seconds`.
+        The facts: `seconds` and `limits`.
     """
     place = site.layout.evaluation / "work" / f"scoring-{uuid.uuid4().hex}"
     for name in ("input/ref", "input/res", "output"):
@@ -172,7 +174,7 @@ def score_anew(site: Site, runner: DockerRunner, results: Path, part: str, folde
         collect(place / "output", folder, SCORING.files, (), run.limits.output_mb * 2**20, "scoring")
     finally:
         remove_tree(place)
-    return {"seconds": round(outcome.seconds, 3)}
+    return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(run.limits)}
 
 
 def work_dir(site: Site, sha256: str) -> Path:

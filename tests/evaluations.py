@@ -1,0 +1,152 @@
+"""An evaluation without an engine: its steps' outputs and records as containers would have left them."""
+
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.conftest import write_image
+from tools.evaluation.intake import Submission, kept_zip
+from tools.evaluation.receipts import write_receipt
+from tools.evaluation.records import Records, Row
+from tools.evaluation.site import Site, read_site, steps_dir, zips_dir
+from tools.evaluation.steps import StepRecord, do_once, make_key
+from tools.evaluation.verdicts import SCORED, Verdict
+from tools.evaluation.work import score
+from tools.files import hash_file, write_csv
+from tools.layout import PROJECT_ROOT, RESULTS_NAME, Layout
+from tools.manifest import read_manifest
+from tools.runners.base import OnLine, Outcome, ProgramRun
+from tools.runners.docker import DockerRunner
+from tools.runners.local import LocalRunner
+
+LIMITS = {"time_s": 6, "memory_mb": 256, "cpus": 1.0, "pids": 32, "output_mb": 8}
+ENGINE = "Docker Engine 20.10"
+MANIFEST = """
+[bundle]
+name = "tiny"
+
+[evaluation]
+public_share = 0.5
+resamples = 100
+
+[[phases]]
+name = "development"
+closes = 2026-06-01T00:00:00Z
+
+[[phases]]
+name = "final"
+opens = 2026-06-01T00:00:00Z
+part = "final"
+"""
+
+
+class ScoringProcess(LocalRunner):
+    """Runs the scoring program here where an engine would run its image."""
+
+    engine = ENGINE
+
+    def run_image(self, run: ProgramRun, tag: str, on_line: OnLine) -> Outcome:
+        if run.program_dir != PROJECT_ROOT / "scoring_program":
+            return self.run(run, on_line)
+        # In this process: a new one takes seconds to import scikit-learn.
+        arguments = [run.script, str(run.input_dir), str(run.output_dir), *run.arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", arguments)
+            patch.syspath_prepend(str(run.program_dir))
+            status: object = 0
+            try:
+                runpy.run_path(str(run.program_dir / run.script), run_name="__main__")
+            except SystemExit as ended:
+                status = ended.code or 0
+        for name in ("metrics", "tables"):
+            sys.modules.pop(name, None)
+        return Outcome(0 if status == 0 else 1, "", "" if status == 0 else str(status), 0.1)
+
+
+def scoring_runner() -> DockerRunner:
+    """What scores in place of an engine."""
+    return cast(DockerRunner, ScoringProcess())
+
+
+def make_site(root: Path, manifest: str = MANIFEST, images: int = 12, class_names: str = "AB") -> Site:
+    """A bundle with testing images of several classes in turn, and their reference."""
+    layout = Layout(root)
+    names = [f"{number:03d}.png" for number in range(images)]
+    for number, name in enumerate(names):
+        write_image(layout.testing_data / name, number)
+    rows = [(f"testing-data/{name}", class_names[n % len(class_names)]) for n, name in enumerate(names)]
+    write_csv(layout.solution_csv("testing"), ("file", "class"), rows)
+    layout.manifest.write_text(manifest)
+    return read_site(read_manifest(layout.manifest), layout)
+
+
+def reread(site: Site) -> Site:
+    """The same bundle after a file of it was changed."""
+    return read_site(read_manifest(site.layout.manifest), site.layout)
+
+
+def open_records(site: Site) -> Records:
+    """The bundle's records, where the commands look for them."""
+    site.layout.evaluation.mkdir(parents=True, exist_ok=True)
+    return Records(f"sqlite:///{site.layout.evaluation / 'records.sqlite'}")
+
+
+def put_scored(
+    site: Site,
+    records: Records,
+    number: int,
+    answer_of: Mapping[str, str],
+    phase: str = "development",
+    team: str = "",
+) -> Row:
+    """Leave what a submission leaves that was taken in, built, run and scored."""
+    content = b"PK %d" % number
+    arrived = site.layout.root / f"{number}.zip"
+    arrived.write_bytes(content)
+    sha256 = hash_file(arrived)
+    kept = kept_zip(zips_dir(site.layout), sha256)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    arrived.replace(kept)
+    received = datetime(2026, 3, number, tzinfo=UTC)
+    submission = Submission(sha256, team or f"team {number}", "m", received, f"{number}.zip")
+    records.add(submission, phase, None)
+    image = f"sha256:{number:064x}"
+    built = _step(site, "build", [sha256], lambda folder: {"tag": "t", "image": image, "image_bytes": 1000})
+
+    def infer(folder: Path) -> dict[str, Any]:
+        write_csv(folder / RESULTS_NAME, ("file", "class"), sorted(answer_of.items()))
+        facts = {"seconds": 1.5, "cpu_seconds": 1.25, "peak_memory_bytes": 2048, "limits": dict(LIMITS)}
+        return {"image": image, "testing_images": site.testing_sha256, **facts}
+
+    inferred = _step(site, "inference", [built.key, site.testing_sha256], infer)
+    results = inferred.folder / RESULTS_NAME
+    scored = {part: score(site, scoring_runner(), results, part) for part in site.parts}
+    for name, record in {"build": built, "inference": inferred}.items():
+        records.add_step(submission.id, name, record.key, 1.0)
+    for part, record in scored.items():
+        records.add_step(submission.id, f"scoring-{part}", record.key, 1.0)
+    records.set_results(submission.id, inferred.files[RESULTS_NAME])
+    records.add_scores(
+        [
+            (submission.id, part, record.key, (record.folder / "scores.json").read_text())
+            for part, record in scored.items()
+        ]
+    )
+    write_receipt(site, records, submission, ENGINE, built, inferred, scored)
+    records.set_state(submission.id, SCORED, Verdict(SCORED))
+    return next(row for row in records.rows() if row.submission.id == submission.id)
+
+
+def _step(site: Site, name: str, parts: list[Any], work: Callable[[Path], dict[str, Any]]) -> StepRecord:
+    return do_once(steps_dir(site.layout, name), make_key(name, *parts), work)
+
+
+def wrong_in(site: Site, names: frozenset[str]) -> dict[str, str]:
+    """Answers that are right but for these images."""
+    other = dict(zip(site.class_names, (*site.class_names[1:], site.class_names[0]), strict=True))
+    return {n: other[c] if n in names else c for n, c in site.reference.class_of.items()}

@@ -1,0 +1,370 @@
+"""Receipts: what they say, that it is signed, and that every change is found; without any engine."""
+
+import copy
+import json
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.evaluations import (
+    LIMITS,
+    MANIFEST,
+    make_site,
+    open_records,
+    put_scored,
+    reread,
+    scoring_runner,
+    wrong_in,
+)
+from tools.bundle import main
+from tools.errors import DataError
+from tools.evaluation.intake import kept_zip
+from tools.evaluation.receipts import (
+    check_scores,
+    check_stored,
+    receipt_path,
+)
+from tools.evaluation.records import Records, Row
+from tools.evaluation.signing import key_path, public_text, sign, signing_key
+from tools.evaluation.site import Site, read_site, steps_dir, zips_dir
+from tools.evaluation.steps import make_key
+from tools.files import hash_file
+from tools.formats.receipt import FULL, PUBLIC, Check, read_receipt
+from tools.layout import RESULTS_NAME, Layout
+from tools.manifest import read_manifest
+
+Receipt = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with one submission that has an error in each part; made once, for scoring takes seconds."""
+    site = make_site(tmp_path_factory.mktemp("template") / "bundle")
+    errors = {min(names) for names in site.parts.values()}
+    with closing(open_records(site)) as records:
+        put_scored(site, records, 1, wrong_in(site, frozenset(errors)))
+    return site.layout.root
+
+
+@pytest.fixture
+def site(template: Path, tmp_path: Path) -> Site:
+    root = shutil.copytree(template, tmp_path / "bundle")
+    return read_site(read_manifest(root / "bundle.toml"), Layout(root))
+
+
+@pytest.fixture
+def records(site: Site) -> Iterator[Records]:
+    with closing(open_records(site)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def row(records: Records) -> Row:
+    return records.rows()[0]
+
+
+def read(site: Site, row: Row, kind: str = FULL) -> Receipt:
+    return read_receipt(receipt_path(site.layout, row.submission.id, kind))
+
+
+def bad(checks: list[Check]) -> set[str]:
+    return {check.what for check in checks if not check.good}
+
+
+@pytest.mark.parametrize("kind", [FULL, PUBLIC])
+def test_a_receipt_is_as_it_was_written(site: Site, records: Records, row: Row, kind: str) -> None:
+    receipt = read(site, row, kind)
+    checks = check_stored(site, records, receipt)
+    assert bad(checks) == set()
+    # Every leaf of the receipt is compared: none of them is only said.
+    assert len(checks) == 1 + count_leaves({k: v for k, v in receipt.items() if k != "signature"})
+    again = check_scores(site, scoring_runner(), records, receipt)
+    assert bad(again) == set()
+    assert "scored again, public: weighted f1" in {check.what for check in again}
+    assert list((site.layout.evaluation / "work").iterdir()) == []
+
+
+def count_leaves(value: Any) -> int:
+    return sum(map(count_leaves, value.values())) if isinstance(value, dict) and value else 1
+
+
+def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
+    receipt = read(site, row)
+    submission = row.submission
+    assert receipt["submission"] == {
+        "id": submission.id,
+        "sha256": submission.sha256,
+        "team": "team 1",
+        "method": "m",
+        "file_name": "1.zip",
+        "received": "2026-03-01T00:00:00Z",
+    }
+    assert receipt["limits"]["inference"] == LIMITS
+    assert receipt["limits"]["scoring"]["time_s"] == 600
+    assert receipt["resources"]["inference_seconds"] == 1.5
+    assert receipt["resources"]["inference_cpu_seconds"] == 1.25
+    assert receipt["resources"]["inference_peak_memory_bytes"] == 2048
+    assert receipt["resources"]["image_bytes"] == 1000
+    assert receipt["scores"].keys() == {"public", "final"}
+    # One of three images of each class is wrong in each part.
+    assert receipt["scores"]["final"]["accuracy"] == pytest.approx(5 / 6)
+    assert (receipt["phase"], receipt["verdict"]) == ("development", "scored")
+
+
+def test_a_participants_receipt_has_nothing_of_the_hidden_part(
+    site: Site, records: Records, row: Row
+) -> None:
+    receipt = read(site, row, PUBLIC)
+    assert receipt["scores"].keys() == {"public"}
+    assert "final" not in json.dumps(receipt)
+    full = receipt_path(site.layout, row.submission.id)
+    assert stat.S_IMODE(full.stat().st_mode) == 0o600
+    assert receipt_path(site.layout, row.submission.id, PUBLIC) != full
+
+
+def test_no_digest_lets_others_test_a_guess(site: Site, records: Records, row: Row) -> None:
+    """Who knows the tool and guesses the reference must not see in a receipt that he is right."""
+    texts = [receipt_path(site.layout, row.submission.id, kind).read_text() for kind in (FULL, PUBLIC)]
+    hidden = {site.reference_sha256, site.testing_sha256}
+    for part in site.parts:
+        hidden.add(site.score_key(part, row.results_sha256))
+        key = records.steps(row.submission.id)[f"scoring-{part}"][0]
+        hidden.add(hash_file(steps_dir(site.layout, "scoring") / key / "scores.json"))
+        hidden.add(key)
+    hidden |= {make_key("reference", secret) for secret in list(hidden)}
+    assert len(hidden) >= 10
+    for text in texts:
+        assert not [secret for secret in hidden if secret in text]
+    # Another bundle with the same data has other digests.
+    site.layout.state.joinpath("keys").rename(site.layout.state / "other-keys")
+    put_scored(site, records, 2, dict(site.reference.class_of))
+    (other,) = [one for one in records.rows() if one.submission.team == "team 2"]
+    assert read(site, other)["digests"]["reference"] != read(site, row)["digests"]["reference"]
+
+
+def change(document: Receipt, path: tuple[str, ...], value: Any) -> Receipt:
+    changed = copy.deepcopy(document)
+    inner = changed
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return changed
+
+
+CHANGES: list[tuple[tuple[str, ...], Any, str]] = [
+    (("bundle",), "other", "bundle"),
+    (("phase",), "final", "phase"),
+    (("verdict",), "time", "verdict"),
+    (("submission", "team"), "Other", "submission, team"),
+    (("submission", "method"), "", "submission, method"),
+    (("submission", "file_name"), "y.zip", "submission, file name"),
+    (("submission", "received"), "2026-02-01T00:00:00Z", "submission, received"),
+    (("submission", "sha256"), "0" * 64, "submission, sha256"),
+    (("digests", "image"), "sha256:" + "0" * 64, "digests, image"),
+    (("digests", "results"), "0" * 64, "digests, results"),
+    (("digests", "testing_images"), "0" * 64, "digests, testing images"),
+    (("digests", "reference"), "0" * 64, "digests, reference"),
+    (("digests", "scoring_program"), "0" * 64, "digests, scoring program"),
+    (("digests", "scores_public"), "0" * 64, "digests, scores public"),
+    (("digests", "scores_final"), "0" * 64, "digests, scores final"),
+    (("digests", "more"), "0" * 64, "digests, more"),
+    (("limits", "inference", "time_s"), 7, "limits, inference, time s"),
+    (("limits", "inference", "cpus"), 1, "limits, inference, cpus"),
+    (("limits", "scoring", "memory_mb"), 1, "limits, scoring, memory mb"),
+    (("resources", "image_bytes"), 999, "resources, image bytes"),
+    (("resources", "inference_seconds"), 1.4, "resources, inference seconds"),
+    (("resources", "inference_cpu_seconds"), 0, "resources, inference cpu seconds"),
+    (("resources", "inference_peak_memory_bytes"), 2047, "resources, inference peak memory bytes"),
+    (("resources", "energy"), 1, "resources, energy"),
+    (("scores", "public", "accuracy"), 1.0, "scores, public, accuracy"),
+    (("scores", "final", "weighted_f1"), 0.1, "scores, final, weighted f1"),
+    (("scores", "public", "more"), 1.0, "scores, public, more"),
+    (("scores", "all"), {"accuracy": 1.0}, "scores, all, accuracy"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "what"), CHANGES, ids=[what for _, _, what in CHANGES])
+def test_every_change_is_named_signed_or_not(
+    site: Site, records: Records, row: Row, path: tuple[str, ...], value: Any, what: str, tmp_path: Path
+) -> None:
+    receipt = read(site, row)
+    changed = change(receipt, path, value)
+    target = tmp_path / "changed.json"
+    target.write_text(json.dumps(changed))
+    assert bad(check_stored(site, records, read_receipt(target))) == {"signature", what}
+    # Even where the organiser's own key has signed it: what is stored says otherwise.
+    del changed["signature"]
+    signed = sign(signing_key(site.layout), changed)
+    assert bad(check_stored(site, records, signed)) == {what}
+
+
+def test_emptied_scores_and_an_added_hidden_part_are_named(site: Site, records: Records, row: Row) -> None:
+    receipt = read(site, row)
+    names = {
+        f"scores, {part}, {name.replace('_', ' ')}" for part in site.parts for name in receipt["scores"][part]
+    }
+    assert len(names) > 16
+    emptied = bad(check_stored(site, records, receipt | {"scores": {}}))
+    assert emptied == names | {"signature", "scores"}
+    without = receipt | {"scores": {"public": receipt["scores"]["public"]}}
+    found = bad(check_stored(site, records, without))
+    assert found == {"signature"} | {name for name in names if name.startswith("scores, final")}
+    public = read(site, row, PUBLIC)
+    added = public | {"scores": public["scores"] | {"final": {"accuracy": 1.0}}}
+    assert bad(check_stored(site, records, added)) == {"signature", "scores, final, accuracy"}
+    # A public receipt that is called a full one lacks the hidden part, and the other way round.
+    assert "scores, final, accuracy" in bad(check_stored(site, records, public | {"kind": FULL}))
+    assert "scores, final, accuracy" in bad(check_stored(site, records, receipt | {"kind": PUBLIC}))
+
+
+def test_of_versions_only_the_signature_speaks(site: Site, records: Records, row: Row) -> None:
+    receipt = read(site, row)
+    changed = receipt | {"versions": receipt["versions"] | {"engine": "other"}}
+    assert bad(check_stored(site, records, changed)) == {"signature"}
+
+
+def test_a_key_of_ones_own_signs_nothing(site: Site, records: Records, row: Row) -> None:
+    body = {name: value for name, value in read(site, row).items() if name != "signature"}
+    forged = sign(Ed25519PrivateKey.generate(), body)
+    assert bad(check_stored(site, records, forged)) == {"signature"}
+
+
+def test_what_changed_in_the_bundle_is_named(site: Site, records: Records, row: Row) -> None:
+    receipt = read(site, row)
+    zip_path = kept_zip(zips_dir(site.layout), row.submission.sha256)
+    content = zip_path.read_bytes()
+    zip_path.write_bytes(content + b"x")
+    assert bad(check_stored(site, records, receipt)) == {"submission, sha256"}
+    zip_path.unlink()
+    assert bad(check_stored(site, records, receipt)) == {"what its steps left"}
+    zip_path.write_bytes(content)
+    path = site.layout.solution_csv("testing")
+    original = path.read_text()
+    path.write_text(original.replace("000.png,A", "000.png,B"))
+    assert bad(check_stored(reread(site), records, receipt)) == {"digests, reference"}
+    scored = check_scores(reread(site), scoring_runner(), records, receipt)
+    assert "scored again, public: scores.json" in bad(scored) or "scored again, final: scores.json" in bad(
+        scored
+    )
+    path.write_text(original)
+    image = site.layout.testing_data / "001.png"
+    image.write_bytes(image.read_bytes() + b"x")
+    assert bad(check_stored(reread(site), records, receipt)) == {"digests, testing images"}
+
+
+def test_limits_are_those_that_held(site: Site, records: Records, row: Row) -> None:
+    """Limits in bundle.toml that were raised later are not those of the receipt."""
+    receipt = read(site, row)
+    site.layout.manifest.write_text(MANIFEST + "\n[inference]\ntime_s = 9999\n[scoring]\ntime_s = 9999\n")
+    assert reread(site).bundle.limits["inference"].time_s == 9999
+    assert bad(check_stored(reread(site), records, receipt)) == set()
+
+
+def test_a_damaged_csv_is_named(site: Site, records: Records, row: Row) -> None:
+    key, _ = records.steps(row.submission.id)["inference"]
+    results = steps_dir(site.layout, "inference") / key / RESULTS_NAME
+    results.write_text(
+        results.read_text().replace("000.png,B", "000.png,A").replace("001.png,B", "001.png,A")
+    )
+    (check,) = [c for c in check_stored(site, records, read(site, row)) if not c.good]
+    assert check.what == "what its steps left"
+    assert "not as its step left it" in check.found
+
+
+def test_what_is_not_recorded_is_said(site: Site, records: Records, row: Row) -> None:
+    receipt = read(site, row)
+    unknown = receipt | {"submission": receipt["submission"] | {"id": "0" * 64}}
+    assert bad(check_stored(site, records, unknown)) == {"signature", "submission"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "word"),
+    [
+        (("receipt",), 3, "receipt is 3, expected 2"),
+        (("receipt",), 2.0, "receipt is 2.0, expected 2"),
+        (("receipt",), True, "receipt is True, expected 2"),
+        (("receipt",), 1, "of an older version"),
+        (("kind",), ["full"], r"kind is \['full'\], expected str"),
+        (("submission",), [], "submission is no object"),
+        (("submission", "id"), 3, "submission.id is 3, expected str"),
+        (("submission", "more"), "x", "submission has the unknown field 'more'"),
+        (("digests",), "x", "digests is no object"),
+        (("digests", "image"), None, "digests.image is None, expected str"),
+        (("digests", "\x1b[2J"), "x", r"digests has the unknown field '\\x1b\[2J'"),
+        (("limits", "inference", "time_s"), "6", "limits.inference.time_s is '6', expected int or float"),
+        (("limits", "inference", "time_s"), True, "limits.inference.time_s is True"),
+        (("scores", "public"), [1.0], "scores.public is no object"),
+        (("scores", "public", "accuracy"), {"a": {}}, "scores.public.accuracy is"),
+        (("signature",), None, "signature is no object"),
+        (("signature", "value"), "0" * 127, "signature.value is '0000"),
+        (("extra",), 1, "the document has the unknown field 'extra'"),
+    ],
+    ids=range(18),
+)
+def test_another_document_is_refused_in_a_line(
+    site: Site, row: Row, tmp_path: Path, path: tuple[str, ...], value: Any, word: str
+) -> None:
+    target = tmp_path / "changed.json"
+    target.write_text(json.dumps(change(read(site, row), path, value)))
+    with pytest.raises(DataError, match=word) as caught:
+        read_receipt(target)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[[[[1]]]]", b"null", b'"x"', b"{}", b"\xff", b"[" * 9999])
+def test_no_receipt_at_all(tmp_path: Path, content: bytes) -> None:
+    target = tmp_path / "x.json"
+    target.write_bytes(content)
+    with pytest.raises(DataError, match=r"x.json: not"):
+        read_receipt(target)
+
+
+@pytest.mark.parametrize(
+    "name", ["receipt", "kind", "submission", "digests", "scores", "signature", "limits"]
+)
+def test_a_missing_field_is_named(site: Site, row: Row, tmp_path: Path, name: str) -> None:
+    receipt = read(site, row)
+    del receipt[name]
+    target = tmp_path / "x.json"
+    target.write_text(json.dumps(receipt))
+    with pytest.raises(DataError, match=f"the document lacks '{name}'"):
+        read_receipt(target)
+
+
+def verify(site: Site, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["--bundle", str(site.layout.root), "verify", *map(str, arguments)])
+
+
+def test_whoever_has_the_public_key_checks_the_signature(site: Site, row: Row, tmp_path: Path) -> None:
+    public = tmp_path / "key.pem"
+    public.write_text(public_text(signing_key(site.layout).public_key()))
+    receipt = receipt_path(site.layout, row.submission.id, PUBLIC)
+    nowhere = CliRunner().invoke(
+        main, ["--bundle", str(tmp_path), "verify", str(receipt), "--public-key", str(public)]
+    )
+    assert (nowhere.exit_code, nowhere.output) == (0, "same    signature\n")
+    changed = tmp_path / "changed.json"
+    changed.write_text(receipt.read_text().replace('"team 1"', '"team 2"'))
+    found = verify(site, changed, "--public-key", public)
+    assert found.exit_code == 1
+    assert "DIFFERS signature: not of this key, or the receipt was changed" in found.output
+    key_path(site.layout).unlink()
+    public.write_text(public_text(signing_key(site.layout).public_key()))
+    assert verify(site, receipt, "--public-key", public).exit_code == 1
+
+
+def test_verify_without_a_csv_of_that_digest_scores_nothing(site: Site, row: Row, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(change(read(site, row), ("digests", "results"), "0" * 64)))
+    found = verify(site, changed)
+    assert found.exit_code == 1
+    assert "DIFFERS digests, results" in found.output
+    assert "scored again" not in found.output
+    assert "Traceback" not in found.output
