@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tools.evaluation.logfilter import HIDDEN, MAX_BYTES, MAX_LINES, Known, filter_log, read_known
+from tools.evaluation.logfilter import (
+    HIDDEN,
+    LAST_LINES,
+    MAX_BYTES,
+    MAX_LINES,
+    Known,
+    filter_log,
+    read_known,
+    show_log,
+)
 
 SOURCE = """\
 import numpy
@@ -312,3 +321,13 @@ def test_sources_beyond_4_mib_together_are_not_known(tmp_path: Path) -> None:
 def test_a_source_that_is_not_utf8_is_known_as_far_as_it_can_be(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(b"caf\xe9 = opening\n")
     assert "opening" in read_known(tmp_path, [], []).words
+
+
+def test_a_process_of_its_own_shows_the_same(known: Known, tmp_path: Path) -> None:
+    lines = ["x"] * LAST_LINES + trace("index 5 is out of bounds for axis 0 with size 3") + ["7/20", "Hand"]
+    shown = show_log(tmp_path, lines, frozenset(NAMES), CLASSES)
+    assert len(shown) == 5
+    assert shown == filter_log(lines, known)
+    # Where the code cannot be read within the limits, nothing is shown.
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    assert show_log(tmp_path, lines, NAMES, CLASSES) == ()

@@ -7,9 +7,11 @@ has one of a few forms is, and of that only words that were known before the pro
 import builtins
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.guarded import Exceeded, run_guarded
 
 LAST_LINES = 500
 """So many of a log are looked at."""
@@ -83,6 +85,26 @@ class Known:
     sources: Mapping[str, Sequence[str]]
     words: frozenset[str]
     images: int
+
+
+def show_log(
+    folder: Path, lines: Sequence[str], image_names: Collection[str], class_names: Collection[str]
+) -> tuple[str, ...]:
+    """Filter a log in a process of its own, which reads the submission's code; see filter_log."""
+    arguments = {"folder": str(folder.absolute()), "lines": list(lines[-LAST_LINES:])}
+    arguments |= {"image_names": sorted(image_names), "class_names": sorted(class_names)}
+    try:
+        shown = run_guarded("tools.evaluation.logfilter:find_shown", arguments)
+    except Exceeded:
+        return ()
+    return _within_budget([str(line) for line in shown])
+
+
+def find_shown(
+    folder: str, lines: list[str], image_names: list[str], class_names: list[str]
+) -> Iterator[str]:
+    """Yield what a participant may see of a log."""
+    yield from filter_log(lines, read_known(Path(folder), image_names, class_names))
 
 
 def read_known(folder: Path, image_names: Collection[str], class_names: Collection[str]) -> Known:

@@ -14,7 +14,7 @@ from tools.archive import open_archive
 from tools.collecting import collect
 from tools.errors import ProgramError, UnavailableError
 from tools.evaluation.intake import kept_zip
-from tools.evaluation.logfilter import filter_log, read_known
+from tools.evaluation.logfilter import show_log
 from tools.evaluation.parts import reference_text
 from tools.evaluation.results import check_results, cut_results
 from tools.evaluation.site import Site, steps_dir, zips_dir
@@ -267,8 +267,8 @@ def judge_outcome(site: Site, sha256: str, outcome: Outcome, lines: list[str]) -
     if outcome.exit_status in _NOT_STARTED and any(line.startswith(_INIT_SAYS) for line in lines):
         raise Refusal("cannot-start")
     with unpacked(site, sha256) as folder:
-        known = read_known(folder, site.image_names, site.class_names)
-    refusal = Refusal("failed", filter_log(lines, known), status=outcome.exit_status)
+        shown = show_log(folder, lines, site.image_names, site.class_names)
+    refusal = Refusal("failed", shown, status=outcome.exit_status)
     if outcome.exit_status in KILLED:
         # By itself, or by an engine that is being stopped.
         raise Doubtful(refusal)
