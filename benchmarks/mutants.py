@@ -51,7 +51,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/runners/cleaning.py": ("tests/unit/test_cleaning.py",),
     "tools/runners/foreign.py": ("tests/unit/test_foreign.py",),
     "tools/sources/dealing.py": ("tests/unit/test_splitting.py", "tests/unit/test_groups.py"),
-    "tools/sources/publishing.py": ("tests/unit/test_importing.py",),
+    "tools/sources/publishing.py": ("tests/unit/test_publishing.py",),
     "tools/sources/splitting.py": ("tests/unit/test_splitting.py",),
 }
 """Each module, and the tests that guard it; a test file that is not there is left out."""
