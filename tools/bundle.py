@@ -32,7 +32,7 @@ from tools.commands.programs import (
     wheelhouse_command,
 )
 from tools.commands.store import store
-from tools.commands.submissions import check, zip_command
+from tools.commands.submissions import check, kit, zip_command
 from tools.errors import BundleError, DataError, UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
 
@@ -55,6 +55,7 @@ COMMANDS = (
     report,
     zip_command,
     check,
+    kit,
     evaluate_command,
     leaderboard,
     verify,

@@ -92,7 +92,7 @@ def _check_files(folder: Path, copied: Sequence[str]) -> Iterator[Finding | At]:
     """Look for files that are not copied, and for weights that are not whole."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name == "Dockerfile":
+        if not path.is_file() or name in ("Dockerfile", CARD_NAME):
             continue
         yield At(name)
         used = any(_takes(source, name) for source in copied)

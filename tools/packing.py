@@ -1,9 +1,13 @@
 """The submission zip: what the inference Dockerfile copies, and nothing else, the same bytes each time."""
 
+import io
+import shutil
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from tools.files import replacing
+from tools.formats.card import CARD_NAME, card_text
 from tools.formats.model_json import read_model_json
 from tools.layout import Layout
 from tools.programs import INFERENCE, check_inputs
@@ -11,9 +15,10 @@ from tools.runners.images import context_files
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_MODE = 0o100644
+_CHUNK_BYTES = 1 << 20
 
 
-def pack_submission(layout: Layout, output: Path) -> dict[str, int]:
+def pack_submission(layout: Layout, output: Path, team: str = "", method: str = "") -> dict[str, int]:
     """Write the inference submission.
 
     Stored, not compressed: weights do not shrink, and no version of a compressor changes the bytes.
@@ -21,6 +26,8 @@ def pack_submission(layout: Layout, output: Path) -> dict[str, int]:
     Args:
         layout: Of the bundle.
         output: The zip.
+        team: Whose it is, for a submission.toml; empty writes none.
+        method: What it is called there.
 
     Returns:
         Bytes of each file in it.
@@ -32,14 +39,27 @@ def pack_submission(layout: Layout, output: Path) -> dict[str, int]:
     read_model_json(layout.model_output / "model.json")
     program_dir = layout.program_dir(INFERENCE.folder)
     files = context_files(program_dir / "Dockerfile", layout.root, program_dir)
+    contents: dict[str, Path | bytes] = {**files}
+    if team:
+        contents[CARD_NAME] = card_text(team, method).encode()
     sizes: dict[str, int] = {}
     with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, file in files.items():
-            member = zipfile.ZipInfo(name, _TIME)
-            member.create_system = 3
-            member.external_attr = _REGULAR_FILE_MODE << 16
-            member.file_size = sizes[name] = file.stat().st_size
-            with file.open("rb") as opened, archive.open(member, "w") as out:
-                while chunk := opened.read(1 << 20):
-                    out.write(chunk)
+        for name, content in contents.items():
+            sizes[name] = add_file(archive, name, content)
     return sizes
+
+
+def add_file(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> int:
+    """Add a file to a zip, with a fixed time and mode; gives its bytes."""
+    member = zipfile.ZipInfo(name, _TIME)
+    member.create_system = 3
+    member.external_attr = _REGULAR_FILE_MODE << 16
+    member.file_size = content.stat().st_size if isinstance(content, Path) else len(content)
+    with archive.open(member, "w") as out, opened(content) as source:
+        shutil.copyfileobj(source, out, _CHUNK_BYTES)
+    return member.file_size
+
+
+def opened(content: Path | bytes) -> BinaryIO:
+    """A file's content as a stream."""
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.errors import DataError, UnavailableError
 from tools.files import write_text
 from tools.formats.dockerfile import base_images, parse_dockerfile
+from tools.formats.kit_json import Kit
 from tools.formats.requirements import (
     RequirementLine,
     Wheel,
@@ -203,11 +204,16 @@ def give_wheels(
 
 def target_of_image(program: Program, bundle: Bundle, layout: Layout, runner: DockerRunner) -> Target:
     """What the wheels of a program's image are for, as its base image and the engine tell."""
-    path = layout.program_dir(program.folder) / "Dockerfile"
-    base = bundle.base_image
-    if not base and path.is_file():
-        base = next(iter(base_images(parse_dockerfile(path.read_text(encoding="utf-8")), {})), "")
+    base = base_of(program, bundle, layout)
     return Target((base and runner.python_version(base)) or DEFAULT_PYTHON, runner.host.machine)
+
+
+def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
+    """The image that a program's is built on; empty if its Dockerfile does not say."""
+    path = layout.program_dir(program.folder) / "Dockerfile"
+    if bundle.base_image or not path.is_file():
+        return bundle.base_image
+    return next(iter(base_images(parse_dockerfile(path.read_text(encoding="utf-8")), {})), "")
 
 
 def default_target(program: Program, bundle: Bundle, layout: Layout) -> Target:
@@ -233,6 +239,34 @@ def _fill_hint(folder: Path, layout: Layout, programs: Sequence[Program]) -> str
     where = "" if folder == layout.wheelhouse else f" {folder}"
     names = "".join(f" --program {program.name}" for program in programs)
     return f"where there is a package index, run `wheelhouse{where}{names}`, and carry {folder} here"
+
+
+def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnLine) -> Kit:
+    """What submissions are built with; missing wheels are downloaded first.
+
+    Args:
+        bundle: The manifest.
+        layout: Of the bundle.
+        folder: The wheelhouse; None takes the bundle's own.
+        on_line: Told of pip's progress.
+
+    Raises:
+        UnavailableError: The wheels are not here, and cannot be got.
+    """
+    base = base_of(INFERENCE, bundle, layout)
+    if bundle.evaluation.build_network:
+        return Kit(base_image=base)
+    house = folder or layout.wheelhouse
+    if out_of_date(INFERENCE, bundle, layout, house):
+        target = default_target(INFERENCE, bundle, layout)
+        try:
+            fill_wheelhouse(INFERENCE, bundle, layout, house, target, on_line)
+        except UnavailableError as fault:
+            raise UnavailableError(
+                f"{fault}; {_fill_hint(house, layout, [INFERENCE])}", fault.details
+            ) from None
+    target = target_of(house, INFERENCE)
+    return Kit(wheels_in(house / INFERENCE.folder), target.python_version, target.machine, base)
 
 
 def wheels_in(place: Path) -> tuple[Wheel, ...]:

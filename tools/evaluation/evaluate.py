@@ -18,9 +18,9 @@ from tools.evaluation.intake import (
     Submission,
     check_zip,
     describe,
+    find_phase,
     is_too_large,
     kept_zip,
-    phase_at,
     take_in,
 )
 from tools.evaluation.receipts import write_receipt
@@ -143,9 +143,7 @@ def admit(
     """
     phase_name = ""
     try:
-        if not submission.team:
-            raise Refusal("team")
-        phase = phase_at(phases, submission.received)
+        phase = find_phase(submission.team, submission.received, phases)
         phase_name = phase.name
         used = sum(
             row.phase == phase.name

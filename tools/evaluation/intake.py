@@ -9,11 +9,12 @@ from pathlib import Path
 from tools.checking import check_submission
 from tools.errors import DataError, SubmissionError, UnavailableError, shown
 from tools.evaluation.teams import clean_name
-from tools.evaluation.verdicts import Refusal
+from tools.evaluation.verdicts import MESSAGES, Refusal
 from tools.files import hash_file, replacing
+from tools.findings import Finding
 from tools.formats.card import KEYS
 from tools.guarded import run_guarded
-from tools.manifest import Phase, SubmissionSettings
+from tools.manifest import Bundle, Phase, SubmissionSettings
 
 NAME_SEPARATOR = "__"
 
@@ -142,6 +143,41 @@ def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
     if separator and clean_name(team):
         return clean_name(team), clean_name(method) or clean_name(card.get("method", ""))
     return clean_name(card.get("team", "")), clean_name(card.get("method", ""))
+
+
+def check_sender(path: Path, bundle: Bundle, moment: datetime, is_ruled: bool) -> list[Finding]:
+    """Say what would be refused of a zip for whose it is, and when it comes.
+
+    Args:
+        path: The zip, under the name with which it would be sent.
+        bundle: Gives the phases.
+        moment: When it would come, UTC.
+        is_ruled: Whether the organiser's rules are known here. Other platforms know the team by themselves.
+    """
+    team, _ = name_of(path.stem, read_card(path, bundle.submission))
+    try:
+        find_phase(team, moment, bundle.evaluation.phases)
+    except Refusal as refusal:
+        told, code = MESSAGES[refusal.verdict.code], refusal.verdict.code
+        if code == "team":
+            severity = "error" if is_ruled else "warning"
+            cure = 'make it with `zip --team "YOUR TEAM"`, or name it TEAM__METHOD.zip'
+            return [Finding(severity, path.name, told.text, cure)]
+        opening = [phase.opens for phase in bundle.evaluation.phases if phase.opens and phase.opens > moment]
+        when = f"send it after {min(opening):%Y-%m-%d %H:%M} UTC" if opening else "all phases are over"
+        return [Finding("warning", path.name, "no phase is open now", when)]
+    return []
+
+
+def find_phase(team: str, received: datetime, phases: tuple[Phase, ...]) -> Phase:
+    """The phase in which a team's submission counts.
+
+    Raises:
+        Refusal: It names no team, or no phase was open.
+    """
+    if not team:
+        raise Refusal("team")
+    return phase_at(phases, received)
 
 
 def phase_at(phases: tuple[Phase, ...], received: datetime) -> Phase:

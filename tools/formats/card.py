@@ -1,5 +1,6 @@
 """submission.toml, which says whose a submission is and what it is called."""
 
+import json
 import tomllib
 
 from tools.errors import SubmissionError
@@ -10,6 +11,19 @@ MAX_DOTS = 16
 """In one key: each part of a dotted key is a table, and tomllib keeps a path for each of them."""
 
 KEYS = ("team", "method")
+
+
+def card_text(team: str, method: str) -> str:
+    """The text of a submission.toml; the same names give the same.
+
+    Args:
+        team: Printable.
+        method: Likewise; may be empty.
+    """
+    names = {"team": team, "method": method}
+    # A JSON text of printable characters is one of TOML's basic strings.
+    lines = (f"{key} = {json.dumps(name, ensure_ascii=False)}\n" for key, name in names.items() if name)
+    return "".join(lines)
 
 
 def parse_card(content: bytes) -> dict[str, str]:
