@@ -127,6 +127,10 @@ class Layout:
         """Where a board goes: one of hidden cases never takes the place of a public one."""
         return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
 
+    def findings_page(self, phase: str, part: str) -> Path:
+        """The organiser's page on a board: not beside it, for that folder is published."""
+        return self.state / "organiser" / f"{phase.replace(' ', '-')}-{part}.html"
+
     @property
     def store_file(self) -> Path:
         """The image database, where no other is named."""

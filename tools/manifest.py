@@ -126,6 +126,8 @@ class EvaluationSettings:
         take: Which of a team's submissions stands on the board: its `best` or its `last`.
         public_share: Of the test cases, for the board of a running phase; 1 has no hidden part.
         resamples: Of the cases, for the intervals on the board.
+        show_failed: Whether the public board names submissions without a score, with the reason.
+        show_agreement: Whether the public board names entries that agree more than chance allows.
         attempts: How often a submission is tried when something here is missing.
         build_network: Whether a submission's build gets a network.
         build_time_s: Of one build, seconds.
@@ -140,6 +142,8 @@ class EvaluationSettings:
     take: str = "best"
     public_share: float = 1.0
     resamples: int = 10_000
+    show_failed: bool = False
+    show_agreement: bool = False
     attempts: int = 3
     build_network: bool = False
     build_time_s: int = 1800
@@ -249,6 +253,8 @@ def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSett
         take=table.choice("take", ("best", "last")),
         public_share=share,
         resamples=int(table.number("resamples", default.resamples, low=100, high=10**6)),
+        show_failed=table.flag("show_failed"),
+        show_agreement=table.flag("show_agreement"),
         attempts=int(table.number("attempts", default.attempts, low=1, high=100)),
         build_network=table.flag("build_network"),
         build_time_s=int(table.number("build_time_s", default.build_time_s, low=1, high=10**6)),

@@ -15,8 +15,8 @@ import pytest
 
 from tests.boards import CLASS_NAMES, HOSTILE, METRIC, make_board
 from tools.errors import DataError
-from tools.evaluation.board import Board, HistoryPoint, board_document, board_rows
-from tools.report.board import CSV_COLUMNS, render_board, write_board
+from tools.evaluation.board import Board, HistoryPoint, Unranked, board_document, board_rows
+from tools.report.board import CSV_COLUMNS, board_text, render_board, write_board
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -54,8 +54,54 @@ def test_files_hold_the_same(board: Board, tmp_path: Path) -> None:
         assert line["submission"] == entry["submission"] == row["submission"]
         assert float(line["score"]) == pytest.approx(row["score"], abs=1e-6)
         assert len(entry["beats"]) == row["beats"]
+    assert "agreements" not in document
+    assert "unranked" not in document
+
+
+def published(folder: Path) -> dict[str, str]:
+    return {path.name: html.unescape(path.read_text()) for path in folder.iterdir()}
+
+
+def test_a_board_accuses_nobody_unless_the_organiser_chooses(board: Board, tmp_path: Path) -> None:
+    pair = dataclasses.replace(board.agreements[0], shared_errors=987654)
+    failed = Unranked("Failing Team", "net", "2026-03-09T08:00:00Z", "ran longer than 600 s")
+    board = dataclasses.replace(board, agreements=(pair,), unranked=(failed,), public_key="PEM of a key\n")
+    words = {"show_failed": "Failing Team", "show_agreement": "987654"}
+    write_board(board, tmp_path / "plain")
+    files = published(tmp_path / "plain")
+    assert sorted(files) == ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "public-key.pem"]
+    for name, text in files.items():
+        for word in (
+            "Failing Team",
+            "987654",
+            "600 s",
+            "without a score",
+            "agree more than chance",
+            "Not ranked",
+        ):
+            assert word not in text, (name, word)
+    assert files["public-key.pem"] == "PEM of a key\n"
+    assert "<pre>PEM of a key\n</pre>" in files["leaderboard.html"]
+    assert json.loads(files["leaderboard.json"])["public_key"] == "PEM of a key\n"
+    for flag, word in words.items():
+        write_board(dataclasses.replace(board, **{flag: True}), tmp_path / flag)
+        found = published(tmp_path / flag)
+        (other,) = (shown for name, shown in words.items() if name != flag)
+        for name in ("leaderboard.html", "leaderboard.json"):
+            assert word in found[name], (flag, name)
+            assert other not in found[name], (flag, name)
+        assert word not in found["leaderboard.csv"]
+    document = json.loads(published(tmp_path / "show_failed")["leaderboard.json"])
+    assert document["unranked"][0]["reason"] == "ran longer than 600 s"
+    document = json.loads(published(tmp_path / "show_agreement")["leaderboard.json"])
     assert document["agreements"][0]["kind"] == "identical"
-    assert document["unranked"][0]["reason"]
+
+
+def test_the_terminal_counts_what_failed_and_names_no_pair(board: Board) -> None:
+    lines = board_text(board).splitlines()
+    assert lines[0] == "Which body region is it?: Development, public part, 600 cases, by weighted_f1"
+    assert len(lines) == 14
+    assert lines[-1] == "not ranked: 1"
 
 
 def test_same_board_same_bytes(tmp_path: Path) -> None:

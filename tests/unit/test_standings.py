@@ -1,5 +1,6 @@
 """Which submissions stand on a board, with which scores and answers."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -86,9 +87,11 @@ def records(site: Site) -> Iterator[Records]:
         yield opened
 
 
-def put(site: Site, records: Records, number: int, answer_of: dict[str, str], phase: str) -> None:
+def put(
+    site: Site, records: Records, number: int, answer_of: dict[str, str], phase: str, team: str = ""
+) -> None:
     """Leave what a scored submission leaves."""
-    submission = Submission(f"{number:064x}", f"team {number}", "m", at(3, number), "x.zip")
+    submission = Submission(f"{number:064x}", team or f"team {number}", "m", at(3, number), "x.zip")
     folder = steps_dir(site.layout, "inference") / f"key{number}"
     write_csv(folder / RESULTS_NAME, ("file", "class"), sorted(answer_of.items()))
     results_sha256 = hashlib.sha256((folder / RESULTS_NAME).read_bytes()).hexdigest()
@@ -137,6 +140,28 @@ def test_scores_of_another_reference_are_not_mixed_in(site: Site, records: Recor
     path.write_text(path.read_text().replace("000.png,A", "000.png,B"))
     with pytest.raises(DataError, match="run `evaluate --rescore`"):
         make_board(read_site(site.bundle, site.layout), records, "development", None)
+
+
+def test_look_alike_names_are_one_row_and_one_line(site: Site, records: Records) -> None:
+    right = dict(site.reference.class_of)
+    names = ("Radiance", "R\u0430diance", "Radiance\ufe0f", "Nordlicht")
+    for number, name in enumerate(names, start=1):
+        put(site, records, number, right, "development", name)
+    board = make_board(site, records, "development", None)
+    assert [entry.team for entry in board.entries] == ["Radiance", "Nordlicht"]
+    assert [point.team for point in board.history] == ["Radiance"] * 3 + ["Nordlicht"]
+
+
+def test_what_is_on_the_board_is_the_organisers_choice(site: Site, records: Records) -> None:
+    board = make_board(site, records, "development", None)
+    assert (board.show_failed, board.show_agreement) == (False, False)
+    assert "BEGIN PUBLIC KEY" in board.public_key
+    for flag in ("show_failed", "show_agreement"):
+        text = MANIFEST.replace("[evaluation]", f"[evaluation]\n{flag} = true")
+        chosen = dataclasses.replace(site, bundle=parse_manifest(text, site.layout.manifest))
+        board = make_board(chosen, records, "development", None)
+        assert getattr(board, flag) is True
+        assert board.show_failed != board.show_agreement
 
 
 def test_what_failed_or_waits_stands_below(site: Site, records: Records) -> None:

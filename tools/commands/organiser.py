@@ -110,20 +110,28 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
 def leaderboard(
     layout: Layout, phase: str | None, part: str | None, output: Path | None, database: str | None
 ) -> None:
-    """Rank the submissions, with their uncertainty; writes leaderboard.html, .json and .csv."""
+    """Rank the submissions, with their uncertainty; writes leaderboard.html, .json and .csv.
+
+    What is not for everybody (failures, look-alike names, agreements, probes) goes to the organiser's own
+    page, .bundle/organiser/PHASE-PART.html; bundle.toml can put some of it on the board.
+    """
+    from tools.evaluation.findings import find_findings
     from tools.evaluation.service import opened
     from tools.evaluation.standings import make_board
-    from tools.report.board import board_text, write_board
+    from tools.report.board import board_text, write_board, write_findings
 
     with working(layout), opened(read_bundle(layout), layout, database) as (site, records):
         board = make_board(site, records, phase, part)
         page = write_board(board, output or layout.leaderboard(board.phase, board.part))
-        probed = [line for row in records.rows() if row.probe for line in row.probe_lines()]
+        findings = find_findings(board, records.rows())
+        private = layout.findings_page(board.phase, board.part)
+        write_findings(findings, private)
     click.echo(board_text(board))
-    for line in probed:
+    for line in findings.lines():
         click.echo(line)
     if board.part == "final":
         click.echo("This board shows the hidden part: publish it when the phase is over.")
+    click.echo(f"for the organiser alone: {relative(private)}   ({private.resolve().as_uri()})")
     click.echo(f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv beside it)")
 
 

@@ -71,6 +71,10 @@ class Board:
         agreements: Pairs of entries, by their index.
         unranked: What could not be scored.
         history: Of all teams.
+        show_agreement: Whether what is published names the agreements; the organiser sees them on a page of
+            their own.
+        show_failed: Whether it names what could not be scored, likewise.
+        public_key: With which receipts are checked, as PEM.
 
     Raises:
         DataError: A score is missing or not finite, a time is none, or the ranking is of something else.
@@ -87,6 +91,9 @@ class Board:
     agreements: tuple[Agreement, ...] = ()
     unranked: tuple[Unranked, ...] = ()
     history: tuple[HistoryPoint, ...] = ()
+    show_agreement: bool = False
+    show_failed: bool = False
+    public_key: str = ""
 
     def __post_init__(self) -> None:
         for entry in self.entries:
@@ -172,7 +179,7 @@ def board_rows(board: Board) -> list[dict[str, Any]]:
 
 
 def board_document(board: Board) -> dict[str, Any]:
-    """All that the board knows, ready for JSON."""
+    """All that the board shows, ready for JSON."""
     ranking = board.ranking
     entries = [
         row
@@ -192,6 +199,11 @@ def board_document(board: Board) -> dict[str, Any]:
         }
         for pair in board.agreements
     ]
+    chosen: dict[str, Any] = {}
+    if board.show_failed:
+        chosen["unranked"] = [asdict(one) for one in board.unranked]
+    if board.show_agreement:
+        chosen["agreements"] = agreements
     return {
         "title": board.title,
         "phase": board.phase,
@@ -203,9 +215,9 @@ def board_document(board: Board) -> dict[str, Any]:
         "kendall_tau": None if ranking is None else ranking.tau,
         "kendall_tau_interval": None if ranking is None else list(ranking.tau_interval),
         "entries": entries,
-        "unranked": [asdict(one) for one in board.unranked],
-        "agreements": agreements,
         "history": [asdict(point) for point in board.history],
+        "public_key": board.public_key,
+        **chosen,
     }
 
 

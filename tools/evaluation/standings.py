@@ -13,6 +13,7 @@ from tools.evaluation.feedback import message_of
 from tools.evaluation.outputs import current_scores, read_predictions, refuse_other_images
 from tools.evaluation.ranking import rank_entries
 from tools.evaluation.records import Records, Row, format_time
+from tools.evaluation.signing import public_text, signing_key
 from tools.evaluation.site import Site
 from tools.evaluation.teams import group_teams
 from tools.evaluation.verdicts import SCORED
@@ -47,6 +48,7 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
     # By the phase's own part: the hidden cases choose nothing.
     known = scores if part == phase.part else current_scores(site, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
+    team_of = group_teams(row.submission.team for row in scored)
     class_names = tuple(sorted(set(site.reference.class_of.values())))
     names = sorted(site.parts[part])
     label_of = {name: label for label, name in enumerate(class_names)}
@@ -78,9 +80,12 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
             for row in rows
             if row.state != SCORED
         ),
+        show_agreement=settings.show_agreement,
+        show_failed=settings.show_failed,
+        public_key=public_text(signing_key(site.layout).public_key()),
         history=tuple(
             HistoryPoint(
-                row.submission.team,
+                team_of[row.submission.team],
                 format_time(row.submission.received),
                 row.submission.sha256,
                 float(scores[row.submission.id][settings.metric]),

@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from tools.evaluation.board import Board, board_document, board_rows, parse_time
 from tools.evaluation.counts import parse_metric
+from tools.evaluation.findings import Findings
 from tools.files import no_formula, write_csv, write_text
 
+PUBLIC_KEY_NAME = "public-key.pem"
 CSV_COLUMNS = (
     "rank",
     "team",
@@ -34,16 +37,12 @@ def board_text(board: Board) -> str:
         + (f" / {row['method']}" if row["method"] else "")
         for row in board_rows(board)
     ]
-    marked = [
-        f"marked: {board.entries[pair.first].team} and {board.entries[pair.second].team}: {pair.kind}"
-        for pair in board.agreements
-    ]
     heading = f"{board.title}: {board.phase}, {board.part} part, {board.cases:,} cases, by {board.metric}"
-    return "\n".join([heading, *lines, *marked, f"not ranked: {len(board.unranked)}"])
+    return "\n".join([heading, *lines, f"not ranked: {len(board.unranked)}"])
 
 
 def write_board(board: Board, folder: Path) -> Path:
-    """Write leaderboard.csv, leaderboard.json and leaderboard.html; the same board gives the same bytes.
+    """Write leaderboard.csv, .json and .html, and the public key; the same board gives the same bytes.
 
     Args:
         board: The leaderboard.
@@ -59,6 +58,8 @@ def write_board(board: Board, folder: Path) -> Path:
     )
     document = json.dumps(board_document(board), indent=2, allow_nan=False, ensure_ascii=False)
     write_text(folder / "leaderboard.json", document + "\n")
+    if board.public_key:
+        write_text(folder / PUBLIC_KEY_NAME, board.public_key)
     page = folder / "leaderboard.html"
     write_text(page, render_board(board))
     return page
@@ -66,31 +67,51 @@ def write_board(board: Board, folder: Path) -> Path:
 
 def render_board(board: Board) -> str:
     """The page: one file that loads nothing, every foreign text escaped."""
-    import jinja2
     from markupsafe import Markup
 
-    folder = Path(__file__).resolve().parent
+    environment = _environment()
+    script = (Path(__file__).resolve().parent / "board.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    part = parse_metric(board.metric).part
+    return str(
+        environment.get_template("board.html.j2").render(
+            board=board,
+            rows=board_rows(board),
+            ranking=board.ranking,
+            class_part=part,
+            heat=_heat(board, part),
+            wins=_win_runs(board),
+            history=_history(board),
+            script=Markup(script),  # ours; the page runs no other
+            script_hash=base64.b64encode(digest).decode(),
+        )
+    )
+
+
+def write_findings(findings: Findings, path: Path) -> None:
+    """Write the organiser's page, for its owner's eyes alone."""
+    page = _environment().get_template("organiser.html.j2").render(findings=findings)
+    write_text(path, page, private=True)
+
+
+def _environment() -> Any:
+    import jinja2
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    script = (folder / "board.js").read_text(encoding="utf-8")
-    digest = hashlib.sha256(script.encode()).digest()
-    part = parse_metric(board.metric).part
-    return environment.get_template("board.html.j2").render(
-        board=board,
-        rows=board_rows(board),
-        ranking=board.ranking,
-        class_part=part,
-        heat=_heat(board, part),
-        wins=_win_runs(board),
-        history=_history(board),
-        script=Markup(script),  # ours; the page runs no other
-        script_hash=base64.b64encode(digest).decode(),
-    )
+    environment.filters["characters"] = _odd_characters
+    return environment
+
+
+def _odd_characters(text: str) -> str:
+    """The characters of a name that only look as if they were plain."""
+    odd = dict.fromkeys(character for character in text if not character.isascii())
+    return ", ".join(f"U+{ord(one):04X} {unicodedata.name(one, '')}".strip() for one in odd)
 
 
 def _csv_cell(value: str | int | float) -> str:
