@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test bench attacks endure mutants lint clean
+.PHONY: help install run-all test bench fuzz attacks endure mutants lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test: $(INSTALLED) ## run all tests
 
 bench: $(INSTALLED) ## time each workload beside a peer (an hour); some of them: make bench ARGS="score zip"
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+fuzz: $(INSTALLED) ## try made-up and damaged files on what reads them, a minute each; ARGS="--fuzz-seconds 900 --fuzz-seed 7"
+	$(BIN)/python -m pytest tests/fuzz -q --fuzz-seconds 60 $(ARGS)
 
 attacks: $(INSTALLED) ## run hostile programs in containers and print what became of each
 	$(BIN)/python -m pytest tests/docker/test_hostile.py -q --attack-table $(ARGS)

@@ -186,7 +186,7 @@ def load_model(model_dir: Path) -> Model:
             np.array(expected[key], dtype=np.float32).reshape(channels, 1, 1)
             for key in ("mean", "standard_deviation")
         )
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
         raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
     try:
         options = onnxruntime.SessionOptions()

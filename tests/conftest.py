@@ -45,6 +45,19 @@ BASE_IMAGE = "python:3.11-slim"
 RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long tests/fuzz tries made-up files, and which; see `make fuzz`."""
+    parser.addoption("--fuzz-seconds", type=float, default=4.0, help="of each fuzz test (default: 4)")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="another one tries other files (default: 0)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each fuzz test its time, and so much more that only one that hangs is ended."""
+    for item in items:
+        if "fuzz" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(config.getoption("--fuzz-seconds") + 180))
+
+
 def say_nothing(what: str, done: int, total: int) -> None:
     """A progress callback for tests that do not look at it."""
 

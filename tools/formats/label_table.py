@@ -63,15 +63,17 @@ def read_label_table(path: Path, error: type[DataError] = DataError, most: int |
             base name that appears twice, too many rows.
     """
     with path.open("rb") as opened:
-        rows = _rows(opened, path, error)
-        number, header = next(rows, (0, None))
-        if header is None:
+        lines = _lines(opened, path, error)
+        number, text = next(lines, (0, ""))
+        if not number:
             raise error("the file is empty; expected the header 'file,class' and a row an image", path)
-        probability_classes = _check_header(header if number == 1 else [], path, error)
+        header = _cells(text, number, path, error) if number == 1 else []
+        probability_classes = _check_header(header, path, error)
         class_of: dict[str, str] = {}
         file_of: dict[str, str] = {}
         row_of: dict[str, int] = {}
-        for line, row in rows:
+        for line, text in lines:
+            row = _cells(text, line, path, error)
             name = _check_row(row, len(header), row_of, path, line, error)
             if most is not None and len(row_of) >= most:
                 raise error(f"more than {most:,} rows; each test image needs exactly one row", path, line)
