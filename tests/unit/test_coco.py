@@ -1,8 +1,10 @@
 """COCO: what is asked, what is left out, what is fetched, and what is refused."""
 
+import copy
 import functools
 import http.server
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +22,8 @@ from tools.sources.coco import CocoSource, parse_question
 from tools.sources.importing import import_images
 
 REAL = PROJECT_ROOT.parent / "shared" / "data" / "coco" / "open_licence"
+
+Document = dict[str, Any]
 
 CATEGORIES = [
     {"id": 3, "name": "car", "supercategory": "vehicle"},
@@ -156,28 +160,310 @@ def test_questions_that_cannot_be_answered(question: str, message: str, tmp_path
         classes(question, tmp_path)
 
 
-def change(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda document: document["images"][0].update({key: value})
+def change_document(path: Path, spoil: Callable[[Document], Any]) -> Path:
+    document = json.loads(path.read_text())
+    spoil(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def on(key: str, number: int, **values: Any) -> Callable[[Document], Any]:
+    return lambda document: document[key][number].update(values)
+
+
+def without(key: str, *names: str) -> Callable[[Document], Any]:
+    return lambda document: [one.pop(name) for one in document[key] for name in names]
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda document: document.pop("categories"), "is not COCO's: KeyError 'categories'"),
-        (change("file_name", "../../secret.jpg"), "leads out of the folder"),
-        (change("width", "wide"), "is not COCO's: ValueError"),
-        (change("id", 99), "annotation 10 is of image 1 and category 3, and one of them is not in the file"),
+        (
+            lambda document: document.pop("categories"),
+            "it has no 'categories'; expected images, annotations and",
+        ),
+        (lambda document: document.update(images=None), "images is null; expected a list of objects"),
+        (lambda document: document["annotations"].insert(2, 7), r"annotations\[2\] is 7; expected an object"),
+        (
+            on("images", 0, file_name="../../secret.jpg"),
+            r"images\[0\].file_name is .*; it leads out of the folder",
+        ),
+        (
+            on("images", 1, file_name="C:\\secret.jpg"),
+            r"images\[1\].file_name is .*; it leads out of the folder",
+        ),
+        (on("images", 1, file_name="/etc/x.jpg"), r"images\[1\].file_name is .*; it leads out of the folder"),
+        (on("images", 2, file_name=None), r"images\[2\].file_name is null; expected a text"),
+        (on("images", 0, width="wide"), r"images\[0\].width is 'wide'; expected a whole number of pixels"),
+        (on("images", 0, height=-1), r"images\[0\].height is -1; expected a whole number of pixels"),
+        (on("images", 0, id=99), r"annotations\[0\].image_id is 1; expected the id of an image of this file"),
+        (on("images", 0, id=1.5), r"images\[0\].id is 1.5; expected a whole number, or a text"),
+        (on("images", 0, id=True), r"images\[0\].id is true; expected a whole number, or a text"),
+        (on("images", 3, id=3), r"images\[3\].id is '3', also of images\[2\], but their file names differ"),
+        (without("annotations", "image_id"), r"annotations\[0\] has no 'image_id'; expected a whole number"),
+        (
+            on("annotations", 4, category_id={}),
+            r"annotations\[4\].category_id is an object; expected a whole",
+        ),
+        (on("annotations", 4, category_id=4), r"annotations\[4\].category_id is 4; expected the id of a cat"),
+        (on("categories", 2, name=[]), r"categories\[2\].name is a list; expected a text of one line"),
+        (on("categories", 2, name="a\nb"), r"categories\[2\].name is 'a\\nb'; expected a text of one line"),
+        (on("categories", 2, name="\ud800"), r"categories\[2\].name is '\\ud800'; expected a text"),
+        (on("categories", 1, id=3), r"categories\[1\].id is 3; expected another one: 'car' has this id"),
     ],
 )
 def test_files_that_are_not_coco(
     spoil: Callable[[dict[str, Any]], Any], message: str, tmp_path: Path
 ) -> None:
-    path = write_annotations(tmp_path)
-    document = json.loads(path.read_text())
-    spoil(document)
-    path.write_text(json.dumps(document))
-    with pytest.raises(DataError, match=message):
+    path = change_document(write_annotations(tmp_path), spoil)
+    with pytest.raises(DataError, match=f"instances_few.json: is not COCO's: {message}"):
         read_coco(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as JSON \\(line 1, column 1: "),
+        (b'{"images": [1,}', "cannot be read as JSON \\(line 1, column 15: "),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "a number in it has too many digits"),
+        (b'{"images": "\xff"}', "it is not UTF-8; save it as such"),
+        (b"[]", "it holds a list; expected an object with images"),
+        (b"null", "it holds null; expected an object with images"),
+    ],
+)
+def test_files_that_are_not_json(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_coco(tmp_path / "x.json")
+    with pytest.raises(DataError, match="cannot be read .Is a directory.; give COCO's"):
+        read_coco(tmp_path)
+
+
+def as_text(document: Document) -> None:
+    for key, names in (
+        ("images", ["id"]),
+        ("categories", ["id"]),
+        ("annotations", ["image_id", "category_id"]),
+    ):
+        for one in document[key]:
+            one |= {name: str(one[name]) for name in names}
+
+
+def as_float(document: Document) -> None:
+    for one in document["annotations"]:
+        one |= {"image_id": float(one["image_id"]), "category_id": float(one["category_id"])}
+
+
+def listed_twice(document: Document) -> None:
+    document["images"] += [dict(document["images"][1])]
+
+
+def with_another_id(document: Document) -> None:
+    """The same file once more, and what is on it on the second."""
+    document["images"].append(document["images"][1] | {"id": "again"})
+    for one in document["annotations"]:
+        one["image_id"] = "again" if one["image_id"] == 2 else one["image_id"]
+
+
+def with_equal_names(document: Document) -> None:
+    document["categories"].append({"id": 11, "name": "traffic light", "supercategory": "outdoor"})
+    document["annotations"][-1]["category_id"] = 11
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without("annotations", "bbox"),
+        without("annotations", "id", "area", "iscrowd", "bbox"),
+        on("annotations", 0, bbox=None, id=None),
+        on("annotations", 1, bbox="", id=[], area="?", iscrowd="many"),
+        on("annotations", 2, bbox=[1, 2, 3], id=10),
+        on("annotations", 3, bbox=[float("nan")] * 4, iscrowd=1),
+        lambda document: document.pop("licenses"),
+        lambda document: document.update(licenses=None),
+        lambda document: document.update(licenses="CC BY", info=3, more={"x": [1]}),
+        lambda document: document["licenses"][0].pop("id"),
+        without("images", "license"),
+        on("images", 0, license=None, date_captured=5, coco_url=["x"]),
+        on("images", 0, license=77),
+        without("images", "width"),
+        on("images", 0, width=None, height=0),
+        on("images", 0, width="8", height=8.0),
+        without("categories", "supercategory"),
+        on("categories", 0, supercategory=None),
+        as_text,
+        as_float,
+        listed_twice,
+        with_another_id,
+        with_equal_names,
+    ],
+)
+def test_a_question_needs_neither_boxes_nor_ids_nor_licences(
+    spoil: Callable[[Document], Any], tmp_path: Path
+) -> None:
+    change_document(write_annotations(tmp_path), spoil)
+    write_images(tmp_path / "few")
+    found = classes("coco:annotations/instances_few.json?category=traffic light", tmp_path)
+    assert {number for number, name in found.items() if name == "traffic light"} == {"2", "5", "7"}
+    assert {number for number, name in found.items() if name == "no traffic light"} == {"1", "3", "4", "6"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_every_encoding_that_json_has(encoding: str, tmp_path: Path) -> None:
+    path = change_document(write_annotations(tmp_path), on("categories", 0, name="Fu\u00dfg\u00e4nger"))
+    text = json.dumps(json.loads(path.read_text()), ensure_ascii=False)
+    path.write_bytes(text.encode(encoding))
+    assert {one.name for one in read_coco(path).categories.values()} == {
+        "Fu\u00dfg\u00e4nger",
+        "airplane",
+        "traffic light",
+    }
+
+
+def test_no_annotations_at_all(tmp_path: Path) -> None:
+    change_document(write_annotations(tmp_path), lambda document: document["annotations"].clear())
+    write_images(tmp_path / "few")
+    assert set(classes("coco:annotations/instances_few.json?category=car", tmp_path).values()) == {"no car"}
+    change_document(tmp_path / "annotations" / "instances_few.json", lambda one: one["categories"].clear())
+    with pytest.raises(DataError, match="has no category 'car'; it has none at all"):
+        classes("coco:annotations/instances_few.json?category=car", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub\\{}.jpg",
+        "sub/{}.jpg",
+        "sub%2F{}.jpg",
+        "./sub/{}.jpg",
+        "sub/{}.jpg?",
+        "sub/traffic light %41 {}.jpg",
+    ],
+)
+def test_file_names_with_folders_and_escapes(name: str, tmp_path: Path) -> None:
+    def rename(document: Document) -> None:
+        for one in document["images"]:
+            one["file_name"] = name.format(f"{one['id']:012d}")
+
+    change_document(write_annotations(tmp_path), rename)
+    for number in ON_IMAGE:
+        base = name.format(f"{number:012d}").rpartition("%2F")[2].replace("\\", "/").rpartition("/")[2]
+        write_image(tmp_path / "few" / "sub" / "x.png", seed=number).rename(
+            tmp_path / "few" / "sub" / base.replace("%41", "A")
+        )
+    question = parse_question("coco:annotations/instances_few.json?category=car", tmp_path)
+    images = CocoSource(question).list_images(ImportRequest(), say_nothing).images
+    assert {image.class_name for image in images} == {"car", "no car"}
+    assert all(Path(image.origin).is_file() for image in images)
+    assert len({image.origin for image in images}) == 7
+
+
+@pytest.mark.parametrize("name", ["%2e%2e/%2e%2e/secret.jpg", "x" * 4000, "%00.jpg"])
+def test_file_names_that_lead_nowhere(name: str, tmp_path: Path) -> None:
+    change_document(write_annotations(tmp_path), on("images", 0, file_name=name))
+    write_images(tmp_path / "few")
+    write_image(tmp_path.parent / "secret.jpg")
+    with pytest.raises(DataError, match="1 of 7 images are not in"):
+        classes("coco:annotations/instances_few.json?category=car", tmp_path)
+
+
+@pytest.mark.parametrize(("key", "one", "other"), [("license", 4, 5), ("width", 8, 9)])
+def test_an_image_with_two_sizes_or_licences_is_refused_by_name(
+    key: str, one: int, other: int, tmp_path: Path
+) -> None:
+    def contradict(document: Document) -> None:
+        document["images"].append(document["images"][2] | {"id": 50, key: other})
+
+    path = change_document(write_annotations(tmp_path), contradict)
+    expected = r"images\[2\] and images\[7\] are both of '000000000003.jpg', but with another (license|size)"
+    with pytest.raises(DataError, match=expected):
+        read_coco(path)
+
+
+def test_images_listed_twice_are_told(tmp_path: Path) -> None:
+    change_document(write_annotations(tmp_path), listed_twice)
+    write_images(tmp_path / "few")
+    question = parse_question("coco:annotations/instances_few.json?category=car", tmp_path)
+    listing = CocoSource(question).list_images(ImportRequest(), say_nothing)
+    assert listing.warnings == ("images that are listed more than once, taken once: 1 entries",)
+    assert len(listing.images) == 7
+
+
+@pytest.mark.parametrize("name", ["a\tb", "x" * 1001])
+def test_a_data_sets_name_is_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'dataset' is .* expected a name of up to 1000 characters"):
+        parse_question(f"coco:x.json?category=car&dataset={name}", tmp_path)
+    assert parse_question(f"coco:x.json?category=car&dataset={'x' * 1000}", tmp_path).dataset == "x" * 1000
+
+
+WORDS = re.compile(
+    r"NoneType|KeyError|TypeError|ValueError|AttributeError|object has no|not subscriptable|Traceback"
+    r"|Errno|<class|int\(\)|float\(\)|unhashable|not iterable|unpack|None\b|True\b|dict\b"
+)
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    1e400,
+    10**400,
+    "",
+    "x",
+    "\x00",
+    "\ud800",
+    "9" * 300,
+    [],
+    [1],
+    {},
+    {"a": 1},
+)
+
+
+def mutations(document: Document) -> Iterator[tuple[str, Document]]:
+    """The document with each key, at each level, dropped and given another kind of value."""
+
+    def places(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+        if path:
+            yield path
+        if isinstance(value, dict):
+            for key in value:
+                yield from places(value[key], (*path, key))
+        if isinstance(value, list) and value:
+            for number in {0, len(value) - 1}:
+                yield from places(value[number], (*path, number))
+
+    for path in places(document, ()):
+        for odd in ("dropped", *ODD):
+            made = copy.deepcopy(document)
+            parent: Any = functools.reduce(lambda inner, key: inner[key], path[:-1], made)
+            if odd == "dropped":
+                del parent[path[-1]]
+            else:
+                parent[path[-1]] = odd
+            yield f"{path} {odd!r:.40}", made
+
+
+def test_no_change_of_a_file_ends_in_pythons_words(tmp_path: Path) -> None:
+    path = write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = CocoSource(parse_question("coco:annotations/instances_few.json?category=car&street=1", tmp_path))
+    good, refused = 0, dict[str, str]()
+    for what, made in mutations(json.loads(path.read_text())):
+        path.write_text(json.dumps(made))
+        try:
+            source.list_images(ImportRequest(), say_nothing)
+            source.annotations().coco.annotations_by_id()
+            good += 1
+        except DataError as fault:
+            refused[what] = str(fault)
+    assert good > 100
+    assert len(refused) > 300
+    for what, message in refused.items():
+        assert message.startswith(f"{path}: "), what
+        assert not WORDS.search(message), (what, message)
+        assert len(message.splitlines()) == 1
+        message.encode()
 
 
 # Not a test that is skipped: .ci/run takes that for one that could not run.

@@ -92,9 +92,9 @@ def ingest(
 def query(layout: Layout, query: str, output: Path | None, database: str | None) -> None:
     """Print the images that meet the condition QUERY, or a named table, as csv; changes nothing.
 
-    Tables: labels, sizes, groups, licenses, categories. A condition compares sha256, width, height, mode,
-    format, label, group, split, origin, taken, added, license or path, asks has('CATEGORY') or street, and is
-    joined by and, or, not: "label == 'CXR' and width >= 64".
+    Tables: labels, sizes, groups, licenses, categories, datasets. A condition compares sha256, width, height,
+    mode, format, label, group, split, origin, taken, added, license or path, asks has('CATEGORY') or street,
+    and is joined by and, or, not: "label == 'CXR' and width >= 64".
     """
     from tools.store.query import run_query
 

@@ -79,6 +79,33 @@ def connect(url: str, **options: Any) -> sa.Engine:
     return engine
 
 
+def _has_tables(connection: sa.Connection, schema: Schema) -> bool:
+    return sa.inspect(connection).has_table(schema.version_table)
+
+
+def _begin_alone(connection: sa.Connection) -> None:
+    """Let no other process migrate this database until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('challenge bundle'))")
+
+
+def lock_table(connection: sa.Connection, table: sa.Table) -> None:
+    """Keep all others from changing a table until the transaction ends; they may read it.
+
+    Args:
+        connection: At the begin of a transaction. SQLite knows no lock but that of the whole database.
+        table: Which.
+    """
+    if connection.dialect.name == "sqlite":
+        # Its driver would begin at the first change, and what was read before could be of another state.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.exec_driver_sql(f"LOCK TABLE {name} IN EXCLUSIVE MODE")
+
+
 def with_driver(url: str) -> sa.URL:
     """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
     made = sa.make_url(url)
@@ -152,10 +179,17 @@ def _migrate(engine: sa.Engine, schema: Schema, create: bool) -> None:
     # A path may hold a space or a colon: it is the only one, so it is not split.
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(schema.migrations).replace("%", "%%"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    options = {"version_table": schema.version_table}
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection, opts=options).get_current_revision() == head:
+            return
     with engine.begin() as connection:
-        options = {"version_table": schema.version_table}
+        if create or _has_tables(connection, schema):
+            # All at once or not at all, and by one process: SQLite would make each table by itself.
+            _begin_alone(connection)
         now = MigrationContext.configure(connection, opts=options).get_current_revision()
-        if now == ScriptDirectory.from_config(config).get_current_head():
+        if now == head:
             return
         if now is None and not create:
             where = engine.url.render_as_string(hide_password=True)

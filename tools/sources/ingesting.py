@@ -13,7 +13,7 @@ from tools.sources.coco import CocoSource
 from tools.sources.grouping import find_groups
 from tools.sources.splitting import stratified_sample
 from tools.sources.staging import SoundImage, check_image, work_ahead
-from tools.store.annotations import add_annotations
+from tools.store.annotations import Changes, add_annotations
 from tools.store.filling import Known, Told, fill_in
 from tools.store.images import ImageStore, StoredImage
 from tools.store.tables import IMAGES
@@ -35,6 +35,7 @@ class Ingested:
         new: Of them, those that came into it.
         filled: Images that were there, and of which a group, split or date is known since.
         warnings: What was passed over, a sentence each.
+        annotations: What became of an annotations file's; None if there is none.
     """
 
     listed: int
@@ -42,10 +43,12 @@ class Ingested:
     new: int
     filled: int
     warnings: tuple[str, ...]
+    annotations: Changes | None = None
 
     def __str__(self) -> str:
         text = f"{self.new:,} new of {self.listed:,} images, {self.known:,} there already"
-        return f"{text}; group, split or date filled in for {self.filled:,}" if self.filled else text
+        text += f"; group, split or date filled in for {self.filled:,}" if self.filled else ""
+        return f"{text}; {self.annotations}" if self.annotations else text
 
 
 @dataclass(slots=True)
@@ -54,18 +57,18 @@ class _Differences:
 
     Args:
         twins: Byte-identical copies of other images.
-        labels: Of which the class is another one, in words.
+        labels: Of which the class is another one, in words, by origin.
         groups: Of which the group is another one, in words.
     """
 
     twins: int = 0
-    labels: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
 
     def add(self, origin: str, label: str, group: str | None, known: Known) -> None:
         """Compare what is told of an image with what is stored."""
         if label != known.label:
-            self.labels.append(f"{origin} ({label}) and {known.origin} ({known.label})")
+            self.labels[origin] = f"{origin} ({label}) and {known.origin} ({known.label})"
         elif origin != known.origin:
             self.twins += 1
         if group and group != known.group_name:
@@ -76,7 +79,8 @@ class _Differences:
         found = [f"byte-identical copies of other images, stored once: {self.twins}"] if self.twins else []
         if self.labels:
             found.append(
-                f"images that are stored under another label: {len(self.labels)}, the first {self.labels[0]};"
+                f"images that are stored under another label: {len(self.labels)}, the first"
+                f" {next(iter(self.labels.values()))};"
                 f" the first label stays; {_MEND}"
             )
         if self.groups:
@@ -105,6 +109,10 @@ def ingest_images(
     Raises:
         DataError: An image cannot be read; all sound ones are in the store.
     """
+    # Before any image is read: a file that cannot be taken in is refused at once.
+    annotated = source.annotations() if isinstance(source, CocoSource) else None
+    if annotated is not None:
+        annotated.coco.annotations_by_id()
     listing = source.list_images(request, progress)
     refuse_odd_names(listing.images)
     groups = find_groups(listing.images, request.group)
@@ -124,17 +132,20 @@ def ingest_images(
     if by_path and missing and not Path(missing[0].origin).is_file():
         raise DataError("is no local file; leave out --by-path", missing[0].origin)
     faults: list[str] = []
-    new, filled_twins = _take_in(missing, groups, store, faults, differences, progress, by_path)
-    if isinstance(source, CocoSource):
-        add_annotations(store, *source.annotations())
+    contents: dict[str, str] = {}
+    new, filled_twins = _take_in(missing, groups, store, faults, differences, progress, by_path, contents)
+    changes = add_annotations(store, annotated, contents) if annotated is not None else None
+    for origin in changes.relabelled if changes else ():
+        differences.labels.pop(origin, None)
     if faults:
         raise DataError(
             f"{len(faults)} of {len(chosen)} images cannot be read, the first: {faults[0]};"
             " mend or remove them; the others are in the store",
             details=tuple(faults[1:]),
         )
-    warnings = (*listing.warnings, *differences.warnings())
-    return Ingested(len(chosen), len(chosen) - new - differences.twins, new, filled + filled_twins, warnings)
+    warnings = (*listing.warnings, *differences.warnings(), *(changes.warnings if changes else ()))
+    there = len(chosen) - new - differences.twins
+    return Ingested(len(chosen), there, new, filled + filled_twins, warnings, changes)
 
 
 def _tells_place(origin: str) -> bool:
@@ -175,18 +186,21 @@ def _take_in(
     differences: _Differences,
     progress: Progress,
     by_path: bool,
+    contents: dict[str, str],
 ) -> tuple[int, int]:
     """Bring images into a store, a batch at a time, each whole or not at all.
 
     Returns:
         How many were new, and of how many others, with the same content, something was filled in; what is
-        wrong with an image goes to `faults`, what is stored otherwise to `differences`.
+        wrong with an image goes to `faults`, what is stored otherwise to `differences`, and the SHA-256 of
+        those that were read to `contents`, by origin.
     """
     added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     new, filled = 0, 0
     for batch in _batches(images, faults, progress):
         records = [_record(sound, groups, added, by_path) for sound in batch]
         new += store.add(records)
+        contents |= {record.origin: record.sha256 for record in records}
         told = [
             (record.sha256, _told(image.source, groups)) for record, image in zip(records, batch, strict=True)
         ]

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_new(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], unique: sa.Column[Any]
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], *unique: sa.Column[Any]
 ) -> int:
     """Insert rows but those whose key is there.
 
@@ -16,7 +16,7 @@ def insert_new(
         connection: In a transaction.
         table: Into which.
         rows: All with the same columns.
-        unique: The key.
+        unique: The key's columns.
 
     Returns:
         How many were new.
@@ -25,12 +25,15 @@ def insert_new(
         return 0
     if connection.dialect.name == "postgresql":
         return _copy_new(connection, table, rows, unique)
-    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique])
+    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=list(unique))
     return connection.execute(statement, rows).rowcount
 
 
 def _copy_new(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], unique: sa.Column[Any]
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    unique: Sequence[sa.Column[Any]],
 ) -> int:
     """By COPY, which takes a row in a third of INSERT's time, into a table of its own, and from there."""
     names = list(rows[0])
@@ -54,7 +57,9 @@ def _copy_new(
             copy.write_row([row[name] for name in names])
     copied = sa.select(*(incoming.c[name] for name in names))
     statement = (
-        postgresql.insert(table).from_select(names, copied).on_conflict_do_nothing(index_elements=[unique])
+        postgresql.insert(table)
+        .from_select(names, copied)
+        .on_conflict_do_nothing(index_elements=list(unique))
     )
     # Else SQLAlchemy asks for new keys in place of the count.
     count = connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount

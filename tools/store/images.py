@@ -14,7 +14,7 @@ from tools.database.opening import connect, open_database, speaking
 from tools.errors import DataError, shown
 from tools.pictures import reading, to_eight_bits
 from tools.store.bulk import insert_new
-from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, SCHEMA
+from tools.store.tables import ANNOTATIONS, CATEGORIES, DATASET_IMAGES, IMAGES, SCHEMA
 from tools.store.where import COLUMNS, categories_in, parse_where
 
 _IDS_AT_A_TIME = 64
@@ -152,7 +152,8 @@ class ImageStore:
             found = list(connection.execute(query).scalars())
             for start in range(0, len(found), _KEYS_AT_A_TIME):
                 part = found[start : start + _KEYS_AT_A_TIME]
-                connection.execute(sa.delete(ANNOTATIONS).where(ANNOTATIONS.c.image_id.in_(part)))
+                for table in (ANNOTATIONS, DATASET_IMAGES):
+                    connection.execute(sa.delete(table).where(table.c.image_id.in_(part)))
                 connection.execute(sa.delete(IMAGES).where(IMAGES.c.id.in_(part)))
         return len(found)
 
@@ -187,7 +188,7 @@ class ImageStore:
         asked = categories_in(where)
         if asked:
             with speaking(SCHEMA), self.engine.connect() as connection:
-                names = sorted(connection.execute(sa.select(CATEGORIES.c.name)).scalars())
+                names = sorted(set(connection.execute(sa.select(CATEGORIES.c.name)).scalars()))
             unknown = next((name for name in asked if name not in names), None)
             if unknown is not None:
                 raise DataError(f"the database has no category {shown(unknown)}; {_nearest(unknown, names)}")

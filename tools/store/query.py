@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tools.database.opening import speaking
 from tools.store.images import ImageStore
-from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES, LICENSES, SCHEMA
+from tools.store.tables import ANNOTATIONS, CATEGORIES, DATASET_IMAGES, DATASETS, IMAGES, LICENSES, SCHEMA
 from tools.store.where import COLUMNS
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ _COUNT = sa.func.count().label("images")
 
 def _count_by(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(*columns, _COUNT).group_by(*columns).order_by(*columns)
+
+
+def _count_of(table: sa.Table, name: str) -> sa.Label[int]:
+    """How many rows of a table are of a data set."""
+    counted = sa.select(sa.func.count()).select_from(table).where(table.c.dataset_id == DATASETS.c.id)
+    return counted.scalar_subquery().label(name)
 
 
 NAMED: Mapping[str, sa.Select[Any]] = {
@@ -39,7 +45,12 @@ NAMED: Mapping[str, sa.Select[Any]] = {
     )
     .join(ANNOTATIONS, ANNOTATIONS.c.category_id == CATEGORIES.c.id)
     .group_by(CATEGORIES.c.id, CATEGORIES.c.name, CATEGORIES.c.supercategory)
-    .order_by(CATEGORIES.c.name),
+    .order_by(CATEGORIES.c.name, CATEGORIES.c.supercategory),
+    "datasets": sa.select(
+        DATASETS.c.name.label("dataset"),
+        _count_of(DATASET_IMAGES, "images"),
+        _count_of(ANNOTATIONS, "annotations"),
+    ).order_by(DATASETS.c.name),
 }
 """Tables by name; `street` is one more: a condition by itself."""
 

@@ -18,6 +18,17 @@ METADATA = sa.MetaData()
 # SQLite counts only a plain INTEGER up by itself.
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+UNNAMED = "unnamed"
+"""The data set of annotations that were stored before data sets were told apart."""
+
+DATASETS = sa.Table(
+    "dataset",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("file_sha256", sa.String(64)),
+)
+
 LICENSES = sa.Table(
     "license",
     METADATA,
@@ -57,18 +68,32 @@ IMAGES = sa.Table(
     sa.Index("ix_image_label", "label"),
 )
 
+DATASET_IMAGES = sa.Table(
+    "dataset_image",
+    METADATA,
+    sa.Column("dataset_id", sa.Integer, sa.ForeignKey("dataset.id"), primary_key=True),
+    sa.Column("image_id", _ID, sa.ForeignKey("image.id"), primary_key=True),
+    sa.Column("license_id", sa.Integer, sa.ForeignKey("license.id")),
+    sa.Index("ix_dataset_image_image_id", "image_id"),
+)
+"""Which images a data set is of, and under which licence it says they are."""
+
 ANNOTATIONS = sa.Table(
     "annotation",
     METADATA,
-    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("dataset_id", sa.Integer, sa.ForeignKey("dataset.id"), nullable=False),
+    sa.Column("source_id", sa.Text, nullable=False),
     sa.Column("image_id", _ID, sa.ForeignKey("image.id"), nullable=False),
     sa.Column("category_id", sa.Integer, sa.ForeignKey("category.id"), nullable=False),
-    sa.Column("left_px", sa.Float, nullable=False),
-    sa.Column("top_px", sa.Float, nullable=False),
-    sa.Column("width_px", sa.Float, nullable=False),
-    sa.Column("height_px", sa.Float, nullable=False),
-    sa.Column("area_px", sa.Float, nullable=False),
+    sa.Column("left_px", sa.Float),
+    sa.Column("top_px", sa.Float),
+    sa.Column("width_px", sa.Float),
+    sa.Column("height_px", sa.Float),
+    sa.Column("area_px", sa.Float),
     sa.Column("is_crowd", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("dataset_id", "source_id", name="uq_annotation_source_id"),
     sa.Index("ix_annotation_image_id", "image_id"),
     sa.Index("ix_annotation_category_id", "category_id"),
 )
+"""`source_id` is the annotation's id in its data set's own file; categories are known by their names."""
