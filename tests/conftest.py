@@ -211,8 +211,10 @@ def postgresql_url() -> Iterator[str]:
         subprocess.run([initdb, "-D", data, "-U", "tester", "-A", "trust"], check=True, **quiet)
         server = subprocess.Popen(
             # A busy disk made its end take half a minute; what is in it lives for these tests alone.
-            [Path(initdb).with_name("postgres"), "-D", data, "-k", folder]
-            + ["-c", "listen_addresses=", "-c", "fsync=off"],
+            [
+                Path(initdb).with_name("postgres"),
+                *("-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"),
+            ],
             **quiet,
         )
         try:
