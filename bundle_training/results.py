@@ -2,11 +2,16 @@
 
 import contextlib
 import csv
+import hashlib
 import importlib.metadata
 import io
 import json
+import os
 import pickle
 import platform
+import re
+import shutil
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +36,12 @@ HISTORY_COLUMNS = (
 )
 
 
+RUNS_KEPT = 10
+"""Of the folders in tensorboard/, one a training: older ones are removed when a new one begins."""
+
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-.+")
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a training has come; together with the weights this is all that a checkpoint holds.
@@ -42,6 +53,7 @@ class Progress:
         best_f1: Its weighted F1 on the validation images.
         best_loss: Its loss there.
         best_state_dict: Its weights, on the CPU.
+        run: Its folder in tensorboard/, the same when it continues.
     """
 
     epoch: int
@@ -50,6 +62,7 @@ class Progress:
     best_f1: float
     best_loss: float
     best_state_dict: dict[str, torch.Tensor]
+    run: str = ""
 
 
 def record(progress: Progress, row: dict[str, float], network: nn.Module) -> None:
@@ -73,16 +86,99 @@ def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
     replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
-def open_events(out_dir: Path, first_epoch: int) -> "SummaryWriter":
-    """Open the TensorBoard events; what a broken-off epoch wrote is passed over."""
+def new_run(out_dir: Path, what: str) -> str:
+    """Choose the name of a training's own folder in tensorboard/, so that no two share a curve.
+
+    Args:
+        out_dir: The program's output.
+        what: Said in the name after the time (UTC), such as `small-seed0`.
+    """
+    folder = out_dir / "tensorboard"
+    runs = sorted(folder.glob("*")) if folder.is_dir() else []
+    for old in [path for path in runs if path.is_dir() and _RUN_NAME.fullmatch(path.name)][: 1 - RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    name = run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{what}"
+    number = 1
+    while (folder / run).exists():
+        number += 1
+        run = f"{name}-{number}"
+    return run
+
+
+def open_events(out_dir: Path, progress: Progress) -> "SummaryWriter":
+    """Open the TensorBoard events of a run; what a broken-off epoch wrote is passed over."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    return SummaryWriter(str(out_dir / "tensorboard"), purge_step=first_epoch + 1 if first_epoch else None)
+    first_step = progress.epoch + 1 if progress.epoch else None
+    return SummaryWriter(str(out_dir / "tensorboard" / progress.run), purge_step=first_step)
+
+
+def hash_program(folder: Path) -> str:
+    """SHA-256, in hexadecimal, over all that a program can read from its own folder: code, weights, settings.
+
+    Left out is what its image does not hold either: hidden files, __pycache__, wheelhouse, and what
+    .dockerignore names.
+    """
+    digest = hashlib.sha256()
+    for name in _program_files(folder):
+        with (folder / name).open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def _program_files(folder: Path) -> list[str]:
+    """The names of a program's files, below its folder, in order; links are followed."""
+    patterns = _read_dockerignore(folder / ".dockerignore")
+    names: list[str] = []
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        above = Path(place).relative_to(folder)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in ("__pycache__", "wheelhouse")
+            and os.path.realpath(Path(place, name)) not in seen  # a link to a folder above it has no end
+        ]
+        seen |= {os.path.realpath(Path(place, name)) for name in folders}
+        names += [
+            name
+            for name in ((above / file).as_posix() for file in files if not file.startswith("."))
+            if (folder / name).is_file() and not _is_ignored(name, patterns)
+        ]
+    return sorted(names)
+
+
+def _read_dockerignore(path: Path) -> list[tuple[bool, "re.Pattern[str]"]]:
+    """Whether each pattern leaves out or takes in, and what it matches.
+
+    Source:
+        Docker's reference, ".dockerignore file". Character classes are not read: such a file counts.
+    """
+    if not path.is_file():
+        return []
+    patterns = []
+    for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        words = re.split(r"(\*\*/|\*\*|\*|\?)", line.removeprefix("!").strip("/").removeprefix("./"))
+        meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+        text = "".join(meanings.get(word, re.escape(word)) for word in words)
+        patterns.append((not line.startswith("!"), re.compile(text)))
+    return patterns
+
+
+def _is_ignored(name: str, patterns: "Sequence[tuple[bool, re.Pattern[str]]]") -> bool:
+    """Tell whether the last pattern that matches a file, or a folder above it, leaves it out."""
+    places = [name, *(parent.as_posix() for parent in list(Path(name).parents)[:-1])]
+    matching = [leaves_out for leaves_out, pattern in patterns if any(map(pattern.fullmatch, places))]
+    return bool(matching) and matching[-1]
 
 
 def save_checkpoint(
     path: Path,
-    identity: str,
+    identity: dict[str, str],
     progress: Progress,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -92,7 +188,7 @@ def save_checkpoint(
 
     Args:
         path: The file.
-        identity: Of the training; one of another is not continued from it.
+        identity: What the training depends on; one of another is not continued from it.
         progress: How far it has come.
         network: Its weights as they are now.
         optimizer: Its moments.
@@ -108,7 +204,7 @@ def save_checkpoint(
     replace_file(path, lambda temporary: torch.save(state, temporary))
 
 
-def read_checkpoint(path: Path, identity: str) -> tuple[dict[str, Any] | None, str]:
+def read_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
     """Read a checkpoint of the same training.
 
     Returns:
@@ -118,11 +214,14 @@ def read_checkpoint(path: Path, identity: str) -> tuple[dict[str, Any] | None, s
         return None, ""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as fault:
-        return None, f"{path} cannot be read ({type(fault).__name__}); starting anew"
-    if state["identity"] != identity:
-        return None, f"{path} is of other data, options or code; starting anew"
-    return state, f"continuing after epoch {state['progress']['epoch']} from {path}"
+        found = state["identity"]
+        changed = [name for name, value in identity.items() if found[name] != value]
+        epoch = state["progress"]["epoch"]
+    except (EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as fault:
+        return None, f"{path.name} cannot be read ({type(fault).__name__}); starting anew"
+    if changed:
+        return None, f"{path.name} is of other {' and '.join(changed)}; starting anew"
+    return state, f"continuing after epoch {epoch} from {path.name}"
 
 
 def versions() -> dict[str, str]:

@@ -3,12 +3,11 @@
     python train.py [IN_DIR OUT_DIR] [--options]
 
 Reads IN_DIR/{training,validation}_solution.csv and the images named there. Writes best_metric_model.onnx,
-best_metric_model.pth, model.json, history.csv, tensorboard/, and checkpoint.pth, from which a training that
-was interrupted continues when the same command is given again.
+best_metric_model.pth, model.json, history.csv, a folder of its own in tensorboard/, and checkpoint.pth, from
+which a training that was interrupted continues when the same command is given again.
 """
 
 import functools
-import hashlib
 import inspect
 import json
 import math
@@ -51,6 +50,8 @@ from results import (
     HISTORY_COLUMNS,
     Progress,
     export,
+    hash_program,
+    new_run,
     open_events,
     read_checkpoint,
     record,
@@ -225,7 +226,7 @@ def train(
     export(learner.network.cpu(), geometry.shape, progress.best_state_dict, card, out_dir)
     say(
         f"best epoch {progress.best_epoch} by weighted F1 on the validation images: {progress.best_f1:.4f};"
-        f" model written to {out_dir}"
+        " wrote best_metric_model.onnx, best_metric_model.pth, model.json"
     )
 
 
@@ -331,7 +332,9 @@ def describe(device: torch.device) -> str:
     return f"the CPU ({torch.get_num_threads()} threads)"
 
 
-def fit(learner: Learner, training: Split, validation: Split, identity: str, out_dir: Path) -> Progress:
+def fit(
+    learner: Learner, training: Split, validation: Split, identity: dict[str, str], out_dir: Path
+) -> Progress:
     """Train until the epochs are done or the validation score has stopped rising.
 
     Every random number depends on the seed and the epoch alone, so a training that continues from a
@@ -361,8 +364,10 @@ def fit(learner: Learner, training: Split, validation: Split, identity: str, out
         learner.optimizer.load_state_dict(state["optimizer"])
         learner.scheduler.load_state_dict(state["scheduler"])
         progress = Progress(**state["progress"])
+    elif first:
+        progress.run = new_run(out_dir, f"{options.network}-seed{options.seed}")
     first_epoch, started = progress.epoch, time.monotonic()
-    events = open_events(out_dir, first_epoch) if first else None
+    events = open_events(out_dir, progress) if first else None
     while progress.epoch < options.epochs and progress.epoch - progress.best_epoch < options.patience:
         row = run_epoch(learner, training, validation, progress.epoch + 1)
         record(progress, row, learner.network)
@@ -370,6 +375,7 @@ def fit(learner: Learner, training: Split, validation: Split, identity: str, out
             continue
         for name in HISTORY_COLUMNS[1:]:
             events.add_scalar(name, row[name], progress.epoch)
+        events.flush()  # by itself it waits two minutes, and nobody could watch
         write_history(progress.history, out_dir / "history.csv")
         save_checkpoint(checkpoint, identity, progress, learner.network, learner.optimizer, learner.scheduler)
         done, left = progress.epoch - first_epoch, options.epochs - progress.epoch
@@ -387,17 +393,17 @@ def fit(learner: Learner, training: Split, validation: Split, identity: str, out
     return progress
 
 
-def identify(options: Options, data_sha256: dict[str, str]) -> str:
-    """SHA-256 of all that a training's result depends on; a checkpoint of another is not continued."""
+def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
+    """All that a training's result depends on, by name; a checkpoint of another is not continued."""
     chosen = {
         key: value for key, value in asdict(options).items() if key not in ("workers", "patience", "images")
     }
-    code = [
-        Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for name in ("train.py", "dataset.py", "images.py", "network.py", "distributed.py")
-    ]
-    content = json.dumps([chosen, data_sha256, torch.__version__, code], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return {
+        "options": json.dumps(chosen, sort_keys=True),
+        "data": json.dumps(data_sha256, sort_keys=True),
+        "code": hash_program(Path(__file__).resolve().parent),
+        "packages": json.dumps([torch.__version__, versions()], sort_keys=True),
+    }
 
 
 def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) -> dict[str, float]:

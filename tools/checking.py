@@ -12,7 +12,7 @@ from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
 from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
 from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
-from tools.formats.model_json import parse_model_json
+from tools.formats.model_json import is_of_other_kind, parse_model_json
 from tools.formats.weights import LFS_HINT, check_weights, is_pointer
 from tools.guarded import At, Limits, find_guarded, listed, run_guarded
 from tools.layout import Layout
@@ -205,6 +205,8 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
         if text is None:
             yield Finding("error", name, "not a UTF-8 text of at most 1 MB", "train again")
             return
+        if not path.with_name("best_metric_model.onnx").exists() and is_of_other_kind(text):
+            return  # a method of another kind: its own program alone reads it
         try:
             card = parse_model_json(text, name, SubmissionError)
         except DataError as fault:

@@ -130,6 +130,59 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
+MAX_DEPTH = 64
+"""Of folders in which a program's files are looked for: any path that is made stays short enough to open."""
+
+
+def plain_files(folder: Path) -> list[str]:
+    """The plain files in a folder that a stranger filled, by name below it, in order; no link is followed."""
+    names: list[str] = []
+    pending = [("", 0)]
+    while pending:
+        below, depth = pending.pop()
+        try:
+            with os.scandir(folder / below) as opened:
+                entries = list(opened)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # changed meanwhile, or closed
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                names.append(below + entry.name)
+            elif entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+                pending.append((f"{below}{entry.name}/", depth + 1))
+    return sorted(names)
+
+
+def open_plain(folder: Path, name: str) -> int:
+    """Open a file below a folder that a stranger filled: through no link, and without waiting for a pipe.
+
+    Args:
+        folder: The folder.
+        name: Of the file below it, such as `events/one`.
+
+    Returns:
+        A descriptor to read from; of what, the caller looks.
+
+    Raises:
+        OSError: ELOOP or ENOTDIR for a link; else as os.open.
+    """
+    *folders, last = name.split("/")
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    if os.open not in os.supports_dir_fd:  # Windows, where nothing foreign runs
+        return os.open(folder / name, flags)
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in folders:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = below
+        return os.open(last, flags, dir_fd=place)
+    finally:
+        os.close(place)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder that a stranger filled, however deep or closed; one that is not there is no fault.
 

@@ -54,6 +54,11 @@ class Layout:
         return self.root / "model_output"
 
     @property
+    def curves(self) -> Path:
+        """TensorBoard's events of the last trainings, a folder for each; written while one runs."""
+        return self.model_output / "tensorboard"
+
+    @property
     def scoring_input(self) -> Path:
         """The scoring program's input, `ref/` and `res/`."""
         return self.root / SUBMISSION_DIR_NAME / "input"

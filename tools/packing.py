@@ -3,14 +3,17 @@
 import io
 import shutil
 import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from tools.files import replacing
+from tools.errors import DataError
+from tools.files import hash_file, replacing
+from tools.findings import Finding
 from tools.formats.card import CARD_NAME, card_text
 from tools.formats.model_json import read_model_json
 from tools.layout import Layout
-from tools.programs import INFERENCE, check_inputs
+from tools.programs import INFERENCE, TRAINING, check_inputs, output_files
 from tools.runners.images import context_files
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -33,12 +36,15 @@ def pack_submission(layout: Layout, output: Path, team: str = "", method: str = 
         Bytes of each file in it.
 
     Raises:
-        DataError: The trained model or a file that the Dockerfile copies is not there.
+        DataError: The trained model or a file that the Dockerfile copies is not there, or one has the
+            reference in it.
     """
     check_inputs(INFERENCE, layout)
-    read_model_json(layout.model_output / "model.json")
+    if layout.model_output / "model.json" in output_files(TRAINING, layout):
+        read_model_json(layout.model_output / "model.json")
     program_dir = layout.program_dir(INFERENCE.folder)
     files = context_files(program_dir / "Dockerfile", layout.root, program_dir)
+    refuse_reference(files, layout)
     contents: dict[str, Path | bytes] = {**files}
     if team:
         contents[CARD_NAME] = card_text(team, method).encode()
@@ -63,3 +69,38 @@ def add_file(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> int:
 def opened(content: Path | bytes) -> BinaryIO:
     """A file's content as a stream."""
     return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def refuse_reference(files: Mapping[str, Path], layout: Layout) -> None:
+    """Refuse to pack the true classes of the testing images, under whatever name.
+
+    Raises:
+        DataError: A file has the reference's bytes.
+    """
+    reference = layout.solution_csv("testing")
+    if not reference.is_file():
+        return
+    size, digest = reference.stat().st_size, hash_file(reference)
+    for name, path in files.items():
+        if path.stat().st_size == size and hash_file(path) == digest:
+            raise DataError(f"is the reference (the same bytes as {reference}); a zip may not hold it", name)
+
+
+def not_copied(layout: Layout, names: Collection[str]) -> list[Finding]:
+    """Warn of what training promises and the inference Dockerfile does not copy.
+
+    Args:
+        layout: Of the bundle.
+        names: Of the files in the zip.
+    """
+    dockerfile = f"{INFERENCE.folder}/Dockerfile"
+    return [
+        Finding(
+            "warning",
+            dockerfile,
+            f"does not copy {name}, which training writes for it",
+            "write COPY model_output/ model_output/, or leave it out of 'outputs' in program.toml",
+        )
+        for name in (path.relative_to(layout.root).as_posix() for path in output_files(TRAINING, layout))
+        if name not in names
+    ]

@@ -12,7 +12,16 @@ from tools.formats.groups import resolve_group
 from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
-from tools.programs import INFERENCE, SCORING, TRAINING, Program, is_current, plan_run, run_program
+from tools.programs import (
+    INFERENCE,
+    SCORING,
+    TRAINING,
+    Program,
+    is_current,
+    output_files,
+    plan_run,
+    run_program,
+)
 from tools.runners.base import Runner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images
@@ -186,7 +195,7 @@ def make_report(bundle: Bundle, layout: Layout, source: str, display: Display, f
     """
     from tools.report.page import write_report
 
-    inputs = [layout.manifest, layout.scoring_output / "scores.json", layout.model_output / "model.json"]
+    inputs = [layout.manifest, layout.scoring_output / "scores.json", *output_files(TRAINING, layout)]
     key = signature([*inputs, Path(__file__).parent / "report"])
     book = StageBook(layout)
     if not fresh and book.is_current("report", key, [layout.report_html]):

@@ -1,5 +1,6 @@
 """The three programs as data, and the one function that runs any of them."""
 
+import contextlib
 import hashlib
 import json
 import signal
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.collecting import collect
+from tools.curves import visible_curves
 from tools.errors import DataError, ProgramError, shown
-from tools.files import check_writable, remove_tree, signature
+from tools.files import check_writable, plain_files, remove_tree, signature
+from tools.formats.program_toml import CURVES, Written, read_program_toml
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, Layout
 from tools.manifest import Bundle, Limits
@@ -26,7 +29,9 @@ LIMIT_KEYS = {
 
 _NO_PROCESS = ("can't start new thread", "Resource temporarily unavailable", "pthread_create failed")
 
-MODEL_FILES = ("best_metric_model.pth", "best_metric_model.onnx", "model.json")
+_NO_MODULE = "No module named"
+
+SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,8 @@ class Program:
         reads: What must be there before it runs, and what to do if it is not.
         input_dir: What it gets to read.
         output_dir: Where its files go.
-        files: What it must write.
-        folders: What it may write besides.
+        files: What it must write, if its folder's program.toml does not say otherwise.
+        is_own: Whether that file is read, and whatever else it writes is kept: it is a participant's own.
         resumes: Whether it can continue from what an interrupted run left.
         arguments: Options that this tool gives it; those of the manifest and of the person follow.
     """
@@ -55,7 +60,7 @@ class Program:
     input_dir: Callable[[Layout], Path]
     output_dir: Callable[[Layout], Path]
     files: tuple[str, ...]
-    folders: tuple[str, ...] = ()
+    is_own: bool = False
     resumes: bool = False
     arguments: tuple[str, ...] = ()
 
@@ -72,8 +77,8 @@ TRAINING = Program(
     },
     input_dir=lambda layout: layout.input_data,
     output_dir=lambda layout: layout.model_output,
-    files=(*MODEL_FILES, "history.csv"),
-    folders=("tensorboard",),
+    files=("best_metric_model.onnx", "model.json"),
+    is_own=True,
     resumes=True,
 )
 
@@ -84,8 +89,7 @@ INFERENCE = Program(
     context_is_root=True,
     reads=lambda layout: {
         layout.testing_data: "run `data import` or `run-all` first",
-        layout.model_output / "best_metric_model.onnx": "run `train` first",
-        layout.model_output / "model.json": "run `train` first",
+        **dict.fromkeys(output_files(TRAINING, layout), "run `train` first"),
     },
     input_dir=lambda layout: layout.testing_data,
     output_dir=lambda layout: layout.results_dir,
@@ -119,7 +123,7 @@ def run_program(
     arguments: Sequence[str],
     on_line: OnLine,
 ) -> float:
-    """Run a program; its files appear in its output folder only when it has ended well.
+    """Run a program; its files appear in its output folder only when it has ended well, curves before.
 
     Args:
         program: Which.
@@ -138,6 +142,7 @@ def run_program(
         UnavailableError: The runner lacks something.
     """
     check_inputs(program, layout)
+    written = written_by(program, layout)
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
     check_writable(output_dir)
     if not program.resumes:
@@ -151,7 +156,9 @@ def run_program(
     # Before the run: what changes meanwhile did not make what it wrote.
     key = stage_key(program, bundle, layout, runner, arguments)
     run = plan_run(program, bundle, layout, arguments)
-    with KeptLog(layout.log(program.name)) as log:
+    limit_bytes = limits.output_mb * 2**20
+    curves = visible_curves(work_dir / CURVES, output_dir / CURVES, limit_bytes)
+    with KeptLog(layout.log(program.name)) as log, curves if program.is_own else contextlib.nullcontext():
 
         def show(line: str) -> None:
             log.line(line)
@@ -159,11 +166,43 @@ def run_program(
 
         outcome = runner.run(run, show)
     check_outcome(program, outcome, limits)
-    limit_bytes = limits.output_mb * 2**20
-    collect(work_dir, output_dir, program.files, program.folders, limit_bytes, program.name)
-    StageBook(layout).record(program.name, key, output_files(program, layout), arguments)
+    besides = besides_promised(work_dir, written) if program.is_own else []
+    left_out = collect(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
+    if left_out:
+        on_line(describe_left_out(program, left_out, limits))
+    kept = [output_dir / name for name in besides if name not in left_out]
+    StageBook(layout).record(program.name, key, output_files(program, layout), arguments, kept)
     remove_tree(work_dir)
     return outcome.seconds
+
+
+def written_by(program: Program, layout: Layout) -> Written:
+    """What a program promises to write: what its folder says, else what the tool knows of it.
+
+    Raises:
+        ManifestError: The folder's program.toml is at fault.
+    """
+    if not program.is_own:
+        return Written(program.files)
+    return read_program_toml(layout.program_dir(program.folder), program.files)
+
+
+def besides_promised(work_dir: Path, written: Written) -> list[str]:
+    """What a program wrote besides what it promised, without the curves and what is temporary."""
+    return [
+        name
+        for name in plain_files(work_dir)
+        if name.split("/")[0] != CURVES and name not in written.outputs and not written.is_temporary(name)
+    ]
+
+
+def describe_left_out(program: Program, names: Sequence[str], limits: Limits) -> str:
+    """One line on files that a program wrote besides what it promised, and that were not kept."""
+    some = ", ".join(map(shown, names[:SHOWN_NAMES])) + ", ..." * (len(names) > SHOWN_NAMES)
+    return (
+        f"warning: not kept, being more than {limits.output_mb} MB with the others or unreadable: {some};"
+        f" write less, or raise 'output_mb' under [{program.name}] in bundle.toml"
+    )
 
 
 def show_help(program: Program, layout: Layout) -> None:
@@ -225,8 +264,11 @@ def check_inputs(program: Program, layout: Layout) -> None:
 
 def may_be_of_other_data(layout: Layout) -> bool:
     """Tell whether the images are newer than the model, which may have learned some that are tested now."""
-    model, imported = layout.model_output / "model.json", layout.import_json
-    return model.exists() and imported.exists() and model.stat().st_mtime < imported.stat().st_mtime
+    imported = layout.import_json
+    return imported.exists() and any(
+        path.exists() and path.stat().st_mtime < imported.stat().st_mtime
+        for path in output_files(TRAINING, layout)
+    )
 
 
 def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
@@ -249,6 +291,11 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
     said = f" and said: {outcome.last_line}" if outcome.last_line else " and printed nothing"
     if any(sign in outcome.last_line for sign in _NO_PROCESS):
         said += f" (it may have met its limit of {limits.pids} processes: 'pids' under [{program.name}])"
+    if _NO_MODULE in outcome.last_line:
+        said += (
+            f" (add the package to {program.folder}/requirements.txt, from which its image is built; for"
+            f" --runner local, run `pip install -r` on that file with this Python, {sys.executable})"
+        )
     if outcome.exit_status > 128:
         number = outcome.exit_status - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
@@ -259,18 +306,22 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
 
 def output_files(program: Program, layout: Layout) -> list[Path]:
     """The files that a program must have written."""
-    return [program.output_dir(layout) / name for name in program.files]
+    return [program.output_dir(layout) / name for name in written_by(program, layout).outputs]
 
 
 def stage_key(
     program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
 ) -> str:
     """SHA-256 over all that decides a program's result: its code, its input, its options and its runner."""
+    read = [layout.program_dir(program.folder), *program.reads(layout)]
+    if program is INFERENCE and layout.model_output.is_dir():
+        # It may read what training wrote besides what it promised, too.
+        read += sorted(path for path in layout.model_output.iterdir() if path.name != CURVES)
     content = json.dumps(
         [
             runner.name,
             bundle.base_image,
-            signature([layout.program_dir(program.folder), *program.reads(layout)]),
+            signature(read),
             [*program.arguments, *bundle.arguments[program.name], *arguments],
         ]
     )

@@ -33,11 +33,30 @@ class StageBook:
         record = self._read().get(stage)
         return tuple(record.get("arguments", ())) if isinstance(record, dict) else ()
 
-    def record(self, stage: str, key: str, outputs: Sequence[Path], arguments: Sequence[str] = ()) -> None:
-        """Note that a stage was made, with its files as they are now."""
+    def made(self, stage: str, path: Path) -> bool:
+        """Tell whether a file may be of a stage's last run: it was made then, or no run is known."""
+        record = self._read().get(stage)
+        if not isinstance(record, dict):
+            return True
+        return self._name(path) in [*(record.get("outputs") or ()), *(record.get("besides") or ())]
+
+    def record(
+        self,
+        stage: str,
+        key: str,
+        outputs: Sequence[Path],
+        arguments: Sequence[str] = (),
+        besides: Sequence[Path] = (),
+    ) -> None:
+        """Note that a stage was made, with its files as they are now, and which it made besides."""
         book = self._read()
         hashes = {self._name(path): hash_file(path) for path in outputs}
-        book[stage] = {"key": key, "arguments": list(arguments), "outputs": hashes}
+        book[stage] = {
+            "key": key,
+            "arguments": list(arguments),
+            "outputs": hashes,
+            "besides": sorted(map(self._name, besides)),
+        }
         write_text(self.path, json.dumps(book, indent=2) + "\n")
 
     def _name(self, path: Path) -> str:

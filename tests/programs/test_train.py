@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +46,15 @@ def in_dir(tmp_path: Path) -> Path:
     return folder
 
 
+def read_curve(run: Path, name: str) -> list[tuple[int, float]]:
+    """The (step, value) that TensorBoard shows of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curve = EventAccumulator(str(run))
+    curve.Reload()
+    return [(event.step, event.value) for event in curve.Scalars(name)]
+
+
 def test_writes_what_the_contract_promises(train, in_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
@@ -60,7 +71,12 @@ def test_writes_what_the_contract_promises(train, in_dir: Path, tmp_path: Path) 
         max(float(row["validation_weighted_f1"]) for row in history)
         == card["metrics"]["validation_weighted_f1"]
     )
-    assert list((out / "tensorboard").glob("events.out.tfevents.*"))
+    (run,) = (out / "tensorboard").iterdir()
+    assert re.fullmatch(r"\d{8}-\d{6}-small-seed0", run.name)
+    assert read_curve(run, "training_loss") == [
+        (number, pytest.approx(float(row["training_loss"]), rel=1e-6))
+        for number, row in enumerate(history, start=1)
+    ]
     assert not list(out.glob("*.part"))
 
 
@@ -120,9 +136,13 @@ def test_killed_and_run_again_ends_where_an_undisturbed_run_does(
     os.kill(broken.pid, signal.SIGKILL)
     broken.wait()
     assert not (tmp_path / "broken" / "model.json").exists()
+    (run,) = (tmp_path / "broken" / "tensorboard").iterdir()
+    assert read_curve(run, "training_loss")[0][0] == 1, "what is trained can be watched"
     again = run_script(TRAIN, in_dir, tmp_path / "broken", *options)
 
-    assert "continuing after epoch" in again.stdout
+    assert re.search(r"continuing after epoch \d from checkpoint.pth\n", again.stdout)
+    assert list((tmp_path / "broken" / "tensorboard").iterdir()) == [run]
+    assert [step for step, _ in read_curve(run, "training_loss")] == [1, 2, 3, 4, 5, 6]
     for name in ("best_metric_model.onnx", "best_metric_model.pth", "model.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
 
@@ -130,7 +150,148 @@ def test_killed_and_run_again_ends_where_an_undisturbed_run_does(
 def test_a_checkpoint_of_other_options_is_not_continued(train, in_dir: Path, tmp_path: Path, capsys) -> None:
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1, seed=5))
-    assert "starting anew" in capsys.readouterr().out
+    assert "checkpoint.pth is of other options; starting anew" in capsys.readouterr().out
+    runs = sorted(path.name.split("-", 2)[2] for path in (tmp_path / "out" / "tensorboard").iterdir())
+    assert runs == ["small-seed0", "small-seed5"]
+
+
+def relabel(in_dir: Path, split: str) -> None:
+    path = in_dir / f"{split}_solution.csv"
+    first, second, third, *rest = path.read_text().splitlines()
+    second, third = second.replace(",dark", ",bright"), third.replace(",bright", ",dark")
+    path.write_text("\n".join([first, second, third, *rest]) + "\n")
+
+
+def reorder(in_dir: Path, split: str) -> None:
+    path = in_dir / f"{split}_solution.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *reversed(rows)]) + "\n")
+
+
+def repaint(in_dir: Path, split: str) -> None:
+    path = next((in_dir / f"{split}-data").glob("*004.png"))
+    pixels = np.array(Image.open(path))
+    pixels[3, 5] ^= 1
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("change", [relabel, reorder, repaint])
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_checkpoint_of_other_data_is_not_continued(
+    change, split: str, train, in_dir: Path, tmp_path: Path, capsys
+) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    assert "continuing after epoch 1" in capsys.readouterr().out
+    change(in_dir, split)
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    said = capsys.readouterr().out
+    assert "checkpoint.pth is of other data; starting anew" in said
+    assert "epoch 1/1" in said
+
+
+def test_a_checkpoint_of_another_torch_is_not_continued(
+    train, in_dir: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    monkeypatch.setattr(torch, "__version__", "2.99.0")
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1, seed=1))
+    assert "checkpoint.pth is of other options and packages; starting anew" in capsys.readouterr().out
+
+
+def test_changed_code_is_never_continued_wherever_it_is(
+    in_dir: Path, tmp_path: Path, run_script: RunProgram
+) -> None:
+    """An own module that train.py imports, or weights that it loads, are part of the training."""
+    program = tmp_path / "program"
+    shutil.copytree(PROJECT_ROOT / "bundle_training", program, ignore=shutil.ignore_patterns("__pycache__"))
+    (program / "own").mkdir()
+    (program / "own" / "layers.py").write_text("WIDTH = 1\n")
+
+    def run() -> str:
+        done = run_script(str(program / "train.py"), in_dir, tmp_path / "out", "--epochs", "1")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "checkpoint" not in run()
+    assert "continuing after epoch 1 from checkpoint.pth" in run()
+    (program / "own" / "layers.py").write_text("WIDTH = 2\n")
+    assert "checkpoint.pth is of other code; starting anew" in run()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    folder = tmp_path / "program"
+    for name in ("train.py", "own/net.py", "weights/base.bin", "wheelhouse/a.whl", "logs/one.log"):
+        write_file(folder / name, name)
+    lines = ("# what the image lacks", "logs", "*.md", "**/*.tmp", "!keep.md", "notes/?.txt", "")
+    write_file(folder / ".dockerignore", "\n".join(lines))
+    return folder
+
+
+def write_file(path: Path, text: str = "x") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def link_weights(folder: Path) -> None:
+    write_file(folder.parent / "elsewhere" / "more.bin")
+    (folder / "linked").symlink_to(folder.parent / "elsewhere")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, (1, 1))
+    path.chmod(0o700)
+
+
+CHANGES = {
+    "changed": lambda folder: write_file(folder / "weights/base.bin", "other"),
+    "new": lambda folder: write_file(folder / "own/more/new.py"),
+    "renamed": lambda folder: (folder / "own/net.py").rename(folder / "own/net2.py"),
+    "removed": lambda folder: (folder / "weights/base.bin").unlink(),
+    "settings": lambda folder: write_file(folder / "settings.yaml"),
+    "linked": link_weights,
+    "taken in again": lambda folder: write_file(folder / "keep.md"),
+    "not at the root": lambda folder: write_file(folder / "own/read.md"),
+    "longer than the pattern": lambda folder: write_file(folder / "notes/ab.txt"),
+    "moved": lambda folder: (folder / "own/net.py").rename(folder / "net.py"),
+}
+NO_CHANGES = {
+    "cache": lambda folder: write_file(folder / "own/__pycache__/net.pyc"),
+    "hidden": lambda folder: write_file(folder / "own/.net.py.swp"),
+    "hidden folder": lambda folder: write_file(folder / ".git/HEAD"),
+    "wheels": lambda folder: write_file(folder / "wheelhouse/b.whl"),
+    "ignored folder": lambda folder: write_file(folder / "logs/deep/two.log"),
+    "ignored file": lambda folder: write_file(folder / "read.md"),
+    "ignored anywhere": lambda folder: write_file(folder / "own/a/b.tmp"),
+    "ignored at the root": lambda folder: write_file(folder / "b.tmp"),
+    "one character": lambda folder: write_file(folder / "notes/a.txt"),
+    "time and mode": lambda folder: touch(folder / "train.py"),
+    "folder in itself": lambda folder: (folder / "own" / "loop").symlink_to(folder / "own"),
+    "empty folder": lambda folder: (folder / "own" / "empty").mkdir(),
+}
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
+def test_what_a_programs_hash_depends_on(name: str, program_module, program: Path) -> None:
+    hash_program = program_module("bundle_training", "results").hash_program
+    before = hash_program(program)
+    {**CHANGES, **NO_CHANGES}[name](program)
+    assert (hash_program(program) != before) == (name in CHANGES)
+
+
+def test_runs_have_names_of_their_own_and_the_newest_are_kept(program_module, tmp_path: Path) -> None:
+    results = program_module("bundle_training", "results")
+    (tmp_path / "tensorboard" / "own").mkdir(parents=True)
+    for number in range(12):
+        (tmp_path / "tensorboard" / f"202601{number + 1:02}-000000-small-seed0").mkdir()
+    run = results.new_run(tmp_path, "small-seed1")
+    kept = sorted(path.name[:8] for path in (tmp_path / "tensorboard").iterdir())
+    assert kept == [f"202601{number:02}" for number in range(4, 13)] + ["own"], "nine, and the new one"
+    (tmp_path / "tensorboard" / run).mkdir()
+    again = results.new_run(tmp_path, "small-seed1")
+    assert again != run
+    assert again.split("-")[2:4] == ["small", "seed1"]
 
 
 def test_stops_early(train, in_dir: Path, tmp_path: Path, capsys) -> None:
@@ -316,3 +477,70 @@ def test_a_spoiled_checkpoint_is_passed_over(train, in_dir: Path, tmp_path: Path
     (tmp_path / "out" / "checkpoint.pth").write_bytes(b"")
     assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1)) == 0
     assert "cannot be read (EOFError); starting anew" in capsys.readouterr().out
+
+
+def test_an_image_is_turned_and_scaled_no_more_than_said(program_module) -> None:
+    """Up to 15 degrees either way, by 0.85 to 1.15, mirrored half of the time, moved by 6 % of the side."""
+    dataset = program_module("bundle_training", "dataset")
+    drawn = dataset.draw_augmentation(4000, torch.Generator().manual_seed(0))
+    affine = drawn.affine.double().numpy()
+    mirror = np.sign(affine[:, 0, 0])
+    angles = np.degrees(np.arctan2(-affine[:, 0, 1], affine[:, 1, 1]))
+    scales = np.hypot(affine[:, 0, 1], affine[:, 1, 1])
+    assert (angles.min(), angles.max()) == (pytest.approx(-15, abs=0.05), pytest.approx(15, abs=0.05))
+    assert (scales.min(), scales.max()) == (pytest.approx(0.85, abs=0.001), pytest.approx(1.15, abs=0.001))
+    assert np.allclose(affine[:, 0, 0], mirror * np.cos(np.radians(angles)) * scales, atol=1e-6)
+    assert np.allclose(affine[:, 1, 0], mirror * np.sin(np.radians(angles)) * scales, atol=1e-6)
+    assert (mirror < 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.abs(affine[:, :, 2]).max() == pytest.approx(0.12, abs=0.001)
+    assert drawn.contrast.min() == pytest.approx(0.8, abs=0.001)
+    assert drawn.contrast.max() == pytest.approx(1.2, abs=0.001)
+
+
+def test_a_turned_image_is_the_image_turned(program_module) -> None:
+    dataset = program_module("bundle_training", "dataset")
+    image = torch.zeros(1, 1, 5, 5)
+    image[0, 0, 0, 2] = 1.0  # above the centre
+    quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
+    drawn = dataset.Augmentation(quarter, torch.full((1, 1, 1, 1), 2.0))
+    turned = dataset.augment(image, drawn)[0, 0]
+    expected = torch.zeros(5, 5)
+    expected[2, 0] = 2.0
+    assert torch.allclose(turned, expected, atol=1e-5)
+
+
+def test_height_and_width_are_not_exchanged(train, program_module, in_dir: Path, tmp_path: Path) -> None:
+    """Wide images with a bright top left corner, from the file to the exported network."""
+    for path in sorted(in_dir.rglob("*.png")):
+        pixels = np.zeros((12, 20), dtype=np.uint8)
+        pixels[:3, :8] = 40 + 150 * (int(path.stem[1:]) % 2)
+        Image.fromarray(pixels).save(path)
+    dataset = program_module("bundle_training", "dataset")
+    files = dataset.read_solution(in_dir, "training")
+    geometry = dataset.find_geometry(files, files, 0)
+    assert (geometry.height, geometry.width, geometry.shape) == (12, 20, (1, 12, 20))
+    image = dataset.read_image(files[1].path, 1, 12, 20)
+    assert image.shape == (1, 12, 20)
+    assert (image[0, 2, 7], image[0, 7, 2]) == (190, 0)
+    resized = dataset.read_image(files[1].path, 3, 6, 10)
+    assert resized.shape == (3, 6, 10)
+    assert resized[:, 0, 2].tolist() == [190] * 3
+    assert resized[:, 3, 0].tolist() == [0] * 3
+
+    assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1)) == 0
+    card = json.loads((tmp_path / "out" / "model.json").read_text())["input"]
+    assert (card["channels"], card["height"], card["width"]) == (1, 12, 20)
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "best_metric_model.onnx")
+    assert session.get_inputs()[0].shape[1:] == [1, 12, 20]
+    infer = program_module("bundle_inference", "infer")
+    assert np.array_equal(infer.read_image(files[1].path, 1, 12, 20), image)
+
+
+def test_what_was_written_is_named_and_no_folder_that_is_emptied(
+    train, in_dir: Path, tmp_path: Path, capsys
+) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    said = capsys.readouterr().out
+    assert "; wrote best_metric_model.onnx, best_metric_model.pth, model.json\n" in said
+    assert str(tmp_path) not in said

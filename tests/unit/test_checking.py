@@ -351,3 +351,28 @@ def test_a_full_disk_is_not_the_zips_fault(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(OSError, match="No space left"):
         unpack_submission(path, folder, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("card", "with_graph", "refused"),
+    [
+        ('{"trees": 20}', False, False),  # a method of another kind, whose file this is
+        ('{"trees": 20}', True, True),
+        ('{"class_names": ["CXR"]}', False, True),
+        ('{"input": {}}', False, True),
+        ("[1]", False, True),
+        ("{", False, True),
+    ],
+)
+def test_a_model_json_of_another_kind_is_the_participants_own(
+    card: str, with_graph: bool, refused: bool, tmp_path: Path
+) -> None:
+    files = GOOD | {CARD_NAME: card}
+    if with_graph:
+        files |= {
+            "model_output/best_metric_model.onnx": "\x08\x08",
+            "Dockerfile": DOCKERFILE.replace("infer.py", "infer.py model_output/best_metric_model.onnx", 1),
+        }
+    found = [line for line in find(make_zip(tmp_path / "s.zip", files)) if "model.json" in line]
+    assert len(found) == refused, found
+    assert all(line.startswith("error: model_output/model.json: ") for line in found)

@@ -14,7 +14,7 @@ LAYERS = [
     {"layout", "files", "pictures"},
     {"guarded"},
     {"metadata"},
-    {"lock", "stages", "collecting", "display", "keptlog", "database", "zip_names"},
+    {"lock", "stages", "collecting", "curves", "display", "keptlog", "database", "zip_names"},
     {"formats", "zip_records"},
     {"manifest", "store"},
     {"dicom"},

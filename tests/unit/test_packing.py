@@ -13,7 +13,7 @@ from tools.checking import check_submission
 from tools.errors import DataError
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import SubmissionSettings
-from tools.packing import pack_submission
+from tools.packing import not_copied, pack_submission
 
 CARD = (
     '{"class_names": ["CXR", "Hand"], "input": {"channels": 1, "height": 8, "width": 8,'
@@ -77,3 +77,84 @@ def test_a_dockerfile_that_copies_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Dockerfile:\d+: copies weights.bin, which is not in"):
         pack_submission(layout, layout.submission_zip)
     assert [path.name for path in layout.root.glob("*.zip")] == []
+
+
+def names_in_zip(layout: Layout) -> list[str]:
+    pack_submission(layout, layout.submission_zip)
+    with zipfile.ZipFile(layout.submission_zip) as archive:
+        return archive.namelist()
+
+
+def write(path: Path, text: str = "x") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_own_modules_and_weights_are_in_it_and_what_is_no_part_of_a_program_is_not(tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    folder = layout.root / "bundle_inference"
+    for name in ("features.py", "nets/own.py", "weights/base.bin", "settings.yaml"):
+        write(folder / name)
+    for name in (".env", ".git/config", "nets/.secret", "__pycache__/x.pyc", "nets/__pycache__/x.pyc"):
+        write(folder / name)
+
+    assert [name for name in names_in_zip(layout) if name.startswith("bundle_inference/")] == [
+        "bundle_inference/features.py",
+        "bundle_inference/infer.py",
+        "bundle_inference/nets/own.py",
+        "bundle_inference/requirements.txt",
+        "bundle_inference/settings.yaml",
+        "bundle_inference/weights/base.bin",
+    ]
+
+
+def test_wheels_are_in_it_only_where_a_line_of_the_dockerfile_says_so(tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    folder = layout.root / "bundle_inference"
+    write(folder / "wheelhouse" / "a-1.0-py3-none-any.whl")
+    assert "bundle_inference/wheelhouse/a-1.0-py3-none-any.whl" in names_in_zip(layout)
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace(" bundle_inference/wheelhous[e]", ""))
+    assert not [name for name in names_in_zip(layout) if "wheelhouse" in name]
+
+
+def test_other_outputs_are_asked_for_and_packed(tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    write(layout.root / "bundle_training" / "program.toml", 'outputs = ["trees.pkl"]')
+    with pytest.raises(DataError, match=r"trees.pkl: not found; inference reads it: run `train` first"):
+        pack_submission(layout, layout.submission_zip)
+    write(layout.model_output / "trees.pkl")
+    # Its own model.json, which nothing of the tool reads.
+    write(layout.model_output / "model.json", "{}")
+    names = names_in_zip(layout)
+    (warning,) = not_copied(layout, names)
+    assert (warning.severity, warning.where) == ("warning", "bundle_inference/Dockerfile")
+    assert "does not copy model_output/trees.pkl" in str(warning)
+    assert "write COPY model_output/ model_output/" in str(warning)
+
+    dockerfile = layout.root / "bundle_inference" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "COPY model_output/ model_output/\n")
+    assert not_copied(layout, names_in_zip(layout)) == []
+
+
+def test_a_promised_model_json_keeps_its_contract(tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    write(layout.model_output / "model.json", "{}")
+    with pytest.raises(DataError, match="'class_names' must list"):
+        pack_submission(layout, layout.submission_zip)
+
+
+@pytest.mark.parametrize("name", ["bundle_inference/labels.txt", "model_output/notes.csv"])
+def test_the_reference_is_not_packed_under_whatever_name(name: str, tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    reference = layout.solution_csv("testing")
+    write(reference, "file,class\na.png,CXR\n")
+    dockerfile = layout.root / "bundle_inference" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "COPY model_output/ model_output/\n")
+    write(layout.root / name, "file,class\na.png,CXS\n")
+    assert name in names_in_zip(layout)
+    layout.submission_zip.unlink()
+    write(layout.root / name, "file,class\na.png,CXR\n")
+    with pytest.raises(DataError, match=f"{name}: is the reference"):
+        pack_submission(layout, layout.submission_zip)
+    assert not layout.submission_zip.exists()

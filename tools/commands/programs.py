@@ -145,11 +145,13 @@ def wheelhouse_command(
 @click.pass_obj
 def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
     """Run the training program; options after -- go to it (try: train -- --help)."""
-    from tools.programs import TRAINING
+    from tools.programs import TRAINING, written_by
 
     if _run(TRAINING, layout, options, arguments):
-        click.echo(f"model: {layout.model_output}")
-        click.echo(f"curves: {Path(sys.executable).with_name('tensorboard')} --logdir {layout.model_output}")
+        names = ", ".join(written_by(TRAINING, layout).outputs)
+        click.echo(f"model: {relative(layout.model_output)} ({names})")
+        if layout.curves.is_dir():
+            click.echo(f"curves: {Path(sys.executable).with_name('tensorboard')} --logdir {layout.curves}")
 
 
 @click.command()

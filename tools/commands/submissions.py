@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def zip_command(layout: Layout, output: Path | None, team: str | None, method: str | None) -> None:
     """Pack the inference submission: Dockerfile, code and model; the same content gives the same bytes."""
     from tools.files import hash_file
-    from tools.packing import pack_submission
+    from tools.packing import not_copied, pack_submission
 
     path = output or layout.submission_zip
     if method is not None and team is None:
@@ -33,7 +33,7 @@ def zip_command(layout: Layout, output: Path | None, team: str | None, method: s
     for name, size in sizes.items():
         click.echo(f"{size:>12,}  {name}")
     click.echo(f"{path.stat().st_size:>12,}  {relative(path)}  (sha256 {hash_file(path)})")
-    _show_findings(_find(layout, path))
+    _show_findings([*_find(layout, path), *not_copied(layout, sizes)])
 
 
 @click.command()

@@ -75,6 +75,15 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def is_of_other_kind(text: str) -> bool:
+    """Tell whether a model.json is a participant's own file, in which nothing of this contract stands."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and not {"class_names", "input"} & document.keys()
+
+
 def read_model_json(path: Path) -> ModelCard:
     """Read a model.json.
 

@@ -17,6 +17,8 @@ from tools.formats.scores import Scores, read_scores
 from tools.layout import SPLITS, Layout
 from tools.manifest import Bundle
 from tools.pictures import READ_FAULTS, reading, thumbnail_url
+from tools.programs import TRAINING, output_files
+from tools.stages import StageBook
 
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
@@ -52,8 +54,8 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     sections = [
         _wrong_cases(scores, layout),
         _examples(tables, layout),
-        _training_curves(layout.model_output / "history.csv"),
-        _model(layout.model_output / "model.json"),
+        _training_curves(layout),
+        _model(layout),
     ]
     heading = f"<h1>{html.escape(bundle.title)}</h1>"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -147,8 +149,11 @@ def _figure(path: Path, caption: str) -> str:
     return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def _training_curves(path: Path) -> str:
-    """Loss and F1 by epoch, as one picture."""
+def _training_curves(layout: Layout) -> str:
+    """Loss and F1 by epoch, as one picture, if the last training wrote them."""
+    path = layout.model_output / "history.csv"
+    if not StageBook(layout).made(TRAINING.name, path):
+        return ""
     try:
         with path.open(encoding="utf-8", newline="") as opened:
             history = list(csv.DictReader(opened))
@@ -157,9 +162,9 @@ def _training_curves(path: Path) -> str:
             name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
         }
         f1 = [float(row["validation_weighted_f1"]) for row in history]
-    except FileNotFoundError:
-        return ""
-    except (KeyError, ValueError, TypeError) as fault:
+    except (FileNotFoundError, KeyError):
+        return ""  # a program of one's own writes none, or one with other columns
+    except (ValueError, TypeError) as fault:
         raise DataError(f"not a history as training writes it ({fault!r}); run `train` again", path) from None
     return f'<h2>Training</h2>\n<div class="curves">{_draw_curves(epochs, losses, f1)}</div>'
 
@@ -187,7 +192,11 @@ def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequ
     return f'<img src="data:image/svg+xml;base64,{data}" alt="Loss and weighted F1 by epoch">'
 
 
-def _model(path: Path) -> str:
+def _model(layout: Layout) -> str:
+    """What made the model, where training promises the file that says it."""
+    path = layout.model_output / "model.json"
+    if path not in output_files(TRAINING, layout):
+        return ""
     card = read_model_json(path).document
     rows = {
         "network": card.get("network"),

@@ -66,8 +66,9 @@ class ImagePlan:
 def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[str, Path]:
     """List what an image is built from: the files that COPY and ADD name, folders with all that they hold.
 
-    What a .dockerignore leaves out stays out, and true classes are never taken, whatever the Dockerfile says:
-    both the zip and the image go to other people.
+    What a .dockerignore leaves out stays out, of a folder also what is no part of a program (hidden files,
+    wheels, Python's cache), and true classes are never taken, whatever the Dockerfile says: both the zip and
+    the image go to other people.
 
     Args:
         dockerfile: Which may lie outside of the context.
@@ -98,7 +99,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
         for path in found:
             for file in [path] if path.is_file() else sorted(path.rglob("*")):
                 name = file.relative_to(root).as_posix()
-                if not file.is_file() or "__pycache__" in file.parts or ignored(name):
+                if not file.is_file() or _is_no_part(file, path, dockerfile) or ignored(name):
                     continue
                 if file.resolve() != file:
                     raise DataError(
@@ -114,6 +115,18 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
                     )
                 files[name] = file
     return {"Dockerfile": dockerfile, **dict(sorted(files.items()))}
+
+
+def _is_no_part(file: Path, copied: Path, dockerfile: Path) -> bool:
+    """Tell whether a file is no part of a program because its folder alone is named, and not the file.
+
+    Such are hidden files, wheels (their own line copies them) and the Dockerfile; Python's cache never is.
+    """
+    inside = file.relative_to(copied).parts
+    if "__pycache__" in file.parts or "wheelhouse" in inside:
+        return True
+    is_dockerfile = len(inside) == 1 and file == dockerfile.resolve()
+    return is_dockerfile or any(part.startswith(".") for part in inside)
 
 
 def _tells_true_classes(name: PurePosixPath) -> bool:

@@ -1,0 +1,183 @@
+"""Running a program: what it promises, what it writes besides, and what is seen while it runs."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.errors import ManifestError, ProgramError
+from tools.layout import Layout
+from tools.manifest import read_manifest
+from tools.programs import INFERENCE, TRAINING, is_current, may_be_of_other_data, output_files, run_program
+from tools.runners.local import LocalRunner
+
+BEGIN = "import os, pathlib, sys\nout = pathlib.Path(sys.argv[2])\n"
+
+
+def write_training(layout: Layout, code: str, outputs: str = 'outputs = ["trees.pkl"]') -> None:
+    folder = layout.root / "bundle_training"
+    folder.mkdir(exist_ok=True)
+    (folder / "train.py").write_text(BEGIN + code)
+    (folder / "program.toml").write_text(outputs)
+
+
+def train(layout: Layout) -> list[str]:
+    lines: list[str] = []
+    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalRunner(), (), lines.append)
+    return lines
+
+
+def below(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_a_program_writes_besides_its_outputs_is_kept(filled_layout: Layout) -> None:
+    write_training(
+        filled_layout,
+        "(out / 'plots' / 'deep').mkdir(parents=True)\n"
+        "for name in ('trees.pkl', 'notes.txt', 'plots/deep/roc.svg', '.hydra', 'state/one', 'half.tmp'):\n"
+        "    (out / name).parent.mkdir(exist_ok=True)\n"
+        "    (out / name).write_text(name)\n"
+        "(out / 'link').symlink_to('/etc/passwd')\n",
+        'outputs = ["trees.pkl"]\ntemporary = ["state", "half.tmp"]',
+    )
+    filled_layout.model_output.mkdir(exist_ok=True)
+    (filled_layout.model_output / "my own.txt").write_text("put there by hand")
+
+    train(filled_layout)
+
+    assert below(filled_layout.model_output) == {
+        "trees.pkl": "trees.pkl",
+        "notes.txt": "notes.txt",
+        "plots/deep/roc.svg": "plots/deep/roc.svg",
+        ".hydra": ".hydra",
+        "my own.txt": "put there by hand",
+    }
+    assert not filled_layout.work_dir("training").exists()
+    # A second run that writes other names removes nothing of the first.
+    write_training(filled_layout, "(out / 'trees.pkl').write_text('2')\n(out / 'b.txt').write_text('b')\n")
+    train(filled_layout)
+    assert sorted(below(filled_layout.model_output)) == [
+        ".hydra",
+        "b.txt",
+        "my own.txt",
+        "notes.txt",
+        "plots/deep/roc.svg",
+        "trees.pkl",
+    ]
+
+
+def test_what_does_not_fit_is_named_and_the_model_kept(filled_layout: Layout) -> None:
+    manifest = filled_layout.manifest
+    manifest.write_text(manifest.read_text().replace("[training]", "[training]\noutput_mb = 1"))
+    write_training(
+        filled_layout,
+        "(out / 'trees.pkl').write_text('model')\n"
+        "(out / 'exact').write_bytes(b'x' * (2**20 - 5))\n(out / 'huge').write_bytes(b'x' * 2**20)\n",
+    )
+    (warning,) = train(filled_layout)
+    assert warning == (
+        "warning: not kept, being more than 1 MB with the others or unreadable: 'huge';"
+        " write less, or raise 'output_mb' under [training] in bundle.toml"
+    )
+    assert sorted(below(filled_layout.model_output)) == ["exact", "trees.pkl"]
+
+
+def test_a_promise_that_is_not_kept(filled_layout: Layout) -> None:
+    write_training(filled_layout, "(out / 'other.pkl').write_text('x')")
+    with pytest.raises(ProgramError, match=r"training ended well but did not write trees.pkl; it must"):
+        train(filled_layout)
+    assert (filled_layout.work_dir("training") / "other.pkl").exists(), "hours of work are not thrown away"
+    write_training(filled_layout, "", 'outputs = ["../x"]')
+    with pytest.raises(ManifestError, match=r"program.toml:1: 'outputs' names '../x'"):
+        train(filled_layout)
+
+
+def test_without_a_program_toml_it_is_the_graph_and_its_card(filled_layout: Layout) -> None:
+    write_training(filled_layout, "(out / 'best_metric_model.onnx').write_text('x')")
+    (filled_layout.root / "bundle_training" / "program.toml").unlink()
+    with pytest.raises(ProgramError, match="did not write model.json"):
+        train(filled_layout)
+    folder = filled_layout.model_output
+    expected = [folder / "best_metric_model.onnx", folder / "model.json"]
+    assert output_files(TRAINING, filled_layout) == expected
+    assert [path for path in INFERENCE.reads(filled_layout) if path.parent == folder] == expected
+
+
+def test_reuse_goes_by_what_is_promised(filled_layout: Layout) -> None:
+    write_training(
+        filled_layout, "(out / 'trees.pkl').write_text('x')\n(out / 'notes.txt').write_text('x')\n"
+    )
+    train(filled_layout)
+
+    def current() -> bool:
+        return is_current(TRAINING, read_manifest(filled_layout.manifest), filled_layout, LocalRunner(), ())
+
+    assert current()
+    (filled_layout.model_output / "notes.txt").unlink()
+    assert current()
+    (filled_layout.model_output / "trees.pkl").write_text("y")
+    assert not current()
+    train(filled_layout)
+    assert current()
+    (filled_layout.root / "bundle_training" / "own.py").write_text("x")
+    assert not current()
+
+
+def test_a_model_of_any_kind_may_be_older_than_the_data(filled_layout: Layout) -> None:
+    write_training(filled_layout, "(out / 'trees.pkl').write_text('x')")
+    assert not may_be_of_other_data(filled_layout)
+    train(filled_layout)
+    assert not may_be_of_other_data(filled_layout)
+    os.utime(filled_layout.model_output / "trees.pkl", (1000, 1000))
+    assert may_be_of_other_data(filled_layout)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+CURVES = (
+    "import time\nrun = out / 'tensorboard' / '20270101-000000-own'\nrun.mkdir(parents=True, exist_ok=True)\n"
+    "(run / 'events.out.tfevents.1').write_text('first epoch')\n(out / 'trees.pkl').write_text('half')\n"
+    "while not pathlib.Path(sys.argv[1], 'go on').exists(): time.sleep(0.01)\n"
+    "(run / 'events.out.tfevents.2').write_text('second epoch')\n(out / 'trees.pkl').write_text('whole')\n"
+)
+
+
+def test_curves_are_seen_while_it_trains_and_a_half_model_never_is(filled_layout: Layout) -> None:
+    """Also when it is killed: the next training's run is another folder, or the same if it continues."""
+    write_training(filled_layout, CURVES)
+    run = filled_layout.curves / "20270101-000000-own"
+    code = "import sys; sys.argv[0] = 'bundle'; from tools.bundle import main; main()"  # as `bundle train`
+    command = [sys.executable, "-c", code, "--bundle", str(filled_layout.root), "train", "--runner", "local"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: below(run) == {"events.out.tfevents.1": "first epoch"})
+        assert [path.name for path in filled_layout.model_output.iterdir()] == ["tensorboard"]
+        process.kill()
+    assert below(run) == {"events.out.tfevents.1": "first epoch"}
+    assert [path.name for path in filled_layout.model_output.iterdir()] == ["tensorboard"]
+
+    (filled_layout.input_data / "go on").touch()
+    train(filled_layout)
+
+    assert below(filled_layout.model_output) == {
+        "trees.pkl": "whole",
+        "tensorboard/20270101-000000-own/events.out.tfevents.1": "first epoch",
+        "tensorboard/20270101-000000-own/events.out.tfevents.2": "second epoch",
+    }
+
+
+def test_a_package_that_is_not_here_has_a_hint(filled_layout: Layout) -> None:
+    write_training(filled_layout, "import no_such_forest")
+    with pytest.raises(ProgramError, match="No module named 'no_such_forest'") as caught:
+        train(filled_layout)
+    assert "add the package to bundle_training/requirements.txt" in str(caught.value)
+    assert f"run `pip install -r` on that file with this Python, {sys.executable}" in str(caught.value)
