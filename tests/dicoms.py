@@ -1,9 +1,11 @@
 """Small DICOM files and contours for the tests, written with pydicom."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -50,6 +52,55 @@ def write_dicom(path: Path, pixels: np.ndarray | None = None, **tags: Any) -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def change_element(path: Path, keyword: str, vr: str, value: Any) -> Path:
+    """Give an element of a file another value representation and value, right or wrong.
+
+    pydicom writes no text as a number: the bytes are put there as OB and then called what they are not.
+    """
+    dataset = pydicom.dcmread(path)
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    assert tag is not None, keyword
+    if vr == "SQ":
+        dataset[tag] = pydicom.DataElement(tag, vr, value)
+        dataset.save_as(path)
+        return path
+    raw = _encode(vr, value)
+    dataset[tag] = pydicom.DataElement(tag, "OB", raw)
+    dataset.save_as(path)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    length = struct.pack("<2xI" if vr in _LONG else "<H", len(raw))
+    placed = head + b"OB" + struct.pack("<2xI", len(raw)) + raw
+    data = path.read_bytes()
+    assert data.count(placed) == 1
+    path.write_bytes(data.replace(placed, head + vr.encode() + length + raw))
+    return path
+
+
+_LONG = ("OB", "OW", "OF", "OD", "UN")
+"""Value representations whose length takes four bytes."""
+
+
+def _encode(vr: str, value: Any) -> bytes:
+    values = value if isinstance(value, list) else [value]
+    if isinstance(value, bytes):
+        raw = value
+    elif vr in ("US", "FD"):
+        raw = struct.pack(f"<{len(values)}{'H' if vr == 'US' else 'd'}", *values)
+    elif vr == "AT":
+        raw = b"".join(struct.pack("<HH", one >> 16, one & 0xFFFF) for one in values)
+    else:
+        raw = "\\".join(values).encode()
+    return raw + b" " * (len(raw) % 2)
+
+
+def lut_item(first: int, entries: list[int], bits: int = 8, count: int | None = None) -> Dataset:
+    """An item of a VOI LUT or Modality LUT Sequence."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [count or len(entries), first, bits])
+    item.add_new("LUTData", "US", entries)
+    return item
 
 
 def circle(x: float, y: float, radius: float, count: int = 200) -> np.ndarray:

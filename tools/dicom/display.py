@@ -42,7 +42,9 @@ def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
 
 
 def to_gray(image: DicomImage, bits: int = 8) -> np.ndarray:
-    """Make an image fit to be shown: by its window, else by percentiles; bright is bright.
+    """Make an image fit to be shown: by its VOI LUT, its window or percentiles; bright is bright.
+
+    Where it has neither table nor window, padding has no part in the percentiles and is black.
 
     Args:
         image: One file's.
@@ -53,17 +55,31 @@ def to_gray(image: DicomImage, bits: int = 8) -> np.ndarray:
 
     Raises:
         DataError: Its window is none of the standard's.
+
+    Source:
+        DICOM PS3.3 C.11.2.1.1 (VOI LUT), C.7.5.1.1.2 (padding is no part of the image).
     """
-    window = image.header.window
-    if window is None:
-        low, high = (float(value) for value in np.percentile(image.pixels, PERCENTILES))
-        # A plain image has no range of values; any width then gives one gray.
-        window = Window((low + high) / 2.0, (high - low) or 1.0, "LINEAR_EXACT")
-    brightness: np.ndarray = apply_window(image.pixels, window)
-    if image.header.inverted:
+    header = image.header
+    if header.lut is not None:
+        brightness = header.lut.apply(image.pixels) / header.lut.highest
+    else:
+        brightness = apply_window(image.pixels, header.window or _spread(image))
+    if header.inverted:
         brightness = 1.0 - brightness
+    if header.lut is None and header.window is None and image.padding is not None:
+        brightness[image.padding] = 0.0
     gray: np.ndarray = np.rint(brightness * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
     return gray
+
+
+def _spread(image: DicomImage) -> Window:
+    """A window from the 1st to the 99th percentile of the pixels that are no padding."""
+    values = image.pixels if image.padding is None else image.pixels[~image.padding]
+    if not values.size:
+        return Window(0.0, 1.0, "LINEAR_EXACT")
+    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
+    # A plain image has no range of values; any width then gives one gray.
+    return Window((low + high) / 2.0, (high - low) or 1.0, "LINEAR_EXACT")
 
 
 def encode_png(gray: np.ndarray) -> bytes:

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tools.dicom.decoding import PIXELS, RESTORE, decode_pixels
+from tools.dicom.elements import (
+    ElementError,
+    describe,
+    read_code,
+    read_number,
+    read_text,
+    read_values,
+    read_whole,
+)
+from tools.dicom.lookup import Lut, read_lut
 from tools.errors import DataError, UnavailableError, install_cure, shown
 
 if TYPE_CHECKING:
@@ -15,7 +26,6 @@ if TYPE_CHECKING:
 
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _PREAMBLE_BYTES = 128
-_MEND = "restore the file from where it came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class DicomHeader:
         inverted: Whether small values are bright (MONOCHROME1).
         window: The first that it has; None if it has none.
         burned_in: Whether it says that writing, such as the patient's name, is in the pixels.
+        lut: The first table that says how bright values are shown (VOI LUT); it comes before the window.
         tags: Values of the further tags that were asked for, as text; empty where it has none.
     """
 
@@ -57,6 +68,7 @@ class DicomHeader:
     inverted: bool
     window: Window | None
     burned_in: bool
+    lut: Lut | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,11 +78,14 @@ class DicomImage:
 
     Args:
         header: What it says of them.
-        pixels: (H, W), float32: stored values times RescaleSlope plus RescaleIntercept.
+        pixels: (H, W), float32: stored values through the Modality LUT, or times RescaleSlope plus
+            RescaleIntercept.
+        padding: (H, W), bool: pixels that fill up the rectangle around the image; None where there are none.
     """
 
     header: DicomHeader
     pixels: np.ndarray
+    padding: np.ndarray | None = None
 
 
 def check_tag(keyword: str) -> None:
@@ -125,21 +140,36 @@ def read_dicom(path: Path) -> DicomImage:
         UnavailableError: pydicom, or what it needs for this compression, is not installed.
 
     Source:
-        DICOM PS3.3 C.11.1.1.2 (Modality LUT and rescale); C.7.6.3.1.2 (Photometric Interpretation).
+        DICOM PS3.3 C.11.1.1.2 (Modality LUT and rescale); C.7.6.3.1.2 (Photometric Interpretation);
+        C.7.5.1.1.2 (Pixel Padding Value and Pixel Padding Range Limit).
     """
     dataset = _read(path, pixels=True)
     header = _parse_header(dataset, path, ())
-    photometric, frames = str(dataset.get("PhotometricInterpretation", "")), dataset.get("NumberOfFrames", 1)
-    if header.shape is None or "PixelData" not in dataset:
-        raise DataError(f"holds no image; expected pixels, so leave it out or {_MEND}", path)
-    if photometric not in _GRAY or int(frames or 1) != 1:
+    try:
+        photometric = read_code(dataset, "PhotometricInterpretation")
+        frames = read_whole(dataset, "NumberOfFrames")
+        element = next((name for name in PIXELS if name in dataset), None)
+    except ElementError as fault:
+        raise _unreadable(fault, path) from None
+    if header.shape is None or element is None:
+        raise DataError(f"holds no image; expected pixels, so leave it out or {RESTORE}", path)
+    if photometric not in _GRAY or frames not in (None, 0, 1):
         raise DataError(
             f"holds {frames or 1} frames, {shown(photometric)}; expected one frame, {' or '.join(_GRAY)};"
             " convert it (dcmtk's dcmj2pnm, or gdcmconv) or leave it out",
             path,
         )
-    pixels = _rescale(_stored_values(dataset, path), dataset, path)
-    return DicomImage(header, pixels)
+    stored = decode_pixels(dataset, path)
+    if stored.shape != header.shape:
+        raise DataError(f"its pixels are {stored.shape}, expected {header.shape} (H, W); {RESTORE}", path)
+    try:
+        padding = _find_padding(stored, dataset, PIXELS[element])
+        pixels = _rescale(stored, dataset)
+    except ElementError as fault:
+        raise _unreadable(fault, path) from None
+    if not np.isfinite(pixels if padding is None else pixels[~padding]).all():
+        raise DataError(f"a value of its pixels is not a finite number; {RESTORE}", path)
+    return DicomImage(header, pixels, padding)
 
 
 def _use_pydicom() -> None:
@@ -161,90 +191,88 @@ def _read(path: Path, pixels: bool) -> "Dataset":
     except FileNotFoundError:
         raise DataError("no such file", path) from None
     except InvalidDicomError:
-        raise DataError(f"is not a DICOM file; leave it out or {_MEND}", path) from None
+        raise DataError(f"is not a DICOM file; leave it out or {RESTORE}", path) from None
     except Exception as fault:
         # A cut or foreign file ends its parser in almost any exception.
-        raise DataError(f"cannot be read as DICOM ({_reason(fault)}); {_MEND}", path) from None
+        raise DataError(f"cannot be read as DICOM ({describe(fault)}); {RESTORE}", path) from None
 
 
 def _parse_header(dataset: "Dataset", path: Path, keywords: Sequence[str]) -> DicomHeader:
     try:
-        rows, columns = dataset.get("Rows"), dataset.get("Columns")
-        spacing = dataset.get("PixelSpacing")
-        number = dataset.get("InstanceNumber")
+        rows, columns = read_whole(dataset, "Rows"), read_whole(dataset, "Columns")
         return DicomHeader(
-            patient_id=_text(dataset, "PatientID"),
-            series_uid=_text(dataset, "SeriesInstanceUID"),
-            instance_number=None if number in (None, "") else int(number),
-            shape=(int(rows), int(columns)) if rows and columns else None,
-            pixel_spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
-            inverted=dataset.get("PhotometricInterpretation") == "MONOCHROME1",
+            patient_id=read_text(dataset, "PatientID"),
+            series_uid=read_text(dataset, "SeriesInstanceUID"),
+            instance_number=read_whole(dataset, "InstanceNumber"),
+            shape=(rows, columns) if rows and columns else None,
+            pixel_spacing_mm=_spacing(dataset),
+            inverted=read_code(dataset, "PhotometricInterpretation") == "MONOCHROME1",
             window=_window(dataset),
-            burned_in=_text(dataset, "BurnedInAnnotation") == "YES",
-            tags={keyword: _text(dataset, keyword) for keyword in keywords},
+            burned_in=read_code(dataset, "BurnedInAnnotation") == "YES",
+            lut=read_lut(dataset, "VOILUTSequence"),
+            tags={keyword: read_text(dataset, keyword) for keyword in keywords},
         )
-    except Exception as fault:
-        raise DataError(
-            f"what it says of its image cannot be read ({_reason(fault)}); {_MEND}", path
-        ) from None
+    except ElementError as fault:
+        raise _unreadable(fault, path) from None
 
 
-def _text(dataset: "Dataset", keyword: str) -> str:
-    value: Any = dataset.get(keyword)
-    if value is None:
-        return ""
-    return " ".join(str(value).replace("\0", "").split())
+def _unreadable(fault: ElementError, path: Path) -> DataError:
+    return DataError(f"what it says of its image cannot be read ({fault}); {RESTORE}", path)
 
 
-def _first(dataset: "Dataset", keyword: str) -> float | None:
-    """The value of a tag, or the first of its values; None if it has none."""
-    value: Any = dataset.get(keyword)
-    if value is None or value == "":
+def _spacing(dataset: "Dataset") -> tuple[float, float] | None:
+    values = read_values(dataset, "PixelSpacing")
+    if not values:
         return None
     try:
-        return float(value)
-    except TypeError:
-        return float(value[0]) if len(value) else None
+        row, column = (float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ElementError(f"PixelSpacing is {shown(str(values))}, expected two numbers") from None
+    return row, column
 
 
 def _window(dataset: "Dataset") -> Window | None:
-    center, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
+    center, width = read_number(dataset, "WindowCenter"), read_number(dataset, "WindowWidth")
     if center is None or width is None or not math.isfinite(center) or not 0.0 < width < math.inf:
         return None
-    return Window(center, width, _text(dataset, "VOILUTFunction") or "LINEAR")
+    return Window(center, width, read_code(dataset, "VOILUTFunction") or "LINEAR")
 
 
-def _stored_values(dataset: "Dataset", path: Path) -> np.ndarray:
-    try:
-        return dataset.pixel_array
-    except Exception as fault:
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        if syntax is not None and syntax.is_compressed and "missing" in str(fault):
-            raise UnavailableError(
-                f"{path}: compressed as {syntax.name}, which needs a package of its own; run `pip install"
-                " pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`, or decompress it (dcmtk's dcmdjpeg)"
-            ) from None
-        raise DataError(f"its pixels cannot be read ({_reason(fault)}); {_MEND}", path) from None
+def _find_padding(stored: np.ndarray, dataset: "Dataset", name: str) -> np.ndarray | None:
+    """Which pixels (H, W) are padding: those of the value, or from it to the range's limit."""
+    value, limit = read_number(dataset, f"{name}Value"), read_number(dataset, f"{name}RangeLimit")
+    if value is None:
+        return None
+    if stored.dtype.kind == "f":
+        ends = [float(stored.dtype.type(end)) for end in (value, value if limit is None else limit)]
+    else:
+        # Some write the value as unsigned where pixels are signed, or the other way round.
+        ends = [_as_stored(end, stored.dtype) for end in (value, value if limit is None else limit)]
+    padding = (stored >= min(ends)) & (stored <= max(ends)) if not math.isnan(value) else np.isnan(stored)
+    return padding if padding.any() else None
 
 
-def _rescale(stored: np.ndarray, dataset: "Dataset", path: Path) -> np.ndarray:
-    """Stored values (H, W) to float32 (H, W) in the units that the scanner meant."""
-    if dataset.get("ModalityLUTSequence"):
-        from pydicom.pixels.processing import apply_modality_lut
+def _as_stored(value: float, kind: "np.dtype[Any]") -> float:
+    lowest, highest = int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+    values = highest - lowest + 1
+    return value - values if value > highest else value + values if value < lowest else value
 
-        return apply_modality_lut(stored, dataset).astype(np.float32)
+
+def _rescale(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
+    """Stored values (H, W) to float32 (H, W) in the units that the scanner meant.
+
+    Raises:
+        ElementError: What says how cannot be read, or leaves no image.
+    """
+    table = read_lut(dataset, "ModalityLUTSequence")
+    if table is not None:
+        return table.apply(stored).astype(np.float32)
     # Each stands for itself where the other is missing; pydicom would then leave out both.
-    slope, intercept = _first(dataset, "RescaleSlope"), _first(dataset, "RescaleIntercept")
+    slope, intercept = read_number(dataset, "RescaleSlope"), read_number(dataset, "RescaleIntercept")
     slope, intercept = 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
     if not math.isfinite(intercept) or not math.isfinite(slope) or slope == 0.0:
-        raise DataError(
-            f"RescaleSlope {slope} and RescaleIntercept {intercept} leave no image; {_MEND}", path
-        )
+        raise ElementError(f"RescaleSlope {slope} and RescaleIntercept {intercept} leave no image")
     if (slope, intercept) == (1.0, 0.0):
         return stored.astype(np.float32)
-    return (stored * slope + intercept).astype(np.float32)
-
-
-def _reason(fault: Exception) -> str:
-    lines = str(fault).splitlines()
-    return lines[0] if lines else type(fault).__name__
+    with np.errstate(over="ignore"):
+        return (stored * slope + intercept).astype(np.float32)

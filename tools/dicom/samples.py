@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from tools.dicom.contours import check_contour, contour_to_mask, read_contour
 from tools.dicom.linked import ContourSlice
-from tools.dicom.reading import read_dicom
+from tools.dicom.reading import DicomImage, read_dicom
 from tools.errors import DataError, UnavailableError, install_cure
 from tools.files import replacing, signature
 from tools.progress import Progress
@@ -21,7 +21,7 @@ from tools.progress import Progress
 MASKS = {"inner": ("inner",), "outer": ("outer",), "both": ("inner", "outer")}
 """Which contours become masks, in the order of their channels."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Of a cache; another number is made anew."""
 
 _DECODED_AT_ONCE = 64
@@ -67,13 +67,24 @@ def read_sample(item: ContourSlice, form: SampleForm) -> tuple[np.ndarray, np.nd
     image = decoded.pixels
     masks = [_read_mask(path, image.shape, form.first_pixel) for path in form.contours_of(item) if path]
     if form.standardise:
-        spread = float(image.std()) or 1.0
-        image = (image - image.mean()) / (-spread if decoded.header.inverted else spread)
+        image = _standardise(image, decoded)
     if form.shape:
         # Cut or padded with the darkest value: there is no tissue beyond an image's edge.
         image = _fit(image, form.shape, float(image.min()))
         masks = [_fit(mask, form.shape, False) for mask in masks]
     return image.astype(np.float32), np.stack(masks)
+
+
+def _standardise(image: np.ndarray, decoded: DicomImage) -> np.ndarray:
+    """Mean 0, standard deviation 1, bright being positive; padding counts in neither and is the darkest."""
+    values = image if decoded.padding is None else image[~decoded.padding]
+    if not values.size:
+        return np.zeros_like(image)
+    spread = float(values.std()) or 1.0
+    standard: np.ndarray = (image - values.mean()) / (-spread if decoded.header.inverted else spread)
+    if decoded.padding is not None:
+        standard[decoded.padding] = standard[~decoded.padding].min()
+    return standard
 
 
 def _read_mask(path: Path, shape: tuple[int, ...], first_pixel: float) -> np.ndarray:

@@ -166,7 +166,7 @@ def _visible(decoded: DicomImage) -> np.ndarray:
     gray = to_gray(decoded)
     if gray.mean() >= _DARK:
         return gray
-    spread = to_gray(replace(decoded, header=replace(decoded.header, window=None)))
+    spread = to_gray(replace(decoded, header=replace(decoded.header, window=None, lut=None)))
     brighter: np.ndarray = np.rint(255.0 * (spread / 255.0) ** _GAMMA).astype(np.uint8)
     return brighter
 

@@ -54,10 +54,12 @@ class Listing:
     Args:
         images: The images.
         warnings: What was passed over, a sentence each.
+        group_hint: How another group (patient) of each image is told, where the source has a way of its own.
     """
 
     images: Sequence[SourceImage]
     warnings: tuple[str, ...] = ()
+    group_hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

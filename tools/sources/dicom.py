@@ -1,6 +1,8 @@
 """DICOM images as png: class folders, classes from a tag, or the link.csv layout with its contours."""
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,11 @@ from tools.formats.options import add_options, parse_options
 from tools.progress import Progress
 from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.class_folders import SPLIT_OF_FOLDER
+
+_PLACEHOLDER = re.compile(
+    r"(?i)[\W_]*(anon|anonymous|anonymi[sz]ed|de-?identified|unknown|none|null|removed|n[/_]?a|x+|0+)[\W_]*"
+)
+_GROUP_EXAMPLE = "'dicom:PATH?group=TAG', such as StudyInstanceUID"
 
 FORM = "dicom:PATH[?label=TAG][&group=TAG][&bits=8|16]"
 
@@ -80,7 +87,11 @@ class DicomSource:
         )
         if not images:
             raise DataError("no DICOM image below it; expected CLASS/FILE, or any with ?label=TAG", self.path)
-        return Listing(images, tuple(warnings))
+        if not self.group:
+            warnings += _warn_of_placeholders(images)
+        others = "another tag" if self.group else "a tag"
+        hint = f"name {others} that tells patients apart: {_GROUP_EXAMPLE}"
+        return Listing(images, tuple(warnings), hint)
 
     def _list_links(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
         folder = read_links(self.path)
@@ -198,6 +209,18 @@ class DicomSource:
         # The patient, as the origin begins, where no tag is asked for.
         group = _value(header, self.group, path) if self.group else origin.partition("/")[0]
         return SourceImage(origin, class_name, split, load, group=group, suffix=".png", key=origin)
+
+
+def _warn_of_placeholders(images: list[SourceImage]) -> list[str]:
+    """Warn of patients whose names look like one word for many."""
+    counts = Counter(image.group for image in images if image.group)
+    return [
+        f"images of the patient {shown(group)}, which looks like a word in place of a name: {count}; they"
+        " stay in one split, so if they are of several patients, name a tag that tells them apart:"
+        f" {_GROUP_EXAMPLE}"
+        for group, count in counts.items()
+        if count > 1 and _PLACEHOLDER.fullmatch(group)
+    ]
 
 
 def _value(header: DicomHeader, tag: str, path: Path) -> str:

@@ -39,6 +39,26 @@ def find_groups(images: Sequence[SourceImage], rule: str) -> dict[str, str]:
     return {image.origin: group for image, group in zip(images, found, strict=True) if group}
 
 
+def refuse_one_group(images: Sequence[SourceImage], groups: Mapping[str, str], hint: str) -> None:
+    """Refuse images that are to be split and are all of one group, as where one word stands for all patients.
+
+    Args:
+        images: The images.
+        groups: Those that are known, by origin.
+        hint: What to do; empty says the usual.
+
+    Raises:
+        DataError: They are, and so no two splits can be made of them.
+    """
+    found = {groups.get(image.origin) for image in images}
+    group = found.pop() if len(found) == 1 else None
+    if group is not None and len(images) > 1 and not all(image.split for image in images):
+        raise DataError(
+            f"all {len(images):,} images are of one group (patient), {shown(group)}, which cannot be split;"
+            f" {hint or 'tell the groups apart with another --group'}"
+        )
+
+
 def warn_of_unknown(images: Sequence[SourceImage], groups: Mapping[str, str]) -> list[str]:
     """Say of how many images no group is known where there seem to be some.
 
@@ -68,8 +88,16 @@ def warn_of_unknown(images: Sequence[SourceImage], groups: Mapping[str, str]) ->
     ]
 
 
-def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow_leaks: bool) -> list[str]:
+def check_parted(
+    images: Sequence[SourceImage], groups: Mapping[str, str], allow_leaks: bool, hint: str = ""
+) -> list[str]:
     """Refuse groups that the source's own splits part, unless that is allowed; return what is worth knowing.
+
+    Args:
+        images: The images.
+        groups: Those that are known, by origin.
+        allow_leaks: Whether a group may be in training and in testing.
+        hint: What to do where all images are of one group.
 
     Raises:
         DataError: One has images in training and in testing.
@@ -83,6 +111,11 @@ def check_parted(images: Sequence[SourceImage], groups: Mapping[str, str], allow
     leaking = [group for group in parted if {"training", "testing"} <= found[group].keys()]
     if leaking and not allow_leaks:
         named = [_name_parted(group, found[group], ("training", "testing")) for group in leaking]
+        if hint and len(found) == 1:
+            raise DataError(
+                f"all {len(images):,} images are of one group (patient), {named[0]}; {hint}, or take them as"
+                " they are with --allow-leaks (in bundle.toml: data.allow_leaks = true)"
+            )
         raise DataError(
             f"groups (patients) with images in training and in testing: {len(leaking)}, the first"
             f" {named[0]}; leave the source's splits out, to have them cut by group, or take"

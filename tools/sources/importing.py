@@ -30,7 +30,7 @@ from tools.sources.copies import Dropped, by_pixels, drop_copies
 from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.earlier import read_earlier
-from tools.sources.grouping import check_parted, find_groups, warn_of_unknown
+from tools.sources.grouping import check_parted, find_groups, refuse_one_group, warn_of_unknown
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample
@@ -60,7 +60,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         warned = (*listing.warnings, *warn_of_unknown(chosen, groups))
         if not request.drop_copies:
             # Before the images are read, for that may take long.
-            warned += (*check_parted(chosen, groups, request.allow_leaks),)
+            warned += (*check_parted(chosen, groups, request.allow_leaks, listing.group_hint),)
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
         staged = _stage(chosen, staging, downloads, request, progress)
@@ -68,8 +68,9 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         if request.drop_copies:
             staged, dropped = drop_copies(staged, groups)
             left = [image.source for image in staged]
-            warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks))
+            warned += (*dropped.told, *check_parted(left, groups, request.allow_leaks, listing.group_hint))
         warned += (*_check_images(staged, request), *_too_few(staged, request))
+        refuse_one_group([image.source for image in staged], groups, listing.group_hint)
         split, dealing = deal(staged, groups, request, earlier, dropped)
         warned += (*dealing, *_check_leaks(split, request), *describe_files(split))
         keep = request.keep_names or (source.names_are_public and not request.new_names)
