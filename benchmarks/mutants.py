@@ -50,7 +50,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/runners/watching.py": ("tests/unit/test_watching.py",),
     "tools/runners/cleaning.py": ("tests/unit/test_cleaning.py",),
     "tools/runners/foreign.py": ("tests/unit/test_foreign.py",),
-    "tools/sources/dealing.py": ("tests/unit/test_splitting.py", "tests/unit/test_groups.py"),
+    "tools/sources/dealing.py": ("tests/unit/test_dealing.py",),
     "tools/sources/publishing.py": ("tests/unit/test_publishing.py",),
     "tools/sources/splitting.py": ("tests/unit/test_splitting.py",),
 }

@@ -3,7 +3,7 @@
 import pytest
 
 from tools.errors import DataError
-from tools.sources.splitting import missing_splits, sample, split_groups
+from tools.sources.splitting import connect, missing_splits, rank, sample, split_groups, stratified_sample
 
 SHARES = {"training": 0.6, "validation": 0.2, "testing": 0.2}
 
@@ -69,3 +69,65 @@ def test_missing_splits() -> None:
     assert missing_splits({"training", "testing"}) == ("validation",)
     with pytest.raises(DataError, match="no training images"):
         missing_splits({"testing"})
+
+
+def test_a_stratified_sample_has_of_each_stratum_its_share_and_grows() -> None:
+    items = [
+        f"{stratum}{number:02d}"
+        for stratum, count in (("a", 40), ("b", 20), ("c", 5))
+        for number in range(count)
+    ]
+
+    def take(count: int, seed: int = 0) -> list[str]:
+        return stratified_sample(items, count, seed, str, lambda item: item[0])
+
+    for count, of_each in (
+        (13, {"a": 8, "b": 4, "c": 1}),
+        (26, {"a": 16, "b": 8, "c": 2}),
+        (65, {"a": 40, "b": 20, "c": 5}),
+    ):
+        found = take(count)
+        assert {name: sum(item[0] == name for item in found) for name in "abc"} == of_each
+        assert take(65)[:count] == found
+    assert take(65, seed=1) != take(65)
+    # Within a stratum, by rank: not in the order of the names.
+    of_a = [item for item in take(65) if item[0] == "a"]
+    assert of_a == sorted(of_a, key=lambda item: rank(0, item))
+
+
+def test_a_stratified_sample_needs_no_items_that_can_be_ordered() -> None:
+    items = [{"name": "x"}, {"name": "y"}]
+    assert len(stratified_sample(items, 2, 0, lambda item: "same", lambda item: item["name"])) == 2
+
+
+def test_a_sample_is_by_rank_not_by_name() -> None:
+    found = sample(list("abcdefgh"), 8, 3, str, lambda item: 0)
+    assert found == sorted("abcdefgh", key=lambda item: rank(3, item))
+
+
+def test_what_shares_a_key_directly_or_through_others_is_together() -> None:
+    keys = {"a": [1], "b": [2], "c": [3], "d": [1, 2], "e": [], "f": [4, 3], "g": [5], "h": [4, 5], "i": [2]}
+    assert connect("abcdefghi", keys.__getitem__) == [["a", "b", "d", "i"], ["c", "f", "g", "h"], ["e"]]
+    chain = [[number, number + 1] for number in range(500)]
+    order = chain[::2] + chain[1::2]
+    assert connect(order, lambda item: item) == [order]
+
+
+def test_the_largest_group_is_placed_first_where_most_is_missing() -> None:
+    groups = [
+        ["s1"],
+        ["s2"],
+        ["s3"],
+        [f"m{number}" for number in range(4)],
+        [f"l{number}" for number in range(12)],
+    ]
+    placed = split_groups(groups, {"x": SHARES}, lambda item: "x")
+    assert placed["training"][:12] == groups[4]
+    assert "m0" in placed["validation"] + placed["testing"]
+
+
+def test_too_few_groups_of_a_class_are_named_by_its_own_images() -> None:
+    groups = [["x1", "y1"], ["x2"], ["x3"], ["y2", "x4"]]
+    shares = {"x": SHARES, "y": SHARES}
+    with pytest.raises(DataError, match=r"class y: 2 different .* \(y1; y2\)"):
+        split_groups(groups, shares, lambda item: item[0])
