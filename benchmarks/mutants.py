@@ -266,7 +266,8 @@ class FaultFinder(ast.NodeVisitor):
             middle = self.source[middle_start:middle_end]
             exchanged = self.source[middle_end:end] + middle + self.source[start:middle_start]
             self._add(start, end, exchanged.decode())
-        self.generic_visit(node)
+        for child in (node.func, *node.args, *(key.value for key in node.keywords if key.arg not in _FORM)):
+            self.visit(child)
 
     def visit_Dict(self, node: ast.Dict) -> None:
         """An entry left out."""
