@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import io
+import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,6 +76,12 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files, hidden ones left out, in hexadecimal."""
+    contents = {entry.name: hash_file(entry) for entry in folder.iterdir() if entry.name[0] != "."}
+    return hashlib.sha256(json.dumps([contents], sort_keys=True).encode()).hexdigest()
 
 
 def signature(paths: Iterable[Path]) -> str:

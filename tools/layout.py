@@ -11,6 +11,7 @@ SPLITS = ("training", "validation", "testing")
 STATE_NAME = ".bundle"
 SUBMISSION_DIR_NAME = "submission_directory"
 RESULTS_NAME = "classification_results.csv"
+SCORE_NAMES = ("scores.txt", "scores.json", "detailed_results.html")
 
 
 def split_dir_name(split: str) -> str:
@@ -84,6 +85,11 @@ class Layout:
         return self.root / SUBMISSION_DIR_NAME / "output"
 
     @property
+    def score_files(self) -> list[Path]:
+        """What scoring writes."""
+        return [self.scoring_output / name for name in SCORE_NAMES]
+
+    @property
     def report_html(self) -> Path:
         """The page made by `report`."""
         return self.scoring_output / "report.html"
@@ -117,6 +123,26 @@ class Layout:
     def wheelhouse(self) -> Path:
         """Wheels from which images are built without a network, a folder for each program."""
         return self.state / "wheelhouse"
+
+    @property
+    def kept_zips(self) -> Path:
+        """The zips that were taken in for evaluation."""
+        return self.evaluation / "zips"
+
+    @property
+    def tested_on(self) -> Path:
+        """The digest of the testing images that an evaluation is of."""
+        return self.evaluation / "testing-images"
+
+    @property
+    def archive(self) -> Path:
+        """Evaluations of former testing images, each in a folder with a number."""
+        return self.state / "archive"
+
+    @property
+    def relabels(self) -> Path:
+        """What `data relabel` replaced, each time in a folder with a number."""
+        return self.state / "relabels"
 
     @property
     def audit(self) -> Path:

@@ -16,10 +16,10 @@ from tools.errors import DataError, ProgramError, shown
 from tools.files import check_writable, plain_files, remove_tree, signature
 from tools.formats.program_toml import CURVES, Written, read_program_toml
 from tools.keptlog import KeptLog
-from tools.layout import RESULTS_NAME, Layout
+from tools.layout import RESULTS_NAME, SCORE_NAMES, Layout
 from tools.manifest import Bundle, Limits
 from tools.runners.base import OnLine, Outcome, ProgramRun, Runner
-from tools.stages import StageBook
+from tools.stages import StageBook, forget_results
 
 LIMIT_KEYS = {
     "time": ("time_s", "s"),
@@ -107,7 +107,7 @@ SCORING = Program(
     },
     input_dir=lambda layout: layout.scoring_input,
     output_dir=lambda layout: layout.scoring_output,
-    files=("scores.txt", "scores.json", "detailed_results.html"),
+    files=SCORE_NAMES,
     # For one's own eyes; where a participant sees the scores, they are made without it.
     arguments=("--show-cases",),
 )
@@ -141,6 +141,9 @@ def run_program(
         ProgramError: It failed, overran a limit or left out a file.
         UnavailableError: The runner lacks something.
     """
+    if program is SCORING:
+        # First of all: if what it reads is not there, then what it wrote is of something else.
+        forget_results(layout, predictions=False)
     check_inputs(program, layout)
     written = written_by(program, layout)
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
@@ -151,6 +154,7 @@ def run_program(
         # What an earlier run wrote must not pass for this one's when this one fails.
         for path in output_files(program, layout):
             path.unlink(missing_ok=True)
+        forget_results(layout, predictions=False)
     work_dir.mkdir(parents=True, exist_ok=True)
     limits = bundle.limits[program.name]
     # Before the run: what changes meanwhile did not make what it wrote.
@@ -166,6 +170,9 @@ def run_program(
 
         outcome = runner.run(run, show)
     check_outcome(program, outcome, limits)
+    if program is TRAINING:
+        # Of the model that is replaced now.
+        forget_results(layout, predictions=True)
     besides = besides_promised(work_dir, written) if program.is_own else []
     left_out = collect(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
     if left_out:

@@ -28,6 +28,12 @@ class StageBook:
         made = record.get("outputs") or {}
         return all(path.is_file() and made.get(self._name(path)) == hash_file(path) for path in outputs)
 
+    def is_unchanged(self, stage: str, path: Path) -> bool:
+        """Tell whether a file is as the last run of a stage left it."""
+        record = self._read().get(stage)
+        made = (record.get("outputs") or {}) if isinstance(record, dict) else {}
+        return path.is_file() and made.get(self._name(path)) == hash_file(path)
+
     def arguments(self, stage: str) -> tuple[str, ...]:
         """The options that a stage was made with."""
         record = self._read().get(stage)
@@ -69,3 +75,16 @@ class StageBook:
             book = {}
         # A record that is lost or spoiled costs a repeated stage, nothing else.
         return book if isinstance(book, dict) else {}
+
+
+def forget_results(layout: Layout, predictions: bool) -> None:
+    """Remove the scores and the report of the bundle's own model: nobody may take them for those of new data.
+
+    Args:
+        layout: Of the bundle.
+        predictions: Whether to remove what its inference wrote, too; a csv that somebody put there stays.
+    """
+    if predictions and StageBook(layout).is_unchanged("inference", layout.results_csv):
+        layout.results_csv.unlink()
+    for path in (layout.report_html, *layout.score_files):
+        path.unlink(missing_ok=True)

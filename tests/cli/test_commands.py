@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -415,22 +416,33 @@ def test_failure_leaves_no_result_of_an_earlier_run(filled_layout: Layout) -> No
     write_csv(filled_layout.results_dir / "team.csv", HEADER, rows)
     assert bundle(filled_layout, "score", "--runner", "local").exit_code == 0
     assert bundle(filled_layout, "report").exit_code == 1, "there is no model to report on"
+    filled_layout.report_html.write_text("of an earlier run")
     write_csv(filled_layout.results_dir / "team.csv", HEADER, list(rows)[1:])
 
     result = bundle(filled_layout, "score", "--runner", "local")
 
     assert result.exit_code == 3
     assert "team.csv: no row for" in result.output
-    assert list(filled_layout.scoring_output.glob("scores.*")) == []
+    assert list(filled_layout.scoring_output.iterdir()) == []
 
 
 def test_a_report_of_other_data_is_refused(layout: Layout) -> None:
     bundle(layout, "run-all", "--runner", "local")
     assert bundle(layout, "report").exit_code == 0
-    bundle(layout, "data", "import", "--seed", "3")
+    assert re.search(
+        r"testing images, reference [0-9a-f]{12}, model [0-9a-f]{12}", layout.report_html.read_text()
+    )
+    reference = layout.solution_csv("testing")
+    os.utime(reference, ns=(reference.stat().st_atime_ns, time.time_ns() + 10**9))
     result = bundle(layout, "report")
     assert result.exit_code == 1
     assert "not of the reference and the predictions that are there" in result.output
+    assert not layout.report_html.exists()
+    layout.report_html.write_text("of the old data")
+    bundle(layout, "data", "import", "--seed", "3")
+    assert [path.name for path in layout.scoring_output.iterdir()] == []
+    assert not layout.results_csv.exists()
+    assert "there are no scores yet" in bundle(layout, "report").output
 
 
 def test_a_program_shows_its_own_help(layout: Layout) -> None:

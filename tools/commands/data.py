@@ -9,7 +9,7 @@ import click
 from tools.audit.names import CHECKS
 from tools.commands.shared import anonymous_option, read_bundle, relative, working
 from tools.errors import DataError
-from tools.layout import Layout
+from tools.layout import SPLITS, Layout
 
 
 @click.group()
@@ -36,7 +36,11 @@ def data() -> None:
 )
 @click.option("--new-names", is_flag=True, help="Number the images of a folder in the bundle layout too.")
 @click.option("--drop-copies", is_flag=True, help="Keep one image of those with the same pixels.")
-@click.option("--replace", is_flag=True, help="Replace images even if no import put them there.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace images that no import put there; put an evaluation of other images away.",
+)
 @click.option(
     "--allow-leaks",
     is_flag=True,
@@ -114,6 +118,42 @@ def import_command(
     click.echo(describe_classes(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}")
+
+
+@data.command("relabel")
+@click.argument("corrections", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do it; without this, only say what would change.")
+@click.pass_obj
+def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
+    """Correct classes: CORRECTIONS is a csv with the header file,class and a row for each image that changes.
+
+    What was there is kept in .bundle/relabels/. Which testing images are public stays as it is. The source of
+    the images is not changed: correct it too, or the next `data import` brings the old classes back.
+    """
+    from tools.evaluation.relabel_effects import count_by_part
+    from tools.evaluation.site import read_site
+    from tools.sources.invalidating import count_evaluated
+    from tools.sources.relabeling import apply_corrections, read_corrections
+
+    with working(layout):
+        found = read_corrections(corrections, layout)
+        taken, scored = count_evaluated(layout)
+        tested = any(one.split == "testing" for one in found)
+        # Read before anything changes: this keeps which image is in which part.
+        parts = count_by_part(read_site(read_bundle(layout), layout), found) if tested and taken else {}
+        kept = apply_corrections(found, corrections, layout) if found and yes else None
+    for one in found:
+        click.echo(f"{one.split:<10} {one.name}: {one.before} -> {one.after}")
+    counts = ", ".join(f"{sum(one.split == split for one in found)} {split}" for split in SPLITS)
+    click.echo(f"classes that change: {counts}" + "".join(f"; {n} in part {p}" for p, n in parts.items()))
+    if any(one.split != "testing" for one in found):
+        click.echo("training images change: `run-all` trains again, and participants need the new csv files")
+    if tested and scored:
+        click.echo(f"scored submissions: {scored}; `leaderboard` refuses them until `evaluate --rescore`")
+    if kept:
+        click.echo(f"corrected; what was there is in {relative(kept)}")
+    elif found:
+        click.echo("nothing was changed; to do it, add --yes")
 
 
 @data.command("audit")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.errors import DataError, shown
 from tools.evaluation.parts import cut_parts
 from tools.evaluation.steps import make_key
-from tools.files import hash_file, write_text
+from tools.files import hash_file, hash_folder, write_text
 from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import Layout
 from tools.manifest import Bundle
@@ -84,16 +84,24 @@ def read_site(bundle: Bundle, layout: Layout) -> Site:
     if not path.exists():
         raise DataError("not found; submissions are evaluated where the reference is: `data import`", path)
     reference = read_label_table(path)
-    images = {entry.name: entry for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
-    if images.keys() != reference.class_of.keys():
-        other = min(images.keys() ^ reference.class_of.keys())
+    if not layout.testing_data.is_dir():
+        raise DataError(
+            "not found, though the reference is there; put the testing images back, or import the same data"
+            " again (`data import --replace`): the same source, seed and settings give the same images",
+            layout.testing_data,
+        )
+    there = {entry.name for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
+    if there != reference.class_of.keys():
+        other = min(there ^ reference.class_of.keys())
         raise DataError(
             f"is not of the images in {layout.testing_data.name}/ ('{other}' is in one of the two alone);"
             " import the data again",
             path,
         )
     sha256 = hash_file(path)
-    contents = {name: hash_file(entry) for name, entry in images.items()}
+    testing_sha256 = hash_folder(layout.testing_data)
+    if not layout.tested_on.exists() or not any(layout.kept_zips.glob("*.zip")):
+        write_text(layout.tested_on, testing_sha256 + "\n")
     parts = _kept_parts(layout, reference, sha256, bundle.evaluation.public_share)
     for names in parts.values():
         absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
@@ -104,7 +112,7 @@ def read_site(bundle: Bundle, layout: Layout) -> Site:
                 " it more images",
                 path,
             )
-    return Site(bundle, layout, reference, sha256, make_key(contents), parts)
+    return Site(bundle, layout, reference, sha256, testing_sha256, parts)
 
 
 def _kept_parts(
@@ -147,7 +155,7 @@ def _secret(layout: Layout, reference_sha256: str) -> str:
 
 def zips_dir(layout: Layout) -> Path:
     """Where the zips are kept."""
-    return layout.evaluation / "zips"
+    return layout.kept_zips
 
 
 def steps_dir(layout: Layout, name: str) -> Path:

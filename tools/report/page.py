@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.errors import DataError
-from tools.files import write_text
+from tools.files import hash_file, write_text
 from tools.formats.label_table import LabelTable, base_name, read_label_table
 from tools.formats.model_json import read_model_json
 from tools.formats.scores import Scores, read_scores
@@ -23,6 +23,7 @@ from tools.stages import StageBook
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
 THUMBNAIL_PX = 128
+MODEL_NAME = "model.json"
 
 _STYLE = """
 figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
@@ -47,6 +48,8 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     Raises:
         DataError: There are no scores or no predictions yet, or they are not of the data that are there.
     """
+    # One that cannot be made again must not be taken for the report of what is there.
+    layout.report_html.unlink(missing_ok=True)
     scores = read_scores(layout.scoring_output / "scores.json")
     tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
     _check_same_data(scores, tables["testing"], layout)
@@ -61,7 +64,9 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     heading += (
         f'<p class="note">Bundle {html.escape(bundle.name)}, images from {html.escape(source)},'
-        f" report of {made}.</p>"
+        f" {len(tables['testing'].class_of):,} testing images, reference"
+        f" {hash_file(layout.solution_csv('testing'))[:12]}, model"
+        f" {hash_file(layout.model_output / MODEL_NAME)[:12]}, report of {made}.</p>"
     )
     page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
     page = page.replace("</style>", _STYLE + "</style>", 1)

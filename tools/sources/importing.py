@@ -31,6 +31,7 @@ from tools.sources.dealing import deal
 from tools.sources.downloads import Downloads, open_downloads
 from tools.sources.earlier import read_earlier
 from tools.sources.grouping import check_parted, find_groups, refuse_one_group, warn_of_unknown
+from tools.sources.invalidating import keep_evaluation
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
 from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
 from tools.sources.splitting import missing_splits, rank, sample
@@ -78,6 +79,8 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         summary = _write_staging(placed, groups, source.description, warned, request, layout)
         # With copies, and what is over where they make a sample uneven.
         shutil.rmtree(staging / "images")
+        put_away = keep_evaluation(layout, staging, secret, request.replace)
+        summary = replace(summary, warnings=(*summary.warnings, *filter(None, [put_away])))
         (secret / READY).touch()
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)

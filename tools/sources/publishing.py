@@ -1,14 +1,19 @@
 """How an import comes into place: by renames, once all of it is there; an interrupted one is finished."""
 
 import errno
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from tools.files import replacing
+from tools.files import replacing, synchronise, write_text
 from tools.layout import SPLITS, Layout
+from tools.stages import forget_results
 
 READY = "READY"
 """The name of the file, in the secret staging folder, that says that all of an import is staged."""
+PUT_AWAY = "put-away.json"
+"""Likewise: what is moved out of the way first, and where to."""
 
 
 def staging_dir(layout: Layout) -> Path:
@@ -21,10 +26,34 @@ def secret_staging_dir(layout: Layout) -> Path:
     return layout.state / "incoming"
 
 
+def put_away(layout: Layout, sources: Sequence[Path], shelf: Path) -> Path:
+    """Have files and folders moved to a new folder of a shelf when what is staged is published.
+
+    Args:
+        layout: Of the bundle.
+        sources: What is moved; what is not there is passed over.
+        shelf: Holds the folders, which have numbers.
+
+    Returns:
+        The folder.
+    """
+    taken = [int(entry.name) for entry in shelf.iterdir() if entry.name.isdigit()] if shelf.is_dir() else []
+    folder = shelf / str(max(taken, default=0) + 1)
+    moves = [
+        [str(path.relative_to(layout.root)), str((folder / path.name).relative_to(layout.root))]
+        for path in sources
+    ]
+    write_text(secret_staging_dir(layout) / PUT_AWAY, json.dumps(moves), private=True)
+    return folder
+
+
 def recover_import(layout: Layout) -> None:
     """Finish an import that was interrupted while it was published; drop one that was interrupted before."""
     staging, secret = staging_dir(layout), secret_staging_dir(layout)
     if (secret / READY).exists():
+        _put_away(layout)
+        # Images of an import are others; of corrected labels, the predictions stay what they are.
+        forget_results(layout, predictions=(secret / layout.import_json.name).exists())
         for incoming, target in _moves(layout):
             if not incoming.exists():
                 continue
@@ -42,6 +71,24 @@ def recover_import(layout: Layout) -> None:
     for folder in (staging, secret):
         if folder.is_dir():
             shutil.rmtree(folder)
+
+
+def _put_away(layout: Layout) -> None:
+    """Move what is to be kept out of the way; what was moved before an interruption is there already."""
+    plan = secret_staging_dir(layout) / PUT_AWAY
+    if not plan.exists():
+        return
+    for source_name, target_name in json.loads(plan.read_text(encoding="utf-8")):
+        source, target = layout.root / source_name, layout.root / target_name
+        if not source.exists() or target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.chmod(0o700)
+        if source.is_dir():
+            source.replace(target)
+        else:
+            _move(source, target)
+        synchronise(target.parent)
 
 
 def _moves(layout: Layout) -> list[tuple[Path, Path]]:
