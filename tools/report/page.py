@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import html
 import io
 import re
@@ -23,7 +24,6 @@ from tools.stages import StageBook
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
 THUMBNAIL_PX = 128
-MODEL_NAME = "model.json"
 
 _STYLE = """
 figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
@@ -66,7 +66,7 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
         f'<p class="note">Bundle {html.escape(bundle.name)}, images from {html.escape(source)},'
         f" {len(tables['testing'].class_of):,} testing images, reference"
         f" {hash_file(layout.solution_csv('testing'))[:12]}, model"
-        f" {hash_file(layout.model_output / MODEL_NAME)[:12]}, report of {made}.</p>"
+        f" {_model_digest(layout)[:12]}, report of {made}.</p>"
     )
     page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
     page = page.replace("</style>", _STYLE + "</style>", 1)
@@ -195,6 +195,12 @@ def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequ
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img src="data:image/svg+xml;base64,{data}" alt="Loss and weighted F1 by epoch">'
+
+
+def _model_digest(layout: Layout) -> str:
+    """SHA-256 over the files that training promises, in hexadecimal."""
+    digests = [hash_file(path) for path in output_files(TRAINING, layout) if path.is_file()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _model(layout: Layout) -> str:
