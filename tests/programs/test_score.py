@@ -214,6 +214,61 @@ def test_intervals_agree_with_resampled_rows(metrics_module) -> None:
     assert intervals["weighted_f1"] == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.012)
 
 
+def test_auc_of_two_classes_is_the_share_of_pairs_in_order(tmp_path: Path, score_module) -> None:
+    reference = ["no", "no", "no", "yes", "yes", "no", "yes"]
+    yes = [0.1, 0.4, 0.35, 0.8, 0.4, 0.7, 0.9]
+    source = tmp_path / "input"
+    for folder in ("ref", "res"):
+        (source / folder).mkdir(parents=True)
+    names = [f"{number}.png" for number in range(7)]
+    pd.DataFrame({"file": names, "class": reference}).to_csv(source / "ref/testing_solution.csv", index=False)
+    table = pd.DataFrame({"file": names, "class": ["no"] * 7, "probability_yes": yes})
+    # The columns in another order than the classes'.
+    table["probability_no"] = [1.0 - value for value in yes]
+    table.to_csv(source / "res/results.csv", index=False)
+    assert score_module.main(source, tmp_path / "output") == 0
+    scores = json.loads((tmp_path / "output" / "scores.json").read_text())
+    pairs = [
+        1.0 if high > low else 0.5 if high == low else 0.0
+        for high, is_high in zip(yes, reference, strict=True)
+        for low, is_low in zip(yes, reference, strict=True)
+        if is_high == "yes" and is_low == "no"
+    ]
+    # 10.5 of 12; were the classes exchanged, it would be 1.5 of 12.
+    assert sum(pairs) == 10.5
+    assert scores["weighted_auc"] == pytest.approx(10.5 / 12, abs=1e-12)
+
+
+def test_a_class_that_is_never_predicted_counts_with_nothing(metrics_module) -> None:
+    confusion = np.array([[4, 0, 0], [0, 4, 0], [4, 0, 0]])
+    scores, per_class = metrics_module.classification_scores(confusion, ["a", "b", "c"])
+    assert per_class["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 4}
+    assert scores["macro_precision"] == pytest.approx(0.5)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1.0) / 3)
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert metrics_module.weighted_scores(confusion) == pytest.approx([0.5, 2 / 3, 5 / 9])
+
+
+def test_intervals_are_of_95_percent(metrics_module) -> None:
+    # Accuracy (the weighted recall) is binomial: 1.96 standard errors to either side.
+    confusion = np.array([[240, 60], [40, 160]])
+    low, high = metrics_module.bootstrap_intervals(confusion)["weighted_recall"]
+    half = 1.959964 * (0.8 * 0.2 / 500) ** 0.5
+    # One of 90 % would be 16 % narrower.
+    assert (high - low) / (2 * half) == pytest.approx(1.0, abs=0.08)
+    assert (high + low) / 2 == pytest.approx(0.8, abs=0.005)
+
+
+def test_calibration_error_of_several_bins(metrics_module) -> None:
+    # Bins of 1/15: 0.58 and 0.59 in one, 0.9 in another; each bin by its share of the cases.
+    sure = np.array([0.58, 0.59, 0.9, 0.9, 0.9])
+    probabilities = np.stack([sure, 1.0 - sure], axis=1)
+    reference = np.array([0, 1, 0, 0, 1])
+    first = abs((0.58 + 0.59) / 2 - 1 / 2) * 2 / 5
+    second = abs(0.9 - 2 / 3) * 3 / 5
+    assert metrics_module.calibration_error(reference, probabilities) == pytest.approx(first + second)
+
+
 def test_calibration_error_of_known_cases(metrics_module) -> None:
     sure_and_right = np.array([[1.0, 0.0], [0.0, 1.0]])
     assert metrics_module.calibration_error(np.array([0, 1]), sure_and_right) == 0.0

@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, classification_report
 
-from tools.evaluation.counts import count_cells, draw_cases, parse_metric, score_counts
+from tools.evaluation.counts import (
+    Metric,
+    class_scores,
+    count_cells,
+    draw_cases,
+    parse_metric,
+    score_counts,
+)
+from tools.evaluation.pairwise import pair_p_values
 from tools.evaluation.ranking import Ranking, group_entries, rank_correlations, rank_entries, rank_scores
 from tools.manifest import METRICS
 
@@ -187,3 +195,143 @@ def test_what_does_not_fit_is_refused() -> None:
         rank_entries(reference, predictions[:0], 3, "accuracy")
     with pytest.raises(ValueError, match=r"expected 0\.\.1"):
         rank_entries(reference, predictions, 2, "accuracy")
+
+
+def mcnemar_entries(errors: list[int], cases: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes; each entry errs on cases of its own, so that every pair is a binomial test by hand."""
+    reference = np.arange(cases) % 2
+    predictions = np.repeat(reference[np.newaxis], len(errors), axis=0)
+    start = 0
+    for entry, count in enumerate(errors):
+        predictions[entry, start : start + count] = 1 - reference[start : start + count]
+        start += count
+    return reference, predictions
+
+
+def test_a_pair_that_one_test_tells_apart_is_not_told_apart_among_three() -> None:
+    # 3 against 12 errors: p = 0.0352 by itself, twice that or more among three pairs.
+    alone = stats.binomtest(3, 15).pvalue
+    assert 0.05 / 2 < alone < 0.05
+    reference, predictions = mcnemar_entries([3, 12])
+    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
+    assert ranking.p_values[0, 1] == ranking.p_values[1, 0] == pytest.approx(alone)
+    assert ranking.wins.tolist() == [[False, True], [False, False]]
+    assert ranking.groups.tolist() == [1, 2]
+    reference, predictions = mcnemar_entries([3, 12, 7])
+    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
+    assert ranking.p_values[0, 1] == pytest.approx(3 * alone)
+    assert not ranking.wins.any()
+    assert ranking.groups.tolist() == [1, 1, 1]
+
+
+def test_p_values_of_a_board_are_adjusted_after_holm() -> None:
+    errors = [0, 6, 16, 34]
+    reference, predictions = mcnemar_entries(errors)
+    first, second = np.triu_indices(4, 1)
+    raw = pair_p_values(reference, predictions, 2, "accuracy")[first, second]
+    # By the definition: the k-th smallest of m times (m - k + 1), none below the one before.
+    expected, most = np.empty(6), 0.0
+    for place, pair in enumerate(np.argsort(raw)):
+        most = max(most, raw[pair] * (6 - place))
+        expected[pair] = min(most, 1.0)
+    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
+    np.testing.assert_allclose(ranking.p_values[first, second], expected, rtol=1e-9)
+    np.testing.assert_array_equal(ranking.p_values, ranking.p_values.T)
+    np.testing.assert_array_equal(np.diag(ranking.p_values), 1.0)
+    np.testing.assert_array_equal(ranking.wins[first, second], expected <= 0.05)
+    # Bonferroni would find three, no adjustment five.
+    assert (expected <= 0.05).sum() == 4
+    assert (6 * raw <= 0.05).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("p_value", "wins"),
+    [(0.05, True), (np.nextafter(0.05, 1.0), False), (0.0501, False), (0.0999, False), (0.0499, True)],
+)
+def test_the_level_is_five_percent_with_its_edge(
+    monkeypatch: pytest.MonkeyPatch, p_value: float, wins: bool
+) -> None:
+    reference, predictions = mcnemar_entries([3, 12])
+    table = np.array([[1.0, p_value], [p_value, 1.0]])
+    monkeypatch.setattr("tools.evaluation.ranking.pair_p_values", lambda *arguments: table.copy())
+    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
+    assert bool(ranking.wins[0, 1]) == wins
+    # The worse one never wins, whatever the test says.
+    assert not ranking.wins[1, 0]
+
+
+def test_intervals_are_of_95_percent() -> None:
+    reference, predictions = make_board(9, 3000, 3, 3)
+    ranking = rank_entries(reference, predictions, 3, "accuracy", 4000, seed=2)
+    errors = (predictions != reference).mean(axis=1)
+    half = 1.959964 * np.sqrt(errors * (1.0 - errors) / 3000)
+    # Of 90 % they would be 16 % narrower, of 99 % 31 % wider.
+    widths = (ranking.intervals[:, 1] - ranking.intervals[:, 0]) / (2.0 * half)
+    assert np.all(np.abs(widths - 1.0) < 0.05)
+    drawn = np.concatenate(list(draw_cases(3000, 4000, 2)))
+    scores = drawn @ (predictions == reference).T / 3000
+    np.testing.assert_allclose(
+        ranking.intervals, np.percentile(scores, [2.5, 97.5], axis=0).T, rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(ranking.scores, (predictions == reference).mean(axis=1))
+
+
+def test_tau_has_a_95_percent_interval() -> None:
+    reference, predictions = make_board(10, 60, 6, 3)
+    ranking = rank_entries(reference, predictions, 3, "accuracy", 400, seed=3)
+    drawn = np.concatenate(list(draw_cases(60, 400, 3)))
+    scores = (drawn @ (predictions == reference).T).round()
+    taus = [stats.kendalltau(-ranking.scores.round(12), -row).statistic for row in scores]
+    taus = np.nan_to_num(np.array(taus), nan=0.0)
+    assert ranking.tau == pytest.approx(taus.mean(), abs=1e-6)
+    assert ranking.tau_interval == pytest.approx(np.percentile(taus, [2.5, 97.5]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("gap", "is_tie"), [(0.0, True), (9e-13, True), (1.1e-12, False), (1e-3, False)])
+def test_a_tie_is_a_difference_below_rounding(gap: float, is_tie: bool) -> None:
+    assert rank_scores(np.array([0.5, 0.5 + gap])).tolist() == ([1, 1] if is_tie else [2, 1])
+
+
+def test_one_case_of_thousands_is_no_tie() -> None:
+    # 1 of 4000 is less than 1e-3, which is none.
+    reference, predictions = mcnemar_entries([5, 6], cases=4000)
+    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
+    assert ranking.ranks.tolist() == [1, 2]
+    equal = rank_entries(*mcnemar_entries([6, 6], cases=4000), 2, "accuracy", RESAMPLES)
+    assert equal.ranks.tolist() == [1, 1]
+    assert equal.p_values[0, 1] == 1.0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_class_that_is_never_predicted_scores_nothing(metric: str) -> None:
+    # Twelve cases of three classes; the first entry never says 2, the second is right.
+    reference = np.repeat([0, 1, 2], 4)
+    never = np.where(reference == 2, 0, reference)
+    ranking = rank_entries(reference, np.stack([never, reference]), 3, metric, RESAMPLES)
+    # Class 0: precision 4/8, recall 1; class 1: all right; class 2: nothing, and not left out of the mean.
+    expected = {"precision": (0.5 + 1.0 + 0.0) / 3, "recall": 2 / 3, "f1": (2 / 3 + 1.0 + 0.0) / 3}
+    part = "recall" if metric == "accuracy" else metric.partition("_")[2]
+    np.testing.assert_allclose(ranking.scores, [expected[part], 1.0])
+    assert ranking.ranks.tolist() == [2, 1]
+
+
+def test_no_score_falls_back_to_another() -> None:
+    for part in ("auc", "", "F1", "precision "):
+        with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
+            Metric(True, part)
+        with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
+            class_scores(np.ones(2), np.ones(2), np.ones(2), part)
+    for name in ("auc", "micro_f1", "weighted", "_f1", "weighted_auc", ""):
+        with pytest.raises(ValueError, match="expected one of"):
+            parse_metric(name)
+    assert [parse_metric(name) for name in ("accuracy", "macro_f1")] == [
+        Metric(True, "recall"),
+        Metric(False, "f1"),
+    ]
+
+
+def test_a_name_that_only_the_list_knows_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.evaluation.counts.METRICS", ("micro_f1", "macro_auc"))
+    for name in ("micro_f1", "macro_auc"):
+        with pytest.raises(ValueError, match="no weighted or macro average|expected one of precision"):
+            parse_metric(name)
