@@ -1,9 +1,12 @@
 """The command line: how it starts, how it ends, and which commands it has."""
 
+import contextlib
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 if __package__ in (None, ""):
@@ -31,10 +34,12 @@ from tools.commands.programs import (
     train,
     wheelhouse_command,
 )
+from tools.commands.shared import LocalPath
 from tools.commands.store import store
 from tools.commands.submissions import check, kit, zip_command
 from tools.errors import BundleError, DataError, UnavailableError
 from tools.layout import PROJECT_ROOT, Layout
+from tools.redaction import find_secrets, redact
 
 SHOWN_DETAILS = 20
 SHOWN_ALIKE = 5
@@ -63,8 +68,45 @@ COMMANDS = (
 )
 
 
+_ARGUMENTS = f"{__name__}.arguments"
+
+
+def _secrets(ctx: click.Context) -> frozenset[str]:
+    """The passwords that this command was told, by whatever way."""
+    lines: list[str] = []
+    if isinstance(ctx.obj, Layout):
+        for path in (ctx.obj.env_file, ctx.obj.manifest):
+            with contextlib.suppress(OSError):
+                lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return find_secrets(ctx.meta.get(_ARGUMENTS, ()), os.environ, lines)
+
+
+def _redacted(fault: click.ClickException, ctx: click.Context) -> click.ClickException:
+    """A fault in how a command was called, without the passwords in its arguments."""
+    message = redact(fault.format_message(), _secrets(ctx))
+    if isinstance(fault, click.UsageError):
+        return click.UsageError(message, fault.ctx)
+    return click.ClickException(message)
+
+
+def _show_traceback(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+    """A fault of the tool's own: whoever reports it must not have to look for passwords in it."""
+    told = "".join(traceback.format_exception(kind, fault, trace))
+    ctx = click.get_current_context(silent=True)
+    secrets = _secrets(ctx) if ctx else find_secrets(sys.argv[1:], os.environ)
+    sys.stderr.write(redact(told, secrets))
+
+
 class BundleGroup(click.Group):
     """A group whose commands end an expected failure in one line and its exit status."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed: passwords in it are shown in no message."""
+        ctx.meta[_ARGUMENTS] = tuple(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.ClickException as fault:
+            raise _redacted(fault, ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -85,15 +127,18 @@ class BundleGroup(click.Group):
         except click.NoSuchOption as fault:
             if fault.ctx and any(parameter.name == "arguments" for parameter in fault.ctx.command.params):
                 hint = f"{fault.message} Options of the program itself follow after --."
-                raise click.UsageError(hint, fault.ctx) from None
-            raise
+                raise _redacted(click.UsageError(hint, fault.ctx), ctx) from None
+            raise _redacted(fault, ctx) from None
+        except click.ClickException as fault:
+            raise _redacted(fault, ctx) from None
 
     def end(self, ctx: click.Context, fault: BundleError) -> None:
         """Print an expected failure and end."""
-        click.echo(f"Error: {fault}", err=True)
+        secrets = _secrets(ctx)
+        click.echo(f"Error: {redact(str(fault), secrets)}", err=True)
         most = SHOWN_ALIKE if isinstance(fault, DataError) else SHOWN_DETAILS
         for detail in fault.details[:most]:
-            click.echo(f"       {detail}", err=True)
+            click.echo(f"       {redact(detail, secrets)}", err=True)
         if len(fault.details) > most:
             click.echo(f"       ... and {len(fault.details) - most:,} more", err=True)
         ctx.exit(fault.exit_code)
@@ -105,7 +150,7 @@ class BundleGroup(click.Group):
 @click.option(
     "--bundle",
     "root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False, path_type=Path),
     default=PROJECT_ROOT,
     help="Folder with the bundle.toml; this project's own by default.",
 )
@@ -115,6 +160,7 @@ def main(ctx: click.Context, root: Path) -> None:
     """Turn images into a challenge: train, infer, score, pack, check and report."""
     # What is asked to end leaves as little behind as what is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.excepthook = _show_traceback
     ctx.obj = Layout(root.resolve())
 
 

@@ -44,6 +44,12 @@ def test_it_never_goes_well() -> None:
     assert call.calls == ATTEMPTS
 
 
+def test_no_secret_is_in_the_message() -> None:
+    call = Flaky(100, RuntimeError("no way to http://u:pw@h/x?sig=s3cret9 (cret9)"))
+    with pytest.raises(UnavailableError, match=r"\(no way to http://u:\*{3}@h/x\?sig=\*{3} \(\*{3}\)\); "):
+        retry(call, "read x", ["s3cret9"])
+
+
 class NoCredentialsError(Exception):
     """Of the name that botocore's has."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tools.audit.names import CHECKS
-from tools.commands.shared import anonymous_option, read_bundle, relative, working
+from tools.commands.shared import LocalPath, anonymous_option, read_bundle, relative, working
 from tools.errors import DataError
 from tools.layout import SPLITS, Layout
 
@@ -171,14 +171,14 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
 )
 @click.option(
     "--contours",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False, path_type=Path),
     help="Check this folder's contours too; of `data import dicom:FOLDER` with a link.csv by default.",
 )
 @click.option(
-    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
+    "--html", "page", type=LocalPath(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
 )
 @click.option(
-    "--json", "document", type=click.Path(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
+    "--json", "document", type=LocalPath(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
 )
 @click.pass_obj
 def audit_command(
@@ -220,10 +220,10 @@ def audit_command(
 
 
 @data.command("contact-sheet")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False, path_type=Path),
     help="A .png or .html file; .bundle/contact-sheet.png by default.",
 )
 @click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tools.commands.shared import read_bundle, relative, wheelhouse_option, working
+from tools.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
 from tools.errors import DataError, UnavailableError
 from tools.layout import Layout
 
@@ -23,7 +23,7 @@ database_option = click.option(
 
 
 @click.command("evaluate")
-@click.argument("submissions", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("submissions", nargs=-1, type=LocalPath(path_type=Path))
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
 @click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
 @click.option(
@@ -102,7 +102,7 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
 )
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False, path_type=Path),
     help=".bundle/leaderboards/PHASE-PART by default.",
 )
 @database_option
@@ -136,10 +136,10 @@ def leaderboard(
 
 
 @click.command()
-@click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("receipt", type=LocalPath(dir_okay=False, path_type=Path))
 @click.option(
     "--public-key",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False, path_type=Path),
     help="Check the signature alone, with this file; needs neither the bundle nor an engine.",
 )
 @database_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tools.commands.shared import read_bundle, relative, wheelhouse_option, working
+from tools.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
 from tools.errors import DataError
 from tools.layout import Layout
 
@@ -101,7 +101,7 @@ def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gp
 
 @click.command("wheelhouse")
 @click.argument(
-    "folder", required=False, envvar="BUNDLE_WHEELHOUSE", type=click.Path(file_okay=False, path_type=Path)
+    "folder", required=False, envvar="BUNDLE_WHEELHOUSE", type=LocalPath(file_okay=False, path_type=Path)
 )
 @click.option(
     "--program",

@@ -1,9 +1,11 @@
 """What commands of several modules share: two options, holding and reading the bundle, showing paths."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,24 @@ from tools.layout import Layout
 if TYPE_CHECKING:
     from tools.display import TerminalDisplay
     from tools.manifest import Bundle
+
+_URL = re.compile(r"\s*(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]+):[/\\]")
+
+
+class LocalPath(click.Path):
+    """A path on this machine; a URL, which would be taken for a folder such as `s3:`, is refused."""
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Refuse a URL; else as click.Path."""
+        found = _URL.match(os.fspath(value))
+        if found:
+            self.fail(
+                f"a URL ({found['scheme']}:) is not taken here; expected a path on this machine", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
 
 anonymous_option = click.option(
     "--anonymous",
@@ -25,7 +45,7 @@ wheelhouse_option = click.option(
     "--wheelhouse",
     envvar="BUNDLE_WHEELHOUSE",
     show_envvar=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False, path_type=Path),
     help="Build images from this folder of wheels, with no network; filled where it is not yet.",
 )
 

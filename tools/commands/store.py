@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tools.commands.shared import anonymous_option, relative, working
+from tools.commands.shared import LocalPath, anonymous_option, relative, working
 from tools.errors import DataError
 from tools.layout import Layout
 
@@ -25,7 +25,7 @@ store_option = click.option(
 )
 
 output_option = click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A csv file; printed by default."
+    "--output", type=LocalPath(dir_okay=False, path_type=Path), help="A csv file; printed by default."
 )
 
 

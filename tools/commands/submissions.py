@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tools.commands.shared import read_bundle, relative, wheelhouse_option, working
+from tools.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
 from tools.layout import Layout
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("zip")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="submission.zip by default.")
+@click.option("--output", type=LocalPath(dir_okay=False, path_type=Path), help="submission.zip by default.")
 @click.option("--team", help="Whose it is, for a challenge that takes zips: written into submission.toml.")
 @click.option("--method", help="What it is called on the board, likewise.")
 @click.pass_obj
@@ -37,7 +37,7 @@ def zip_command(layout: Layout, output: Path | None, team: str | None, method: s
 
 
 @click.command()
-@click.argument("submission", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("submission", type=LocalPath(dir_okay=False, path_type=Path))
 @click.pass_obj
 def check(layout: Layout, submission: Path) -> None:
     """Say what would be refused of SUBMISSION.zip (or of a results csv), and what to do.
@@ -59,7 +59,7 @@ def check(layout: Layout, submission: Path) -> None:
 
 
 @click.command()
-@click.argument("output", metavar="DIR|FILE.zip|FILE.tar", type=click.Path(path_type=Path))
+@click.argument("output", metavar="DIR|FILE.zip|FILE.tar", type=LocalPath(path_type=Path))
 @wheelhouse_option
 @click.pass_obj
 def kit(layout: Layout, output: Path, wheelhouse: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tools.errors import DataError, UnavailableError, install_cure
+from tools.redaction import redact, secrets_in
 
 _KINDS = ("sqlite", "postgresql", "postgres")
 _FORMS = "sqlite:///FILE or postgresql://HOST/NAME"
@@ -47,7 +48,7 @@ def open_database(url: str, schema: Schema, create: bool = True) -> sa.Engine:
         DataError: It is not there, and is not to be made.
         UnavailableError: It cannot be opened, or is of a newer version of this tool.
     """
-    with speaking(schema):
+    with speaking(schema, url):
         if not create:
             _refuse_missing_file(with_driver(url), schema)
         engine = connect(url)
@@ -108,7 +109,17 @@ def lock_table(connection: sa.Connection, table: sa.Table) -> None:
 
 def with_driver(url: str) -> sa.URL:
     """Take psycopg 3 for PostgreSQL, where SQLAlchemy by itself takes its forerunner."""
-    made = sa.make_url(url)
+    try:
+        made = sa.make_url(url)
+        is_whole = "@" not in (made.host or "")
+    except (ValueError, sa.exc.ArgumentError):
+        # What is wrong with it may be a part of the password.
+        is_whole = False
+    if not is_whole:
+        raise UnavailableError(
+            f"the database's URL is not one that can be read; expected {_FORMS}; in a password, write @ as %40, : as %3A,"
+            " / as %2F and % as %25"
+        )
     if made.get_backend_name() not in _KINDS:
         raise UnavailableError(f"the database's URL begins with {made.drivername}://; expected {_FORMS}")
     return (
@@ -117,8 +128,12 @@ def with_driver(url: str) -> sa.URL:
 
 
 @contextmanager
-def speaking(schema: Schema) -> Iterator[None]:
+def speaking(schema: Schema, url: str = "") -> Iterator[None]:
     """Turn the database's own faults into the tool's.
+
+    Args:
+        schema: Whose tables.
+        url: Of the database, whose password no message may hold.
 
     Raises:
         UnavailableError: It does not answer, has no room, is damaged, holds other tables of the same names,
@@ -128,6 +143,7 @@ def speaking(schema: Schema) -> Iterator[None]:
         yield
     except sa.exc.DatabaseError as fault:
         cause = str(fault.orig).strip().splitlines()[0] if fault.orig else str(fault)
+        cause = redact(cause, secrets_in(url))
         lacking = _NO_DATABASE.search(str(fault.orig))
         if lacking:
             raise UnavailableError(
@@ -137,8 +153,6 @@ def speaking(schema: Schema) -> Iterator[None]:
         raise UnavailableError(
             f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
         ) from None
-    except sa.exc.ArgumentError as fault:
-        raise UnavailableError(f"the database's URL is not one ({fault}); expected {_FORMS}") from None
     except ModuleNotFoundError as fault:
         raise UnavailableError(
             f"{fault.name} is not installed here, and the database's URL needs it;"

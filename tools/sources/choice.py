@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tools.errors import DataError
 from tools.layout import Layout
+from tools.redaction import redact, secrets_in
 from tools.sources.base import Source
 
 SOURCE_FORMS = (
@@ -73,4 +74,6 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
 
         return RemoteSource(text, anonymous)
     meant = f"; did you mean folder:{text}?" if (base / text).is_dir() else ""
-    raise DataError(f"unknown source {text!r}{meant}; expected {', '.join(SOURCE_FORMS)}")
+    raise DataError(
+        f"unknown source {redact(text, secrets_in(text))!r}{meant}; expected {', '.join(SOURCE_FORMS)}"
+    )

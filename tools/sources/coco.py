@@ -12,6 +12,7 @@ from tools.formats.coco import CocoFile, CocoImage, leads_out, read_coco
 from tools.formats.options import add_options, parse_options
 from tools.pictures import PictureError, reading
 from tools.progress import Progress
+from tools.redaction import secrets_in, without_secrets
 from tools.sources.base import ImportRequest, Listing, SourceImage
 from tools.sources.retrying import retry
 from tools.store.datasets import AnnotatedSet
@@ -221,15 +222,16 @@ def _fetch(path: Path, image: CocoImage) -> bytes:
     """
     if path.is_file():
         return path.read_bytes()
-    data = retry(functools.partial(_get, image.url), f"fetch {image.url}")
+    told = without_secrets(image.url)
+    data = retry(functools.partial(_get, image.url), f"fetch {told}", secrets_in(image.url))
     try:
         with reading(data) as opened:
             size = opened.size
     except PictureError:
-        raise ValueError(f"{image.url} gives no image that can be read; nothing was kept") from None
+        raise ValueError(f"{told} gives no image that can be read; nothing was kept") from None
     if image.size is not None and size != image.size:
         wanted = f"{image.size[0]}x{image.size[1]}"
-        raise ValueError(f"{image.url} gives {size[0]}x{size[1]} pixels, expected {wanted}; nothing was kept")
+        raise ValueError(f"{told} gives {size[0]}x{size[1]} pixels, expected {wanted}; nothing was kept")
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return data
@@ -240,6 +242,6 @@ def _get(url: str) -> bytes:
 
     with requests.get(url, timeout=_TIMEOUT_S) as response:
         if response.status_code in (requests.codes.not_found, requests.codes.gone, requests.codes.forbidden):
-            raise FileNotFoundError(f"{url}: the server says {response.status_code}")
+            raise FileNotFoundError(f"{without_secrets(url)}: the server says {response.status_code}")
         response.raise_for_status()
         return response.content

@@ -3,10 +3,10 @@
 import functools
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from tools.errors import DataError, UnavailableError, install_cure
 from tools.progress import Progress
+from tools.redaction import redact, secrets_in, without_secrets
 from tools.sources.base import ImportRequest, Listing
 from tools.sources.class_folders import State, list_class_folders
 from tools.sources.retrying import retry
@@ -65,11 +65,11 @@ class RemoteSource:
             # Keys are listed a page at a time until there are no more; a page has 1,000.
             how = _CRAWLED.get(self.url.partition("://")[0], {})
             listed = functools.partial(system.find, root, detail=True, **how)
-            found = retry(listed, f"list {self.description}")
+            found = retry(listed, f"list {self.description}", secrets_in(self.url))
         except FileNotFoundError:
             found = {}
         except PermissionError as fault:
-            raise _refused(self.description, fault) from None
+            raise _refused(self.description, fault, self.url) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
         # Of all that is told of an object, only this is kept: there may be millions.
@@ -103,16 +103,12 @@ class RemoteSource:
             cure = install_cure("s3") if scheme in _OWN_EXTRA else str(fault)
             raise UnavailableError(f"{scheme}:// needs a package that is not installed; {cure}") from None
         except ValueError as fault:
+            cause = redact(str(fault), secrets_in(self.url))
             raise DataError(
-                f"cannot be read ({fault}); expected s3://, gs://, az:// or https://", self.description
+                f"cannot be read ({cause}); expected s3://, gs://, az:// or https://",
+                self.description,
             ) from None
         return system, str(root)
-
-
-def without_secrets(url: str) -> str:
-    """A URL as it may be written down: without a user, a password, or what signs it."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _state(told: Mapping[str, Any]) -> State:
@@ -125,16 +121,19 @@ def _state(told: Mapping[str, Any]) -> State:
 
 
 def _load(system: Any, path: str) -> bytes:
+    # Of a web server, the path is the whole URL.
+    told = without_secrets(path) if "://" in path else path
     try:
-        data: bytes = retry(functools.partial(system.cat_file, path), f"read {path}")
+        data: bytes = retry(functools.partial(system.cat_file, path), f"read {told}", secrets_in(path))
     except PermissionError as fault:
         # No fault of the image: the next ones would be refused too.
-        raise _refused(path, fault) from None
+        raise _refused(told, fault, path) from None
     return data
 
 
-def _refused(where: str, fault: PermissionError) -> UnavailableError:
+def _refused(where: str, fault: PermissionError, url: str) -> UnavailableError:
+    cause = redact(str(fault), secrets_in(url))
     return UnavailableError(
-        f"{where}: access is refused ({fault}); give credentials with the right to list and to read, or"
+        f"{where}: access is refused ({cause}); give credentials with the right to list and to read, or"
         " --anonymous if it is public"
     )

@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from tools.errors import UnavailableError
+from tools.redaction import redact
 
 T = TypeVar("T")
 
@@ -49,12 +50,13 @@ _REFUSED = (401, 403)
 """What a web server answers whom it does not let in."""
 
 
-def retry(call: Callable[[], T], what: str) -> T:
+def retry(call: Callable[[], T], what: str, secrets: Iterable[str] = ()) -> T:
     """Call until it goes well, with pauses that double.
 
     Args:
         call: What is done.
         what: For the message, such as `read s3://bucket/key`.
+        secrets: That no message may hold; see redaction.secrets_in.
 
     Raises:
         UnavailableError: It failed each time, or at once, where a setting is at fault; what else no waiting
@@ -67,7 +69,7 @@ def retry(call: Callable[[], T], what: str) -> T:
             raise
         # The packages that speak to servers raise what they like: their transports' own faults among it.
         except Exception as fault:
-            cause = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+            cause = redact((str(fault).strip() or type(fault).__name__).splitlines()[0], secrets)
             cure = _cure(fault)
             if cure:
                 raise UnavailableError(f"cannot {what} ({cause}); {cure}") from None

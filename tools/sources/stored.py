@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tools.database.opening import speaking
+from tools.database.opening import with_driver
 from tools.errors import DataError, shown
 from tools.progress import Progress
+from tools.redaction import redact, secrets_in
 from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
 from tools.store.images import ImageStore
-from tools.store.tables import SCHEMA
 from tools.store.where import COLUMNS, EXAMPLE, parse_where
 
 _WHERE = re.compile(r"[?&]where=")
@@ -52,8 +52,8 @@ class StoreSource:
     names_are_public = False
 
     def __init__(self, url: str, where: str | None = None) -> None:
-        with speaking(SCHEMA):
-            self.made = sa.make_url(url)
+        with_driver(url)
+        self.made = sa.make_url(url)
         if where is not None:
             parse_where(where)
         self.url, self.where = url, where
@@ -61,7 +61,7 @@ class StoreSource:
     @property
     def description(self) -> str:
         """The URL without its password, and the condition."""
-        shown_url = self.made.render_as_string(hide_password=True)
+        shown_url = redact(self.made.render_as_string(hide_password=True), secrets_in(self.url))
         if self.where is None:
             return shown_url
         return f"{shown_url}{'&' if self.made.query else '?'}where={self.where}"
