@@ -117,8 +117,8 @@ def with_driver(url: str) -> sa.URL:
         is_whole = False
     if not is_whole:
         raise UnavailableError(
-            f"the database's URL is not one that can be read; expected {_FORMS}; in a password, write @ as %40, : as %3A,"
-            " / as %2F and % as %25"
+            f"the database's URL is not one that can be read; expected {_FORMS}; in a password, write @ as"
+            " %40, : as %3A, / as %2F and % as %25"
         )
     if made.get_backend_name() not in _KINDS:
         raise UnavailableError(f"the database's URL begins with {made.drivername}://; expected {_FORMS}")
