@@ -121,7 +121,7 @@ def import_command(
 
 
 @data.command("relabel")
-@click.argument("corrections", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("corrections", type=LocalPath(dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would change.")
 @click.pass_obj
 def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
