@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -125,12 +126,30 @@ class BundleGroup(click.Group):
             click.echo("\nInterrupted; the same command goes on where it can.", err=True)
             ctx.exit(INTERRUPTED)
         except click.NoSuchOption as fault:
+            if any(fault.option_name in parameter.opts for parameter in self.params):
+                raise click.UsageError(self.say_where(ctx, fault.option_name), fault.ctx) from None
             if fault.ctx and any(parameter.name == "arguments" for parameter in fault.ctx.command.params):
                 hint = f"{fault.message} Options of the program itself follow after --."
                 raise _redacted(click.UsageError(hint, fault.ctx), ctx) from None
             raise _redacted(fault, ctx) from None
         except click.ClickException as fault:
             raise _redacted(fault, ctx) from None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command; keep all words for a hint."""
+        ctx.meta["words"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def say_where(self, ctx: click.Context, name: str) -> str:
+        """Show the same command with an option of the tool's own where it belongs: before the command."""
+        words: list[str] = ctx.meta["words"]
+        command = next(n for n, word in enumerate(words) if word in self.commands)
+        place = next(n for n, word in enumerate(words) if n > command and word.partition("=")[0] == name)
+        is_flag = any(name in option.opts and getattr(option, "is_flag", False) for option in self.params)
+        length = 1 if is_flag or "=" in words[place] else 2
+        option, rest = words[place : place + length], words[place + length :]
+        moved = [*words[:command], *option, *words[command:place], *rest]
+        return f"{name} stands before the command: python tools/bundle.py {shlex.join(moved)}"
 
     def end(self, ctx: click.Context, fault: BundleError) -> None:
         """Print an expected failure and end."""

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 QUIET_S = 10.0
-"""In a log, progress is printed at most this often."""
+"""In a log, progress is printed at most this often, and while submissions are evaluated not less often."""
+SHOWN_AT_WORK = 4
 
 
 class TerminalDisplay:
@@ -78,9 +79,10 @@ class TerminalDisplay:
 
 
 class SubmissionDisplay:
-    """Shows what becomes of submissions: on a terminal a table that moves, in a log a line for each end.
+    """Shows what becomes of submissions: on a terminal a table that moves, in a log a line for each step.
 
-    Use as a context manager; may be told from several threads.
+    In a log nothing is silent for long: what is at work is said every QUIET_S. Use as a context manager; may
+    be told from several threads.
 
     Args:
         stream: Where to; standard output if not given.
@@ -99,6 +101,15 @@ class SubmissionDisplay:
         self.live = Live(
             console=self.console, get_renderable=self._table, refresh_per_second=4, transient=True
         )
+        self.doing, self.since = "preparing what all submissions need", time.monotonic()
+        self.ended = threading.Event()
+        self.pulse = threading.Thread(target=self._pulse, daemon=True)
+
+    def say(self, text: str) -> None:
+        """Print what is being done now for all submissions."""
+        with self.lock:
+            self.doing, self.since = text, time.monotonic()
+        self._print(text)
 
     def show(self, key: str, who: str, state: str, note: str, has_ended: bool) -> None:
         """A submission came to another state.
@@ -111,14 +122,31 @@ class SubmissionDisplay:
             has_ended: Whether nothing more is to come of it now.
         """
         with self.lock:
-            if not has_ended:
-                started = self.at_work[key][3] if key in self.at_work else time.monotonic()
-                self.at_work[key] = (who, state, note, started)
-                return
-            started = self.at_work.pop(key, ("", "", "", time.monotonic()))[3]
-            self.counts[state] += 1
-        text = f"{state:<8} {who}  {time.monotonic() - started:5.1f} s  {note}"
+            began = self.at_work[key][3] if key in self.at_work else time.monotonic()
+            if has_ended:
+                self.at_work.pop(key, None)
+                self.counts[state] += 1
+            else:
+                self.at_work[key] = (who, state, note, began)
+        if has_ended or not self.moving:
+            self._print(f"{state:<8} {who}  {time.monotonic() - began:5.1f} s  {note}")
+
+    def _print(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def _pulse(self) -> None:
+        while not self.ended.wait(QUIET_S):
+            self._print(self.describe())
+
+    def describe(self) -> str:
+        """One line on what is at work."""
+        now = time.monotonic()
+        with self.lock:
+            works = [f"{who} {note} ({now - began:.0f} s)" for who, _, note, began in self.at_work.values()]
+            if not works:
+                return f"at work  {self.doing} ({now - self.since:.0f} s)"
+        more = f" and {len(works) - SHOWN_AT_WORK} more" if len(works) > SHOWN_AT_WORK else ""
+        return f"at work  {', '.join(works[:SHOWN_AT_WORK])}{more}"
 
     def _table(self) -> "Table":
         from rich.table import Table
@@ -135,8 +163,13 @@ class SubmissionDisplay:
     def __enter__(self) -> "SubmissionDisplay":
         if self.moving:
             self.live.start()
+        else:
+            self.pulse.start()
         return self
 
     def __exit__(self, *fault: object) -> None:
         if self.moving:
             self.live.stop()
+        else:
+            self.ended.set()
+            self.pulse.join()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,26 @@ def test_failures_are_one_sentence_with_the_right_status(
     assert result.exit_code == status, result.output
     assert word in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("leaderboard --bundle /b", "--bundle /b leaderboard"),
+        ("data import synthetic --bundle=/b --seed 3", "--bundle=/b data import synthetic --seed 3"),
+        (
+            "train --bundle '/a b' --runner local -- --epochs 2",
+            "--bundle '/a b' train --runner local -- --epochs 2",
+        ),
+        ("zip --version", "--version zip"),
+        ("--bundle . check a.zip --bundle /b", "--bundle . --bundle /b check a.zip"),
+    ],
+)
+def test_an_option_of_the_tool_after_the_command_is_shown_its_place(words: str, hint: str) -> None:
+    result = CliRunner().invoke(main, shlex.split(words))
+    assert result.exit_code == 2
+    option = shlex.split(hint)[0 if not words.startswith("--") else 2].partition("=")[0]
+    assert f"Error: {option} stands before the command: python tools/bundle.py {hint}\n" in result.output
 
 
 def test_a_faulty_manifest_ends_in_its_line(layout: Layout) -> None:

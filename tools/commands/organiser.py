@@ -65,7 +65,7 @@ def evaluate_command(
         if rescore:
             _show_moves(run_rescore(site, records, connect, display.progress))
         with SubmissionDisplay() as table:
-            done = run_evaluation(site, records, connect, submissions, workers, table.show, click.echo)
+            done = run_evaluation(site, records, connect, submissions, workers, table.show, table.say)
         found = run_probe(site, records, connect, display.progress) if probe else []
     for line in (*done.lines(), *(line for row in found for line in row.probe_lines())):
         click.echo(line)
