@@ -127,7 +127,8 @@ class BundleGroup(click.Group):
             ctx.exit(INTERRUPTED)
         except click.NoSuchOption as fault:
             if any(fault.option_name in parameter.opts for parameter in self.params):
-                raise click.UsageError(self.say_where(ctx, fault.option_name), fault.ctx) from None
+                where = click.UsageError(self.say_where(ctx, fault.option_name), fault.ctx)
+                raise _redacted(where, ctx) from None
             if fault.ctx and any(parameter.name == "arguments" for parameter in fault.ctx.command.params):
                 hint = f"{fault.message} Options of the program itself follow after --."
                 raise _redacted(click.UsageError(hint, fault.ctx), ctx) from None
@@ -135,14 +136,9 @@ class BundleGroup(click.Group):
         except click.ClickException as fault:
             raise _redacted(fault, ctx) from None
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options before the command; keep all words for a hint."""
-        ctx.meta["words"] = list(args)
-        return super().parse_args(ctx, args)
-
     def say_where(self, ctx: click.Context, name: str) -> str:
         """Show the same command with an option of the tool's own where it belongs: before the command."""
-        words: list[str] = ctx.meta["words"]
+        words: tuple[str, ...] = ctx.meta[_ARGUMENTS]
         command = next(n for n, word in enumerate(words) if word in self.commands)
         place = next(n for n, word in enumerate(words) if n > command and word.partition("=")[0] == name)
         is_flag = any(name in option.opts and getattr(option, "is_flag", False) for option in self.params)

@@ -89,7 +89,9 @@ def run_all(
         runner.build(plan_run(SCORING, bundle, layout, ()), display.line)
     for program, arguments in stages:
         display.begin(program.name)
-        if not fresh and is_current(program, bundle, layout, runner, arguments):
+        if not output_files(program, layout):
+            display.end("nothing to train: program.toml names no outputs")
+        elif not fresh and is_current(program, bundle, layout, runner, arguments):
             display.end("unchanged, reused")
         else:
             seconds = run_program(program, bundle, layout, runner, arguments, display.line)

@@ -26,7 +26,7 @@ def test_a_random_forest_from_training_to_the_check(filled_layout: Layout) -> No
     assert len(rows) == 24
     assert len({row["class"] for row in rows}) > 2
 
-    packed = bundle(filled_layout, "zip")
+    packed = bundle(filled_layout, "zip", "--team", "Foresters")
     assert packed.exit_code == 0, packed.output
     assert "warning" not in packed.output
     with zipfile.ZipFile(filled_layout.submission_zip) as archive:
@@ -75,3 +75,34 @@ def test_a_zip_that_lacks_what_training_promises_says_so(filled_layout: Layout) 
         "warning: bundle_inference/Dockerfile: does not copy model_output/forest/trees.pkl, which training"
         " writes for it; write COPY model_output/ model_output/" in packed.output
     )
+
+
+CONSTANT = """import pathlib, sys
+rule = pathlib.Path(__file__).with_name("weights.txt").read_text()
+names = sorted(path.name for path in pathlib.Path(sys.argv[1]).iterdir())
+rows = "".join(f"{name},{rule}\\n" for name in names)
+pathlib.Path(sys.argv[2], "classification_results.csv").write_text("file,class\\n" + rows)
+"""
+
+
+def test_a_method_that_is_not_trained(filled_layout: Layout) -> None:
+    for name in ("bundle_training", "bundle_inference"):
+        (filled_layout.root / name).mkdir()
+    (filled_layout.root / "bundle_training" / "program.toml").write_text("outputs = []\n")
+    folder = filled_layout.root / "bundle_inference"
+    (folder / "infer.py").write_text(CONSTANT)
+    (folder / "weights.txt").write_text("Hand")
+    (folder / "Dockerfile").write_text(
+        "FROM python:3.11-slim\nCOPY bundle_inference/ /opt/\nUSER 1000\n"
+        'ENTRYPOINT ["python3", "/opt/infer.py"]\n'
+    )
+
+    ran = bundle(filled_layout, "run-all", "--runner", "local")
+    assert ran.exit_code == 0, ran.output
+    assert "[2/5] training  nothing to train: program.toml names no outputs\n" in ran.output
+    assert filled_layout.results_csv.read_text().count(",Hand\n") == 24
+    packed = bundle(filled_layout, "zip")
+    assert packed.exit_code == 0, packed.output
+    with zipfile.ZipFile(filled_layout.submission_zip) as archive:
+        names = archive.namelist()
+    assert names == ["Dockerfile", "bundle_inference/infer.py", "bundle_inference/weights.txt"]
