@@ -37,8 +37,10 @@ TEST_TIME_S = 60
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "tools/archive.py": ("tests/unit/test_checking.py", "tests/unit/test_archive.py"),
+    "tools/checking.py": ("tests/unit/test_checking.py",),
     "tools/collecting.py": ("tests/unit/test_collecting.py",),
     "tools/files.py": ("tests/unit/test_files.py",),
+    "tools/guarded.py": ("tests/unit/test_guarded.py",),
     "tools/evaluation/intake.py": ("tests/unit/test_intake.py",),
     "tools/evaluation/logfilter.py": ("tests/unit/test_logfilter.py",),
     "tools/evaluation/parts.py": ("tests/unit/test_parts.py",),
@@ -52,7 +54,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/evaluation/teams.py": ("tests/unit/test_teams.py",),
     "tools/formats/bounded_json.py": ("tests/unit/test_bounded_json.py",),
     "tools/formats/receipt.py": ("tests/unit/test_receipts.py",),
+    "tools/evaluation/results.py": ("tests/unit/test_results.py", "tests/unit/test_probing.py"),
+    "tools/formats/card.py": ("tests/unit/test_checking.py", "tests/unit/test_intake.py"),
     "tools/formats/dockerfile.py": ("tests/unit/test_dockerfile.py",),
+    "tools/formats/label_table.py": ("tests/unit/test_label_table.py", "tests/unit/test_results.py"),
+    "tools/formats/model_json.py": ("tests/unit/test_checking.py",),
+    "tools/formats/weights.py": ("tests/unit/test_weights.py",),
     "tools/runners/container.py": ("tests/unit/test_docker_runner.py",),
     "tools/runners/watchdog.py": ("tests/unit/test_watching.py",),
     "tools/runners/watching.py": ("tests/unit/test_watching.py",),
