@@ -40,6 +40,10 @@ def test_real_graphs_are_whole(name: str) -> None:
 WHOLE = {
     "a.onnx": make_graph(),
     "B.ONNX": make_graph(bytes(3000)),
+    "no_more_than_needed.onnx": b"\x08\x08" + field(7, field(1, b"x")),
+    "numbers_of_fixed_size.onnx": make_graph() + b"\x21" + bytes(8) + b"\x25" + bytes(4),
+    # A length of 128 is the bytes 80 01.
+    "longer_lengths.onnx": b"\x08\x80\x01" + field(7, field(1, bytes(128))),
     "a.safetensors": make_safetensors(),
     "none.safetensors": (2).to_bytes(8, "little") + b"{}",
     "meta.safetensors": (30).to_bytes(8, "little") + b'{"__metadata__":{"a":"b"}}    ',
@@ -103,7 +107,9 @@ FAULTS = {
     "one_byte_short.onnx": make_graph()[:-1],
     "one_byte_more.onnx": make_graph() + b"\0",
     "endless_number.onnx": b"\x08" + b"\xff" * 20,
-    "group.onnx": make_graph() + b"\x0b",
+    "group.onnx": make_graph() + b"\x0b\0",
+    "short_fixed64.onnx": make_graph() + b"\x21" + bytes(7),
+    "short_fixed32.onnx": make_graph() + b"\x25" + bytes(3),
     "graph_is_broken.onnx": b"\x08\x08" + field(7, field(1, b"x") + b"\x0a\x7f"),
     "short.safetensors": make_safetensors()[:-1],
     "long.safetensors": make_safetensors() + b"x",

@@ -1,0 +1,106 @@
+"""model.json: every value that others rely on is looked at, to the edge of its range."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.errors import DataError, SubmissionError
+from tools.formats.model_json import parse_model_json, read_model_json
+
+GRAY = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "standard_deviation": [0.2]}
+RGB = {"channels": 3, "height": 8, "width": 8, "mean": [0, 0.5, 1], "standard_deviation": [1, 1e-9, 2]}
+
+
+def card(classes: Any = ("A", "B"), **changes: Any) -> str:
+    return json.dumps({"class_names": classes, "input": GRAY | changes, "more": {"kept": [1]}})
+
+
+def test_what_is_taken() -> None:
+    taken = parse_model_json(card(("B", "A")), "model.json")
+    assert taken.class_names == ("B", "A")
+    assert taken.document["more"] == {"kept": [1]}
+    assert parse_model_json(card(**RGB), "model.json").document["input"] == RGB
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height": 1, "width": 65_536},
+        {"height": 65_536, "width": 1},
+        {"mean": [-1e30], "standard_deviation": [1e30]},
+        {"mean": [0], "standard_deviation": [1e-300]},
+    ],
+)
+def test_values_at_the_edge(changes: dict[str, Any]) -> None:
+    assert parse_model_json(card(**changes), "x").document["input"] == GRAY | changes
+
+
+CLASSES = "'class_names' must list two or more different class names, in label order"
+FAULTS: list[tuple[str, str]] = [
+    *(
+        (card(classes), CLASSES)
+        for classes in (None, "AB", [], ["A"], ["A", "A"], ["A", ""], ["A", 1], {"A": 1, "B": 2})
+    ),
+    ('{"class_names": ["A", "B"]}', "'input' must hold height, width, channels, mean and standard_deviation"),
+    ('{"class_names": ["A", "B"], "input": [1]}', "'input' must hold height"),
+    ("[]", "expected a JSON object"),
+    ("null", "expected a JSON object"),
+    *(
+        (card(**{key: value}), f"'input.{key}' must be a whole number from 1 to 65,536")
+        for key in ("height", "width", "channels")
+        for value in (0, -1, 65_537, 8.0, "8", True, None, [8], 10**400)
+    ),
+    (
+        card(channels=2, mean=[0, 0], standard_deviation=[1, 1]),
+        "'input.channels' is 2; expected 1 (gray) or 3 (RGB)",
+    ),
+    (card(channels=4, mean=[0] * 4, standard_deviation=[1] * 4), "'input.channels' is 4"),
+    *(
+        (card(**{key: value}), f"'input.{key}' must list one number a channel")
+        for key in ("mean", "standard_deviation")
+        for value in (None, 0.5, "x", [], [0.5, 0.5], {"0": 1})
+    ),
+    *(
+        (card(**{key: [value]}), f"'input.{key}' must list finite numbers")
+        for key in ("mean", "standard_deviation")
+        for value in (
+            None,
+            "1",
+            True,
+            float("nan"),
+            float("inf"),
+            float("-inf"),
+            1.1e30,
+            -1.1e30,
+            10**400,
+            [1],
+        )
+    ),
+    (card(standard_deviation=[0]), "'input.standard_deviation' must list numbers above 0"),
+    (card(standard_deviation=[-0.1]), "'input.standard_deviation' must list numbers above 0"),
+    (card(**RGB | {"standard_deviation": [1, 0, 1]}), "'input.standard_deviation' must list numbers above 0"),
+    ("", "not JSON ("),
+    ("[" * 100_000, "not JSON ("),
+    ('{"a": ' + "9" * 5000 + "}", "not JSON ("),
+    ('{"a": 1, "b": {"a": 1, "a": 1}}', "not JSON (an object has 1 duplicate keys)"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), FAULTS, ids=range(len(FAULTS)))
+def test_what_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SubmissionError) as fault:
+        parse_model_json(text, "model.json", SubmissionError)
+    assert str(fault.value).startswith(f"model.json: {words}")
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    with pytest.raises(DataError, match="there is no trained model yet; run `train` first"):
+        read_model_json(path)
+    path.write_text(card(("A", "é")), encoding="utf-8")
+    assert read_model_json(path).class_names == ("A", "é")
+    path.write_text("{}")
+    with pytest.raises(DataError, match="model.json: 'class_names' must"):
+        read_model_json(path)
