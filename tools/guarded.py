@@ -48,13 +48,13 @@ class Limits:
         wall_s: Wall time, seconds; far above cpu_s, so that a busy machine refuses nothing.
         memory_mb: Address space, 2**20 bytes; enforced on Linux.
         file_mb: The largest file it may write, 2**20 bytes; not enforced on Windows.
-        answer_bytes: Of all that it answers.
+        answer_bytes: Of all that it answers; a file may always have so many.
     """
 
     cpu_s: int = 10
     wall_s: float = 60.0
     memory_mb: int = 512
-    file_mb: int = 1
+    file_mb: int = 0
     answer_bytes: int = 1 << 24
 
 
@@ -278,7 +278,8 @@ def _enforce(limits: Limits, parent: int) -> None:
             "RLIMIT_CPU": limits.cpu_s,
             "RLIMIT_AS": limits.memory_mb << 20,
             "RLIMIT_DATA": limits.memory_mb << 20,
-            "RLIMIT_FSIZE": limits.file_mb << 20,
+            # The answer is a file, too; one byte more shows that it is too long.
+            "RLIMIT_FSIZE": max(limits.file_mb << 20, limits.answer_bytes + 1),
             "RLIMIT_NOFILE": _OPEN_FILES,
             "RLIMIT_NPROC": 0,
             "RLIMIT_CORE": 0,

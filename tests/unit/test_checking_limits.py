@@ -99,3 +99,12 @@ def test_a_card_with_hidden_dots_is_a_finding(tmp_path: Path) -> None:
     text = '"=".' + "a." * 32_000 + "a = 1"
     found = check(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text}))
     assert any(line.startswith("error: submission.toml: takes more than ") for line in found), found
+
+
+def test_two_thousand_files_with_long_names_are_all_looked_at(tmp_path: Path) -> None:
+    """Each is a finding of a kilobyte: together they are more than the smallest file that a process may write."""
+    settings = SubmissionSettings(files=2000)
+    names = [f"e{chr(0x301) * 110}{number}" for number in range(1990)]
+    found = check_submission(make_zip(tmp_path / "s.zip", GOOD | dict.fromkeys(names, "")), settings, ())
+    assert {finding.where for finding in found if finding.severity == "warning"} == set(names)
+    assert not any(finding.severity == "error" for finding in found)

@@ -171,7 +171,7 @@ def test_values_come_and_go() -> None:
 
 def test_the_process_has_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    limits = Limits(cpu_s=3, memory_mb=200, file_mb=7)
+    limits = Limits(cpu_s=3, memory_mb=200, file_mb=7, answer_bytes=1 << 20)
     environment, leads, read, modules, set_limits = call("describe", limits)
     assert set(environment) <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
     assert leads is True
@@ -260,9 +260,17 @@ def test_a_fault_of_this_machine_is_none_of_the_file() -> None:
 
 
 def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
-    assert call("writes", Limits(file_mb=2), folder=str(tmp_path), mb=2) == ["written"]
-    assert exceeded("writes", Limits(file_mb=2), folder=str(tmp_path), mb=3).reason == "fault"
+    limits = Limits(file_mb=2, answer_bytes=1000)
+    assert call("writes", limits, folder=str(tmp_path), mb=2) == ["written"]
+    assert exceeded("writes", limits, folder=str(tmp_path), mb=3).reason == "fault"
     assert (tmp_path / "out").stat().st_size <= 2 << 20
+
+
+def test_an_answer_up_to_its_limit() -> None:
+    text = "x" * (3 << 20)
+    size = len(json.dumps(["item", {"text": text}])) + len('\n["item", null]\n["done", null]\n')
+    assert call("echo", Limits(answer_bytes=size), text=text) == [{"text": text}, None]
+    assert exceeded("echo", Limits(answer_bytes=size - 1), text=text).reason == "answer"
 
 
 @pytest.mark.parametrize(
