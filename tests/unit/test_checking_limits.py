@@ -102,7 +102,7 @@ def test_a_card_with_hidden_dots_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_two_thousand_files_with_long_names_are_all_looked_at(tmp_path: Path) -> None:
-    """Each is a finding of a kilobyte: together they are more than the smallest file that a process may write."""
+    """Each is a finding of a kilobyte: together they are more than a process may write into other files."""
     settings = SubmissionSettings(files=2000)
     names = [f"e{chr(0x301) * 110}{number}" for number in range(1990)]
     found = check_submission(make_zip(tmp_path / "s.zip", GOOD | dict.fromkeys(names, "")), settings, ())
