@@ -70,6 +70,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/sources/publishing.py": ("tests/unit/test_publishing.py", "tests/unit/test_invalidating.py"),
     "tools/sources/relabeling.py": ("tests/unit/test_relabeling.py",),
     "tools/sources/splitting.py": ("tests/unit/test_splitting.py",),
+    "tools/zip_names.py": ("tests/unit/test_zip_names.py",),
+    "tools/zip_records.py": ("tests/unit/test_zip_records.py",),
 }
 """Each module, and the tests that guard it; a test file that is not there is left out."""
 
