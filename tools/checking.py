@@ -1,26 +1,28 @@
 """What a platform would refuse of a submission, and how to mend it; nothing of it is run."""
 
 import ast
-import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.archive import open_archive
 from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
+from tools.formats.build_recipe import Recipe, read_recipe
 from tools.formats.card import CARD_NAME, MAX_CARD_BYTES, parse_card
-from tools.formats.dockerfile import Instruction, copied_sources, is_pattern, parse_dockerfile
+from tools.formats.dockerfile import DockerfileError
+from tools.formats.dockerignore import DOCKERIGNORE, IgnoreRules
 from tools.formats.model_json import is_of_other_kind, parse_model_json
 from tools.formats.weights import LFS_HINT, check_weights, is_pointer
 from tools.guarded import At, Limits, find_guarded, listed, run_guarded
 from tools.layout import Layout
 from tools.manifest import Bundle, SubmissionSettings
+from tools.recipe_checks import BuildContext, check_recipe, taken_files, unused_file
+from tools.runners.context import ANY_IMAGE, DOCKERFILE, read_dockerfile, read_ignore_rules
 from tools.sources.placed import check_together, known_class_names, names_in
 
 MAX_TEXT_BYTES = 1 << 20
-MAX_DOCKERFILE_BYTES = 1 << 16
 MAX_SOURCES = 200
 MAX_CODE_BYTES = 1 << 22
 """Of all Python files together; what comes after is not looked at."""
@@ -64,45 +66,58 @@ def find_in_files(folder: str, class_names: Sequence[str]) -> Iterator[list[str]
     """
     root = Path(folder)
     yield At("Dockerfile")
-    instructions, findings = _read_dockerfile(root)
-    yield from map(listed, findings)
-    if instructions is None:
-        return
-    yield from map(listed, [*_check_dockerfile(instructions), *_check_copied(instructions, root)])
-    copied = [source.strip("/").removeprefix("./") for source, _ in copied_sources(instructions)]
-    for check in (_check_files(root, copied), _check_card(root), _check_model_card(root, class_names)):
+    recipe, findings = _read_dockerfile(root)
+    rules, more = _read_ignored(root)
+    yield from map(listed, [*findings, *more])
+    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
+    hidden = {name: line for name in names if name != DOCKERFILE and (line := rules.line_of(name))}
+    context = BuildContext(root, rules.name, frozenset(names), hidden)
+    # Where nobody knows what is copied, everything may be.
+    taken = context.names
+    if recipe is not None:
+        yield from map(listed, check_recipe(recipe, context))
+        taken = taken_files(recipe, context)
+    for check in (_check_files(context, taken), _check_card(root), _check_model_card(root, class_names)):
         yield from (item if isinstance(item, At) else listed(item) for item in check)
     for item in _check_code(root):
         yield item if isinstance(item, At) else listed(item)
 
 
-def _read_dockerfile(folder: Path) -> tuple[list[Instruction] | None, list[Finding]]:
-    text = _read_text(folder / "Dockerfile", MAX_DOCKERFILE_BYTES)
-    if text is None:
-        what = "not a UTF-8 text of at most 64 KB"
-        return None, [Finding("error", "Dockerfile", what, "save it as UTF-8")]
-    instructions = parse_dockerfile(text)
-    if len(copied_sources(instructions)) > MAX_SOURCES:
+def _read_dockerfile(folder: Path) -> tuple[Recipe | None, list[Finding]]:
+    try:
+        text = read_dockerfile(folder / DOCKERFILE)
+        # Without a default of its own it takes the image that the challenge gives.
+        given = {} if re.search(r"(?im)^\s*ARG\s.*\bBASE_IMAGE=", text) else {"BASE_IMAGE": ANY_IMAGE}
+        recipe = read_recipe(text, given)
+    except DockerfileError as fault:
+        where = f"{DOCKERFILE}:{fault.line}"
+        return None, [Finding("error", where, fault.what, fault.hint, fault.code)]
+    except DataError:
+        return None, [Finding("error", DOCKERFILE, "not a UTF-8 text of at most 64 KB", "save it as UTF-8")]
+    if sum(len(copied.sources) for copied in recipe.copies) > MAX_SOURCES:
         what = f"copies more than {MAX_SOURCES} files or folders by name"
-        return None, [Finding("error", "Dockerfile", what, "copy folders")]
-    return instructions, []
+        return None, [Finding("error", DOCKERFILE, what, "copy folders")]
+    return recipe, []
 
 
-def _check_files(folder: Path, copied: Sequence[str]) -> Iterator[Finding | At]:
-    """Look for files that are not copied, and for weights that are not whole."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name in ("Dockerfile", CARD_NAME):
-            continue
+def _read_ignored(folder: Path) -> tuple[IgnoreRules, list[Finding]]:
+    try:
+        return read_ignore_rules(folder / DOCKERFILE, [folder]), []
+    except DataError as fault:
+        return IgnoreRules(), [_from_error(str(fault.path), fault)]
+
+
+def _check_files(context: BuildContext, taken: frozenset[str]) -> Iterator[Finding | At]:
+    """Look for files that the image does not hold, and for weights that are not whole."""
+    for name in sorted(context.names - {DOCKERFILE, DOCKERIGNORE, context.ignore_name, CARD_NAME}):
+        path = context.folder / name
         yield At(name)
-        used = any(_takes(source, name) for source in copied)
+        used = name in taken
         if not used:
-            yield Finding("warning", name, "the Dockerfile does not copy it", "leave it out of the zip")
+            yield unused_file(name, context)
         if is_pointer(path):
             what = "is a pointer of Git LFS, not the file itself"
-            # A source with a variable may take it, too.
-            severity = "error" if used or any("$" in source for source in copied) else "warning"
-            yield Finding(severity, name, what, LFS_HINT)
+            yield Finding("error" if used else "warning", name, what, LFS_HINT)
             continue
         try:
             check_weights(path)
@@ -157,45 +172,6 @@ def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]
     return int(count), str(warning)
 
 
-def _check_dockerfile(instructions: Sequence[Instruction]) -> Iterator[Finding]:
-    last_from = max((n for n, i in enumerate(instructions) if i.name == "FROM"), default=0)
-    last_stage = instructions[last_from:]
-    names = [instruction.name for instruction in last_stage]
-    first = next((i for i in instructions if i.name != "ARG"), None)
-    if first is None or first.name != "FROM":
-        yield Finding("error", "Dockerfile", "does not begin with FROM", "name the base image first")
-    if "ENTRYPOINT" not in names and "CMD" not in names:
-        mend = 'end with ENTRYPOINT ["python", "infer.py"]'
-        yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", mend)
-    for instruction in instructions:
-        where = f"Dockerfile:{instruction.line}"
-        if instruction.name == "ADD" and re.search(r"(https?|git)://|git@", instruction.value):
-            yield Finding(
-                "error", where, "fetches from the network while it is built", "put the file into the zip"
-            )
-        if instruction.name == "FROM" and not re.search(r"[:@$]|^scratch", instruction.value):
-            mend = "name a version, such as python:3.11-slim"
-            what = f"the base image {shown(instruction.value)} has no version"
-            yield Finding("warning", where, what, mend)
-    users = [instruction.value for instruction in last_stage if instruction.name == "USER"]
-    if not users or users[-1].split(":")[0] in ("", "0", "root"):
-        mend = "add a line such as USER 1000 before ENTRYPOINT"
-        yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", mend)
-
-
-def _check_copied(instructions: Sequence[Instruction], folder: Path) -> Iterator[Finding]:
-    for source, line in copied_sources(instructions):
-        where = f"Dockerfile:{line}"
-        relative = source.lstrip("/")
-        if ".." in PurePosixPath(relative).parts:
-            yield Finding("error", where, f"copies {shown(source)} from outside", "copy from inside the zip")
-        elif "$" in relative or is_pattern(relative) or not relative.strip("./"):
-            continue
-        elif not os.path.lexists(folder / relative):
-            what = f"copies {shown(source)}, which is not in the zip"
-            yield Finding("error", where, what, "add the file, or mend the line")
-
-
 def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding | At]:
     path = folder / "model_output" / "model.json"
     if path.is_file():
@@ -240,15 +216,6 @@ def _check_code(folder: Path) -> Iterator[Finding | At]:
             yield Finding("error", name, what, "make it simpler")
         except (SyntaxError, ValueError) as fault:
             yield Finding("error", name, f"is not valid Python ({fault})", "mend it")
-
-
-def _takes(source: str, name: str) -> bool:
-    """Tell whether a COPY source, a folder or a pattern among them, takes a file."""
-    path = PurePosixPath(name)
-    if source in ("", ".") or path.is_relative_to(source):
-        return True
-    # A pattern may take a folder, and so all that is in it.
-    return is_pattern(source) and any(place.match(source) for place in (path, *path.parents))
 
 
 def _read_text(path: Path, limit_bytes: int = MAX_TEXT_BYTES) -> str | None:

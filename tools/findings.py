@@ -12,12 +12,14 @@ class Finding:
         where: The file, with its line if there is one.
         what: What was found, and what was expected.
         mend: What to do.
+        code: The verdict that fits, if one says more than that the zip cannot be built.
     """
 
     severity: str
     where: str
     what: str
     mend: str
+    code: str = ""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.where}: {self.what}; {self.mend}"

@@ -129,7 +129,7 @@ def find_guarded(
 
 def listed(finding: Finding) -> list[str]:
     """A finding as JSON holds it."""
-    return [finding.severity, finding.where, finding.what, finding.mend]
+    return [finding.severity, finding.where, finding.what, finding.mend, finding.code]
 
 
 def _run(request: int, answer: int, limits: Limits) -> int | None:

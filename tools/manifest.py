@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tools.errors import ManifestError
+from tools.formats.image_name import canonical_image
 from tools.formats.requirements import parse_requirement
 from tools.formats.toml_table import TomlTable
 
@@ -133,7 +134,8 @@ class EvaluationSettings:
         build_time_s: Of one build, seconds.
         build_memory_mb: Of one step of a build, 2**20 bytes.
         image_mb: Largest image, 2**20 bytes.
-        base_images: What submissions may build on; empty takes all but images of this tool.
+        base_images: What submissions may build on; empty takes all on the engine but images of this tool.
+        pull: Whether the engine may fetch those of base_images that it lacks.
         packages: Whose wheels submissions get besides those of the bundle's own inference program.
         phases: In order of their opening; never empty.
     """
@@ -150,6 +152,7 @@ class EvaluationSettings:
     build_memory_mb: int = 4096
     image_mb: int = 8192
     base_images: tuple[str, ...] = ()
+    pull: bool = False
     packages: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = (Phase(),)
 
@@ -248,6 +251,7 @@ def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSett
     default = EvaluationSettings()
     share = float(table.number("public_share", 1.0, low=0.01, high=1.0, whole=False))
     parts = ("public", "final") if share < 1.0 else ("all",)
+    base_images, pull = _base_images(table)
     return EvaluationSettings(
         metric=table.choice("metric", METRICS),
         take=table.choice("take", ("best", "last")),
@@ -260,10 +264,23 @@ def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSett
         build_time_s=int(table.number("build_time_s", default.build_time_s, low=1, high=10**6)),
         build_memory_mb=int(table.number("build_memory_mb", default.build_memory_mb, low=64, high=10**7)),
         image_mb=int(table.number("image_mb", default.image_mb, low=1, high=10**7)),
-        base_images=table.texts("base_images"),
+        base_images=base_images,
+        pull=pull,
         packages=_packages(table),
         phases=_phases(phases, parts),
     )
+
+
+def _base_images(table: TomlTable) -> tuple[tuple[str, ...], bool]:
+    """What submissions may build on, and whether it may be fetched."""
+    names = table.texts("base_images")
+    for name in names:
+        if canonical_image(name) is None:
+            raise table.fault("base_images", f"has {name!r}; write image names, such as 'python:3.11-slim'")
+    pull = table.flag("pull")
+    if pull and not names:
+        raise table.fault("pull", "is true, but 'evaluation.base_images' is empty; list what may be fetched")
+    return names, pull
 
 
 def _packages(table: TomlTable) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from tools.formats.card import CARD_NAME, card_text
 from tools.formats.model_json import read_model_json
 from tools.layout import Layout
 from tools.programs import INFERENCE, TRAINING, check_inputs, output_files
-from tools.runners.images import context_files
+from tools.runners.context import context_files
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_MODE = 0o100644

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.errors import DataError, UnavailableError
 from tools.files import write_text
-from tools.formats.dockerfile import base_images, parse_dockerfile
+from tools.formats.build_recipe import read_recipe
 from tools.formats.kit_json import Kit
 from tools.formats.requirements import (
     RequirementLine,
@@ -24,6 +24,7 @@ from tools.layout import Layout
 from tools.manifest import Bundle
 from tools.programs import INFERENCE, Program, plan_run
 from tools.runners.base import OnLine, Runner, printable
+from tools.runners.context import read_dockerfile
 from tools.runners.docker import DockerRunner
 
 NEWEST_GLIBC = 36
@@ -213,7 +214,7 @@ def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
     path = layout.program_dir(program.folder) / "Dockerfile"
     if bundle.base_image or not path.is_file():
         return bundle.base_image
-    return next(iter(base_images(parse_dockerfile(path.read_text(encoding="utf-8")), {})), "")
+    return next((base.name for base in read_recipe(read_dockerfile(path), {}).bases), "")
 
 
 def default_target(program: Program, bundle: Bundle, layout: Layout) -> Target:

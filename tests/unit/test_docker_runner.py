@@ -11,7 +11,8 @@ from tools.manifest import Limits, read_manifest
 from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
 from tools.runners.base import ProgramRun, split_lines
 from tools.runners.container import Host, container_config, read_host
-from tools.runners.images import ImagePlan, context_files
+from tools.runners.context import context_files
+from tools.runners.images import ImagePlan
 
 HOST = Host(cpus=2, gives_gpu=False, user="1000:65534")
 GPU_HOST = replace(HOST, gives_gpu=True)

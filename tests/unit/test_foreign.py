@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tools.formats.build_recipe import read_recipe
 from tools.formats.dockerfile import parse_dockerfile
 from tools.manifest import EvaluationSettings
 from tools.runners.cleaning import BUILD_LABEL
-from tools.runners.foreign import BuildOutcome, _follow, _judge, label_stages
-from tools.runners.images import ImagePlan
+from tools.runners.foreign import BuildOutcome, _follow, _judge
+from tools.runners.images import ImagePlan, label_stages
 
 SETTINGS = EvaluationSettings(build_time_s=7, image_mb=9)
 
@@ -27,20 +28,16 @@ from ${BASE}
 COPY --from=one /x /x
 label c="d"
 CMD ["python3"]"""
-    labelled = label_stages(text, {BUILD_LABEL: "n1", "b": "c"})
+    labelled = label_stages(read_recipe(text, {}), {BUILD_LABEL: "n1", "b": "c"})
     assert labelled == (
-        "# a comment\n\nARG BASE=python:3.11-slim\nFROM ${BASE} AS one\nLABEL challenge-bundle.build=n1 b=c\n"
-        "RUN echo 1 && \\\n    echo FROM nothing\n"
-        "from ${BASE}\nLABEL challenge-bundle.build=n1 b=c\nCOPY --from=one /x /x\n"
-        'CMD ["python3"]\n'
+        "ARG BASE=python:3.11-slim\n"
+        "FROM docker.io/library/python:3.11-slim AS one\nLABEL challenge-bundle.build=n1 b=c\n"
+        "RUN echo 1 &&     echo FROM nothing\n"
+        "FROM docker.io/library/python:3.11-slim\nLABEL challenge-bundle.build=n1 b=c\n"
+        'COPY --from=0 ["/x", "/x"]\nCMD ["python3"]\n'
     )
     names = [instruction.name for instruction in parse_dockerfile(labelled)]
     assert names == ["ARG", "FROM", "LABEL", "RUN", "FROM", "LABEL", "COPY", "CMD"]
-
-
-def test_a_last_stage_without_a_line_end_is_labelled() -> None:
-    assert label_stages("FROM a", {"x": "y"}) == "FROM a\nLABEL x=y\n"
-    assert label_stages("", {"x": "y"}) == ""
 
 
 @pytest.mark.parametrize(

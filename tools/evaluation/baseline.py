@@ -8,12 +8,13 @@ from tools.errors import DataError, UnavailableError
 from tools.evaluation.site import Site
 from tools.evaluation.verdicts import Refusal
 from tools.evaluation.work import Doubtful, build_files
-from tools.formats.dockerfile import base_images, copied_sources, is_pattern, parse_dockerfile
+from tools.formats.build_recipe import read_recipe
+from tools.formats.path_patterns import has_wildcards
 from tools.keptlog import KeptLog
 from tools.layout import Layout
 from tools.programs import INFERENCE
+from tools.runners.context import context_files, read_dockerfile
 from tools.runners.docker import DockerRunner
-from tools.runners.images import context_files
 
 _HINTS: Mapping[str, str] = {
     "base-image": "let 'evaluation.base_images' in bundle.toml list {base}, or name another base image there",
@@ -77,14 +78,14 @@ def baseline_files(layout: Layout, scratch: Path) -> dict[str, Path]:
         return context_files(dockerfile, layout.root, folder)
     except DataError:
         pass
-    for source, _ in copied_sources(parse_dockerfile(dockerfile.read_text(encoding="utf-8"))):
-        name = source.strip("/")
-        if name.partition("/")[0] != folder.name and not is_pattern(name) and ".." not in Path(name).parts:
+    recipe = read_recipe(read_dockerfile(dockerfile), {})
+    for name in (source.strip("/") for copied in recipe.copies for source in copied.sources):
+        if name.partition("/")[0] != folder.name and not has_wildcards(name):
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).touch()
     return context_files(dockerfile, scratch, folder)
 
 
 def _base_of(dockerfile: Path) -> str:
-    images = base_images(parse_dockerfile(dockerfile.read_text(encoding="utf-8")), {})
-    return images[0] if images else "the base image"
+    bases = read_recipe(read_dockerfile(dockerfile), {}).bases
+    return bases[0].name if bases else "the base image"

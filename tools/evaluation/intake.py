@@ -206,7 +206,8 @@ def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, 
     if errors:
         # Known by its content here; the participant knows it by another name.
         lines = tuple(str(finding).replace(path.name, "the zip") for finding in errors)
-        raise Refusal("zip", lines[:20])
+        codes = {finding.code for finding in errors}
+        raise Refusal(codes.pop() or "zip" if len(codes) == 1 else "zip", lines[:20])
 
 
 def describe(submission: Submission) -> str:

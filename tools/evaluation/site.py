@@ -14,7 +14,7 @@ from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import Layout
 from tools.manifest import Bundle
 from tools.programs import SCORING, plan_run
-from tools.runners.images import context_files
+from tools.runners.context import context_files
 
 
 @dataclass(frozen=True)

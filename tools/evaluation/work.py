@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from tools.archive import open_archive
 from tools.collecting import collect
-from tools.errors import ProgramError, UnavailableError
+from tools.errors import DataError, ProgramError, UnavailableError
 from tools.evaluation.intake import kept_zip
 from tools.evaluation.logfilter import show_log
 from tools.evaluation.parts import reference_text
@@ -21,14 +20,17 @@ from tools.evaluation.site import Site, steps_dir, zips_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key
 from tools.evaluation.verdicts import Refusal
 from tools.files import check_writable, hash_file, remove_tree
-from tools.formats.dockerfile import base_images, parse_dockerfile
+from tools.formats.build_recipe import Base, BaseConfig
+from tools.formats.dockerfile import DockerfileError
+from tools.formats.image_name import canonical_image
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, solution_name
 from tools.programs import INFERENCE, SCORING, check_outcome, plan_run
 from tools.runners.base import Outcome, ProgramRun
+from tools.runners.context import submission_files
 from tools.runners.docker import DockerRunner
 from tools.runners.engine import RefusedError
-from tools.runners.images import ImagePlan
+from tools.runners.images import ImagePlan, build_arguments
 from tools.runners.watching import RESERVE_BYTES
 
 BUILD_LOG = "build.log"
@@ -37,7 +39,6 @@ SHOWN_BUILD_LINES = 20
 KILLED = (128 + 9, 128 + 15)
 _NOT_STARTED = (126, 127)
 _INIT_SAYS = "[FATAL tini "
-_ESCAPES = re.compile(r"(?im)^\s*#\s*(?:escape|syntax)\s*=")
 
 
 class Doubtful(Exception):
@@ -68,6 +69,7 @@ def build(site: Site, runner: DockerRunner, sha256: str) -> StepRecord:
     """
     settings = site.bundle.evaluation
     limits = [settings.build_time_s, settings.build_memory_mb, settings.image_mb, settings.build_network]
+    limits += [settings.pull] if settings.pull else []
     key = make_key("build", sha256, site.bundle.base_image, settings.base_images, limits)
 
     def work(part: Path) -> dict[str, Any]:
@@ -306,16 +308,23 @@ def take_results(
 
 def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:
     with unpacked(site, sha256) as folder:
-        files = {
-            path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
-        }
+        try:
+            files, hides_dockerfile = submission_files(folder)
+        except DataError as fault:
+            raise Refusal("zip", (f"error: {fault}",)) from None
         # Of the same files with another method a name would be the same, were it not for the zip's.
         name = f"{site.bundle.name}-submission-{sha256[:16]}"
-        return build_files(site, runner, files, name, log, sha256)
+        return build_files(site, runner, files, name, log, sha256, hides_dockerfile)
 
 
 def build_files(
-    site: Site, runner: DockerRunner, files: Mapping[str, Path], name: str, log: KeptLog, key: str = ""
+    site: Site,
+    runner: DockerRunner,
+    files: Mapping[str, Path],
+    name: str,
+    log: KeptLog,
+    key: str = "",
+    hides_dockerfile: bool = False,
 ) -> dict[str, Any]:
     """Build an image from the files of a submission, under the challenge's rules.
 
@@ -326,6 +335,7 @@ def build_files(
         name: Of the image.
         log: Gets the build's lines.
         key: Of the submission.
+        hides_dockerfile: See ImagePlan.
 
     Returns:
         The facts: `tag`, `image` (the engine's digest) and `image_bytes`.
@@ -342,11 +352,14 @@ def build_files(
         files=files,
         base_image=site.bundle.base_image,
         torch_backend="cpu",
+        hides_dockerfile=hides_dockerfile,
     )
-    _check_base_images(site, runner, plan)
-    tag = plan.tag
     try:
+        plan = _with_bases(site, runner, plan)
+        tag = plan.tag
         outcome = runner.build_foreign(plan, site.owner, key, settings, log.line)
+    except DockerfileError as fault:
+        raise Refusal(fault.code or "zip", (f"error: {fault}",)) from None
     except RefusedError as fault:
         # Such as an instruction that the engine does not know: nothing was begun.
         raise Refusal("build-failed", (str(fault),)) from None
@@ -365,21 +378,36 @@ def build_files(
     return {"tag": tag, "image": outcome.image, "image_bytes": outcome.image_bytes}
 
 
-def _check_base_images(site: Site, runner: DockerRunner, plan: ImagePlan) -> None:
-    """Refuse a Dockerfile that builds on what it was not given, such as another team's image.
+def _with_bases(site: Site, runner: DockerRunner, plan: ImagePlan) -> ImagePlan:
+    """Look at the images that a submission is built on, before the engine is asked to build it.
+
+    Returns:
+        The plan, with those images alone to build on.
 
     Raises:
-        Refusal: It does.
+        Refusal: One may not be built on, such as another team's image, or is not on the engine.
+        Doubtful: One that could be fetched did not come.
     """
-    allowed = site.bundle.evaluation.base_images
-    text = plan.files["Dockerfile"].read_text(encoding="utf-8")
-    instructions = parse_dockerfile(text)
-    mounts = any(flag.startswith("--mount") for step in instructions for flag in step.flags)
-    if mounts or _ESCAPES.search(text) or any(step.name == "ONBUILD" for step in instructions):
-        # Ways to take from another image, or to be read otherwise than by the engine.
-        raise Refusal("base-image")
-    for image in base_images(instructions, plan.build_arguments):
-        if image == site.bundle.base_image:
-            continue
-        if (allowed and image not in allowed) or runner.is_ours(image):
-            raise Refusal("base-image")
+    settings = site.bundle.evaluation
+    given = canonical_image(site.bundle.base_image) if site.bundle.base_image else None
+    allowed = {canonical_image(name) for name in settings.base_images}
+    configs: dict[str, BaseConfig] = {}
+    for base in plan.recipe(build_arguments(plan, runner.wheelhouse)).bases:
+        if allowed and base.name not in allowed and base.name != given:
+            raise _base_refusal(base, "is not one of the challenge's base images")
+        found = runner.base_image(base.name) or (runner.fetch(base.name) if settings.pull else None)
+        if found is None:
+            refusal = _base_refusal(base, "is not on this machine", "no-base-image")
+            raise Doubtful(refusal) if settings.pull or base.name == given else refusal
+        if found.is_ours and base.name != given:
+            raise _base_refusal(base, "is not a base image")
+        if found.has_triggers:
+            raise _base_refusal(base, "has ONBUILD triggers, which would run in the build")
+        if base.platform not in ("", found.platform):
+            raise _base_refusal(base, f"is not there for {base.platform}", "no-base-image")
+        configs[base.name] = found.config
+    return dataclasses.replace(plan, bases=configs)
+
+
+def _base_refusal(base: Base, what: str, code: str = "base-image") -> Refusal:
+    return Refusal(code, (f"error: Dockerfile:{base.line}: {base.name} {what}",))

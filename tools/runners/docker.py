@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tools.errors import BundleError, UnavailableError
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, Outcome, ProgramRun
+from tools.runners.bases import FoundImage, bears_name, read_image
 from tools.runners.cleaning import BUILD_LABEL, remove_layers
 from tools.runners.container import (
     KEY_LABEL,
@@ -23,9 +24,10 @@ from tools.runners.container import (
     container_config,
     read_host,
 )
+from tools.runners.context import context_files
 from tools.runners.engine import engine_address, knock, root_cause, speaking
 from tools.runners.foreign import BuildOutcome, build_foreign_image, forget_build
-from tools.runners.images import ImagePlan, build_image, context_files
+from tools.runners.images import ImagePlan, build_image
 from tools.runners.watching import RESERVE_BYTES, follow, watchdog_of
 
 if TYPE_CHECKING:
@@ -267,10 +269,32 @@ class DockerRunner:
             )
         return said.decode("ascii", "replace").strip()
 
-    def is_ours(self, name: str) -> bool:
-        """Tell whether an image was built by this tool, for whatever bundle."""
+    def base_image(self, name: str) -> FoundImage | None:
+        """Look at an image that something is to be built on.
+
+        Args:
+            name: Canonical; see canonical_image.
+
+        Returns:
+            What is known of it; None if no image of that name is on the engine.
+
+        Raises:
+            UnavailableError: The engine went away.
+        """
         image = self._image(name)
-        return image is not None and OWNER_LABEL in image.labels
+        return read_image(image.attrs) if image and bears_name(image.attrs, name) else None
+
+    def fetch(self, name: str) -> FoundImage | None:
+        """Fetch an image from its registry; gives what is known of it, None if it did not come.
+
+        Raises:
+            UnavailableError: The engine went away.
+        """
+        import docker
+
+        with speaking(f"{name} cannot be fetched"), contextlib.suppress(docker.errors.APIError):
+            self.client.images.pull(name)
+        return self.base_image(name)
 
     def forget_image(self, name: str) -> None:
         """Remove an image, if that can be: it only takes room."""

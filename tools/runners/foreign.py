@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import UnavailableError
-from tools.formats.dockerfile import parse_dockerfile
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, printable
 from tools.runners.cleaning import BUILD_LABEL, remove_layers
-from tools.runners.images import ImagePlan, build_arguments, with_wheels, write_context
+from tools.runners.images import ImagePlan, prepare_build, write_context
 from tools.runners.watching import RESERVE_BYTES, Watchdog
 
 if TYPE_CHECKING:
@@ -145,48 +144,24 @@ def _start(
 ) -> Iterable[dict[str, Any]]:
     """Begin a build; gives the engine's messages."""
     memory_bytes = settings.build_memory_mb * _MB
-    with tempfile.TemporaryDirectory(prefix="build-") as folder, tempfile.TemporaryFile() as archive:
-        dockerfile = Path(folder) / "Dockerfile"
-        text = plan.files["Dockerfile"].read_text(encoding="utf-8")
-        dockerfile.write_text(label_stages(text, labels), encoding="utf-8", newline="")
-        write_context({**with_wheels(plan, wheelhouse), "Dockerfile": dockerfile}, archive)
+    prepared = prepare_build(plan, wheelhouse, stage_labels=labels)
+    with tempfile.TemporaryFile() as archive:
+        write_context(prepared.files, archive)
         stream: Iterable[dict[str, Any]] = client.api.build(
             fileobj=archive,
             custom_context=True,
+            dockerfile=prepared.dockerfile,
             tag=plan.tag,
             rm=True,
             forcerm=True,
             nocache=True,
             decode=True,
-            buildargs=build_arguments(plan, wheelhouse),
+            buildargs=dict(prepared.arguments),
             network_mode="default" if settings.build_network else "none",
             container_limits={"memory": memory_bytes, "memswap": memory_bytes},
             timeout=settings.build_time_s + CUT_GRACE_S + 60,
         )
     return stream
-
-
-def label_stages(dockerfile: str, labels: Mapping[str, str]) -> str:
-    """Put labels at the beginning of each stage, in place of the Dockerfile's own, which change nothing here.
-
-    Args:
-        dockerfile: Its text, of instructions that the engine reads as `parse_dockerfile` does.
-        labels: Names and values, of letters, digits, dots and hyphens.
-    """
-    lines = dockerfile.splitlines(keepends=True)
-    if lines and not lines[-1].endswith(("\n", "\r")):
-        lines[-1] += "\n"
-    instructions = parse_dockerfile(dockerfile)
-    starts = [instruction.line for instruction in instructions]
-    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()) + "\n"
-    # What stands before the first instruction may tell the engine how to read the rest.
-    text = "".join(lines[: starts[0] - 1] if starts else lines)
-    for instruction, following in zip(instructions, [*starts, len(lines) + 1][1:], strict=True):
-        if instruction.name != "LABEL":
-            text += "".join(lines[instruction.line - 1 : following - 1])
-        if instruction.name == "FROM":
-            text += label
-    return text
 
 
 def _judge(

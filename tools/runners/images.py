@@ -1,23 +1,29 @@
 """Images, named by the hash of their content: what is unchanged is not built again."""
 
 import hashlib
+import io
 import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tools.errors import DataError, ProgramError
 from tools.files import hash_file
-from tools.formats.dockerfile import copied_sources, is_pattern, parse_dockerfile
-from tools.layout import STATE_NAME, SUBMISSION_DIR_NAME, solution_name
+from tools.formats.build_recipe import BaseConfig, Recipe, read_recipe
+from tools.formats.dockerfile import DockerfileError
+from tools.formats.dockerignore import DOCKERIGNORE
 from tools.runners.base import OnLine, printable
+from tools.runners.context import DOCKERFILE, read_dockerfile
 
 if TYPE_CHECKING:
     import docker
+
+WRITTEN_DOCKERFILE = ".challenge-bundle.Dockerfile"
+"""In a build's context, beside the Dockerfile that it is made from, which may be copied into the image."""
 
 SHOWN_LINES = 20
 SHOWN_STEP_CHARACTERS = 100
@@ -35,6 +41,9 @@ class ImagePlan:
         base_image: Given as BASE_IMAGE; empty takes the Dockerfile's own.
         torch_backend: Which build of torch it gets where the Dockerfile asks (`cpu`, `cu128`, ...); empty
             leaves it to pip.
+        hides_dockerfile: Whether a .dockerignore leaves the Dockerfile out of what can be copied.
+        bases: The only images that it may be built on, by canonical name; None lets it be any, and the engine
+            fetch it.
     """
 
     name: str
@@ -42,17 +51,24 @@ class ImagePlan:
     files: Mapping[str, Path]
     base_image: str = ""
     torch_backend: str = ""
+    hides_dockerfile: bool = False
+    bases: Mapping[str, BaseConfig] | None = None
+
+    def recipe(self, arguments: Mapping[str, str]) -> Recipe:
+        """What its Dockerfile does with values for its ARGs.
+
+        Raises:
+            DockerfileError: It is not understood.
+        """
+        return read_recipe(read_dockerfile(self.files[DOCKERFILE]), arguments, self.bases)
 
     @property
     def build_arguments(self) -> dict[str, str]:
         """The values of the ARGs that the Dockerfile declares."""
-        declared = {
-            instruction.value.partition("=")[0]
-            for instruction in parse_dockerfile(self.files["Dockerfile"].read_text(encoding="utf-8"))
-            if instruction.name == "ARG"
-        }
-        values = {"BASE_IMAGE": self.base_image, "TORCH_BACKEND": self.torch_backend}
-        return {name: value for name, value in values.items() if value and name in declared}
+        given = {"BASE_IMAGE": self.base_image, "TORCH_BACKEND": self.torch_backend}
+        values = {name: value for name, value in given.items() if value}
+        declared = self.recipe(values).arguments
+        return {name: value for name, value in values.items() if name in declared}
 
     @property
     def tag(self) -> str:
@@ -63,86 +79,54 @@ class ImagePlan:
         return f"{self.name}:{digest.hexdigest()[:16]}"
 
 
-def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[str, Path]:
-    """List what an image is built from: the files that COPY and ADD name, folders with all that they hold.
-
-    What a .dockerignore leaves out stays out, of a folder also what is no part of a program (hidden files,
-    wheels, Python's cache), and true classes are never taken, whatever the Dockerfile says: both the zip and
-    the image go to other people.
+@dataclass(frozen=True, slots=True)
+class PreparedBuild:
+    """What the engine is given.
 
     Args:
-        dockerfile: Which may lie outside of the context.
-        context: What its sources are relative to.
-        program_dir: The program's folder. A source that begins with its name is taken from there: a bundle
-            without programs of its own uses the project's.
+        files: The context, by name; contents that were made here are bytes.
+        dockerfile: Which of them is the Dockerfile, written again (see build_recipe).
+        arguments: Values of ARGs.
+    """
 
-    Returns:
-        The file for each name in the context, `Dockerfile` first, the others in order of name.
+    files: Mapping[str, Path | bytes]
+    dockerfile: str
+    arguments: Mapping[str, str]
+
+
+def prepare_build(
+    plan: ImagePlan,
+    wheelhouse: Path | None,
+    more_arguments: Mapping[str, str] | None = None,
+    stage_labels: Mapping[str, str] | None = None,
+) -> PreparedBuild:
+    """Make what the engine is given: of a Dockerfile, only what was understood of it.
+
+    Args:
+        plan: What the image is built from.
+        wheelhouse: See build_image.
+        more_arguments: Values for ARGs besides the plan's.
+        stage_labels: Each stage gets them in place of the Dockerfile's own, which change nothing here; of
+            letters, digits, dots and hyphens.
 
     Raises:
-        DataError: The Dockerfile or a source is not there, a source is outside of the context, a link, or
-            holds true classes.
+        DataError: The Dockerfile is not understood or is built on an image that is not among the plan's, or
+            the wheelhouse holds no wheel for the program.
     """
-    if not dockerfile.is_file():
-        raise DataError("not found; the image is built from it", dockerfile)
-    ignored = _read_dockerignore([context, program_dir.parent])
-    files: dict[str, Path] = {}
-    for source, line in copied_sources(parse_dockerfile(dockerfile.read_text(encoding="utf-8"))):
-        relative = PurePosixPath(source.lstrip("/"))
-        first = relative.parts[0] if relative.parts else ""
-        root = (program_dir.parent if first == program_dir.name else context).resolve()
-        if ".." in relative.parts:
-            raise DataError(f"copies {source}, which is outside of {root}", dockerfile, line)
-        found = sorted(root.glob(str(relative))) if relative.parts else [root]
-        if not found and not is_pattern(source):
-            raise DataError(f"copies {source}, which is not in {root}; make it", dockerfile, line)
-        for path in found:
-            for file in [path] if path.is_file() else sorted(path.rglob("*")):
-                name = file.relative_to(root).as_posix()
-                if not file.is_file() or _is_no_part(file, path, dockerfile) or ignored(name):
-                    continue
-                if file.resolve() != file:
-                    raise DataError(
-                        f"copies {name}, which is or lies behind a link; put the file itself there",
-                        dockerfile,
-                        line,
-                    )
-                if _tells_true_classes(PurePosixPath(name)):
-                    raise DataError(
-                        f"copies {name}, which may tell the true classes of testing images; copy less",
-                        dockerfile,
-                        line,
-                    )
-                files[name] = file
-    return {"Dockerfile": dockerfile, **dict(sorted(files.items()))}
-
-
-def _is_no_part(file: Path, copied: Path, dockerfile: Path) -> bool:
-    """Tell whether a file is no part of a program because its folder alone is named, and not the file.
-
-    Such are hidden files, wheels (their own line copies them) and the Dockerfile; Python's cache never is.
-    """
-    inside = file.relative_to(copied).parts
-    if "__pycache__" in file.parts or "wheelhouse" in inside:
-        return True
-    is_dockerfile = len(inside) == 1 and file == dockerfile.resolve()
-    return is_dockerfile or any(part.startswith(".") for part in inside)
-
-
-def _tells_true_classes(name: PurePosixPath) -> bool:
-    return name.parts[0] in (STATE_NAME, SUBMISSION_DIR_NAME) or name.name == solution_name("testing")
-
-
-def _read_dockerignore(folders: Sequence[Path]) -> Callable[[str], bool]:
-    from docker.utils.build import PatternMatcher
-
-    for folder in folders:
-        path = folder / ".dockerignore"
-        if path.is_file():
-            lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-            matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
-            return lambda name: name == ".dockerignore" or bool(matcher.matches(name))  # type: ignore[arg-type]  # it splits a text
-    return lambda name: False
+    arguments = build_arguments(plan, wheelhouse) | dict(more_arguments or {})
+    recipe = plan.recipe(arguments)
+    for base in recipe.bases:
+        if plan.bases is not None and base.name not in plan.bases:
+            what = f"is built on {base.name}, which may not be used here"
+            raise DockerfileError(base.line, what, "name another image", "base-image")
+    files: dict[str, Path | bytes] = dict(with_wheels(plan, wheelhouse))
+    if plan.hides_dockerfile:
+        del files[DOCKERFILE]
+    # The engine takes both away again before anything is copied.
+    text = recipe.text if stage_labels is None else label_stages(recipe, stage_labels)
+    files[WRITTEN_DOCKERFILE] = text.encode()
+    files[DOCKERIGNORE] = f"{WRITTEN_DOCKERFILE}\n{DOCKERIGNORE}\n".encode()
+    return PreparedBuild(files, WRITTEN_DOCKERFILE, arguments)
 
 
 def build_image(
@@ -177,24 +161,33 @@ def build_image(
         pass
     else:
         return plan.tag, False
-    arguments = build_arguments(plan, wheelhouse)
-    arguments |= {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
+    prepared = prepare_build(
+        plan, wheelhouse, {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
+    )
     # On disk, not in memory: models and wheels are large.
     with tempfile.TemporaryFile() as archive:
-        write_context(with_wheels(plan, wheelhouse), archive)
+        write_context(prepared.files, archive)
         stream = client.api.build(
             fileobj=archive,
             custom_context=True,
+            dockerfile=prepared.dockerfile,
             tag=plan.tag,
             rm=True,
             forcerm=True,
             decode=True,
-            buildargs=arguments,
+            buildargs=dict(prepared.arguments),
             labels=dict(labels),
             network_mode="none" if wheelhouse else None,
         )
         _follow_build(stream, plan, on_line)
     return plan.tag, True
+
+
+def label_stages(recipe: Recipe, labels: Mapping[str, str]) -> str:
+    """Write a Dockerfile whose stages all begin with labels, and have no others."""
+    label = " ".join(f"{name}={value}" for name, value in labels.items())
+    kept = (line for line in recipe.lines if not line.startswith("LABEL "))
+    return "".join(f"{line}\nLABEL {label}\n" if line.startswith("FROM ") else f"{line}\n" for line in kept)
 
 
 def build_arguments(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
@@ -206,7 +199,7 @@ def build_arguments(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
     }
 
 
-def write_context(files: Mapping[str, Path], out: IO[bytes]) -> None:
+def write_context(files: Mapping[str, Path | bytes], out: IO[bytes]) -> None:
     """Write a build context as a tar file, with fixed times and modes: the engine's cache sees content alone.
 
     Args:
@@ -214,10 +207,15 @@ def write_context(files: Mapping[str, Path], out: IO[bytes]) -> None:
         out: Where to; left at its beginning.
     """
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, path in sorted(files.items()):
+        for name, content in sorted(files.items()):
             member = tarfile.TarInfo(name)
-            member.size, member.mode = path.stat().st_size, 0o644
-            with path.open("rb") as opened:
+            member.mode = 0o644
+            if isinstance(content, bytes):
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+                continue
+            member.size = content.stat().st_size
+            with content.open("rb") as opened:
                 archive.addfile(member, opened)
     out.seek(0)
 
@@ -235,7 +233,9 @@ def with_wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
     wheels = {(place / "wheelhouse" / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
     if not wheels:
         raise DataError(f"holds no wheel; fill it with `wheelhouse {wheelhouse}`", folder)
-    return {**plan.files, **wheels}
+    # A file of the folder's name would be in the way of it.
+    blocked = (place / "wheelhouse").as_posix()
+    return {name: path for name, path in plan.files.items() if name != blocked} | wheels
 
 
 def cut(text: str) -> str:
