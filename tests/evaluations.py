@@ -119,7 +119,19 @@ def put_scored(
     built = _step(site, "build", [sha256], lambda folder: {"tag": "t", "image": image, "image_bytes": 1000})
 
     def infer(folder: Path) -> dict[str, Any]:
-        write_csv(folder / RESULTS_NAME, ("file", "class"), sorted(answer_of.items()))
+        header = ("file", "class", *(f"probability_{name}" for name in site.class_names))
+        rows = [
+            (
+                file,
+                answer,
+                *(
+                    "0.75" if name == answer else f"{0.25 / (len(site.class_names) - 1)}"
+                    for name in site.class_names
+                ),
+            )
+            for file, answer in sorted(answer_of.items())
+        ]
+        write_csv(folder / RESULTS_NAME, header, rows)
         facts = {"seconds": 1.5, "cpu_seconds": 1.25, "peak_memory_bytes": 2048, "limits": dict(LIMITS)}
         return {"image": image, "testing_images": site.testing_sha256, **facts}
 

@@ -1,5 +1,6 @@
 """Small JSON files of whatever origin."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_limits_at_their_edges(tmp_path: Path) -> None:
     assert read(tmp_path, largest) == 1
     with pytest.raises(DataError, match="larger than 262,144 bytes"):
         read(tmp_path, largest + b" ")
+
+
+def test_brackets_in_texts_are_no_depth(tmp_path: Path) -> None:
+    many = "[{" * MAX_DEPTH
+    for text in (many, f'"{many}', f"\\{many}", f'\\"{many}', '\\\\"[[['):
+        assert read(tmp_path, json.dumps([text, {text: 1}]).encode()) == [text, {text: 1}]
+    # A text that ends in a backslash ends all the same, and what follows counts.
+    deep = b'["\\\\", ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"]"
+    with pytest.raises(DataError, match="more than 8"):
+        read(tmp_path, deep)
+    with pytest.raises(DataError, match="more than 8"):
+        read(tmp_path, b'["", "a", ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"]")
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

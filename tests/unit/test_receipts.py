@@ -38,7 +38,7 @@ from tools.evaluation.steps import make_key
 from tools.files import hash_file
 from tools.formats.receipt import FULL, PUBLIC, Check, read_receipt
 from tools.layout import RESULTS_NAME, Layout
-from tools.manifest import read_manifest
+from tools.manifest import METRICS, read_manifest
 
 Receipt = dict[str, Any]
 
@@ -124,6 +124,12 @@ def test_a_participants_receipt_has_nothing_of_the_hidden_part(
     receipt = read(site, row, PUBLIC)
     assert receipt["scores"].keys() == {"public"}
     assert "final" not in json.dumps(receipt)
+    # Nor what a made-up probability, or a program that takes its time, could tell of the test set.
+    assert receipt["scores"]["public"].keys() == set(METRICS)
+    assert receipt["resources"] == {"image_bytes": 1000}
+    assert receipt["digests"]["results"] not in (row.results_sha256, read(site, row)["digests"]["results"])
+    assert read(site, row)["digests"]["results"] == row.results_sha256
+    assert {"weighted_auc", "log_loss"} <= read(site, row)["scores"]["public"].keys()
     full = receipt_path(site.layout, row.submission.id)
     assert stat.S_IMODE(full.stat().st_mode) == 0o600
     assert receipt_path(site.layout, row.submission.id, PUBLIC) != full

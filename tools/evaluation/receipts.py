@@ -20,6 +20,7 @@ from tools.evaluation.work import score_anew
 from tools.files import hash_file, remove_tree, write_text
 from tools.formats.receipt import FORMAT, FULL, PUBLIC, Check, compare, read_receipt
 from tools.layout import RESULTS_NAME, Layout
+from tools.manifest import METRICS
 from tools.runners.docker import DockerRunner
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def check_scores(site: Site, runner: DockerRunner, records: Records, receipt: di
         checks.append(Check(f"scored again, {part}: scores.json", said == now, now))
         checks += [
             dataclasses.replace(check, what=f"scored again, {part}: {check.what}")
-            for check in compare(receipt["scores"].get(part, {}), _numbers(json.loads(content)))
+            for check in compare(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"]))
         ]
     return checks
 
@@ -195,8 +196,10 @@ def _content(
 ) -> dict[str, Any]:
     """All that a receipt says, from what is stored.
 
-    What hangs on the reference or on which case is hidden stands there as a digest with a key: a plain one
-    would tell who has it whether a guess is right.
+    What depends on the reference or on which case is hidden stands there as a digest with a key: a plain one
+    would say to anyone whether a guess is right. A public receipt has nothing else, either, through which a
+    program could carry out what it has seen, or a made-up probability could read a class: no measured
+    resource, no plain digest of the csv, no score of probabilities.
     """
     key = signing_key(site.layout)
     built, inferred = steps["build"], steps["inference"]
@@ -213,7 +216,9 @@ def _content(
         "submission": describe_submission(submission) | {"sha256": hash_file(zip_path)},
         "digests": {
             "image": str(inferred.facts["image"]),
-            "results": inferred.files[RESULTS_NAME],
+            "results": inferred.files[RESULTS_NAME]
+            if kind == FULL
+            else keyed_digest(key, "results", inferred.files[RESULTS_NAME]),
             "testing_images": keyed_digest(key, "testing images", site.testing_sha256),
             "reference": keyed_digest(key, "reference", site.reference_sha256),
             "scoring_program": site.scoring_sha256,
@@ -228,14 +233,11 @@ def _content(
         },
         "resources": {
             "image_bytes": built.facts["image_bytes"],
-            "inference_seconds": inferred.facts["seconds"],
-            "inference_cpu_seconds": inferred.facts["cpu_seconds"],
-            "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
-            **{f"scoring_{part}_seconds": record.facts["seconds"] for part, record in scored.items()},
+            **(_measured(inferred, scored) if kind == FULL else {}),
         },
         "versions": dict(versions),
         "scores": {
-            part: _numbers(json.loads((record.folder / SCORES_NAME).read_text(encoding="utf-8")))
+            part: _shown_scores((record.folder / SCORES_NAME).read_text(encoding="utf-8"), kind)
             for part, record in scored.items()
         },
     }
@@ -258,12 +260,25 @@ def _limits(site: Site, record: StepRecord, name: str) -> dict[str, Any]:
     return dict(record.facts.get("limits") or dataclasses.asdict(site.bundle.limits[name]))
 
 
-def _numbers(scores: Mapping[str, Any]) -> dict[str, int | float]:
-    """The scores of a scores.json that are plain numbers."""
+def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[str, Any]:
+    """What was measured while its programs ran."""
+    return {
+        "inference_seconds": inferred.facts["seconds"],
+        "inference_cpu_seconds": inferred.facts["cpu_seconds"],
+        "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
+        **{f"scoring_{part}_seconds": record.facts["seconds"] for part, record in scored.items()},
+    }
+
+
+def _shown_scores(content: str, kind: str) -> dict[str, int | float]:
+    """The scores of a scores.json that are plain numbers; for everybody, those that a board shows."""
     return {
         name: value
-        for name, value in scores.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        for name, value in json.loads(content).items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (kind == FULL or name in METRICS)
     }
 
 
