@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.archive import open_archive
+from tools.build_rules import NO_RULES, BuildRules, check_rules, parse_rules
 from tools.errors import DataError, SubmissionError, shown
 from tools.findings import Finding
 from tools.formats.build_recipe import Recipe, read_recipe
@@ -30,13 +31,19 @@ MAX_CODE_BYTES = 1 << 22
 _NOT_THERE = "no such file; give a zip made by `zip`, or a results csv"
 
 
-def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequence[str]) -> list[Finding]:
+def check_submission(
+    path: Path,
+    settings: SubmissionSettings,
+    class_names: Sequence[str],
+    rules: BuildRules = NO_RULES,
+) -> list[Finding]:
     """Find what is wrong with a submission zip; nothing of it is run.
 
     Args:
         path: The zip.
         settings: What a submission may be.
         class_names: The bundle's classes; empty if they are not known here.
+        rules: What is known of how it is built.
 
     Returns:
         Findings, errors first; none if it would be taken.
@@ -49,46 +56,54 @@ def check_submission(path: Path, settings: SubmissionSettings, class_names: Sequ
     with TemporaryDirectory(prefix="submission-") as folder:
         findings = open_archive(path, Path(folder), settings)
         if not any(finding.severity == "error" for finding in findings):
-            findings += check_unpacked(Path(folder), class_names)
+            findings += check_unpacked(Path(folder), class_names, rules)
     return sorted(findings, key=lambda finding: finding.severity != "error")
 
 
-def check_unpacked(folder: Path, class_names: Sequence[str]) -> list[Finding]:
+def check_unpacked(folder: Path, class_names: Sequence[str], rules: BuildRules) -> list[Finding]:
     """Look, in a process of its own, at the files of a submission: see find_in_files."""
-    arguments = {"folder": str(folder.absolute()), "class_names": list(class_names)}
+    arguments = {
+        "folder": str(folder.absolute()),
+        "class_names": list(class_names),
+        "rules_text": rules.to_text(),
+    }
     return find_guarded("tools.checking:find_in_files", arguments, "the zip")
 
 
-def find_in_files(folder: str, class_names: Sequence[str]) -> Iterator[list[str] | At]:
+def find_in_files(
+    folder: str, class_names: Sequence[str], rules_text: str = NO_RULES.to_text()
+) -> Iterator[list[str] | At]:
     """Find what a build would fail on, and what breaks the contract of the model; yields findings.
 
     What may exceed a limit comes last, so that all other findings are there by then.
     """
-    root = Path(folder)
+    root, rules = Path(folder), parse_rules(rules_text)
     yield At("Dockerfile")
-    recipe, findings = _read_dockerfile(root)
-    rules, more = _read_ignored(root)
+    recipe, findings = _read_dockerfile(root, rules.base_image)
+    ignored, more = _read_ignored(root)
     yield from map(listed, [*findings, *more])
     names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
-    hidden = {name: line for name in names if name != DOCKERFILE and (line := rules.line_of(name))}
-    context = BuildContext(root, rules.name, frozenset(names), hidden)
+    hidden = {name: line for name in names if name != DOCKERFILE and (line := ignored.line_of(name))}
+    context = BuildContext(root, ignored.name, frozenset(names), hidden)
     # Where nobody knows what is copied, everything may be.
     taken = context.names
     if recipe is not None:
         yield from map(listed, check_recipe(recipe, context))
         taken = taken_files(recipe, context)
+        yield from map(listed, check_rules(recipe, context, taken, rules))
     for check in (_check_files(context, taken), _check_card(root), _check_model_card(root, class_names)):
         yield from (item if isinstance(item, At) else listed(item) for item in check)
     for item in _check_code(root):
         yield item if isinstance(item, At) else listed(item)
 
 
-def _read_dockerfile(folder: Path) -> tuple[Recipe | None, list[Finding]]:
+def _read_dockerfile(folder: Path, base_image: str) -> tuple[Recipe | None, list[Finding]]:
     try:
         text = read_dockerfile(folder / DOCKERFILE)
         # Without a default of its own it takes the image that the challenge gives.
-        given = {} if re.search(r"(?im)^\s*ARG\s.*\bBASE_IMAGE=", text) else {"BASE_IMAGE": ANY_IMAGE}
-        recipe = read_recipe(text, given)
+        has_own = re.search(r"(?im)^\s*ARG\s.*\bBASE_IMAGE=", text) is not None
+        given = base_image or ("" if has_own else ANY_IMAGE)
+        recipe = read_recipe(text, {"BASE_IMAGE": given} if given else {})
     except DockerfileError as fault:
         where = f"{DOCKERFILE}:{fault.line}"
         return None, [Finding("error", where, fault.what, fault.hint, fault.code)]

@@ -69,13 +69,14 @@ def check_recipe(recipe: Recipe, context: BuildContext) -> Iterator[Finding]:
         yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", mend)
     for base in recipe.bases:
         if not base.has_version:
-            what = f"the base image {shown(base.name.removesuffix(':latest'))} has no version"
-            mend = "name a version, such as python:3.11-slim"
+            name = base.name.removesuffix(":latest")
+            what = f"the base image {shown(name)} has no version"
+            mend = f"name the version that you tested, such as {name}:1.0"
             yield Finding("warning", f"Dockerfile:{base.line}", what, mend)
     for copied in recipe.copies:
         yield from _check_copied(copied, context)
     if recipe.user.split(":")[0] in ("", "0", "root"):
-        mend = "add a line such as USER 1000 before ENTRYPOINT"
+        mend = "end with a line such as USER 1000"
         yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", mend)
 
 

@@ -4,15 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.build_rules import BuildRules
 from tools.errors import DataError, UnavailableError
 from tools.files import write_text
 from tools.formats.build_recipe import read_recipe
-from tools.formats.kit_json import Kit
+from tools.formats.kit_json import KIT_NAME, Kit, read_kit
 from tools.formats.requirements import (
     RequirementLine,
     Wheel,
@@ -22,7 +23,7 @@ from tools.formats.requirements import (
 )
 from tools.layout import Layout
 from tools.manifest import Bundle
-from tools.programs import INFERENCE, Program, plan_run
+from tools.programs import INFERENCE, PROGRAMS, Program, plan_run
 from tools.runners.base import OnLine, Runner, printable
 from tools.runners.context import read_dockerfile
 from tools.runners.docker import DockerRunner
@@ -154,14 +155,14 @@ def give_wheels(
     on_line: OnLine,
     for_submissions: bool = False,
 ) -> None:
-    """Fill what is missing or out of date of the wheels that a runner's images are to be built from.
+    """Let a runner build from wheels, and fill what is missing or out of date of them.
 
-    Where nobody named a folder of wheels, the bundle's own is taken if it was filled once, and always for
-    submissions.
+    Where nobody named a folder of wheels, the bundle's own is taken: for submissions always, for the bundle's
+    programs if it was filled for them once, or if their build turns out to have no network.
 
     Args:
         runner: Gets the folder; nothing is done for one that builds no images.
-        programs: Whose images are to be built; nothing is done for those that are built.
+        programs: Whose images are to be built; nothing is downloaded for those that are built.
         bundle: The manifest.
         layout: Of the bundle.
         on_line: Told of pip's progress.
@@ -173,34 +174,48 @@ def give_wheels(
     """
     if not isinstance(runner, DockerRunner):
         return
-    needed = [
-        program
-        for program in programs
-        if (for_submissions and program is INFERENCE) or not _is_built(program, bundle, layout, runner)
-    ]
     named = runner.wheelhouse is not None
-    folder = runner.wheelhouse or layout.wheelhouse
-    is_used = named or for_submissions or all((folder / program.folder).is_dir() for program in needed)
-    if not needed or not is_used:
-        return
-    runner.wheelhouse = folder
-    for program in needed:
-        reason = out_of_date(program, bundle, layout, folder)
-        if not reason:
-            continue
+    folder = runner.wheelhouse = runner.wheelhouse or layout.wheelhouse
+
+    def fill(program: Program, reason: str, on_line: OnLine) -> None:
         on_line(f"{folder / program.folder}: {reason}; downloading")
         try:
             target = target_of_image(program, bundle, layout, runner)
             fill_wheelhouse(program, bundle, layout, folder, target, on_line)
         except UnavailableError as fault:
-            told = f"{folder / program.folder}: {reason}, and {fault}; {_fill_hint(folder, layout, needed)}"
-            if named and not for_submissions:
-                raise UnavailableError(told, fault.details) from None
-            for line in (f"warning: {told}", *fault.details):
-                on_line(line)
-            if not any((folder / program.folder).glob("*.whl")):
-                runner.wheelhouse = None
-                return
+            told = f"{folder / program.folder}: {reason}, and {fault}; {_fill_hint(folder, layout, program)}"
+            raise UnavailableError(told, fault.details) from None
+
+    def get(name: str, on_line: OnLine) -> bool:
+        on_line("the build has no network; building from wheels that this machine gets")
+        with _warning(on_line) as worked:
+            fill(PROGRAMS[name], "there are none", on_line)
+        return bool(worked)
+
+    runner.get_wheels = get
+    for program in programs:
+        is_foreign = for_submissions and program is INFERENCE
+        is_used = named or for_submissions or (folder / program.folder).is_dir()
+        if not is_used or (not is_foreign and _is_built(program, bundle, layout, runner)):
+            continue
+        reason = out_of_date(program, bundle, layout, folder)
+        if reason and named and not for_submissions:
+            fill(program, reason, on_line)
+        elif reason:
+            with _warning(on_line):
+                fill(program, reason, on_line)
+
+
+@contextmanager
+def _warning(on_line: OnLine) -> Iterator[list[bool]]:
+    """Make a warning of what is missing here; yields a list that holds something if nothing is."""
+    worked: list[bool] = []
+    try:
+        yield worked
+        worked.append(True)
+    except UnavailableError as fault:
+        for line in (f"warning: {fault}", *fault.details):
+            on_line(line)
 
 
 def target_of_image(program: Program, bundle: Bundle, layout: Layout, runner: DockerRunner) -> Target:
@@ -235,11 +250,11 @@ def _is_built(program: Program, bundle: Bundle, layout: Layout, runner: DockerRu
         return False
 
 
-def _fill_hint(folder: Path, layout: Layout, programs: Sequence[Program]) -> str:
+def _fill_hint(folder: Path, layout: Layout, program: Program) -> str:
     """The command that fills a wheelhouse, to be run on a machine that has a package index."""
     where = "" if folder == layout.wheelhouse else f" {folder}"
-    names = "".join(f" --program {program.name}" for program in programs)
-    return f"where there is a package index, run `wheelhouse{where}{names}`, and carry {folder} here"
+    command = f"wheelhouse{where} --program {program.name}"
+    return f"where there is a package index, run `{command}`, and carry {folder} here"
 
 
 def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnLine) -> Kit:
@@ -254,7 +269,7 @@ def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnL
     Raises:
         UnavailableError: The wheels are not here, and cannot be got.
     """
-    base = base_of(INFERENCE, bundle, layout)
+    base = base_of(INFERENCE, bundle, layout).removeprefix("docker.io/library/")
     if bundle.evaluation.build_network:
         return Kit(base_image=base)
     house = folder or layout.wheelhouse
@@ -264,10 +279,29 @@ def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnL
             fill_wheelhouse(INFERENCE, bundle, layout, house, target, on_line)
         except UnavailableError as fault:
             raise UnavailableError(
-                f"{fault}; {_fill_hint(house, layout, [INFERENCE])}", fault.details
+                f"{fault}; {_fill_hint(house, layout, INFERENCE)}", fault.details
             ) from None
     target = target_of(house, INFERENCE)
     return Kit(wheels_in(house / INFERENCE.folder), target.python_version, target.machine, base)
+
+
+def read_rules(bundle: Bundle, layout: Layout, folder: Path | None) -> BuildRules:
+    """How submissions are built, as far as it is known here: by a kit, or at the organiser's by the wheels.
+
+    Args:
+        bundle: The manifest.
+        layout: Of the bundle.
+        folder: The wheelhouse that submissions are built from.
+
+    Raises:
+        DataError: There is a kit.json that cannot be read.
+    """
+    kit = read_kit(layout.root / KIT_NAME)
+    wheels = wheels_in(folder / INFERENCE.folder) if folder else ()
+    if kit is None and folder and wheels and not bundle.evaluation.build_network:
+        target = target_of(folder, INFERENCE)
+        kit = Kit(wheels, target.python_version, target.machine)
+    return BuildRules(kit, bundle.evaluation.base_images, bundle.base_image)
 
 
 def wheels_in(place: Path) -> tuple[Wheel, ...]:

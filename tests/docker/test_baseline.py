@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.models import make_graph
 from tests.wheels import use_index, write_wheel
 from tools.bundle import main
 from tools.evaluation.records import Records
@@ -82,7 +83,8 @@ def put(layout: Layout, name: str) -> None:
             archive.write(layout.root / "bundle_inference" / file, f"bundle_inference/{file}")
         archive.write(layout.root / "bundle_inference" / "Dockerfile", "Dockerfile")
         archive.writestr("model_output/model.json", CARD)
-        archive.writestr("model_output/best_metric_model.onnx", b"\x08\x08" + name.encode())
+        archive.writestr("model_output/best_metric_model.onnx", make_graph())
+        archive.writestr("bundle_inference/whose.txt", name)
 
 
 CARD = (
@@ -159,3 +161,31 @@ def test_limits_that_the_baseline_overruns_are_the_organisers(layout: Layout, tm
     assert stopped.exit_code == 4, stopped.output
     assert "raise 'evaluation.image_mb'" in stopped.output
     assert states(layout) == []
+
+
+def test_a_build_without_a_network_takes_wheels(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this machine's pip reaches, the engine's builds may not: then its wheels are taken."""
+    write_wheel(tmp_path / "index", "alpha")
+    scoring = layout.root / "scoring_program"
+    shutil.copy(PROJECT_ROOT / "scoring_program" / "Dockerfile", scoring)
+    (scoring / "requirements.txt").write_text("alpha==1.0\n")
+    for name in ("metrics.py", "tables.py", "detailed_results.html.j2"):
+        (scoring / name).touch()
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    built = CliRunner().invoke(main, ["--bundle", str(layout.root), "build", "scoring"])
+    assert built.exit_code == 0, built.output
+    assert "the build has no network; building from wheels that this machine gets" in built.output
+    assert "scoring built in" in " ".join(built.output.split())
+    shutil.rmtree(tmp_path / "index")
+    (scoring / "score.py").write_text(SCORE + "# changed\n")
+    again = CliRunner().invoke(main, ["--bundle", str(layout.root), "build", "scoring"])
+    assert again.exit_code == 0, again.output
+    assert "no network" not in again.output
+
+    (scoring / "requirements.txt").write_text("alpha==2.0\n")
+    refused = CliRunner().invoke(main, ["--bundle", str(layout.root), "build", "scoring"])
+    assert refused.exit_code == 3, refused.output
+    assert "the requirements have changed, and pip cannot get all wheels" in refused.output
+    assert "run `wheelhouse --program scoring`" in refused.output

@@ -102,9 +102,12 @@ def _find(layout: Layout, path: Path) -> "list[Finding]":
     from tools.evaluation.intake import check_sender
     from tools.formats.kit_json import KIT_NAME
     from tools.sources.placed import known_class_names
+    from tools.wheelhouse import read_rules
 
     bundle = read_bundle(layout)
-    findings = check_submission(path, bundle.submission, known_class_names(bundle, layout))
+    has_reference = layout.solution_csv("testing").exists()
+    rules = read_rules(bundle, layout, layout.wheelhouse if has_reference else None)
+    findings = check_submission(path, bundle.submission, known_class_names(bundle, layout), rules)
     is_ruled = (layout.root / KIT_NAME).exists()
     return [*findings, *check_sender(path, bundle, datetime.now(UTC), is_ruled)]
 

@@ -34,6 +34,7 @@ from tools.files import NO_ROOM, remove_tree, write_text
 from tools.layout import RESULTS_NAME
 from tools.manifest import Phase
 from tools.runners.docker import DockerRunner
+from tools.wheelhouse import read_rules
 
 BACKOFF_S = (1.0, 5.0, 20.0)
 """Between two tries where something here is missing; the last one again and again."""
@@ -224,7 +225,7 @@ def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Su
         return record
 
     show(submission.id, describe(submission), RUNNING, "check", False)
-    check_zip(kept_zip(zips_dir(site.layout), sha256), site.bundle.submission, site.class_names)
+    _check(site, runner, sha256)
     built = step("build", lambda: build(site, runner, sha256))
     try:
         inferred = step("inference", lambda: infer(site, runner, sha256, built))
@@ -246,6 +247,12 @@ def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Su
     write_receipt(site, records, submission, runner.engine, built, inferred, scored)
 
 
+def _check(site: Site, runner: DockerRunner, sha256: str) -> None:
+    """Refuse a zip for what `check` finds with a kit of this challenge; see check_zip."""
+    rules = read_rules(site.bundle, site.layout, runner.wheelhouse)
+    check_zip(kept_zip(zips_dir(site.layout), sha256), site.bundle.submission, site.class_names, rules)
+
+
 def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> StepRecord:
     """Do one step of a submission that was taken in, and those before it where they are not done.
 
@@ -262,7 +269,7 @@ def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> St
         Doubtful: The submission, or the engine, is.
         UnavailableError: Something is missing here, or no such zip was taken in.
     """
-    check_zip(kept_zip(zips_dir(site.layout), sha256), site.bundle.submission, site.class_names)
+    _check(site, runner, sha256)
     record = build(site, runner, sha256)
     if name != "build" and not record.verdict:
         record = infer(site, runner, sha256, record)

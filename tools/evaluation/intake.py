@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tools.build_rules import NO_RULES, BuildRules
 from tools.checking import check_submission
 from tools.errors import DataError, SubmissionError, UnavailableError, shown
 from tools.evaluation.teams import clean_name
@@ -192,8 +193,19 @@ def phase_at(phases: tuple[Phase, ...], received: datetime) -> Phase:
     raise Refusal("closed")
 
 
-def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, ...]) -> None:
-    """Refuse a zip that a platform would refuse.
+def check_zip(
+    path: Path,
+    settings: SubmissionSettings,
+    class_names: tuple[str, ...],
+    rules: BuildRules = NO_RULES,
+) -> None:
+    """Refuse a zip for what `check` finds in it.
+
+    Args:
+        path: The zip that was kept.
+        settings: What a submission may be.
+        class_names: The challenge's classes.
+        rules: How it is built.
 
     Raises:
         Refusal: With the findings: they are about the participant's own files.
@@ -201,7 +213,7 @@ def check_zip(path: Path, settings: SubmissionSettings, class_names: tuple[str, 
     """
     if not path.exists():
         raise UnavailableError(f"{path}: not found, though it was taken in; let `evaluate` take it in again")
-    findings = check_submission(path, settings, class_names)
+    findings = check_submission(path, settings, class_names, rules)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         # Known by its content here; the participant knows it by another name.

@@ -48,9 +48,17 @@ def read_kit(path: Path) -> Kit | None:
         DataError: It is not one that this version of the tool knows.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return parse_kit(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError:
+        raise DataError("is not UTF-8; take the one of the kit again", path) from None
+
+
+def parse_kit(text: str, path: Path | str) -> Kit:
+    """Parse the text of a kit.json; see read_kit."""
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError):
         raise DataError("is not JSON; take the one of the kit again", path) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -58,7 +66,7 @@ def read_kit(path: Path) -> Kit | None:
     return _parse(document, path)
 
 
-def _parse(document: dict[str, Any], path: Path) -> Kit:
+def _parse(document: dict[str, Any], path: Path | str) -> Kit:
     names = document.get("wheels")
     texts = [document.get(key) for key in ("python_version", "machine", "base_image")]
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)

@@ -7,11 +7,11 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.errors import BundleError, UnavailableError
+from tools.errors import BundleError, ProgramError, UnavailableError
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, Outcome, ProgramRun
 from tools.runners.bases import FoundImage, bears_name, read_image
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from docker.models.images import Image
 
 SUBMISSION = "submission"
+
+_NO_NETWORK = re.compile(
+    "No matching distribution|Could not find a version|Max retries|name resolution|Network is unreachable"
+    "|[Ff]ailed to fetch|dns error|certificate verify failed|Connection refused|timed out"
+)
+"""What pip and uv print where no package index can be reached."""
 
 _PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
 
@@ -64,6 +70,8 @@ class DockerRunner:
         self.engine = engine
         self.host = host
         self.wheelhouse = wheelhouse
+        self.get_wheels: Callable[[str, OnLine], bool] = lambda program, on_line: False
+        """Fills the wheelhouse for a program whose build has no network; tells whether it could."""
         self.address = address
         self.reserve_bytes = RESERVE_BYTES
 
@@ -145,11 +153,28 @@ class DockerRunner:
         with speaking(f"the image {plan.name} cannot be built"):
             labels = {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name}
             with _one_build_at_a_time():
-                tag, built = build_image(self.client, plan, self.wheelhouse, labels, on_line)
+                tag, built = self._build(plan, labels, run.name, on_line)
                 if built:
                     self._forget_older_images(tag, labels)
         on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
         return tag
+
+    def _build(
+        self, plan: ImagePlan, labels: Mapping[str, str], program: str, on_line: OnLine
+    ) -> tuple[str, bool]:
+        """Build from wheels if there are any, else by the network, else from wheels that are got for it."""
+        try:
+            return build_image(self.client, plan, self._wheels(plan.folder), labels, on_line)
+        except ProgramError as fault:
+            lacks_network = any(_NO_NETWORK.search(line) for line in fault.details)
+            if self._wheels(plan.folder) or not lacks_network or not self.get_wheels(program, on_line):
+                raise
+        return build_image(self.client, plan, self._wheels(plan.folder), labels, on_line)
+
+    def _wheels(self, folder: str) -> Path | None:
+        """The wheelhouse, if it holds wheels for a program."""
+        house = self.wheelhouse
+        return house if house and any((house / folder).glob("*.whl")) else None
 
     def is_built(self, run: ProgramRun) -> bool:
         """Tell whether the image of a program as it is now is there.
@@ -189,7 +214,7 @@ class DockerRunner:
         room, watchdog = self.host.images_dir, watchdog_of(self.address)
         with speaking("the image cannot be built"):
             return build_foreign_image(
-                self.client, plan, self.wheelhouse, labels, settings, room, watchdog, on_line
+                self.client, plan, self._wheels(plan.folder), labels, settings, room, watchdog, on_line
             )
 
     def is_well(self, image: str = "") -> bool:

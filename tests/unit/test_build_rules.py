@@ -1,0 +1,245 @@
+"""What a challenge's rules say of a Dockerfile: base images, and packages without a network."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.wheels import write_wheel
+from tools.build_rules import NO_RULES, BuildRules, parse_rules
+from tools.checking import check_submission
+from tools.errors import DataError
+from tools.formats.kit_json import KIT_NAME, Kit, kit_text
+from tools.formats.requirements import parse_wheels
+from tools.layout import PROJECT_ROOT, Layout
+from tools.manifest import Bundle, EvaluationSettings, SubmissionSettings
+from tools.wheelhouse import read_rules
+
+WHEELS = parse_wheels(["alpha-1.0-py3-none-any.whl", "beta-2.5-py3-none-any.whl"])
+RULES = BuildRules(Kit(WHEELS, "3.11", "x86_64", "python:3.11-slim"))
+
+OURS = """\
+FROM python:3.11-slim AS packages
+COPY app/requirements.txt app/wheelhous[e] /opt/wheelhouse/
+RUN python3 -m pip install --no-index --find-links /opt/wheelhouse -r /opt/wheelhouse/requirements.txt
+"""
+FETCHES = """\
+FROM python:3.11-slim
+COPY app/requirements.txt /opt/
+RUN pip install --no-cache-dir -r /opt/requirements.txt
+"""
+END = 'COPY app/ /opt/app/\nUSER 1000\nENTRYPOINT ["python", "/opt/app/infer.py"]\n'
+
+
+def find(
+    tmp_path: Path, dockerfile: str, requirements: str, rules: BuildRules = RULES, **more: bytes
+) -> list[str]:
+    path = tmp_path / "s.zip"
+    files: Mapping[str, str | bytes] = {
+        "Dockerfile": dockerfile + END,
+        "app/infer.py": "print()\n",
+        "app/requirements.txt": requirements,
+        **more,
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return [str(found) for found in check_submission(path, SubmissionSettings(), (), rules)]
+
+
+@pytest.mark.parametrize(
+    "requirements", ["", "alpha==1.0\n", "# all\nbeta>=2\nAlpha\n", "alpha; sys_platform=='win32'"]
+)
+def test_what_the_challenge_gives_can_be_installed(tmp_path: Path, requirements: str) -> None:
+    assert find(tmp_path, OURS, requirements) == []
+
+
+def test_what_is_neither_given_nor_brought_is_named(tmp_path: Path) -> None:
+    found = find(tmp_path, OURS, "alpha==1.0\ngamma>=3\nbeta==3.0\n")
+    what = "is neither among the challenge's packages nor a wheel in the zip"
+    hint = "put its wheel into the zip: the build has no network"
+    assert found == [
+        f"error: app/requirements.txt:2: gamma>=3 {what}; {hint}",
+        f"error: app/requirements.txt:3: beta==3.0 {what}; ask for beta==2.5, or {hint}",
+    ]
+
+
+def test_a_wheel_in_the_zip_counts(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path / "wheels", "gamma", "3.1").read_bytes()
+    brought = {"app/own/gamma-3.1-py3-none-any.whl": wheel}
+    assert find(tmp_path, OURS, "gamma>=3\n", **brought) == []
+    assert find(tmp_path, FETCHES, "gamma>=3\n", **brought) == []
+    hidden = find(tmp_path, OURS, "gamma>=3\n", **{"own/gamma-3.1-py3-none-any.whl": wheel})
+    assert any("gamma>=3 is neither" in line for line in hidden)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "is_good"),
+    [
+        (FETCHES, False),
+        (FETCHES.replace("-r", "-f /opt/app/wheelhouse -r"), True),
+        (FETCHES.replace("-r", "--find-links /opt/x -r"), True),
+        (FETCHES.replace("RUN", "ENV PIP_FIND_LINKS=/opt/x\nRUN"), True),
+        (FETCHES.replace("RUN pip", "RUN pip install /opt/x/*.whl && pip"), True),
+    ],
+)
+def test_pip_has_to_be_shown_the_packages(tmp_path: Path, dockerfile: str, is_good: bool) -> None:
+    found = find(tmp_path, dockerfile, "alpha==1.0\n")
+    assert len(found) == (0 if is_good else 1)
+    assert all("but the Dockerfile passes them over; COPY the folder wheelhouse/" in f for f in found)
+
+
+def test_settings_of_pip_may_show_it_the_packages(tmp_path: Path) -> None:
+    assert find(tmp_path, FETCHES, "alpha==1.0\n", **{"app/pip.conf": b"[global]"}) == []
+
+
+@pytest.mark.parametrize(
+    ("copied", "is_good"),
+    [
+        ("COPY app/requirements.txt app/wheelhouse /opt/", True),
+        ("COPY app/requirements.txt app/wheelhous[e]/*.whl /opt/", True),
+        ("COPY app/requirements.txt app/*/ /opt/", True),
+        ("COPY app/requirements.txt /opt/", False),
+    ],
+)
+def test_the_folder_of_wheels_has_to_be_copied(tmp_path: Path, copied: str, is_good: bool) -> None:
+    dockerfile = f"FROM python:3.11-slim\n{copied}\nRUN pip install -f /opt -r /opt/requirements.txt\n"
+    end = 'COPY app/infer.py /opt/app/\nUSER 1000\nENTRYPOINT ["python", "/opt/app/infer.py"]\n'
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Dockerfile", dockerfile + end)
+        archive.writestr("app/infer.py", "print()\n")
+        archive.writestr("app/requirements.txt", "alpha==1.0\n")
+        archive.writestr("app/wheelhouse/zeta-1.0-py3-none-any.whl", "")
+    found = [str(f) for f in check_submission(path, SubmissionSettings(), (), RULES) if f.severity == "error"]
+    assert (found == []) == is_good
+    if not is_good:
+        assert (
+            "alpha==1.0 is one of the challenge's packages, but the Dockerfile passes them over" in found[0]
+        )
+
+
+@pytest.mark.parametrize(
+    ("step", "asked"),
+    [
+        ("RUN pip install gamma==1.0 alpha -f /x", ["gamma==1.0"]),
+        ("RUN pip3 install --quiet 'gamma>=1' && echo delta", ["gamma>=1"]),
+        ('RUN ["python3", "-m", "pip", "install", "gamma"]', ["gamma"]),
+        (
+            "RUN pip install --target /opt/x --python-version 3.11 -t y gamma; pip install delta",
+            ["gamma", "delta"],
+        ),
+        ("RUN pip install -r /opt/app/other.txt", ["gamma==7"]),
+        ("RUN pip install -r/opt/app/other.txt", ["gamma==7"]),
+        ("RUN pip install --requirement=/opt/app/other.txt", ["gamma==7"]),
+        ("RUN pip install --requirement /opt/app/other.txt ./app $X", ["gamma==7"]),
+        ("RUN pip install --index-url https://x/simple --no-deps alpha -f /x", []),
+        ("RUN echo pip installs gamma; pip --version; apt install gamma", []),
+        ("RUN pip install ./app /opt/gamma https://x/gamma.whl", []),
+    ],
+)
+def test_what_a_step_asks_for(tmp_path: Path, step: str, asked: list[str]) -> None:
+    more = {"app/other.txt": b"gamma==7\n"}
+    found = find(tmp_path, f"FROM python:3.11-slim\nCOPY app/ /opt/app/\n{step}\n", "", **more)
+    assert [line.split(": ")[2].split(" is ")[0] for line in found] == asked
+    assert all(line.startswith("error: ") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "severity"),
+    [
+        (OURS, "error"),
+        (OURS.replace("python:3.11-slim", "docker.io/library/python@sha256:" + "0" * 64), "error"),
+        (OURS.replace("requirements.txt\n", "requirements.txt || true\n", 2), "warning"),
+        (OURS.replace("python:3.11-slim", "projectmonai/monai:1.6.1"), "warning"),
+        (OURS.replace("python:3.11-slim", "other/python:3.11"), "warning"),
+    ],
+)
+def test_what_a_base_image_may_bring_is_no_error(tmp_path: Path, dockerfile: str, severity: str) -> None:
+    dockerfile = dockerfile.replace("/opt/wheelhouse/ || true", "/opt/wheelhouse/")
+    lines = [line for line in find(tmp_path, dockerfile, "gamma") if "gamma" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{severity}: ")
+
+
+@pytest.mark.parametrize("rules", [NO_RULES, BuildRules(Kit(None)), BuildRules(None, ("python:3.11-slim",))])
+def test_where_nothing_is_known_or_there_is_a_network(tmp_path: Path, rules: BuildRules) -> None:
+    assert find(tmp_path, FETCHES, "gamma\n", rules) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "word"),
+    [
+        (BuildRules(base_images=("python:3.11-slim", "other:1")), ""),
+        (BuildRules(base_images=("docker.io/library/python:3.11-slim",)), ""),
+        (BuildRules(base_images=("python:3.12-slim",), base_image="python:3.11-slim"), ""),
+        (BuildRules(base_images=("python:3.12-slim", "other:1")), "error: Dockerfile:1: builds on"),
+        (BuildRules(Kit(None, base_image="python:3.11-slim")), ""),
+        (BuildRules(Kit(None, base_image="python:3.12-slim")), "warning: Dockerfile:1: builds on"),
+        (BuildRules(Kit(None)), ""),
+        (NO_RULES, ""),
+    ],
+)
+def test_base_images(tmp_path: Path, rules: BuildRules, word: str) -> None:
+    found = find(tmp_path, "FROM python:3.11-slim\n", "", rules)
+    assert [line[: len(word)] for line in found] == ([word] if word else [])
+
+
+def test_the_image_that_the_challenge_gives(tmp_path: Path) -> None:
+    rules = BuildRules(base_images=("python:3.12-slim",), base_image="own:1")
+    given = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
+    assert find(tmp_path, given, "", rules) == []
+    assert find(tmp_path, given, "", BuildRules(base_images=("python:3.12-slim",))) == []
+    assert find(tmp_path, given.replace("IMAGE\n", "IMAGE=x:1\n", 1), "", rules) == []
+    (line,) = find(tmp_path, given.replace("IMAGE\n", "IMAGE=x:1\n", 1), "", BuildRules(base_images=("a:1",)))
+    assert (
+        "builds on 'docker.io/library/x:1', which is not one of the challenge's base images; build on a:1"
+        in line
+    )
+
+
+def test_rules_pass_through_a_text() -> None:
+    for rules in (NO_RULES, RULES, BuildRules(Kit(None), ("a:1", "b:2"), "c:3")):
+        assert parse_rules(rules.to_text()) == rules
+
+
+def test_what_is_known_where(tmp_path: Path) -> None:
+    bundle = Bundle("x", "x", base_image="a:1", evaluation=EvaluationSettings(base_images=("b:1",)))
+    layout = Layout(tmp_path)
+    assert read_rules(bundle, layout, None) == BuildRules(None, ("b:1",), "a:1")
+    assert read_rules(bundle, layout, layout.wheelhouse).kit is None
+    write_wheel(layout.wheelhouse / "bundle_inference", "alpha")
+    found = read_rules(bundle, layout, layout.wheelhouse).kit
+    assert found is not None
+    assert [str(wheel) for wheel in found.wheels or ()] == ["alpha==1.0"]
+    online = Bundle("x", "x", evaluation=EvaluationSettings(build_network=True))
+    assert read_rules(online, layout, layout.wheelhouse).kit is None
+    (tmp_path / KIT_NAME).write_text(kit_text(RULES.kit or Kit()))
+    assert read_rules(bundle, layout, None).kit == RULES.kit
+    (tmp_path / KIT_NAME).write_text("{")
+    with pytest.raises(DataError, match="take the one of the kit again"):
+        read_rules(bundle, layout, None)
+
+
+def test_this_projects_own_submission_needs_what_it_is_given(tmp_path: Path) -> None:
+    """The Dockerfile that participants begin with, under rules without a network."""
+    program = PROJECT_ROOT / "bundle_inference"
+    wheels = [
+        "onnxruntime-1.31.1-py3-none-any.whl",
+        "numpy-2.4.6-py3-none-any.whl",
+        "pillow-13.0.0-py3-none-any.whl",
+    ]
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(program / "Dockerfile", "Dockerfile")
+        for file in ("infer.py", "requirements.txt"):
+            archive.write(program / file, f"bundle_inference/{file}")
+        archive.writestr("model_output/best_metric_model.onnx", b"")
+        archive.writestr("model_output/model.json", "")
+    for count in (3, 2):
+        rules = BuildRules(Kit(parse_wheels(wheels[:count]), base_image="python:3.11-slim"))
+        lines = [str(found) for found in check_submission(path, SubmissionSettings(), (), rules)]
+        lines = [line for line in lines if "requirements.txt" in line]
+        assert len(lines) == 3 - count
+        assert all("pillow==13.0.0 is neither" in line for line in lines)

@@ -1,0 +1,198 @@
+"""A challenge's rules of the build: what a submission may build on, what it can install without a network."""
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from tools.errors import shown
+from tools.findings import Finding
+from tools.formats.build_recipe import Recipe
+from tools.formats.image_name import canonical_image
+from tools.formats.kit_json import Kit, kit_text, parse_kit
+from tools.formats.path_patterns import parse_pattern
+from tools.formats.requirements import (
+    RequirementLine,
+    Wheel,
+    missing_requirements,
+    parse_requirement,
+    parse_requirements,
+    parse_wheels,
+)
+from tools.recipe_checks import BuildContext
+from tools.runners.context import ANY_IMAGE
+
+WHEELS_FOLDER = "wheelhouse"
+MAX_TEXT_BYTES = 1 << 16
+
+_PYTHON_IMAGE = re.compile(r"docker\.io/library/python[:@]")
+"""Of which it is known that it brings no packages."""
+
+_INSTALL = re.compile(r"\bpip[\d.]*\b[^;&|]*?\binstall\b(?P<words>[^;&|]*)")
+_PLACE = re.compile(r"find.links|\s-f\b|\.whl|wheelhous|CONFIG_FILE", re.IGNORECASE)
+_WITH_VALUE = (
+    *(
+        "-r",
+        "--requirement",
+        "-c",
+        "--constraint",
+        "-t",
+        "--target",
+        "-f",
+        "--find-links",
+        "-i",
+        "--index-url",
+    ),
+    *("--extra-index-url", "--prefix", "--root", "--python", "--platform", "--python-version", "--cache-dir"),
+)
+"""Options of pip whose value is the next word."""
+
+_QUOTES = str.maketrans("\"'[],", "     ")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRules:
+    """What is known of how submissions are built.
+
+    Args:
+        kit: What can be installed; None where that is not known.
+        base_images: What they may build on; empty if all that the organiser's engine has.
+        base_image: Given as BASE_IMAGE; empty if the Dockerfile's own default counts.
+    """
+
+    kit: Kit | None = None
+    base_images: tuple[str, ...] = ()
+    base_image: str = ""
+
+    def to_text(self) -> str:
+        """As JSON, for a process of its own."""
+        kit = None if self.kit is None else kit_text(self.kit)
+        return json.dumps({"kit": kit, "base_images": self.base_images, "base_image": self.base_image})
+
+
+NO_RULES = BuildRules()
+"""Nothing is known, as of a platform that is not this tool's."""
+
+
+def parse_rules(text: str) -> BuildRules:
+    """The opposite of BuildRules.to_text."""
+    document = json.loads(text)
+    kit = None if document["kit"] is None else parse_kit(document["kit"], "the rules")
+    return BuildRules(kit, tuple(document["base_images"]), document["base_image"])
+
+
+def check_rules(
+    recipe: Recipe, context: BuildContext, taken: frozenset[str], rules: BuildRules
+) -> Iterator[Finding]:
+    """Find what an evaluation by these rules would refuse, or a build by them fail on.
+
+    Args:
+        recipe: Of the Dockerfile.
+        context: The zip's files.
+        taken: Those that come into the image.
+        rules: The challenge's.
+    """
+    yield from _check_bases(recipe, rules)
+    if rules.kit is not None and rules.kit.wheels is not None:
+        yield from _check_packages(recipe, context, taken, rules.kit, rules.kit.wheels)
+
+
+def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
+    given = canonical_image(rules.base_image)
+    allowed = {canonical_image(name) for name in rules.base_images}
+    own = canonical_image(rules.kit.base_image) if rules.kit else None
+    for base in recipe.bases:
+        where = f"Dockerfile:{base.line}"
+        if base.name in (given, canonical_image(ANY_IMAGE)) or base.name in allowed:
+            continue
+        if allowed:
+            what = f"builds on {shown(base.name)}, which is not one of the challenge's base images"
+            hint = f"build on {' or '.join(rules.base_images)}"
+            yield Finding("error", where, what, hint, "base-image")
+        elif own and base.name != own:
+            what = f"builds on {shown(base.name)}; known to be at the organiser's is {own}"
+            yield Finding("warning", where, what, "ask the organiser whether it is there")
+
+
+def _check_packages(
+    recipe: Recipe, context: BuildContext, taken: frozenset[str], kit: Kit, given: Sequence[Wheel]
+) -> Iterator[Finding]:
+    """Find what pip would look for in a network that is not there."""
+    own = parse_wheels(PurePosixPath(name).name for name in taken)
+    is_bare = all(_PYTHON_IMAGE.match(base.name) for base in recipe.bases)
+    reachable = given if _takes_wheels(recipe, context) and _names_wheels(recipe, taken) else ()
+
+    def missing(lines: Sequence[RequirementLine], wheels: Sequence[Wheel]) -> list[RequirementLine]:
+        return missing_requirements(lines, wheels, kit.python_version, kit.machine)
+
+    for step in (line for line in recipe.lines if line.startswith("RUN ")):
+        # What a base image may bring, or a failure that the step passes over, is no certain end of the build.
+        severity = "error" if is_bare and "||" not in step else "warning"
+        for place, line in _asked(step, context, taken):
+            if not missing([line], [*own, *reachable]):
+                continue
+            there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
+            if not missing([line], given):
+                what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
+                hint = (
+                    f"COPY the folder {WHEELS_FOLDER}/ beside requirements.txt, and install with --no-index"
+                )
+                hint += " --find-links, as bundle_inference/Dockerfile does"
+            else:
+                what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
+                hint = f"ask for {there[0]}, or put" if there else "put"
+                hint += " its wheel into the zip: the build has no network"
+            yield Finding(severity, place, what, hint)
+
+
+def _any_version(line: RequirementLine) -> RequirementLine:
+    name = line.requirement.name if line.requirement else ""
+    return RequirementLine(line.line, name, parse_requirement(name))
+
+
+def _asked(step: str, context: BuildContext, taken: frozenset[str]) -> Iterator[tuple[str, RequirementLine]]:
+    """What a RUN lets pip install, each with the place that asks for it."""
+    for install in _INSTALL.finditer(step):
+        words = iter(install["words"].translate(_QUOTES).split())
+        for word in words:
+            name, _, value = word.partition("=")
+            if word.startswith("-r") and len(word) > 2 and not word.startswith("-r="):
+                value, name = word[2:], "-r"
+            elif name in _WITH_VALUE and not value:
+                value = next(words, "")
+            if name in ("-r", "--requirement"):
+                yield from _in_file(PurePosixPath(value).name, context, taken)
+            elif not word.startswith("-") and parse_requirement(word) is not None:
+                yield "Dockerfile", RequirementLine(0, word, parse_requirement(word))
+
+
+def _in_file(
+    file_name: str, context: BuildContext, taken: frozenset[str]
+) -> Iterator[tuple[str, RequirementLine]]:
+    """The lines of the files of a name that come into the image; where they lie there is not looked at."""
+    for name in sorted(name for name in taken if PurePosixPath(name).name == file_name):
+        path = context.folder / name
+        if path.stat().st_size <= MAX_TEXT_BYTES:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for line in parse_requirements(text):
+                yield f"{name}:{line.line}", line
+
+
+def _names_wheels(recipe: Recipe, taken: frozenset[str]) -> bool:
+    """Tell whether anything shows pip a place with wheels."""
+    has_settings = any(PurePosixPath(name).name in ("pip.conf", ".pip.conf") for name in taken)
+    return has_settings or any(
+        _PLACE.search(line) for line in recipe.lines if line.startswith(("RUN", "ENV"))
+    )
+
+
+def _takes_wheels(recipe: Recipe, context: BuildContext) -> bool:
+    """Tell whether the Dockerfile copies the wheels that a build is given, beside the requirements.txt."""
+    beside = next((n for n in sorted(context.names) if PurePosixPath(n).name == "requirements.txt"), None)
+    if beside is None:
+        return False
+    wheel = str(PurePosixPath(beside).with_name(WHEELS_FOLDER) / "any.whl")
+    sources = (posixpath.normpath(source.lstrip("/") or ".") for c in recipe.copies for source in c.sources)
+    return any(source == "." or parse_pattern(source).covers(wheel) for source in sources)
