@@ -5,10 +5,15 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
-from tools.errors import UnavailableError
+from tools.errors import ManifestError, UnavailableError
 from tools.layout import Layout
+from tools.manifest import Bundle, read_manifest
+from tools.programs import INFERENCE
+from tools.wheelhouse import base_of, out_of_date
 
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_FREE_GB = 3.0
@@ -43,7 +48,7 @@ class Diagnosis:
 
 def examine(layout: Layout) -> list[Diagnosis]:
     """Look at Python, the packages of each command, the Docker Engine, a GPU and the disk."""
-    return [_python(), *_packages(), _docker(), _gpu(), _disk(layout), _memory()]
+    return [_python(), *_packages(), *_docker(layout), *_wheels(layout), _gpu(), _disk(layout), _memory()]
 
 
 def can_run(diagnoses: list[Diagnosis]) -> bool:
@@ -67,16 +72,49 @@ def _packages() -> list[Diagnosis]:
     return diagnoses
 
 
-def _docker() -> Diagnosis:
+def _docker(layout: Layout) -> list[Diagnosis]:
     from tools.runners.docker import DockerRunner
 
     try:
         runner = DockerRunner.connect()
     except UnavailableError as fault:
         mend = "start Docker to run the programs as containers; without it they run as plain processes"
-        return Diagnosis("Docker Engine", False, False, str(fault), mend)
-    runner.close()
-    return Diagnosis("Docker Engine", True, False, runner.engine)
+        return [Diagnosis("Docker Engine", False, False, str(fault), mend)]
+    with closing(runner):
+        found = [Diagnosis("Docker Engine", True, False, runner.engine)]
+        bundle = _bundle(layout)
+        base = base_of(INFERENCE, bundle, layout) if bundle else ""
+        if base:
+            is_there = bool(runner.image_id(base))
+            mend = (
+                ""
+                if is_there
+                else f"`docker pull {base}` (or docker save and load), before anything is built"
+            )
+            found.append(Diagnosis("base image", is_there, False, base, mend))
+    return found
+
+
+def _wheels(layout: Layout) -> list[Diagnosis]:
+    """Whether submissions can be built as the rules say; of a bundle that says it."""
+    bundle = _bundle(layout)
+    if bundle is None or bundle.evaluation.build_network or not layout.solution_csv("testing").exists():
+        return []
+    house = Path(os.environ.get("BUNDLE_WHEELHOUSE") or layout.wheelhouse)
+    reason = out_of_date(INFERENCE, bundle, layout, house)
+    mend = (
+        "`evaluate` and `kit` download them where there is a package index; or carry .bundle/wheelhouse here"
+    )
+    found = f"of submissions: {reason or 'all there'}"
+    return [Diagnosis("wheels", not reason, False, found, mend if reason else "")]
+
+
+def _bundle(layout: Layout) -> Bundle | None:
+    try:
+        return read_manifest(layout.manifest)
+    except ManifestError:
+        # Every command says what is wrong with it.
+        return None
 
 
 def _gpu() -> Diagnosis:
