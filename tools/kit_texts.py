@@ -69,7 +69,8 @@ _WITHOUT_NETWORK = """\
 The build has no network. The Dockerfile can install these packages, as that in bundle_inference/ does:
 
 {wheels}
-Other packages go into the zip, as wheels that the Dockerfile copies and installs."""
+Other packages go into the zip: put their wheels into bundle_inference/wheelhouse/, where the Dockerfile finds
+them (for Python {kit.python_version} on Linux, {kit.machine})."""
 
 
 def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:
@@ -95,7 +96,7 @@ def readme_text(bundle: Bundle, class_names: Sequence[str], kit: Kit) -> str:
     rules = bundle.evaluation
     packages = _WITH_NETWORK
     if kit.wheels is not None:
-        packages = _WITHOUT_NETWORK.format(wheels="".join(f"- {wheel}\n" for wheel in kit.wheels))
+        packages = _WITHOUT_NETWORK.format(kit=kit, wheels="".join(f"- {wheel}\n" for wheel in kit.wheels))
     return _README.format(
         title=bundle.title,
         classes=", ".join(class_names),
