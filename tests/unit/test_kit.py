@@ -129,7 +129,7 @@ def test_the_page_says_the_rules() -> None:
         "- last: from 2027-03-01 12:30 UTC, without an end",
         "- numpy==2.4.6\n- torch==2.13.0+cpu\n",
         "--bundle KIT check KIT/submission.zip",
-        "into bundle_inference/wheelhouse/, where the Dockerfile finds\nthem (for Python 3.12 on Linux, aarch64)",
+        "bundle_inference/wheelhouse/, where the Dockerfile finds\nthem (for Python 3.12 on Linux, aarch64)",
     ):
         assert said in text, said
     open_bundle = Bundle("x", "x")
