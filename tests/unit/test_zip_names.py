@@ -1,5 +1,6 @@
 """Names that another system or another reader takes for something else."""
 
+import random
 import stat
 import unicodedata
 import zipfile
@@ -230,3 +231,38 @@ def test_what_names_have_in_common() -> None:
     assert fold("Sub. /File.PY. ") == "sub/file.py"
     assert look("\u0456nfer.py") == look("infer.py")
     assert fold("\u0456nfer.py") != fold("infer.py")
+
+
+def test_made_up_names_are_refused_or_differ_everywhere() -> None:
+    """A little fuzzing: of names that are taken, none is another one's on any system."""
+    draw = random.Random(0)
+    parts = [
+        "CON",
+        "con",
+        "nul",
+        "a",
+        "A",
+        "b.py",
+        "B.PY",
+        "..",
+        ".",
+        "",
+        "é",
+        "e\u0301",
+        "\u0430",
+        "ss",
+        "ß",
+    ]
+    parts += ["a.", "a ", " a", "a\u034f", "\ufe0f", "x:y", "x|y", "COM\u00b2", "fi", "\ufb01", "K", "\u212a"]
+    taken = 0
+    for _ in range(3000):
+        names = ["/".join(draw.choices(parts, k=draw.randint(1, 3))) for _ in range(draw.randint(1, 4))]
+        if find(*names):
+            continue
+        taken += 1
+        assert len({unicodedata.normalize("NFKC", name).casefold() for name in names}) == len(names), names
+        for part in (part for name in names for part in name.rstrip("/").split("/")):
+            assert part == part.strip().rstrip("."), names
+            assert part.partition(".")[0].casefold() not in ("con", "nul", "com\u00b2"), names
+            assert not set(part) & set('<>:"|?*\\\u034f\ufe0f'), names
+    assert taken > 100
