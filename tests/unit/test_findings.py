@@ -5,18 +5,24 @@ import html
 import os
 import re
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.boards import HOSTILE, make_board
 from tests.browsing import dom, framed
+from tests.evaluations import MANIFEST, make_site, open_records, put_scored, wrong_in
+from tools.bundle import main
 from tools.evaluation.board import Board
 from tools.evaluation.findings import Findings, find_clashes, find_findings
 from tools.evaluation.intake import Submission
 from tools.evaluation.records import QUEUED, REFUSED, WAITING, Row
+from tools.evaluation.signing import public_hex, read_public_key, signing_key
 from tools.evaluation.verdicts import SCORED, Verdict
+from tools.manifest import METRICS
 from tools.report.board import write_findings
 
 
@@ -118,3 +124,42 @@ def test_hostile_names_run_nothing(tmp_path: Path, browser: str) -> None:
     )
     options = ("--allow-file-access-from-files",)
     assert "<title>beyond 0</title>" in dom(browser, outer, tmp_path / "second", *options)
+
+
+def test_the_command_keeps_what_is_private_out_of_the_folder_that_is_published(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "bundle")
+    failed = Submission("f" * 64, "Failing Team", "net", datetime(2026, 3, 2, tzinfo=UTC), "x.zip")
+    with closing(open_records(site)) as records:
+        put_scored(site, records, 1, dict(site.reference.class_of), team="Good")
+        put_scored(site, records, 2, wrong_in(site, frozenset({"000.png"})), team="G\u043eod")
+        records.add(failed, "development", Verdict("time", {"limit": 6}))
+    output = tmp_path / "public"
+    arguments = ["--bundle", str(site.layout.root), "leaderboard", "--phase", "development"]
+    done = CliRunner().invoke(main, [*arguments, "--output", str(output)])
+    assert done.exit_code == 0, done.output
+    assert "look-alike names, counted as one team: Good, G\u043eod\n" in done.output
+    assert "not ranked: 1\n" in done.output
+    names = ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "public-key.pem"]
+    assert sorted(path.name for path in output.iterdir()) == names
+    for path in output.iterdir():
+        assert "Failing" not in path.read_text()
+    page = site.layout.root / ".bundle" / "organiser" / "development-public.html"
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert "Failing Team" in page.read_text()
+    assert str(page) in done.output
+    key = read_public_key(output / "public-key.pem")
+    assert public_hex(key) == public_hex(signing_key(site.layout).public_key())
+    site.layout.manifest.write_text(MANIFEST.replace("[evaluation]", "[evaluation]\nshow_failed = true"))
+    assert CliRunner().invoke(main, [*arguments, "--output", str(output)]).exit_code == 0
+    assert "Failing Team" in (output / "leaderboard.json").read_text()
+
+
+@pytest.mark.parametrize("metric", ["auc", "weighted_auc", "F1", "macro_f1 ", "", "log_loss"])
+def test_a_metric_that_ranks_nothing_is_refused_with_those_that_do(tmp_path: Path, metric: str) -> None:
+    text = MANIFEST.replace("[evaluation]", f'[evaluation]\nmetric = "{metric}"')
+    (tmp_path / "bundle.toml").write_text(text)
+    for command in (["leaderboard"], ["evaluate", "--rescore"]):
+        done = CliRunner().invoke(main, ["--bundle", str(tmp_path), *command])
+        assert done.exit_code == 1
+        assert "bundle.toml:6: 'evaluation.metric' is" in done.output
+        assert f"expected {' or '.join(METRICS)}" in done.output
