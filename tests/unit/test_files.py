@@ -1,5 +1,6 @@
 """Writing whole or not at all, and removing what a stranger left."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 from tests.durability import recorded
 from tools.errors import UnavailableError
 from tools.files import (
+    MAX_DEPTH,
     check_writable,
     hash_file,
     no_formula,
+    open_plain,
+    plain_files,
     remove_tree,
     replacing,
     signature,
@@ -151,3 +155,78 @@ def test_a_link_is_not_taken_for_a_folder_to_be_removed(tmp_path: Path) -> None:
     remove_tree(tmp_path / "link")
     remove_tree(tmp_path / "kept" / "file")
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_plain_files_are_listed_in_order_without_following_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "filled"
+    for name in ("b/2", "a", "b/1", "b/c/.hidden", "empty/x"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "empty" / "x").unlink()
+    (folder / "link").symlink_to(folder / "a")
+    (folder / "linked").symlink_to(folder / "b")
+    os.mkfifo(folder / "pipe")
+    assert plain_files(folder) == ["a", "b/1", "b/2", "b/c/.hidden"]
+    assert plain_files(tmp_path / "none") == []
+    assert plain_files(folder / "a") == []
+
+
+def test_files_are_looked_for_so_deep_and_no_deeper(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*"d" * MAX_DEPTH)
+    (deepest / "d").mkdir(parents=True)
+    (deepest / "seen").touch()
+    (deepest / "d" / "unseen").touch()
+    assert plain_files(tmp_path) == ["d/" * MAX_DEPTH + "seen"]
+    assert MAX_DEPTH == 64
+
+
+def read_descriptor(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read()
+
+
+def test_a_file_is_opened_below_a_folder_and_through_no_link(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "filled", tmp_path / "elsewhere"
+    for name in (folder / "a" / "b" / "c", elsewhere / "b" / "c"):
+        name.parent.mkdir(parents=True)
+        name.write_text(f"below {name.parent.parent.name}")
+    (folder / "top").write_text("top")
+    assert read_descriptor(open_plain(folder, "top")) == b"top"
+    assert read_descriptor(open_plain(folder, "a/b/c")) == b"below a"
+
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "a" / "linked").symlink_to(elsewhere / "b")
+    (folder / "a" / "file").symlink_to(elsewhere / "b" / "c")
+    for name, number in (
+        ("linked/b/c", errno.ENOTDIR),
+        ("a/linked/c", errno.ENOTDIR),
+        ("a/file", errno.ELOOP),
+        ("top/x", errno.ENOTDIR),
+        ("a/none", errno.ENOENT),
+        ("none/c", errno.ENOENT),
+    ):
+        with pytest.raises(OSError, match=".") as caught:
+            open_plain(folder, name)
+        assert caught.value.errno == number, name
+
+
+def test_no_pipe_is_waited_for_and_no_descriptor_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    os.mkfifo(tmp_path / "a" / "pipe")
+    before = len(os.listdir("/proc/self/fd"))
+    os.close(open_plain(tmp_path, "a/pipe"))
+    os.close(open_plain(tmp_path, "a/file"))
+    for name in ("a/none", "none/file"):
+        with pytest.raises(FileNotFoundError):
+            open_plain(tmp_path, name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_is_filled_may_itself_be_a_link(tmp_path: Path) -> None:
+    """As model_output may be, on a larger disk: it is ours, what is below it need not be."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a").write_text("a")
+    (tmp_path / "model_output").symlink_to(tmp_path / "disk")
+    assert plain_files(tmp_path / "model_output") == ["a"]
+    assert read_descriptor(open_plain(tmp_path / "model_output", "a")) == b"a"
