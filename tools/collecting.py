@@ -140,9 +140,7 @@ def _publish(incoming: Path, output_dir: Path, names: Sequence[str], sign: Seque
 
 def _make_way(output_dir: Path, name: str) -> None:
     """Remove what an earlier run left where a file is to be: a folder, or a file in place of a folder."""
-    target = output_dir / name
-    if not target.is_symlink():
-        remove_tree(target)
+    remove_tree(output_dir / name)
     above = output_dir
     for part in name.split("/")[:-1]:
         above /= part

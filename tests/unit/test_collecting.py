@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tools import collecting
 from tools.collecting import collect
 from tools.errors import ProgramError
+from tools.files import open_plain
 
 LIMIT = 1000
 
@@ -113,18 +115,22 @@ def test_files_in_folders_are_promised_by_their_path(work_dir: Path, output: Pat
     (work_dir / "forest" / "deep").mkdir(parents=True)
     (work_dir / "forest" / "deep" / "trees.pkl").write_text("trees")
     (output / "forest").write_text("a file where a folder is to be")
-
     take(work_dir, output, (), "forest/deep/trees.pkl")
+    assert contents(output) == {"forest/deep/trees.pkl": "trees"}
 
+    shutil.rmtree(output / "forest" / "deep")
+    (output / "forest" / "deep").write_text("and one further down")
+    take(work_dir, output, (), "forest/deep/trees.pkl")
     assert contents(output) == {"forest/deep/trees.pkl": "trees"}
 
 
 def test_a_folder_of_an_earlier_run_makes_way_for_a_file(work_dir: Path, output: Path) -> None:
-    (work_dir / "a.csv").write_text("new")
-    (output / "a.csv").mkdir()
-    (output / "a.csv" / "x").write_text("old")
-    take(work_dir, output)
-    assert contents(output) == {"a.csv": "new"}
+    for name in ("a.csv", "b.csv"):
+        (work_dir / name).write_text("new")
+        (output / name).mkdir()
+        (output / name / "x").write_text("old")
+    take(work_dir, output, (), "a.csv", "b.csv")
+    assert contents(output) == {"a.csv": "new", "b.csv": "new"}
 
 
 def test_a_link_in_the_output_is_replaced_and_not_followed(work_dir: Path, output: Path) -> None:
@@ -210,6 +216,52 @@ def test_across_devices(work_dir: Path, output: Path) -> None:
         shutil.rmtree(shared)
 
 
+def test_a_single_file_is_never_missing_in_between(
+    work_dir: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is there until the new one is: only of several could a mixture pass for one model."""
+    (work_dir / "a.csv").write_text("new")
+    (output / "a.csv").write_text("old")
+    replace, seen = Path.replace, []
+
+    def look(self: Path, target: Path) -> Path:
+        seen.append((output / "a.csv").read_text())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    take(work_dir, output)
+    assert seen == ["old"]
+    assert contents(output) == {"a.csv": "new"}
+
+
+def test_a_file_that_may_not_be_read(work_dir: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be root, who may read all."""
+    for name in ("a.csv", "closed"):
+        (work_dir / name).write_text("x")
+
+    def refuse(folder: Path, name: str) -> int:
+        if name == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return open_plain(folder, name)
+
+    monkeypatch.setattr(collecting, "open_plain", refuse)
+    closed = "closed"
+    assert take(work_dir, output, ("closed",)) == ["closed"]
+    assert contents(output) == {"a.csv": "x"}
+    closed = "a.csv"
+    with pytest.raises(ProgramError, match="inference's 'a.csv' cannot be read: Permission denied"):
+        take(work_dir, output)
+
+
+def test_no_descriptor_stays_open(work_dir: Path, output: Path) -> None:
+    os.mkfifo(work_dir / "a.csv")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(ProgramError, match="something else than a plain file"):
+            take(work_dir, output)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_all_is_on_the_disk_before_anything_is_renamed(
     work_dir: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,10 +330,15 @@ def test_a_full_disk_is_not_the_programs_fault_and_leaves_nothing(
 def test_what_a_killed_run_left_half_copied_is_not_taken(work_dir: Path, output: Path) -> None:
     (output / ".collecting").mkdir()
     (output / ".collecting" / "a.csv").write_text("half")
+    (output / ".collecting" / "b").mkdir()
     (work_dir / "b").write_text("b")
     with pytest.raises(ProgramError, match="did not write a.csv"):
         take(work_dir, output, ("b",))
     assert contents(output) == {}
+
+    (output / ".collecting" / "b").mkdir(parents=True)
+    take(work_dir, output, (), "b")
+    assert contents(output) == {"b": "b"}
 
 
 def test_a_program_of_the_organiser_that_grows_a_file_meanwhile(
