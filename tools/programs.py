@@ -145,6 +145,7 @@ def run_program(
         # First of all: if what it reads is not there, then what it wrote is of something else.
         forget_results(layout, predictions=False)
     check_inputs(program, layout)
+    # Now, not after hours: and what it promised when it began counts.
     written = written_by(program, layout)
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
     check_writable(output_dir)
@@ -160,8 +161,7 @@ def run_program(
     # Before the run: what changes meanwhile did not make what it wrote.
     key = stage_key(program, bundle, layout, runner, arguments)
     run = plan_run(program, bundle, layout, arguments)
-    limit_bytes = limits.output_mb * 2**20
-    curves = visible_curves(work_dir / CURVES, output_dir / CURVES, limit_bytes)
+    curves = visible_curves(work_dir / CURVES, output_dir / CURVES, limits.output_mb * 2**20)
     with KeptLog(layout.log(program.name)) as log, curves if program.is_own else contextlib.nullcontext():
 
         def show(line: str) -> None:
@@ -173,14 +173,28 @@ def run_program(
     if program is TRAINING:
         # Of the model that is replaced now.
         forget_results(layout, predictions=True)
+    kept = take_output(program, written, layout, limits, on_line)
+    made = [output_dir / name for name in written.outputs]
+    StageBook(layout).record(program.name, key, made, arguments, kept)
+    remove_tree(work_dir)
+    return outcome.seconds
+
+
+def take_output(
+    program: Program, written: Written, layout: Layout, limits: Limits, on_line: OnLine
+) -> list[Path]:
+    """Bring what a program wrote to its output folder; gives what it wrote besides what it promised.
+
+    Raises:
+        ProgramError: A promised file is missing, is no plain file or too large.
+    """
+    work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
     besides = besides_promised(work_dir, written) if program.is_own else []
+    limit_bytes = limits.output_mb * 2**20
     left_out = collect(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
     if left_out:
         on_line(describe_left_out(program, left_out, limits))
-    kept = [output_dir / name for name in besides if name not in left_out]
-    StageBook(layout).record(program.name, key, output_files(program, layout), arguments, kept)
-    remove_tree(work_dir)
-    return outcome.seconds
+    return [output_dir / name for name in besides if name not in left_out]
 
 
 def written_by(program: Program, layout: Layout) -> Written:

@@ -92,9 +92,23 @@ def test_a_promise_that_is_not_kept(filled_layout: Layout) -> None:
     with pytest.raises(ProgramError, match=r"training ended well but did not write trees.pkl; it must"):
         train(filled_layout)
     assert (filled_layout.work_dir("training") / "other.pkl").exists(), "hours of work are not thrown away"
-    write_training(filled_layout, "", 'outputs = ["../x"]')
+
+
+def test_a_faulty_promise_is_found_before_it_trains(filled_layout: Layout) -> None:
+    write_training(filled_layout, "(out / 'trained').touch()", 'outputs = ["../x"]')
     with pytest.raises(ManifestError, match=r"program.toml:1: 'outputs' names '../x'"):
         train(filled_layout)
+    assert not filled_layout.work_dir("training").exists()
+
+
+def test_what_was_promised_when_it_began_counts(filled_layout: Layout) -> None:
+    write_training(
+        filled_layout,
+        "(out / 'trees.pkl').write_text('x')\n"
+        "pathlib.Path(__file__).with_name('program.toml').write_text('outputs = [\"late\"]')\n",
+    )
+    train(filled_layout)
+    assert below(filled_layout.model_output) == {"trees.pkl": "x"}
 
 
 def test_without_a_program_toml_it_is_the_graph_and_its_card(filled_layout: Layout) -> None:
