@@ -124,7 +124,10 @@ def find_guarded(
     except Exceeded as fault:
         items = fault.items
         more = [Finding("error", fault.place or where, fault.what, HINT)]
-    return [Finding(*map(_text, item)) for item in items] + more
+    found = [Finding(*map(_text, item)) for item in items if isinstance(item, list) and len(item) == 4]
+    if len(found) < len(items):
+        more.append(Finding("error", where, _sentence("answer", "", Limits()), HINT))
+    return found + more
 
 
 def listed(finding: Finding) -> list[str]:

@@ -15,7 +15,8 @@ import pytest
 
 import tools.guarded
 from tools.errors import SubmissionError
-from tools.guarded import Exceeded, Limits, run_guarded
+from tools.findings import Finding
+from tools.guarded import Exceeded, Limits, find_guarded, listed, run_guarded
 from tools.layout import PROJECT_ROOT
 
 SMALL = Limits(cpu_s=1, wall_s=30, memory_mb=128, answer_bytes=1000)
@@ -91,9 +92,9 @@ def faulty():
     yield {}["missing"]
 
 
-def refuses(row):
+def refuses(row, path="/x/y.csv"):
     yield "before"
-    raise DataError("is wrong", Path("/x/y.csv"), row)
+    raise DataError("is wrong", path and Path(path), row)
 
 
 def unavailable():
@@ -123,6 +124,14 @@ def lies(text):
     yield
 
 
+def finds(more):
+    yield ["warning", "a.txt", "is \\x1b[2J", "fix it"]
+    yield At("b.txt")
+    yield from more
+    if not more:
+        raise RecursionError
+
+
 def lingers(folder):
     Path(folder, "pid").write_text(str(os.getpid()))
     time.sleep(1000)
@@ -143,7 +152,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     package = root / "tools"
     package.mkdir()
-    for name in ("__init__", "errors", "files", "guarded"):
+    for name in ("__init__", "errors", "files", "findings", "guarded"):
         (package / f"{name}.py").write_text((PROJECT_ROOT / "tools" / f"{name}.py").read_text())
     (package / "given.py").write_text(CODE)
     return root
@@ -209,6 +218,35 @@ def test_wall_time_counts_too() -> None:
     assert exceeded("asleep", Limits(cpu_s=1, wall_s=0.5)).reason == "time"
 
 
+def test_the_limits_that_hold_where_none_are_given() -> None:
+    defaults = Limits()
+    assert (defaults.cpu_s, defaults.wall_s, defaults.memory_mb, defaults.file_mb) == (10, 60.0, 512, 0)
+    assert defaults.answer_bytes == 16_777_216
+    assert call("describe", defaults)[-1]["AS"] == 512 << 20
+    assert call("describe", defaults)[-1]["FSIZE"] == 16_777_217
+
+
+def find(more: list[Any]) -> list[str]:
+    return [str(finding) for finding in find_guarded("tools.given:finds", {"more": more}, "the zip", SMALL)]
+
+
+def test_findings_and_what_exceeded_a_limit() -> None:
+    first = "warning: a.txt: is ?[2J; fix it"
+    deep = "error: b.txt: is nested too deeply to be read; make it smaller or simpler"
+    broken = "error: the zip: gives an answer that cannot be read; make it smaller or simpler"
+    assert find([["error", "b", "c", "d"]]) == [first, "error: b: c; d"]
+    assert find([]) == [first, deep]
+    for item in ("abcd", ["a", "b", "c"], ["a"] * 5, 3, None, {"a": 1}):
+        assert find([item]) == [first, broken]
+    no_place = find_guarded("tools.given:talks", {}, "the zip", SMALL)
+    assert [str(finding) for finding in no_place] == [broken]
+
+
+def test_a_finding_comes_through_as_it_is() -> None:
+    finding = Finding("error", "x.py:3", "is wrong", "fix it")
+    assert Finding(*listed(finding)) == finding
+
+
 def test_one_that_keeps_its_alarm_from_ending_it_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +287,9 @@ def test_a_data_error_comes_back_as_the_submissions(row: int | None) -> None:
     assert not isinstance(fault.value, Exceeded)
     assert str(fault.value) == ("/x/y.csv: is wrong" if row is None else "/x/y.csv:7: is wrong")
     assert (str(fault.value.path), fault.value.row) == ("/x/y.csv", row)
+    with pytest.raises(SubmissionError) as fault:
+        call("refuses", row=row, path=None)
+    assert (str(fault.value), fault.value.path, fault.value.row) == ("is wrong", None, row)
     with pytest.raises(SubmissionError, match="no such thing here"):
         call("unavailable")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
 from tools.checking import check_results as check_by_name
 from tools.errors import SubmissionError
-from tools.evaluation.results import check_results, compare, cut_results, find_fault
+from tools.evaluation.results import _limits, check_results, compare, cut_results, find_fault
 from tools.evaluation.verdicts import Refusal
 from tools.guarded import Limits
 from tools.layout import RESULTS_NAME, Layout
@@ -89,6 +89,34 @@ def test_a_comparison_with_a_row_missing(tmp_path: Path) -> None:
     for image_of in ({"000001.jpg": "000002.jpg"}, {"000002.jpg": "other.jpg"}):
         with pytest.raises(SubmissionError, match="a row is missing"):
             compare(before, after, image_of)
+
+
+def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(b"x" * ((1 << 20) - 1))
+    assert _limits(path, 0) == Limits(cpu_s=11, wall_s=66.0, memory_mb=512, file_mb=2)
+    path.write_bytes(b"x" * (3 << 20))
+    assert _limits(path, 100_000, 40) == Limits(cpu_s=19, wall_s=89.0, memory_mb=872, file_mb=5)
+
+
+@pytest.mark.parametrize("code", ["scored", "csv-made-up", "build-failed", 3])
+def test_a_process_that_was_taken_over_cannot_give_another_verdict(
+    code: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.evaluation.results.run_guarded", lambda *_: [[code, "line", 1]])
+    check_results(put(tmp_path, TOLERATED["plain"]), frozenset(REFERENCE), CLASS_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("x.jpg,Foot\ny.jpg,CXR\n", ("csv-unknown-image", {"line": 2})),
+        ("000001.jpg,Foot\n000002.jpg,Leg\nx.jpg,CXR\n", ("csv-unknown-class", {"line": 2})),
+        ("000001.jpg,Hand\nx.jpg,CXR\n", ("csv-unknown-image", {"line": 3})),
+    ],
+)
+def test_of_several_faults_the_first_is_told(rows: str, expected: object, tmp_path: Path) -> None:
+    assert fault_of(put(tmp_path, f"file,class\n{rows}".encode())) == expected
 
 
 def test_one_process_does_not_run_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
