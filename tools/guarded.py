@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -124,7 +124,8 @@ def find_guarded(
     except Exceeded as fault:
         items = fault.items
         more = [Finding("error", fault.place or where, fault.what, HINT)]
-    found = [Finding(*map(_text, item)) for item in items if isinstance(item, list) and len(item) == 4]
+    count = len(fields(Finding))
+    found = [Finding(*map(_text, item)) for item in items if isinstance(item, list) and len(item) == count]
     if len(found) < len(items):
         more.append(Finding("error", where, _sentence("answer", "", Limits()), HINT))
     return found + more

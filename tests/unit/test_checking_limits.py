@@ -45,9 +45,12 @@ def test_sizes_at_the_limits(tmp_path: Path) -> None:
     settings = SubmissionSettings(zip_mb=2, unpacked_mb=1, files=4)
     size = (1 << 20) - sum(len(text) for text in GOOD.values())
     path = make_zip(tmp_path / "s.zip", GOOD | {"x": "x" * size})
-    assert [str(finding) for finding in check_submission(path, settings, ())] == [
-        "warning: x: the Dockerfile does not copy it; leave it out of the zip"
-    ]
+    (finding,) = check_submission(path, settings, ())
+    assert (finding.severity, finding.where, finding.what) == (
+        "warning",
+        "x",
+        "the Dockerfile does not copy it",
+    )
     path = make_zip(tmp_path / "s.zip", GOOD | {"x": "x" * (size + 1)})
     (finding,) = check_submission(path, settings, ())
     assert (finding.severity, finding.what) == ("error", "unpacks to 1 MB; at most 1 MB are taken")

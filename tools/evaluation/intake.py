@@ -18,6 +18,8 @@ from tools.guarded import run_guarded
 from tools.manifest import Bundle, Phase, SubmissionSettings
 
 NAME_SEPARATOR = "__"
+_CODES_OF_FINDINGS = {"base-image", "volume"}
+"""What a finding in a zip may be told as; all others are `zip`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,9 @@ def check_zip(
         # Known by its content here; the participant knows it by another name.
         lines = tuple(str(finding).replace(path.name, "the zip") for finding in errors)
         codes = {finding.code for finding in errors}
-        raise Refusal(codes.pop() or "zip" if len(codes) == 1 else "zip", lines[:20])
+        # Of another process, which the zip may have taken over: no other code of a verdict is taken from it.
+        code = codes.pop() if len(codes) == 1 and codes <= _CODES_OF_FINDINGS else "zip"
+        raise Refusal(code, lines[:20])
 
 
 def describe(submission: Submission) -> str:
