@@ -1,12 +1,115 @@
-"""What was made from what: reused only if key and files are as they were."""
+"""What was made from what, and what of it must go."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import say_nothing
+from tools.errors import BundleError
+from tools.files import write_text
 from tools.layout import Layout
-from tools.stages import StageBook
+from tools.manifest import read_manifest
+from tools.programs import INFERENCE, SCORING, TRAINING, Program, output_files, run_program
+from tools.runners.base import OnLine, Outcome, ProgramRun
+from tools.runners.local import LocalRunner
+from tools.sources.base import ImportRequest
+from tools.sources.importing import import_images
+from tools.sources.synthetic import SyntheticSource
+from tools.stages import StageBook, forget_results
+
+
+def results(layout: Layout) -> list[Path]:
+    return [layout.report_html, *layout.score_files]
+
+
+@pytest.fixture
+def scored(filled_layout: Layout) -> Layout:
+    """A bundle whose own model was trained, run, scored and reported."""
+    for program in (TRAINING, INFERENCE, SCORING):
+        for path in output_files(program, filled_layout):
+            write_text(path, "old")
+        StageBook(filled_layout).record(program.name, "key", output_files(program, filled_layout))
+    write_text(filled_layout.report_html, "old")
+    return filled_layout
+
+
+class Ends(LocalRunner):
+    """Writes all that a program promises, and ends with a status."""
+
+    def __init__(self, files: Sequence[str], status: int) -> None:
+        self.files, self.status = files, status
+
+    def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
+        for name in self.files:
+            (run.output_dir / name).write_text("new")
+        return Outcome(self.status, "", "", 0.1)
+
+
+def run(program: Program, layout: Layout, status: int) -> None:
+    runner = Ends(program.files, status)
+    run_program(program, read_manifest(layout.manifest), layout, runner, (), lambda line: None)
+
+
+@pytest.mark.parametrize("program", [INFERENCE, SCORING], ids=lambda program: program.name)
+def test_a_run_that_fails_leaves_no_scores_and_no_report(scored: Layout, program: Program) -> None:
+    with pytest.raises(BundleError, match="failed"):
+        run(program, scored, 1)
+    assert [path.name for path in results(scored) if path.exists()] == []
+    # A failed scoring says nothing against the predictions.
+    assert scored.results_csv.exists() == (program is SCORING)
+
+
+def test_a_training_that_fails_leaves_what_is_of_the_model_that_stays(scored: Layout) -> None:
+    with pytest.raises(BundleError, match="failed"):
+        run(TRAINING, scored, 1)
+    assert [path.read_text() for path in (*results(scored), scored.results_csv)] == ["old"] * 5
+    assert (scored.model_output / "model.json").read_text() == "old"
+
+
+def test_another_model_has_no_scores_yet(scored: Layout) -> None:
+    run(TRAINING, scored, 0)
+    assert (scored.model_output / "model.json").read_text() == "new"
+    assert [path.name for path in (*results(scored), scored.results_csv) if path.exists()] == []
+
+
+def test_scores_without_their_csv_are_of_something_else(scored: Layout) -> None:
+    scored.results_csv.unlink()
+    with pytest.raises(BundleError, match="run `infer` first"):
+        run(SCORING, scored, 0)
+    assert [path.name for path in results(scored) if path.exists()] == []
+
+
+def test_an_import_removes_what_is_of_the_old_data(scored: Layout) -> None:
+    import_images(SyntheticSource(), ImportRequest(sample_size=4, seed=1), scored, say_nothing)
+    assert [path.name for path in (*results(scored), scored.results_csv) if path.exists()] == []
+
+
+def test_an_import_that_fails_removes_nothing(scored: Layout) -> None:
+    request = ImportRequest(sample_size=4, seed=1, class_names=("A", "B"))
+    with pytest.raises(BundleError, match="classes are"):
+        import_images(SyntheticSource(), request, scored, say_nothing)
+    assert [path.read_text() for path in (*results(scored), scored.results_csv)] == ["old"] * 5
+
+
+def test_a_csv_that_somebody_put_there_stays(scored: Layout) -> None:
+    write_text(scored.results_csv, "another's")
+    forget_results(scored, predictions=True)
+    assert scored.results_csv.read_text() == "another's"
+    assert [path.name for path in results(scored) if path.exists()] == []
+    forget_results(scored, predictions=True)
+
+
+def test_what_a_stage_made_is_known_by_its_content(scored: Layout) -> None:
+    book = StageBook(scored)
+    assert book.is_unchanged("inference", scored.results_csv)
+    assert not book.is_unchanged("training", scored.results_csv)
+    assert not book.is_unchanged("nothing", scored.results_csv)
+    write_text(scored.results_csv, "other")
+    assert not book.is_unchanged("inference", scored.results_csv)
+    scored.results_csv.unlink()
+    assert not book.is_unchanged("inference", scored.results_csv)
 
 
 @pytest.fixture
