@@ -19,22 +19,25 @@ import pytest
 
 from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
 from tools.errors import UnavailableError
+from tools.evaluation.decisions import reopen
 from tools.evaluation.evaluate import evaluate, take_all
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all
 from tools.evaluation.receipts import check_scores, check_stored, receipt_path
-from tools.evaluation.records import REFUSED, WAITING, Records, Row
+from tools.evaluation.records import REFUSED, SET_ASIDE, WAITING, Records, Row
 from tools.evaluation.rescore import rescore
 from tools.evaluation.service import opened, run_step
-from tools.evaluation.site import Site, read_site
+from tools.evaluation.site import Site, read_site, submission_lock
 from tools.evaluation.steps import StepRecord
 from tools.evaluation.verdicts import SCORED
 from tools.evaluation.work import infer
 from tools.formats.receipt import Check, read_receipt
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import read_manifest
-from tools.runners.container import OWNER_LABEL
+from tools.programs import SCORING, plan_run
+from tools.runners.cleaning import BUILD_LABEL
+from tools.runners.container import KEY_LABEL, OWNER_LABEL
 from tools.runners.docker import DockerRunner
 from tools.sources.base import ImportRequest
 from tools.sources.importing import import_images
@@ -416,11 +419,115 @@ def test_a_fault_of_the_tool_ends_one_submission_alone(
     with monkeypatch.context() as fault:
         fault.setattr("tools.evaluation.evaluate.infer", spoiled)
         fault.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
-        waiting = evaluate(site, records, connect, 2, say_nothing)
-    assert waiting.keys() == {first}
-    assert "never thought of" in Path(waiting[first].rpartition(": ")[2]).read_text()
+        assert evaluate(site, records, connect, 2, say_nothing) == {}
+    states = {row.submission.sha256: (row.state, row.cause) for row in records.rows()}
+    assert [state for state, _ in states.values()].count(SCORED) == 1, states
+    state, cause = states[first]
+    assert state == SET_ASIDE
+    assert "never thought of" in Path(cause.rpartition(": ")[2]).read_text()
+    reopen(site, records, first)
     assert evaluate(site, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}
+
+
+def images(engine: DockerRunner) -> set[str]:
+    return {image["Id"] for image in engine.client.api.images(all=True)}
+
+
+@pytest.mark.timeout(300)
+def test_equal_submissions_break_no_build_of_one_another(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    """The same files under other methods, built, run and removed at once."""
+    step = "RUN head -c 1m /dev/zero > /opt/zeros && true"
+    for number in range(8):
+        put(
+            zips,
+            f"T{number % 3}__m{number}",
+            program(site, "sum(data)"),
+            DOCKERFILE.replace("USER", f"{step}\nUSER"),
+        )
+        with zipfile.ZipFile(zips / f"T{number % 3}__m{number}.zip", "a") as archive:
+            archive.writestr("submission.toml", f'method = "m{number}"\n')
+    take_all(find_zips((zips,)), site, records)
+    before = images(engine)
+    assert evaluate(site, records, connect, 4, say_nothing) == {}
+    rows = records.rows()
+    assert [(row.state, row.attempts) for row in rows] == [(SCORED, 0)] * 8
+    assert len({row.results_sha256 for row in rows}) == 1
+    # The scoring program's own image is there from now on.
+    assert {tag for image in images(engine) - before for tag in tags(engine, image)} <= {scoring_tag(site)}
+
+
+def tags(engine: DockerRunner, image: str) -> list[str]:
+    return engine.client.images.get(image).tags or [image]
+
+
+def scoring_tag(site: Site) -> str:
+    with closing(connect()) as runner:
+        return runner.build(plan_run(SCORING, site.bundle, site.layout, ()), say_nothing)
+
+
+@pytest.mark.timeout(300)
+def test_poisoned_submissions_stop_no_other(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
+    good = program(site, "sum(data)")
+    for team in "ABCDE":
+        put(zips, f"{team}__m", good + f"# {team}\n")
+    put(zips, "unknown__m", good + "# u\n", DOCKERFILE + "FLY away\n")
+    write = 'open("/mnt/out/classification_results.csv", "w", newline="").write('
+    put(zips, "long row__m", write + '"file,class\\n" + "x" * (1 << 17) + ",a\\n")')
+    put(zips, "return__m", write + '"file,class\\n\\"a\\rb.png\\",x\\n")')
+    put(zips, "no text__m", write.replace('"w", newline=""', '"wb"') + 'b"file,class\\n\\xff\\x00,a\\n")')
+    for name in ("wheelhouse", "bundle_inference/wheelhouse"):
+        team = name.replace("/", " ")
+        put(zips, f"{team}__m", good + f"# {team}\n")
+        with zipfile.ZipFile(zips / f"{team}__m.zip", "a") as archive:
+            archive.writestr(name, "not a folder")
+            archive.writestr(f"{name.rpartition('/')[0]}/requirements.txt".lstrip("/"), "numpy\n")
+    before = images(engine)
+    rows = run(site, records, zips)
+    states = {team: row.state for team, row in rows.items()}
+    assert {team for team, state in states.items() if state == SCORED} >= set("ABCDE")
+    for team in ("unknown", "long row", "return", "no text"):
+        assert states[team] == REFUSED, rows[team]
+    assert {states["wheelhouse"], states["bundle_inference wheelhouse"]} <= {SCORED, REFUSED}
+    assert {tag for image in images(engine) - before for tag in tags(engine, image)} <= {scoring_tag(site)}
+    assert evaluate(site, records, connect, 2, say_nothing) == {}
+
+
+def test_a_probe_that_a_program_escapes_is_its_finding(
+    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(site.image_names)
+    escape = f"import os\nif sorted(os.listdir('/mnt/in')) != {names!r}: os.kill(os.getpid(), 9)\n"
+    put(zips, "A__m", escape + program(site, "sum(data)"))
+    assert run(site, records, zips)["A"].state == SCORED
+    with closing(connect()) as runner:
+        probe_all(site, records, runner, say_nothing)
+    (row,) = records.rows()
+    assert [line.partition(";")[0] for line in row.probe or ()] == [
+        "renamed: the run failed (exit status 137)",
+        "alone: the run failed (exit status 137)",
+    ]
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_run(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    before = images(engine)
+    labels = {OWNER_LABEL: site.owner, KEY_LABEL: "0" * 64, BUILD_LABEL: "left"}
+    text = "FROM python:3.11-slim\nLABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
+    engine.client.images.build(fileobj=io.BytesIO(f"{text}\nRUN true\n".encode()), rm=True)
+    assert len(images(engine) - before) == 2
+    with submission_lock(site, "0" * 64):
+        # It is being built by a `step` of another process.
+        evaluate(site, records, connect, 1, say_nothing)
+        assert len(images(engine) - before) == 2
+    evaluate(site, records, connect, 1, say_nothing)
+    assert images(engine) == before
 
 
 def test_a_program_that_kills_itself_is_refused_after_all(

@@ -27,8 +27,9 @@ database_option = click.option(
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
 @click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
 @click.option(
-    "--reopen", metavar="SHA256", help="Evaluate one again that was refused by the organiser's mistake."
+    "--reopen", metavar="SHA256", help="Evaluate one again that was refused, set aside or dropped by mistake."
 )
+@click.option("--drop", metavar="SHA256", help="Take one out: it counts for no rank and no quota.")
 @click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")
 @database_option
 @wheelhouse_option
@@ -39,6 +40,7 @@ def evaluate_command(
     workers: int,
     rescore: bool,
     reopen: str | None,
+    drop: str | None,
     probe: bool,
     database: str | None,
     wheelhouse: Path | None,
@@ -50,7 +52,7 @@ def evaluate_command(
     counts as the time at which it was received.
     """
     from tools.display import SubmissionDisplay
-    from tools.evaluation.evaluate import reopen as reopen_submission
+    from tools.evaluation import decisions
     from tools.evaluation.intake import describe
     from tools.evaluation.records import FINAL
     from tools.evaluation.service import connector, opened, run_evaluation, run_probe, run_rescore
@@ -60,8 +62,10 @@ def evaluate_command(
         is_work = bool(submissions or reopen or probe) or any(r.state not in FINAL for r in records.rows())
         programs = (INFERENCE, SCORING) if is_work else (SCORING,)
         connect = connector(site.bundle, layout, wheelhouse, programs, display.line)
-        if reopen:
-            click.echo(f"evaluated again: {describe(reopen_submission(site, records, reopen))}")
+        for submission in decisions.drop(records, drop) if drop else ():
+            click.echo(f"dropped: {describe(submission)}")
+        for submission in decisions.reopen(site, records, reopen) if reopen else ():
+            click.echo(f"evaluated again: {describe(submission)}")
         if rescore:
             _show_moves(run_rescore(site, records, connect, display.progress))
         with SubmissionDisplay() as table:

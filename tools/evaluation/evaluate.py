@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 import threading
 import time
 import traceback
@@ -12,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.errors import BundleError, DataError, UnavailableError, shown
+from tools.errors import BundleError, UnavailableError
 from tools.evaluation.feedback import write_feedback
 from tools.evaluation.intake import (
     Submission,
@@ -24,10 +23,11 @@ from tools.evaluation.intake import (
     take_in,
 )
 from tools.evaluation.receipts import write_receipt
-from tools.evaluation.records import FINAL, REFUSED, RUNNING, WAITING, Records, Row
-from tools.evaluation.site import Site, steps_dir, zips_dir
-from tools.evaluation.steps import StepRecord, forget_unfinished, make_key, read_record
+from tools.evaluation.records import DROPPED, FINAL, REFUSED, RUNNING, SET_ASIDE, WAITING, Records, Row
+from tools.evaluation.site import Site, submission_lock, zips_dir
+from tools.evaluation.steps import StepRecord, forget_unfinished, make_key
 from tools.evaluation.teams import same_team
+from tools.evaluation.trial import is_well, one_line
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
 from tools.evaluation.work import Doubtful, build, infer, score, work_dir
 from tools.files import NO_ROOM, remove_tree, write_text
@@ -49,12 +49,12 @@ class Obstacle:
 
     Args:
         reason: For the organiser.
-        is_away: Whether it is in the way of all submissions.
+        may_be_here: Whether it may be in the way of all submissions.
         refusal: What the submission is refused with, if it is the same at the last attempt.
     """
 
     reason: str
-    is_away: bool = False
+    may_be_here: bool = False
     refusal: Refusal | None = None
 
 
@@ -94,9 +94,18 @@ def take_all(paths: Iterable[Path], site: Site, records: Records) -> list[Arriva
     for path in paths:
         try:
             taken.append((take_in(path, zips_dir(site.layout), settings), is_too_large(path, settings)))
-        except (DataError, FileNotFoundError) as fault:
+        except UnavailableError:
+            raise
+        except Exception as fault:
             # Such as an upload in progress: the others do not wait for it.
-            arrivals.append(Arrival(None, str(fault)))
+            if isinstance(fault, OSError) and fault.errno in NO_ROOM:
+                raise
+            what = (
+                one_line(fault)
+                if isinstance(fault, BundleError)
+                else f"{path}: cannot be taken in: {fault!r}"
+            )
+            arrivals.append(Arrival(None, what))
     taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
     known = records.rows()
     for submission, too_large in taken:
@@ -150,7 +159,7 @@ def admit(
             row.phase == phase.name
             and row.submission.received.date() == submission.received.date()
             and same_team(row.submission.team, submission.team)
-            and (row.verdict is None or row.verdict.code != "quota")
+            and (row.verdict is None or row.verdict.code not in ("quota", DROPPED))
             and row.submission.sha256 != submission.sha256
             for row in known
         )
@@ -181,10 +190,10 @@ def evaluate(
     Raises:
         UnavailableError: The engine is away from the start.
     """
-    _sweep(site, connect)
+    pending = [row for row in records.rows() if row.state not in FINAL]
+    _sweep(site, connect, {row.submission.sha256 for row in pending})
     remove_tree(site.layout.evaluation / "work")
     forget_unfinished(site.layout.evaluation / "steps")
-    pending = [row for row in records.rows() if row.state not in FINAL]
     away = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
         one = _Evaluator(site, records, connect, show, away)
@@ -194,15 +203,27 @@ def evaluate(
             # Ctrl-C: nothing is taken for a submission's fault from here on, and nothing runs on.
             away.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            _sweep(site, connect)
+            _sweep(site, connect, {row.submission.sha256 for row in pending})
             raise
     write_feedback(site.layout, records.rows())
     return {row.submission.id: reason for row, reason in zip(pending, reasons, strict=True) if reason}
 
 
-def _sweep(site: Site, connect: Callable[[], DockerRunner]) -> None:
+def _sweep(site: Site, connect: Callable[[], DockerRunner], pending: set[str]) -> None:
+    """Remove what commands that were killed have left on the engine.
+
+    An image that was finished stays for a submission that goes on; `step`, which holds its submission's lock
+    alone, may be building another.
+    """
     with closing(connect()) as runner:
         runner.sweep(site.owner)
+        for key, builds in runner.left_builds(site.owner).items():
+            kept = key in pending or not key
+            with submission_lock(site, key, wait=False) as held:
+                if held:
+                    runner.forget_builds(
+                        build for build, is_finished in builds.items() if not (is_finished and kept)
+                    )
 
 
 def run_steps(site: Site, records: Records, runner: DockerRunner, submission: Submission, show: Show) -> None:
@@ -269,43 +290,16 @@ def run_one_step(site: Site, runner: DockerRunner, sha256: str, name: str) -> St
         Doubtful: The submission, or the engine, is.
         UnavailableError: Something is missing here, or no such zip was taken in.
     """
-    _check(site, runner, sha256)
-    record = build(site, runner, sha256)
-    if name != "build" and not record.verdict:
-        record = infer(site, runner, sha256, record)
-    if name == "scoring" and not record.verdict:
-        results = record.folder / RESULTS_NAME
-        for part in site.parts:
-            record = score(site, runner, results, part)
+    with submission_lock(site, sha256):
+        _check(site, runner, sha256)
+        record = build(site, runner, sha256)
+        if name != "build" and not record.verdict:
+            record = infer(site, runner, sha256, record)
+        if name == "scoring" and not record.verdict:
+            results = record.folder / RESULTS_NAME
+            for part in site.parts:
+                record = score(site, runner, results, part)
     return record
-
-
-def reopen(site: Site, records: Records, prefix: str) -> Submission:
-    """Let a submission that was refused be evaluated again; what it was refused for is forgotten.
-
-    Args:
-        site: Where it is evaluated.
-        records: What is known of it.
-        prefix: Of its SHA-256.
-
-    Raises:
-        DataError: None that was refused, or more than one, begins so.
-    """
-    found = [
-        row for row in records.rows() if row.state == REFUSED and row.submission.sha256.startswith(prefix)
-    ]
-    if len(found) != 1:
-        raise DataError(
-            f"{len(found)} refused submissions have a SHA-256 that begins with {shown(prefix)}; give that of"
-            " one that is refused (feedback/all.csv lists them)"
-        )
-    submission = found[0].submission
-    for name, (key, _) in records.steps(submission.id).items():
-        folder = steps_dir(site.layout, name) / key
-        if folder.is_dir() and read_record(folder).verdict:
-            shutil.rmtree(folder)
-    records.reopen(submission.id)
-    return submission
 
 
 class _Evaluator:
@@ -322,48 +316,77 @@ class _Evaluator:
         self.site, self.records, self.connect, self.show, self.away = site, records, connect, show, away
 
     def bring_to_end(self, row: Row) -> str:
-        """Evaluate a submission; tells why it still waits, empty if it does not."""
+        """Evaluate a submission; tells why it still waits, empty if it does not.
+
+        An attempt that fails while the engine works counts against the submission; one that fails because
+        something is missing here does not.
+        """
         submission, attempts = row.submission, self.site.bundle.evaluation.attempts
         obstacle = Obstacle("something was missing before it came to its turn")
-        for attempt in range(attempts):
+        failed = missing = 0
+        while failed < attempts and missing < attempts:
             if self.away.is_set():
                 return obstacle.reason
             found = self._attempt(submission)
             if found is None:
                 return ""
             obstacle = found
-            self.records.count_attempt(submission.id)
+            if self._lacks_something(obstacle):
+                missing += 1
+            else:
+                failed += 1
+            self.records.count_attempt(submission.id, obstacle.reason)
             self.show(submission.id, describe(submission), WAITING, obstacle.reason, False)
-            if attempt + 1 < attempts:
-                self.away.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
-        if obstacle.refusal is not None and not self.away.is_set():
-            self._end(submission, REFUSED, obstacle.refusal.verdict)
+            if max(failed, missing) < attempts:
+                self.away.wait(BACKOFF_S[min(failed + missing, len(BACKOFF_S)) - 1])
+        if failed >= attempts and not self.away.is_set():
+            self._give_up(submission, obstacle)
             return ""
-        if obstacle.is_away:
-            # What is missing here is missing for the others as well.
-            self.away.set()
+        # What is missing here is missing for the others as well.
+        self.away.set()
         self.show(submission.id, describe(submission), WAITING, obstacle.reason, True)
         return obstacle.reason
+
+    def _lacks_something(self, obstacle: Obstacle) -> bool:
+        """Tell whether something is missing here, by trying what is harmless."""
+        if self.away.is_set():
+            return True
+        if not obstacle.may_be_here:
+            return False
+        try:
+            with closing(self.connect()) as runner:
+                return not is_well(self.site, runner)
+        except BundleError:
+            return True
+
+    def _give_up(self, submission: Submission, obstacle: Obstacle) -> None:
+        if obstacle.refusal is not None:
+            self._end(submission, REFUSED, obstacle.refusal.verdict)
+            return
+        self.records.set_aside(submission.id, obstacle.reason)
+        self.show(submission.id, describe(submission), SET_ASIDE, obstacle.reason, True)
 
     def _attempt(self, submission: Submission) -> Obstacle | None:
         """Try once; gives what was in the way, None if the submission has ended."""
         try:
-            self._try(submission)
-        except Refusal as refusal:
-            self._end(submission, REFUSED, refusal.verdict)
-            return None
+            try:
+                with submission_lock(self.site, submission.sha256):
+                    self._try(submission)
+            except Refusal as refusal:
+                self._end(submission, REFUSED, refusal.verdict)
+            else:
+                self._end(submission, SCORED, Verdict(SCORED))
         except Doubtful as doubt:
-            return Obstacle(str(doubt.refusal.verdict), refusal=doubt.refusal)
+            return Obstacle(str(doubt.refusal.verdict), may_be_here=True, refusal=doubt.refusal)
         except BundleError as fault:
-            return Obstacle(str(fault), is_away=isinstance(fault, UnavailableError))
+            return Obstacle(one_line(fault), may_be_here=isinstance(fault, UnavailableError))
         except OSError as fault:
-            return Obstacle(str(fault), is_away=fault.errno in NO_ROOM)
+            return Obstacle(one_line(fault), may_be_here=fault.errno in NO_ROOM)
         except Exception:
             # A fault of this tool that one submission brings out must not end the evaluation of the others.
             path = self.site.layout.evaluation / "faults" / f"{submission.id}.txt"
             write_text(path, traceback.format_exc())
             return Obstacle(f"a fault of this tool, please report it: {path}")
-        self._end(submission, SCORED, Verdict(SCORED))
         return None
 
     def _try(self, submission: Submission) -> None:
@@ -375,8 +398,8 @@ class _Evaluator:
             runner.close()
 
     def _end(self, submission: Submission, state: str, verdict: Verdict) -> None:
-        self.records.set_state(submission.id, state, verdict)
         remove_tree(work_dir(self.site, submission.sha256))
+        self.records.set_state(submission.id, state, verdict)
         self.show(submission.id, describe(submission), state, str(verdict), True)
 
 

@@ -1,6 +1,6 @@
 """What a participant is told, as a file that can be handed out."""
 
-from tools.evaluation.records import FINAL, Row, format_time
+from tools.evaluation.records import FINAL, SET_ASIDE, WAITING, Row, format_time
 from tools.evaluation.verdicts import WAITING_TEXT
 from tools.files import no_formula, write_csv, write_text
 from tools.layout import Layout
@@ -54,7 +54,7 @@ def feedback_text(row: Row) -> str:
         f"method      {submission.method}",
         f"received    {format_time(submission.received)}",
         f"phase       {row.phase}",
-        f"state       {row.state}",
+        f"state       {WAITING if row.state == SET_ASIDE else row.state}",
         "",
         message_of(row),
     ]

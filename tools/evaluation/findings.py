@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tools.evaluation.board import Board
 from tools.evaluation.feedback import message_of
-from tools.evaluation.records import Row, format_time
+from tools.evaluation.records import SET_ASIDE, Row, format_time
 from tools.evaluation.teams import group_teams
 from tools.evaluation.verdicts import SCORED
 
@@ -22,7 +22,7 @@ class Failure:
         received: ISO 8601 time.
         state: See records.Row.
         attempts: How often an evaluation was broken off.
-        reason: What the participant is told.
+        reason: Why it waits or was set aside, else what the participant is told.
         lines: What is told below it.
     """
 
@@ -46,12 +46,14 @@ class Findings:
         failures: Of its phase, and of those that came when no phase was open.
         clashes: Names that are counted as one team, though they are written otherwise.
         probes: What `--probe` found, a line each.
+        causes: Why submissions were set aside, a line each.
     """
 
     board: Board
     failures: tuple[Failure, ...]
     clashes: tuple[tuple[str, ...], ...]
     probes: tuple[str, ...]
+    causes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The same for a terminal, in short."""
@@ -63,6 +65,7 @@ class Findings:
                 for pair in self.board.agreements
             ),
             *self.probes,
+            *self.causes,
         ]
 
 
@@ -82,14 +85,15 @@ def find_findings(board: Board, rows: Sequence[Row]) -> Findings:
             format_time(row.submission.received),
             row.state,
             row.attempts,
-            message_of(row),
+            row.cause or message_of(row),
             row.verdict.lines if row.verdict else (),
         )
         for row in rows
         if row.state != SCORED and row.phase in (board.phase, "")
     )
     probes = tuple(line for row in rows if row.probe for line in row.probe_lines())
-    return Findings(board, failures, find_clashes(rows), probes)
+    causes = tuple(row.cause_line() for row in rows if row.state == SET_ASIDE)
+    return Findings(board, failures, find_clashes(rows), probes, causes)
 
 
 def find_clashes(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:

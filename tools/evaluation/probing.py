@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from tools.errors import UnavailableError
 from tools.evaluation.records import Records, Row
 from tools.evaluation.results import compare
-from tools.evaluation.site import Site, steps_dir
+from tools.evaluation.site import Site, steps_dir, submission_lock
 from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
+from tools.evaluation.trial import is_well, one_line
 from tools.evaluation.verdicts import SCORED, Refusal
 from tools.evaluation.work import KILLED, Doubtful, ensure_image, run_image, take_results, work_dir
 from tools.files import remove_tree
@@ -66,14 +67,14 @@ def probe_all(site: Site, records: Records, runner: DockerRunner, progress: Prog
     rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
     for done, row in enumerate(rows, start=1):
         try:
-            records.set_probe(row.submission.id, probe(site, records, runner, row))
+            with submission_lock(site, row.submission.sha256):
+                found = probe(site, records, runner, row)
         except UnavailableError:
             raise
-        except Doubtful:
-            pass  # by itself or by the engine: probed again the next time
         except Exception as fault:
-            # A stranger's program may bring out a fault of this tool; the others are probed all the same.
-            records.set_probe(row.submission.id, [f"could not be probed: {fault}"])
+            # A participant's program may bring out a fault of this tool; the others are probed all the same.
+            found = [f"could not be probed: {one_line(fault)}"]
+        records.set_probe(row.submission.id, found)
         progress("probing", done, len(rows))
 
 
@@ -81,10 +82,9 @@ def probe(site: Site, records: Records, runner: DockerRunner, row: Row) -> list[
     """Run a submission under every circumstance.
 
     Returns:
-        A sentence for each that changed a result; empty if none did.
+        A sentence for each that changed a result or did not come to its end; empty if none did.
 
     Raises:
-        Doubtful: A run was ended, and it is not known by whom.
         UnavailableError: The engine went away.
     """
     sha256 = row.submission.sha256
@@ -94,28 +94,48 @@ def probe(site: Site, records: Records, runner: DockerRunner, row: Row) -> list[
     found = []
     try:
         for circumstance, inputs in circumstances(sorted(site.image_names)).items():
-            changed = images = 0
-            largest = 0.0
-            for given in inputs:
-                facts = _run(site, runner, sha256, built, inferred, given).facts
-                if "failed" in facts:
-                    found.append(
-                        f"{circumstance}: the run failed ({facts['failed']}); {MEANINGS[circumstance]}"
-                    )
-                    break
-                changed, images = changed + facts["changed"], images + facts["images"]
-                largest = max(largest, facts["largest"])
-            else:
-                if changed or largest > TOLERANCE:
-                    by = f", a probability differs by up to {largest:.3f}" if largest else ""
-                    found.append(
-                        f"{circumstance}: {changed} of {images} images get another class{by};"
-                        f" {MEANINGS[circumstance]}"
-                    )
+            facts = [_run_surely(site, runner, sha256, built, inferred, given) for given in inputs]
+            if line := _finding(facts):
+                found.append(f"{circumstance}: {line}; {MEANINGS[circumstance]}")
     finally:
         runner.forget_image(str(built.facts["tag"]))
         remove_tree(work_dir(site, sha256))
     return found
+
+
+def _finding(facts: Sequence[Mapping[str, Any]]) -> str:
+    """What the runs under one circumstance have shown; empty if they gave the same results."""
+    failed = next((fact["failed"] for fact in facts if "failed" in fact), None)
+    if failed is not None:
+        return f"the run failed ({failed})"
+    changed, images = sum(fact["changed"] for fact in facts), sum(fact["images"] for fact in facts)
+    largest = max((fact["largest"] for fact in facts), default=0.0)
+    if not changed and largest <= TOLERANCE:
+        return ""
+    by = f", a probability differs by up to {largest:.3f}" if largest else ""
+    return f"{changed} of {images} images get another class{by}"
+
+
+def _run_surely(
+    site: Site, runner: DockerRunner, sha256: str, built: StepRecord, inferred: StepRecord, given: Input
+) -> Mapping[str, Any]:
+    """Run a submission on a folder, again where it may have been ended by the engine; gives the facts.
+
+    Raises:
+        UnavailableError: The engine is away.
+    """
+    cause = ""
+    for _ in range(site.bundle.evaluation.attempts):
+        try:
+            return _run(site, runner, sha256, built, inferred, given).facts
+        except Doubtful as doubt:
+            verdict = doubt.refusal.verdict
+            cause = f"exit status {verdict.numbers['status']}" if verdict.numbers else verdict.code
+        except UnavailableError as fault:
+            cause = one_line(fault)
+        if not is_well(site, runner):
+            raise UnavailableError(f"a probe was broken off ({cause}); start the engine, and run it again")
+    return {"failed": cause}
 
 
 def circumstances(names: list[str]) -> dict[str, list[Input]]:

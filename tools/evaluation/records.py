@@ -32,6 +32,7 @@ SUBMISSIONS = sa.Table(
     sa.Column("verdict", sa.Text),
     sa.Column("results_sha256", sa.String(64)),
     sa.Column("probe", sa.Text),
+    sa.Column("cause", sa.Text),
 )
 
 STEPS = sa.Table(
@@ -54,8 +55,9 @@ SCORES = sa.Table(
 )
 
 QUEUED, RUNNING, WAITING, REFUSED = "queued", "running", "waiting", "refused"
-FINAL = (SCORED, REFUSED)
-"""States in which a submission stays."""
+SET_ASIDE, DROPPED = "set-aside", "dropped"
+FINAL = (SCORED, REFUSED, SET_ASIDE, DROPPED)
+"""States in which a submission stays, unless the organiser says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ class Row:
     Args:
         submission: What was taken in.
         phase: In which.
-        state: `queued`, `running`, `waiting` (for a reason that lies here), `scored` or `refused`.
+        state: `queued`, `running`, `waiting` (for a reason that lies here), `scored`, `refused`, `set-aside`
+            (every attempt failed, though the engine works) or `dropped` (by the organiser).
         attempts: How often an evaluation was broken off for a reason that lies here.
         verdict: How it ended; None until it has.
         results_sha256: Of its csv; empty until there is one.
         probe: What `--probe` found, one line each; None if it was not probed.
+        cause: Why it waits or was set aside, for the organiser alone; empty otherwise.
     """
 
     submission: Submission
@@ -79,6 +83,15 @@ class Row:
     verdict: Verdict | None
     results_sha256: str
     probe: tuple[str, ...] | None
+    cause: str = ""
+
+    def cause_line(self) -> str:
+        """What the organiser has to know of one that was set aside, and what can be done."""
+        sha256 = self.submission.sha256[:12]
+        return (
+            f"set aside  {describe(self.submission)}  {self.cause}; fix the cause and run"
+            f" `evaluate --reopen {sha256}`, or take it out with `evaluate --drop {sha256}`"
+        )
 
     def probe_lines(self) -> list[str]:
         """What a probe found, for the organiser."""
@@ -139,14 +152,23 @@ class Records:
         """Note where a submission has come to; a final state is not left again."""
         values: dict[str, Any] = {"state": state}
         if verdict:
-            values["verdict"] = json.dumps(asdict(verdict))
+            values |= {"verdict": json.dumps(asdict(verdict)), "cause": None}
         here = (SUBMISSIONS.c.id == submission) & SUBMISSIONS.c.state.not_in(FINAL)
         with speaking(SCHEMA), self.engine.begin() as connection:
             connection.execute(sa.update(SUBMISSIONS).where(here).values(values))
 
+    def set_aside(self, submission: str, cause: str) -> None:
+        """Note that a submission is not tried again: every attempt failed, and nothing is missing here."""
+        self._update(submission, {"state": SET_ASIDE, "cause": cause})
+
+    def drop(self, submission: str) -> None:
+        """Take a submission out: it counts for no rank and no quota; its record and its steps stay."""
+        dropped = json.dumps(asdict(Verdict(DROPPED)))
+        self._update(submission, {"state": DROPPED, "verdict": dropped, "cause": None})
+
     def reopen(self, submission: str) -> None:
-        """Let a submission that was refused be evaluated again: the organiser was mistaken."""
-        self._update(submission, {"state": QUEUED, "verdict": None})
+        """Let a submission that has ended be evaluated again: the organiser was mistaken."""
+        self._update(submission, {"state": QUEUED, "verdict": None, "cause": None})
 
     def admit_again(self, submission: Submission, phase: str, verdict: Verdict | None) -> None:
         """Take a submission that came when it could not be taken for one that came now; see add."""
@@ -161,13 +183,12 @@ class Records:
             },
         )
 
-    def count_attempt(self, submission: str) -> int:
-        """Note that an evaluation was broken off for a reason that lies here; gives how often by now."""
+    def count_attempt(self, submission: str, cause: str = "") -> int:
+        """Note that an evaluation was broken off, and why; gives how often by now."""
         with speaking(SCHEMA), self.engine.begin() as connection:
             here = SUBMISSIONS.c.id == submission
-            connection.execute(
-                sa.update(SUBMISSIONS).where(here).values(state=WAITING, attempts=SUBMISSIONS.c.attempts + 1)
-            )
+            values = {"state": WAITING, "attempts": SUBMISSIONS.c.attempts + 1, "cause": cause}
+            connection.execute(sa.update(SUBMISSIONS).where(here).values(values))
             return int(connection.execute(sa.select(SUBMISSIONS.c.attempts).where(here)).scalar_one())
 
     def set_results(self, submission: str, results_sha256: str) -> None:
@@ -243,4 +264,5 @@ def _parse_row(row: Any) -> Row:
         verdict=parse_verdict(json.loads(row["verdict"] or "null")),
         results_sha256=row["results_sha256"] or "",
         probe=tuple(json.loads(row["probe"])) if row["probe"] is not None else None,
+        cause=row["cause"] or "",
     )

@@ -111,17 +111,24 @@ def find_differences(before: str, after: str, image_of: dict[str, str]) -> Itera
         raise SubmissionError("a row is missing", Path(after).name)
     changed = sum(new.class_of[name] != old.class_of[image] for name, image in image_of.items())
     if set(old.probability_classes) != set(new.probability_classes):
-        yield [changed, 0.0]
+        # Columns that are there in one of the two alone are a difference, not a way out of the comparison.
+        yield [changed, 1.0]
         return
     was, now = read_probabilities(Path(before)), read_probabilities(Path(after))
     columns = [old.probability_classes.index(name) for name in new.probability_classes]
     differences = (
-        abs(value - was[image][column])
+        _difference(was[image][column], value)
         for name, image in image_of.items()
         for value, column in zip(now[name], columns, strict=True)
     )
-    # What is not a number in both is the same in both, and compares as no larger than any.
-    yield [changed, max((value for value in differences if math.isfinite(value)), default=0.0)]
+    yield [changed, max(differences, default=0.0)]
+
+
+def _difference(old: float, new: float) -> float:
+    """Of two probabilities; what is not a number in both is the same, in one alone as different as can be."""
+    if math.isfinite(old) and math.isfinite(new):
+        return abs(new - old)
+    return float(math.isfinite(old) != math.isfinite(new))
 
 
 def _limits(path: Path, images: int, memory_mb_a_mb: int = 0) -> Limits:

@@ -22,7 +22,7 @@ from tools.evaluation.intake import describe, find_zips
 from tools.evaluation.outputs import stale_rows
 from tools.evaluation.probing import probe_all
 from tools.evaluation.receipts import check_scores
-from tools.evaluation.records import FINAL, Records, Row
+from tools.evaluation.records import FINAL, SET_ASIDE, Records, Row
 from tools.evaluation.rescore import Rescored, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
@@ -66,6 +66,7 @@ class Evaluated:
             for arrival in self.arrivals
             if arrival.submission and arrival.verdict
         ]
+        lines += cause_lines(self.rows)
         if self.is_stale:
             lines.append("the reference or the scoring program has changed: run `evaluate --rescore`")
         counts = Counter(row.state for row in self.rows)
@@ -74,6 +75,11 @@ class Evaluated:
             "in all: "
             + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no submissions"),
         ]
+
+
+def cause_lines(rows: Sequence[Row]) -> list[str]:
+    """What the organiser has to know of submissions that were set aside, one line each."""
+    return [row.cause_line() for row in rows if row.state == SET_ASIDE]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from tools.evaluation.steps import make_key
 from tools.files import hash_file, hash_folder, write_text
 from tools.formats.label_table import LabelTable, read_label_table
 from tools.layout import Layout
+from tools.lock import file_lock
 from tools.manifest import Bundle
 from tools.programs import SCORING, plan_run
 from tools.runners.context import context_files
@@ -161,3 +163,11 @@ def zips_dir(layout: Layout) -> Path:
 def steps_dir(layout: Layout, name: str) -> Path:
     """Where the steps of one kind are kept."""
     return layout.evaluation / "steps" / name
+
+
+def submission_lock(site: Site, sha256: str, wait: bool = True) -> AbstractContextManager[bool]:
+    """Let one thread of one process at a time work on a submission; see file_lock.
+
+    Its files, its image and its containers are known by its SHA-256, in each phase that it came in.
+    """
+    return file_lock(site.layout.evaluation / "locks" / f"{sha256 or 'none'}.lock", wait)

@@ -22,6 +22,7 @@ class Message:
 
 MESSAGES: Mapping[str, Message] = {
     SCORED: Message("evaluated and scored", "nothing; look at the leaderboard"),
+    "dropped": Message("taken out by the organiser; it counts for no rank", "ask the organiser why"),
     "closed": Message(
         "received when no phase was open", "submit again between the opening and the closing of a phase"
     ),

@@ -7,11 +7,12 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.errors import BundleError, ProgramError, UnavailableError
+from tools.lock import file_lock
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, Outcome, ProgramRun
 from tools.runners.bases import FoundImage, bears_name, read_image
@@ -152,7 +153,7 @@ class DockerRunner:
         started = time.monotonic()
         with speaking(f"the image {plan.name} cannot be built"):
             labels = {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name}
-            with _one_build_at_a_time():
+            with file_lock(_builds_lock()):
                 tag, built = self._build(plan, labels, run.name, on_line)
                 if built:
                     self._forget_older_images(tag, labels)
@@ -243,18 +244,26 @@ class DockerRunner:
             return False
         return True
 
-    def left_builds(self, owner: str) -> dict[str, set[str]]:
-        """The builds of a bundle's submissions of which the engine holds anything, by the submission's key.
+    def left_builds(self, owner: str) -> dict[str, dict[str, bool]]:
+        """The builds of a bundle's submissions of which the engine holds anything.
+
+        Args:
+            owner: The bundle; see ProgramRun.
+
+        Returns:
+            By the submission's key, then by build: whether it was finished, so that its image has a name.
 
         Raises:
             UnavailableError: The engine went away.
         """
-        found: dict[str, set[str]] = {}
+        found: dict[str, dict[str, bool]] = {}
         with speaking("images of an earlier run cannot be listed"):
             for image in self.client.api.images(all=True):
                 labels = image.get("Labels") or {}
-                if labels.get(OWNER_LABEL) == owner and labels.get(BUILD_LABEL):
-                    found.setdefault(labels.get(KEY_LABEL, ""), set()).add(labels[BUILD_LABEL])
+                if labels.get(OWNER_LABEL) == owner and (build := labels.get(BUILD_LABEL)):
+                    builds = found.setdefault(labels.get(KEY_LABEL, ""), {})
+                    named = set(image.get("RepoTags") or ()) - {"<none>:<none>"}
+                    builds[build] = builds.get(build, False) or bool(named)
         return found
 
     def forget_builds(self, builds: Iterable[str]) -> None:
@@ -393,16 +402,11 @@ class DockerRunner:
         self.client.close()
 
 
-@contextlib.contextmanager
-def _one_build_at_a_time() -> Iterator[None]:
-    """Let no two commands of this user build their programs' images at once.
+def _builds_lock() -> Path:
+    """Of this user: builds of the bundles' own programs share layers by the engine's cache.
 
-    They share layers by the engine's cache, and removing older images would take them from under a build.
+    Removing older images would take them from under a build that is at work.
     """
-    import filelock
     import platformdirs
 
-    folder = platformdirs.user_cache_path("challenge-bundle")
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / "builds.lock"):
-        yield
+    return platformdirs.user_cache_path("challenge-bundle") / "builds.lock"
