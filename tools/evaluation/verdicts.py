@@ -31,7 +31,7 @@ MESSAGES: Mapping[str, Message] = {
     ),
     "team": Message(
         "names no team",
-        'name the zip TEAM__METHOD.zip, or put a submission.toml with team = "..." into it',
+        'make it with `zip --team "YOUR TEAM"`, or name it TEAM__METHOD.zip',
     ),
     "zip": Message(
         "the zip is not one that can be built; what is wrong follows",
