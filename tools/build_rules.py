@@ -23,8 +23,8 @@ from tools.formats.requirements import (
 )
 from tools.recipe_checks import BuildContext
 from tools.runners.context import ANY_IMAGE
+from tools.runners.images import wheels_folder
 
-WHEELS_FOLDER = "wheelhouse"
 MAX_TEXT_BYTES = 1 << 16
 
 _PYTHON_IMAGE = re.compile(r"docker\.io/library/python[:@]")
@@ -136,9 +136,7 @@ def _check_packages(
             there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
             if not missing([line], given):
                 what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
-                hint = (
-                    f"COPY the folder {WHEELS_FOLDER}/ beside requirements.txt, and install with --no-index"
-                )
+                hint = "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index"
                 hint += " --find-links, as bundle_inference/Dockerfile does"
             else:
                 what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
@@ -190,9 +188,9 @@ def _names_wheels(recipe: Recipe, taken: frozenset[str]) -> bool:
 
 def _takes_wheels(recipe: Recipe, context: BuildContext) -> bool:
     """Tell whether the Dockerfile copies the wheels that a build is given, beside the requirements.txt."""
-    beside = next((n for n in sorted(context.names) if PurePosixPath(n).name == "requirements.txt"), None)
-    if beside is None:
+    place = wheels_folder(context.names - context.hidden.keys())
+    if place is None:
         return False
-    wheel = str(PurePosixPath(beside).with_name(WHEELS_FOLDER) / "any.whl")
+    wheel = (place / "any.whl").as_posix()
     sources = (posixpath.normpath(source.lstrip("/") or ".") for c in recipe.copies for source in c.sources)
     return any(source == "." or parse_pattern(source).covers(wheel) for source in sources)

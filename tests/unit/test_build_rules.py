@@ -14,6 +14,7 @@ from tools.formats.kit_json import KIT_NAME, Kit, kit_text
 from tools.formats.requirements import parse_wheels
 from tools.layout import PROJECT_ROOT, Layout
 from tools.manifest import Bundle, EvaluationSettings, SubmissionSettings
+from tools.runners.images import wheels_folder
 from tools.wheelhouse import read_rules
 
 WHEELS = parse_wheels(["alpha-1.0-py3-none-any.whl", "beta-2.5-py3-none-any.whl"])
@@ -243,3 +244,26 @@ def test_this_projects_own_submission_needs_what_it_is_given(tmp_path: Path) -> 
         lines = [line for line in lines if "requirements.txt" in line]
         assert len(lines) == 3 - count
         assert all("pillow==13.0.0 is neither" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [
+        (["requirements.txt"], "wheelhouse"),
+        (["b/requirements.txt", "a/x", "a/requirements.txt"], "a/wheelhouse"),
+        (["a-b/requirements.txt", "a/requirements.txt"], "a/wheelhouse"),
+        (["a/requirements.txt/x", "my-requirements.txt"], None),
+        ([], None),
+    ],
+)
+def test_where_a_build_gets_its_wheels(names: list[str], place: str | None) -> None:
+    found = wheels_folder(names)
+    assert (found.as_posix() if found else None) == place
+
+
+def test_a_hidden_requirements_file_is_none(tmp_path: Path) -> None:
+    more = {"a/requirements.txt": b"", ".dockerignore": b"a\n"}
+    assert find(tmp_path, OURS, "alpha==1.0\n", **more)[0].startswith("warning: a/requirements.txt: hidden")
+    assert len(find(tmp_path, OURS, "alpha==1.0\n", **more)) == 1
+    shown = find(tmp_path, OURS, "alpha==1.0\n", **{"a/requirements.txt": b""})
+    assert any("passes them over" in line for line in shown)

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from tools.errors import DataError, ProgramError
@@ -226,16 +226,21 @@ def with_wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
     Raises:
         DataError: The wheelhouse holds none for this program.
     """
-    place = next((Path(name).parent for name in plan.files if Path(name).name == "requirements.txt"), None)
+    place = wheels_folder(plan.files)
     if wheelhouse is None or place is None:
         return dict(plan.files)
     folder = wheelhouse / plan.folder
-    wheels = {(place / "wheelhouse" / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
+    wheels = {(place / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
     if not wheels:
         raise DataError(f"holds no wheel; fill it with `wheelhouse {wheelhouse}`", folder)
     # A file of the folder's name would be in the way of it.
-    blocked = (place / "wheelhouse").as_posix()
-    return {name: path for name, path in plan.files.items() if name != blocked} | wheels
+    return {name: path for name, path in plan.files.items() if name != place.as_posix()} | wheels
+
+
+def wheels_folder(names: Iterable[str]) -> PurePosixPath | None:
+    """Where a build's wheels are put: beside the requirements.txt, of several the first; None without one."""
+    found = [path for path in map(PurePosixPath, names) if path.name == "requirements.txt"]
+    return min(found).with_name("wheelhouse") if found else None
 
 
 def cut(text: str) -> str:
