@@ -17,6 +17,8 @@ _PORT = re.compile(r"\d{0,5}(?:[/?#,]|$)")
 _SECRET_KEY = re.compile(r"pass|pwd|secret|token|sig|key|cred|auth", re.IGNORECASE)
 _SECRET_VARIABLES = ("POSTGRES_PASSWORD", "PGPASSWORD")
 
+_ENGINE_FOLDER = "/var/lib/docker"
+
 _USERINFO = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.\-]*:?//[^\s/?#'\"@:]*:)[^\s'\"]*@")
 """A user and a password in the middle of a text, up to the last @ of what looks like a URL."""
 
@@ -84,6 +86,29 @@ def without_secrets(url: str) -> str:
         # A password may hold what ends a host, a path or the rest.
         place = re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
     return f"{begin}://{place}"
+
+
+def without_paths(text: str, roots: Iterable[str]) -> str:
+    """A text without the folders of this machine, for somebody who has no business there.
+
+    Args:
+        text: Such as the end of a build's output.
+        roots: Absolute paths; of what is below them only the last part is shown. The engine's own folder is
+            one more: its errors name the files of a build there.
+    """
+    for root in sorted({*map(_bare, roots), _ENGINE_FOLDER} - {""}, key=len, reverse=True):
+        below = r"(?P<below>(?:/[^\s'\":;,()<>]*)?)(?![\w.\-])"
+        text = re.sub(rf"(?<![\w.\-/]){re.escape(root)}{below}", _last, text)
+    return text
+
+
+def _bare(root: str) -> str:
+    return root.rstrip("/")
+
+
+def _last(found: re.Match[str]) -> str:
+    name = found["below"].rstrip("/").rpartition("/")[2]
+    return f".../{name}" if name else "..."
 
 
 def _of_userinfo(url: str) -> set[str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,8 +22,12 @@ from click.testing import CliRunner
 from tests.conftest import MANIFEST, write_image
 from tools.bundle import main
 from tools.errors import DataError, UnavailableError
-from tools.layout import PROJECT_ROOT
-from tools.redaction import MASK, find_secrets, redact, secrets_in, without_secrets
+from tools.evaluation.feedback import write_feedback
+from tools.evaluation.intake import Submission
+from tools.evaluation.records import REFUSED, Row
+from tools.evaluation.verdicts import Verdict
+from tools.layout import PROJECT_ROOT, Layout
+from tools.redaction import MASK, find_secrets, redact, secrets_in, without_paths, without_secrets
 from tools.sources.choice import choose_source
 from tools.store.images import ImageStore
 
@@ -181,6 +186,34 @@ def test_a_database_whose_url_cannot_be_read(url: str) -> None:
 
 
 TOOL = PROJECT_ROOT / "tools" / "bundle.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("stat /var/lib/docker/tmp/docker-builder1/a.py: no such file", "stat .../a.py: no such file"),
+        ("in '/srv/lab/.bundle/zips/ab.zip'", "in '.../ab.zip'"),
+        ("/srv/lab: not empty (/srv/lab/)", "...: not empty (...)"),
+        ("/srv/labels/x and /opt/srv/lab/x and /mnt/in/x", "/srv/labels/x and /opt/srv/lab/x and /mnt/in/x"),
+    ],
+)
+def test_a_participant_sees_no_folder_of_this_machine(text: str, shown: str) -> None:
+    assert without_paths(text, ["/srv/lab", "/srv/lab/deep/"]) == shown
+
+
+def test_feedback_holds_no_path_of_this_machine(layout: Layout) -> None:
+    lines = (f"{layout.state}/x.zip: odd", "stat /var/lib/docker/overlay2/ab/y: lost", "/mnt/out/z stays")
+    submission = Submission("0" * 64, "team", "method", datetime.now(UTC), "team__method.zip")
+    row = Row(submission, "", REFUSED, 0, Verdict("build-failed", {}, lines), "", None)
+    write_feedback(layout, [row])
+    (text,) = [path.read_text() for path in (layout.evaluation / "feedback").glob("*.txt")]
+    assert [line.strip() for line in text.splitlines()[-3:]] == [
+        ".../x.zip: odd",
+        "stat .../y: lost",
+        "/mnt/out/z stays",
+    ]
+    for path in (layout.evaluation / "feedback").iterdir():
+        assert str(layout.root) not in path.read_text()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

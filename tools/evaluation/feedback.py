@@ -1,9 +1,12 @@
 """What a participant is told, as a file that can be handed out."""
 
+from pathlib import Path
+
 from tools.evaluation.records import FINAL, SET_ASIDE, WAITING, Row, format_time
 from tools.evaluation.verdicts import WAITING_TEXT
 from tools.files import no_formula, write_csv, write_text
-from tools.layout import Layout
+from tools.layout import PROJECT_ROOT, Layout
+from tools.redaction import without_paths
 
 
 def write_feedback(layout: Layout, rows: list[Row]) -> None:
@@ -14,9 +17,11 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
         rows: All submissions.
     """
     folder = layout.evaluation / "feedback"
+    # A message of the engine's or of a library's may name a file of this machine.
+    roots = {str(path) for path in (layout.root, PROJECT_ROOT, Path.home()) if len(path.parts) > 2}
     for row in rows:
         path = folder / f"{row.submission.id}.txt"
-        text = feedback_text(row)
+        text = without_paths(feedback_text(row), roots)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
     header = ("submission", "file", "team", "method", "received", "phase", "state", "message")
