@@ -26,12 +26,13 @@ from PIL import Image
 from tests.conftest import say_nothing, upload_folder, write_image
 from tests.dicoms import write_dicom
 from tests.forwarding import forwarding
+from tools.database.opening import with_driver
 from tools.layout import PROJECT_ROOT, SPLITS, Layout
 from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
 from tools.sources.ingesting import ingest_images
 from tools.store.images import ImageStore
-from tools.store.tables import IMAGES
+from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]
 COUNT = 3000
@@ -231,6 +232,71 @@ def fill_database(images: Path, file: Path) -> str:
     with closing(ImageStore(f"sqlite:///{file}", create=True)) as store:
         ingest_images(FolderSource(images), store, ImportRequest(), say_nothing)
     return f"sqlite:///{file}"
+
+
+def annotated(url: str) -> list[tuple[Any, ...]]:
+    """All that a store holds of annotations, without its own numbers."""
+    query = (
+        sa.select(ANNOTATIONS.c.source_id, IMAGES.c.origin, IMAGES.c.label, CATEGORIES.c.name)
+        .join(IMAGES, IMAGES.c.id == ANNOTATIONS.c.image_id)
+        .join(CATEGORIES, CATEGORIES.c.id == ANNOTATIONS.c.category_id)
+        .order_by(ANNOTATIONS.c.source_id)
+    )
+    with closing(ImageStore(url)) as store, store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def is_locked(url: str) -> bool:
+    """Whether somebody is changing annotations."""
+    engine = sa.create_engine(with_driver(url), connect_args={"timeout": 0} if "sqlite" in url else {})
+    try:
+        with engine.connect() as connection:
+            if "sqlite" in url:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return False
+            held = "relation = 'dataset'::regclass and mode = 'ExclusiveLock'"
+            return bool(connection.execute(sa.text(f"select count(*) from pg_locks where {held}")).scalar())
+    except sa.exc.OperationalError:
+        return True
+    finally:
+        engine.dispose()
+
+
+def test_an_ingest_of_a_corrected_annotations_file(database_url: str, images: Path, tmp_path: Path) -> None:
+    """All of a correction or nothing of it, and all when it is done again."""
+    paths = sorted(take_part(images, tmp_path).rglob("*.png"))
+    document = {
+        "images": [
+            {"id": number, "file_name": path.relative_to(tmp_path / "part").as_posix()}
+            for number, path in enumerate(paths)
+        ],
+        "annotations": [
+            {"id": number, "image_id": number % PART, "category_id": 1 + number % 2}
+            for number in range(60 * PART)
+        ],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    annotations = tmp_path / "few.json"
+    annotations.write_text(json.dumps(document))
+    bundle = make_bundle(tmp_path / "bundle")
+    source = f"coco:{annotations}?category=cat&images={tmp_path / 'part'}"
+    command = [*COMMAND, "--bundle", str(bundle.root), "store", "ingest", source, "--database"]
+    subprocess.run([*command, database_url], check=True, capture_output=True)
+    before = annotated(database_url)
+    assert len(before) == 60 * PART
+
+    for one in document["annotations"]:
+        one["category_id"] = 3 - one["category_id"]
+    del document["annotations"][::3]
+    annotations.write_text(json.dumps(document))
+    kill_when([*command, database_url], lambda: is_locked(database_url))
+    assert annotated(database_url) == before
+    done = subprocess.run([*command, database_url], check=True, capture_output=True, text=True)
+    # Of the images that lost all their annotations, half had no cat before.
+    assert "annotations: 0 new, 12,000 changed, 6,000 removed; images with another class: 250" in done.stdout
+    calm = f"sqlite:///{tmp_path / 'calm.sqlite'}"
+    subprocess.run([*command, calm], check=True, capture_output=True)
+    assert annotated(database_url) == annotated(calm) != before
 
 
 @pytest.mark.parametrize("kind", ["folder", "dicom", "sqlite"])
