@@ -1,5 +1,6 @@
 """What a participant is told, as a file that can be handed out."""
 
+import os
 from pathlib import Path
 
 from tools.evaluation.records import FINAL, SET_ASIDE, WAITING, Row, format_time
@@ -18,7 +19,8 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
     """
     folder = layout.evaluation / "feedback"
     # A message of the engine's or of a library's may name a file of this machine.
-    roots = {str(path) for path in (layout.root, PROJECT_ROOT, Path.home()) if len(path.parts) > 2}
+    own = (layout.root, PROJECT_ROOT, Path(os.path.expanduser("~")))
+    roots = {str(path) for path in own if len(path.parts) > 2}
     for row in rows:
         path = folder / f"{row.submission.id}.txt"
         text = without_paths(feedback_text(row), roots)
