@@ -31,6 +31,8 @@ from PIL import Image, UnidentifiedImageError
 RESULTS_NAME = "classification_results.csv"
 BATCH_SIZE = 64
 """Fixed: images meet the same neighbours whatever the number of workers, so the csv's bytes are the same."""
+PIXELS_A_BATCH = BATCH_SIZE * 256 * 256
+"""Where the model takes larger images, fewer are classified at once: 64 of 4000x4000 would take 4 GiB."""
 NAMED_FAULTS = 10
 SAY_EVERY_S = 2.0
 
@@ -225,16 +227,14 @@ def read_batches(
     Yields:
         (file, image) of a batch; the image (C, H, W), or a text that says why it cannot be read.
     """
+    size = max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (model.height * model.width)))
     with ThreadPoolExecutor(max_workers=workers) as pool:
 
         def submit(start: int) -> list[tuple[Path, Future[np.ndarray | str]]]:
-            return [
-                (file, pool.submit(read_or_explain, file, model))
-                for file in files[start : start + BATCH_SIZE]
-            ]
+            return [(file, pool.submit(read_or_explain, file, model)) for file in files[start : start + size]]
 
         ahead = submit(0)
-        for start in range(BATCH_SIZE, len(files) + BATCH_SIZE, BATCH_SIZE):
+        for start in range(size, len(files) + size, size):
             batch, ahead = ahead, submit(start)
             yield [(file, future.result()) for file, future in batch]
 

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,14 @@ from distributed import Group
 from images import GRAY_MODES, ImageError, is_deep, read_header, read_image
 
 Read = TypeVar("Read")
+
+DEFAULT_SIDE = 224
+"""Height and width, pixels, of images that differ in size or are larger than LARGEST_OWN_PIXELS."""
+
+LARGEST_OWN_PIXELS = 1024 * 1024
+"""Images with more are made smaller unless a size is asked for: a step on 32 of 4000x4000 takes 70 GiB."""
+
+_VALUES_AT_ONCE = 2**24
 
 
 class InputError(Exception):
@@ -106,12 +113,14 @@ class Geometry:
         height: Pixels.
         width: Pixels.
         deep: Whether a file has more than 8 bits a channel.
+        own_size: (width, height), pixels, of images that are brought to another size though all agree.
     """
 
     channels: int
     height: int
     width: int
     deep: bool
+    own_size: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,7 +136,8 @@ def find_geometry(
     Args:
         training: The images that decide.
         validation: The others; only whether they have more than 8 bits counts.
-        image_size: Height and width wanted, pixels; 0 takes the images' own if they agree, else 224.
+        image_size: Height and width wanted, pixels; 0 takes the images' own if they agree and have no more
+            than LARGEST_OWN_PIXELS, else 224.
 
     Returns:
         1 channel if all images are gray, else 3.
@@ -139,12 +149,15 @@ def find_geometry(
     sizes = {size for size, _ in headers}
     modes = {mode for _, mode in headers}
     other_modes = {mode for _, mode in (_read(read_header, file.path) for file in validation)}
-    width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
+    own = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
+    large = own[0] * own[1] > LARGEST_OWN_PIXELS
+    width, height = (DEFAULT_SIDE, DEFAULT_SIDE) if large else own
     return Geometry(
         channels=1 if modes <= GRAY_MODES else 3,
         height=image_size or height,
         width=image_size or width,
         deep=any(is_deep(mode) for mode in modes | other_modes),
+        own_size=own if large and not image_size else None,
     )
 
 
@@ -213,21 +226,6 @@ def decoded_bytes(count: int, geometry: Geometry) -> int:
     return count * math.prod(geometry.shape) * (4 if geometry.deep else 1)
 
 
-def memory_bytes() -> int:
-    """How much memory there is, in this container if it is one.
-
-    Source:
-        Linux, Documentation/admin-guide/cgroup-v2.rst, memory.max; cgroup-v1/memory.rst, limit_in_bytes.
-    """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
-        except (OSError, ValueError):
-            continue  # not Linux, the other version, or no limit
-    return min(limits, default=2**32)
-
-
 def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of images scaled to 0..1.
 
@@ -239,7 +237,9 @@ def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
     """
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
-    for batch in images.split(256):
+    # Large images a few at a time: each of their pixels takes three times 8 bytes here.
+    at_once = max(1, min(256, _VALUES_AT_ONCE // math.prod(images.shape[1:])))
+    for batch in images.split(at_once):
         scaled = batch.double() / 255.0
         total += scaled.sum(dim=(0, 2, 3))
         squares += scaled.square().sum(dim=(0, 2, 3))

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 import torch.nn.functional as F
+from memory import check_memory, describe_shortage, memory_bytes, validation_batch_size
 from torch import nn
 
 from dataset import (
@@ -37,7 +38,6 @@ from dataset import (
     draw_augmentation,
     find_geometry,
     hash_files,
-    memory_bytes,
     normalise,
     prefetch,
     read_solution,
@@ -132,6 +132,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         Exit status: 0 done, 1 the input is at fault (said on stderr).
     """
     started = time.monotonic()
+    geometry: Geometry | None = None
     try:
         device = choose_device(options.device)
         group = join(options.device)
@@ -143,6 +144,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
             )
         geometry = find_geometry(files["training"], files["validation"], options.image_size)
         on_disk = keeps_on_disk(options.images, sum(map(len, files.values())), geometry)
+        check_room(geometry, len(class_names), files, on_disk, device, group, options)
         if on_disk:
             open_output(out_dir)
         workers = options.workers or os.cpu_count() or 1
@@ -161,6 +163,13 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         train(splits, class_names, geometry, data_sha256, device, group, out_dir, options)
     except InputError as fault:
         print(fault, file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as fault:
+        # torch raises a RuntimeError where the processor's memory is at its end.
+        shortage = describe_shortage(fault, geometry, options.batch_size)
+        if shortage is None:
+            raise
+        print(shortage, file=sys.stderr)
         return 1
     finally:
         leave()
@@ -283,6 +292,35 @@ def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
     return images == "disk" or (
         images == "auto" and decoded_bytes(count, geometry) > MEMORY_SHARE * memory_bytes()
     )
+
+
+def check_room(
+    geometry: Geometry,
+    class_count: int,
+    files: Mapping[str, Sequence[object]],
+    on_disk: bool,
+    device: torch.device,
+    group: Group,
+    options: Options,
+) -> None:
+    """Find out before images are decoded whether the training's steps fit into the memory.
+
+    Raises:
+        InputError: They do not; names the options to change.
+    """
+    if geometry.own_size is not None:
+        say(
+            f"images of {geometry.own_size[0]}x{geometry.own_size[1]} pixels are brought to"
+            f" {geometry.width}x{geometry.height}; --image-size chooses another size"
+        )
+    network = make_network(options.network, geometry.channels, class_count)
+    images = min(options.batch_size, len(files["training"]))
+    if device.type == "cuda":
+        share_of_one = -(-images // group.size)
+        check_memory(network, geometry, share_of_one, 0, torch.cuda.mem_get_info(device)[0])
+    else:
+        kept = 0 if on_disk else sum(map(len, files.values()))
+        check_memory(network, geometry, images, kept, memory_bytes())
 
 
 def open_output(out_dir: Path) -> None:
@@ -497,7 +535,8 @@ def evaluate(learner: Learner, validation: Split) -> tuple[float, float]:
     rows = learner.group.deal(torch.arange(len(validation.labels)))
     parts: list[torch.Tensor] = []
     fetch = functools.partial(learner.fetch, validation)
-    for stored, _ in prefetch(rows.split(VALIDATION_BATCH_SIZE), fetch):
+    at_once = validation_batch_size(validation.images.shape[2:], VALIDATION_BATCH_SIZE)
+    for stored, _ in prefetch(rows.split(at_once), fetch):
         images = learner.prepare(stored).contiguous(memory_format=torch.channels_last)
         with learner.autocast():
             parts.append(learner.network(images).float())

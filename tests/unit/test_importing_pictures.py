@@ -209,3 +209,14 @@ def test_what_files_are_is_told(layout: Layout, split_folders: Path) -> None:
     assert "odd.jpg (PNG); they are read by their content" in warnings
     assert "images with transparent pixels: 1, such as " in warnings
     assert "clear.png; the programs take the colours" in warnings
+
+
+def test_large_images_are_warned_of(layout: Layout, split_folders: Path) -> None:
+    """One pixel over what training takes as it is, and one image at that."""
+    Image.new("L", (1024, 1024), 3).save(split_folders / "train" / "cat" / "largest.png")
+    quiet = "\n".join(fill(layout, split_folders, any_size=True).warnings)
+    assert "pixels" not in quiet
+    Image.new("L", (1025, 1024), 3).save(split_folders / "train" / "cat" / "over.png")
+    told = "\n".join(fill(layout, split_folders, any_size=True).warnings)
+    assert "images of more than 1,048,576 pixels: 1, such as " in told
+    assert "over.png (1025x1024); this project's training brings them to 224x224" in told

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
 import warnings
@@ -28,6 +29,7 @@ from tests.image_files import (
     with_alpha,
 )
 from tools import pictures
+from tools.layout import PROJECT_ROOT
 from tools.pictures import PictureError, hash_picture, ignore_warnings, is_transparent, reading
 from tools.sources.base import SourceImage
 from tools.sources.staging import SoundImage, check_image
@@ -260,3 +262,15 @@ def test_a_file_is_closed_when_it_is_refused(tmp_path: Path) -> None:
         pass
     with reading(io.BytesIO(saved(gray(), "PNG")).getvalue()) as image:
         assert image.size == (9, 11)
+
+
+def test_pillow_opens_files_in_one_place_of_the_tool_and_of_each_program() -> None:
+    """Wherever else it did, other formats would be tried."""
+    calls = {}
+    for folder in ("tools", "bundle_training", "bundle_inference", "scoring_program"):
+        for path in sorted((PROJECT_ROOT / folder).rglob("*.py")):
+            found = re.findall(r"\bImage\.open\([^\n]*", path.read_text())
+            if found:
+                calls[path.relative_to(PROJECT_ROOT).as_posix()] = found
+    assert set(calls) == {"tools/pictures.py", "bundle_training/images.py", "bundle_inference/infer.py"}
+    assert all(len(found) == 1 and "formats=FORMATS" in found[0] for found in calls.values())

@@ -31,6 +31,9 @@ IMAGES_A_TASK = 32
 _TASKS_AHEAD = 16
 _FIELDS_TOLD = 8
 
+LARGEST_OWN_PIXELS = 1024 * 1024
+"""What this project's training makes smaller; the number is its own, `bundle_training/dataset.py`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SoundImage:
@@ -209,6 +212,14 @@ def describe_files(images: Sequence[StagedImage]) -> tuple[str, ...]:
         told.append(
             f"images with transparent pixels: {len(transparent)}, such as {transparent[0].source.origin}; the"
             " programs take the colours that are stored there and leave the transparency out"
+        )
+    large = [image for image in images if image.size[0] * image.size[1] > LARGEST_OWN_PIXELS]
+    if large:
+        name, (width, height) = large[0].source.origin, large[0].size
+        told.append(
+            f"images of more than {LARGEST_OWN_PIXELS:,} pixels: {len(large)}, such as {name}"
+            f" ({width}x{height}); this project's training brings them to 224x224 unless --image-size says"
+            " otherwise, so save them smaller or choose a size"
         )
     return (*told, *_describe_texts(images))
 
