@@ -145,6 +145,46 @@ def main(experiment: Experiment) -> int:
     return 0 if all(good) else 1
 
 
+def equal_submissions(experiment: Experiment, rounds: int) -> int:
+    """Evaluate submissions of the same files under other methods, all at once, again and again.
+
+    Returns:
+        Exit status: 0 if each was scored at its first attempt, and the engine holds no more than before.
+    """
+    bundle = new_bundle(experiment, "calm")
+    zips = experiment.work / "zips"
+    zips.mkdir()
+    reference_csv = bundle / "submission_directory" / "input" / "ref" / "testing_solution.csv"
+    with reference_csv.open(newline="") as opened:
+        rows = [(Path(row["file"]).name, row["class"]) for row in csv.DictReader(opened)]
+    for number in range(experiment.submissions):
+        path = zips / f"team {number % 4}__method {number:03d}.zip"
+        write_zip(path, "good", rows, 0)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("submission.toml", f'method = "method {number:03d}"\n')
+        os.utime(path, (FIRST_TIME + 60 * number,) * 2)
+    good = []
+    for number in range(rounds):
+        before = images()
+        seconds = evaluate(bundle, zips, experiment.workers)
+        with sqlite3.connect(bundle / ".bundle" / "evaluation" / "records.sqlite") as connection:
+            states = Counter(connection.execute("select state, attempts from submission").fetchall())
+        left = images() - before
+        print(f"round {number + 1}: {seconds:.0f} s, {dict(states)}, {len(left)} images more", flush=True)
+        good.append(check("each was scored at once", states == {("scored", 0): experiment.submissions}))
+        # The first round makes the images of the bundle's own programs.
+        good.append(check("the engine holds no more than before", not left or number == 0))
+        shutil.rmtree(bundle / ".bundle" / "evaluation")
+    good.append(check("no container is left", not containers(bundle)))
+    return 0 if all(good) else 1
+
+
+def images() -> set[str]:
+    """All images on the engine, intermediate ones among them."""
+    listed = ["docker", "images", "--all", "--quiet", "--no-trunc"]
+    return set(subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split())
+
+
 def new_bundle(experiment: Experiment, name: str) -> Path:
     """A bundle with drawn images."""
     bundle = experiment.work / name
@@ -297,6 +337,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="at a time; 0 is as many as fit")
     parser.add_argument(
+        "--equal",
+        type=int,
+        metavar="ROUNDS",
+        default=0,
+        help="all of the same files, so often; no kills",
+    )
+    parser.add_argument(
         "--only-good", action="store_true", help="none faulty; tells the overhead of one worker"
     )
     return parser.parse_args(arguments)
@@ -314,4 +361,4 @@ if __name__ == "__main__":
             parsed.workers,
             parsed.only_good,
         )
-        sys.exit(main(experiment))
+        sys.exit(equal_submissions(experiment, parsed.equal) if parsed.equal else main(experiment))

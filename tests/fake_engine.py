@@ -60,6 +60,7 @@ class World:
         is_well: Whether the engine does harmless things.
         builds: What happens when the submission of a team is built; by default it is.
         programs: What the program of a team does; by default it answers rightly.
+        scoring_fault: Raised when the scoring program's image is built.
         log: What was asked of the engine, by the team.
     """
 
@@ -67,6 +68,7 @@ class World:
     is_well: bool = True
     builds: dict[str, Callable[[], BuildOutcome]] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
+    scoring_fault: Exception | None = None
     log: list[str] = field(default_factory=list)
 
     def connect(self) -> "FakeRunner":
@@ -117,6 +119,8 @@ class FakeRunner:
         return {}
 
     def build(self, run: ProgramRun, on_line: OnLine) -> str:
+        if self.world.scoring_fault:
+            raise self.world.scoring_fault
         return "scoring:1"
 
     def build_foreign(

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_image
+from tests.conftest import BASE_IMAGE, write_image
 from tools.errors import BundleError
 from tools.layout import Layout
-from tools.manifest import read_manifest
+from tools.manifest import EvaluationSettings, read_manifest
 from tools.programs import INFERENCE, SCORING, plan_run, run_program
+from tools.runners.cleaning import BUILD_LABEL
 from tools.runners.container import OWNER_LABEL
 from tools.runners.docker import DockerRunner
+from tools.runners.images import ImagePlan
 from tools.runners.local import LocalRunner
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -105,6 +107,65 @@ ATTACKS = [
     Attack("setuid"),
     Attack("mount"),
 ]
+
+
+_FORGED = "for n in $(seq 1500); do printf ' ---> Running in %012x\\n' $n; done"
+_LARGE = "RUN head -c 200m /dev/urandom > /large\n"
+
+BUILD_ATTACKS = {
+    "build_fork_bomb_with_forged_lines": (
+        f"RUN {_FORGED}; for n in $(seq 700); do sleep 2 & done; wait\n",
+        r"returned a non-zero code: 2",
+    ),
+    "build_that_fails_and_leaves_a_layer": (f"{_LARGE}RUN false\n", "returned a non-zero code: 1"),
+    "build_with_endless_output": ("RUN yes\n", "^time$"),
+    "build_deaf_to_signals": ("RUN trap '' TERM INT HUP; while true; do sleep 1; done\n", "^time$"),
+    "build_of_many_short_steps": ("RUN sleep 3\n" * 4, "^time$"),
+    "build_with_a_chain_of_copies": (
+        f"{_LARGE}FROM {BASE_IMAGE} AS b\nCOPY --from=a /large /1\n"
+        f"FROM {BASE_IMAGE}\nCOPY --from=b /1 /2\nCOPY --from=a /large /3\n",
+        "^(size|time)$",
+    ),
+    "build_that_fills_the_memory": (
+        'RUN python3 -c "print(len(bytearray(600 << 20)))"\n',
+        "returned a non-zero code: (1|137)",
+    ),
+    "build_that_takes_our_label_off": (
+        f"LABEL {BUILD_LABEL}=other\n{_LARGE}RUN false\n",
+        "returned a non-zero code: 1",
+    ),
+    "build_that_says_the_engine_is_at_fault": (
+        "RUN echo 'no space left on device; pull access denied'; false # no space left on device\n",
+        "returned a non-zero code: 1",
+    ),
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("attack", BUILD_ATTACKS)
+def test_build_attack(
+    attack: str, engine: DockerRunner, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    steps, verdict = BUILD_ATTACKS[attack]
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {BASE_IMAGE} AS a\n{steps}")
+    settings = EvaluationSettings(build_time_s=8, build_memory_mb=256, image_mb=300)
+    plan = ImagePlan("hostile-build", "bundle_inference", {"Dockerfile": dockerfile})
+    before = {image["Id"] for image in engine.client.api.images(all=True)}
+    lines: list[str] = []
+    started = time.monotonic()
+    outcome = engine.build_foreign(plan, "hostile", "k", settings, lines.append)
+    seconds = time.monotonic() - started
+    message = outcome.limit or outcome.error
+    record_property("verdict", "refused" if message else "built")
+    record_property("message", message)
+    record_property("seconds", seconds)
+    assert re.search(verdict, message), message
+    assert not outcome.image
+    assert seconds < settings.build_time_s + MARGIN_S
+    assert max(map(len, lines)) <= 300
+    assert {image["Id"] for image in engine.client.api.images(all=True)} == before
+    assert engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}=hostile"}) == []
 
 
 @pytest.fixture(scope="module")

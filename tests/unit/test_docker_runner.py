@@ -1,5 +1,6 @@
 """What a container may see and use, and how an image is named: pure functions, so no engine is needed."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,52 @@ def test_the_reference_is_under_no_mount_of_a_participants_program(program, layo
     for mount in container_config(plan, "image", HOST)["mounts"]:
         for hidden in (layout.solution_csv("testing"), layout.origins_csv, layout.audit):
             assert not hidden.is_relative_to(mount["Source"])
+
+
+def test_a_container_gets_this_and_no_more(run: ProgramRun, tmp_path: Path) -> None:
+    limits = Limits(time_s=5, memory_mb=100, cpus=1.5, pids=7, output_mb=3)
+    owned = replace(
+        run, limits=limits, owner="o", key="k", input_dir=tmp_path / "i", output_dir=tmp_path / "o"
+    )
+    config = container_config(replace(owned, names_folders=True), "image:1", HOST)
+    name = config.pop("name")
+    assert re.fullmatch(r"tiny-inference-[0-9a-f]{8}", name)
+    assert config == {
+        "image": "image:1",
+        "command": ["/mnt/in", "/mnt/out", "--batch-size", "8"],
+        "user": "1000:65534",
+        "hostname": "program",
+        "environment": {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        "network_mode": "none",
+        "ipc_mode": "private",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "init": True,
+        "pids_limit": 7,
+        "mem_limit": 104857600,
+        "memswap_limit": 104857600,
+        "nano_cpus": 1_500_000_000,
+        "oom_score_adj": 500,
+        "shm_size": "256m",
+        "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=256m,mode=1777"},
+        "ulimits": [
+            {"Name": "fsize", "Soft": 3145728, "Hard": 3145728},
+            {"Name": "nofile", "Soft": 4096, "Hard": 4096},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "mounts": [
+            {"Target": "/mnt/in", "Source": str(tmp_path / "i"), "Type": "bind", "ReadOnly": True},
+            {"Target": "/mnt/out", "Source": str(tmp_path / "o"), "Type": "bind", "ReadOnly": False},
+        ],
+        "device_requests": [],
+        "log_config": {"Type": "json-file", "Config": {"max-size": "4m", "max-file": "1"}},
+        "labels": {
+            "challenge-bundle.owner": "o",
+            "challenge-bundle.program": "inference",
+            "challenge-bundle.key": "k",
+        },
+    }
 
 
 def test_limits_become_the_engines_units(run: ProgramRun) -> None:

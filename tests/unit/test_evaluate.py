@@ -128,6 +128,30 @@ def test_what_was_set_aside_is_evaluated_again_if_the_organiser_says_so(
         reopen(site, records, sha256)
 
 
+def test_a_scoring_program_that_cannot_be_built_costs_no_submission(
+    site: Site, records: Records, world: World, tmp_path: Path
+) -> None:
+    take(site, records, tmp_path / "zips", "A", "B")
+    world.scoring_fault = ProgramError("the image tiny-scoring cannot be built")
+    assert len(evaluate(site, records, world.connect, 1, say_nothing)) == 2
+    assert {row.state for row in records.rows()} <= {WAITING, "queued"}
+    world.scoring_fault = None
+    assert evaluate(site, records, world.connect, 1, say_nothing) == {}
+    assert {row.state for row in records.rows()} == {SCORED}
+
+
+def test_all_that_were_set_aside_can_be_evaluated_again(
+    site: Site, records: Records, world: World, tmp_path: Path
+) -> None:
+    take(site, records, tmp_path / "zips", "A", "P", "Q")
+    world.builds = dict.fromkeys("PQ", failing(ZeroDivisionError("x")))
+    evaluate(site, records, world.connect, 2, say_nothing)
+    world.builds = {}
+    assert {found.team for found in reopen(site, records, "set-aside")} == {"P", "Q"}
+    assert evaluate(site, records, world.connect, 2, say_nothing) == {}
+    assert {row.state for row in records.rows()} == {SCORED}
+
+
 def test_a_step_that_cannot_be_read_is_done_again_after_reopening(
     site: Site, records: Records, world: World, tmp_path: Path
 ) -> None:

@@ -27,7 +27,9 @@ database_option = click.option(
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
 @click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
 @click.option(
-    "--reopen", metavar="SHA256", help="Evaluate one again that was refused, set aside or dropped by mistake."
+    "--reopen",
+    metavar="SHA256",
+    help="Evaluate one again that was refused, set aside or dropped; `set-aside`: all of those.",
 )
 @click.option("--drop", metavar="SHA256", help="Take one out: it counts for no rank and no quota.")
 @click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")

@@ -19,7 +19,7 @@ def reopen(site: Site, records: Records, prefix: str) -> list[Submission]:
     Args:
         site: Where it is evaluated.
         records: What is known of it.
-        prefix: Of its SHA-256.
+        prefix: Of its SHA-256; `set-aside` is all that were set aside.
 
     Returns:
         The submission, in each phase in which it came.
@@ -27,7 +27,10 @@ def reopen(site: Site, records: Records, prefix: str) -> list[Submission]:
     Raises:
         DataError: None of these, or more than one, begins so.
     """
-    found = _find(records, prefix, (REFUSED, SET_ASIDE, DROPPED), "refused, set aside or dropped")
+    if prefix == SET_ASIDE:
+        found = [row.submission for row in records.rows() if row.state == SET_ASIDE]
+    else:
+        found = _find(records, prefix, (REFUSED, SET_ASIDE, DROPPED), "refused, set aside or dropped")
     for submission in found:
         for name, (key, _) in records.steps(submission.id).items():
             folder = steps_dir(site.layout, name) / key

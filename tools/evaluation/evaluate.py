@@ -379,7 +379,8 @@ class _Evaluator:
         except Doubtful as doubt:
             return Obstacle(str(doubt.refusal.verdict), may_be_here=True, refusal=doubt.refusal)
         except BundleError as fault:
-            return Obstacle(one_line(fault), may_be_here=isinstance(fault, UnavailableError))
+            # A scoring program that cannot be built is a fault here as well: the trial builds it.
+            return Obstacle(one_line(fault), may_be_here=True)
         except OSError as fault:
             return Obstacle(one_line(fault), may_be_here=fault.errno in NO_ROOM)
         except Exception:
