@@ -95,8 +95,6 @@ def _checker() -> "icu.SpoofChecker":  # type: ignore[name-defined]  # noqa: F82
 
 def _is_readable(name: str) -> bool:
     """Tell whether all of a name can be seen."""
-    if name.isascii():
-        return name.isprintable()
     import icu
 
     ignorable = icu.UProperty.DEFAULT_IGNORABLE_CODE_POINT

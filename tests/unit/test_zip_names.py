@@ -105,6 +105,20 @@ def test_names_that_are_no_plain_paths(name: str) -> None:
     assert "an absolute path, a backslash, '.' or '..'" in line
 
 
+@pytest.mark.parametrize("name", ["__MACOSX/._x", "sub/__MACOSX/x", ".DS_Store", "sub/.DS_Store"])
+def test_files_of_macos_itself(name: str) -> None:
+    (line,) = find(name)
+    assert "macOS's own files" in line
+
+
+@pytest.mark.parametrize(("method", "is_good"), [(0, True), (8, True), (9, False), (12, False), (14, False)])
+def test_ways_to_compress(method: int, is_good: bool) -> None:
+    info = member("a")
+    info.compress_type = method
+    found = [finding.what for finding in check_names([info])]
+    assert found == ([] if is_good else ["is compressed in a way that not every platform reads"])
+
+
 def test_the_longest_names() -> None:
     assert find("a" * 120 + "/" + "b" * 119) == []
     assert "over-long" in find("a" * 120 + "/" + "b" * 120)[0]

@@ -23,6 +23,7 @@ _HINTS: Mapping[str, str] = {
     "build-size": "raise 'evaluation.image_mb' in bundle.toml",
     "build-failed": "fill the wheels: `wheelhouse --program inference`; or set 'evaluation.build_network'",
 }
+_PLACEHOLDER = "nothing"
 _OTHER_HINT = "correct {folder}/Dockerfile"
 
 
@@ -79,10 +80,14 @@ def baseline_files(layout: Layout, scratch: Path) -> dict[str, Path]:
     except DataError:
         pass
     recipe = read_recipe(read_dockerfile(dockerfile), {})
-    for name in (source.strip("/") for copied in recipe.copies for source in copied.sources):
-        if name.partition("/")[0] != folder.name and not has_wildcards(name):
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            (scratch / name).touch()
+    for name in (source.lstrip("/") for copied in recipe.copies for source in copied.sources):
+        if name.partition("/")[0] == folder.name or has_wildcards(name):
+            continue
+        # What has no suffix is a folder, to all appearances; to COPY, an empty one is not there.
+        is_folder = name.endswith("/") or not Path(name).suffix
+        path = scratch / name / _PLACEHOLDER if is_folder else scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     return context_files(dockerfile, scratch, folder)
 
 
