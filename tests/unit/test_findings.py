@@ -19,7 +19,7 @@ from tools.bundle import main
 from tools.evaluation.board import Board
 from tools.evaluation.findings import Findings, find_clashes, find_findings
 from tools.evaluation.intake import Submission
-from tools.evaluation.records import QUEUED, REFUSED, WAITING, Row
+from tools.evaluation.records import QUEUED, REFUSED, SET_ASIDE, WAITING, Row
 from tools.evaluation.signing import public_hex, read_public_key, signing_key
 from tools.evaluation.verdicts import SCORED, Verdict
 from tools.manifest import METRICS
@@ -50,6 +50,17 @@ ROWS = [
 @pytest.fixture(scope="module")
 def board() -> Board:
     return make_board(6)
+
+
+def test_the_organiser_reads_why_a_submission_was_set_aside(board: Board) -> None:
+    cause = "the image cannot be built: a server error"
+    found = find_findings(board, [*ROWS, row("Poison", SET_ASIDE, cause=cause)])
+    assert [one.reason for one in found.failures if one.team == "Poison"] == [cause]
+    (line,) = found.causes
+    assert line in found.lines()
+    assert cause in line
+    assert "Poison / net" in line
+    assert "evaluate --reopen" in line
 
 
 def test_failures_are_those_of_the_phase_and_of_none(board: Board) -> None:

@@ -1,6 +1,8 @@
 """How a container's end is judged, and what the process that holds the limits counts."""
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,15 @@ import pytest
 
 from tools.runners import watchdog
 from tools.runners.engine import seconds_between
-from tools.runners.watchdog import MAX_OUTPUT_DEPTH, MAX_OUTPUT_FILES, Watch, is_too_large, watch_run
+from tools.runners.watchdog import (
+    MAX_OUTPUT_DEPTH,
+    MAX_OUTPUT_FILES,
+    Watch,
+    clean_up,
+    is_too_large,
+    watch_build,
+    watch_run,
+)
 from tools.runners.watching import judge
 
 START = "2026-03-01T23:59:58.000000000Z"
@@ -155,3 +165,136 @@ def test_a_container_within_its_limits_is_let_run(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(watchdog, "_is_short_of_room", short)
     watch_run(engine, watch, lambda: None)
     assert (engine.ended, watch.limit) == ([], "")
+
+
+class Stream:
+    """Events of an engine, which go on until they are closed."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self.events, self.closed = events, threading.Event()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from self.events
+        self.closed.wait(20)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Builder:
+    """What the watchdog asks of an engine that builds: its events, and containers that can be ended."""
+
+    base_url, api_version = "http://engine", "1.41"
+
+    def __init__(self, watch: Watch, *events: tuple[str, str, int], running: int = 1) -> None:
+        self.watch = watch
+        self.stream = Stream([{"Actor": {"ID": c}, "Action": a, "timeNano": t} for a, c, t in events])
+        self.filters: list[dict[str, list[str]]] = []
+        self.limited: list[tuple[str, dict[str, int]]] = []
+        self.ended: list[str] = []
+        self.running = running
+
+    def events(self, filters: dict[str, list[str]], decode: bool) -> Stream:
+        assert decode
+        self.filters.append(filters)
+        return self.stream
+
+    def post(self, url: str, json: dict[str, int], timeout: float) -> None:
+        self.limited.append((url, json))
+        if json != {"PidsLimit": 512}:
+            raise AssertionError(json)
+
+    def containers(self, filters: dict[str, list[str]]) -> list[dict[str, str]]:
+        self.filters.append(filters)
+        return [{"Id": f"c{number}"} for number in range(self.running)]
+
+    def kill(self, container: str) -> None:
+        self.ended.append(container)
+        if container == f"c{self.running - 1}":
+            self.watch.released.set()
+
+
+def build_order(**change: Any) -> dict[str, Any]:
+    return {"do": "build", "id": "n1", "time_s": 60, "room": None, "reserve_bytes": 0} | change
+
+
+STEP = [("create", "c0", 5_000_000_000), ("die", "c0", 7_500_000_000), ("destroy", "c0", 8_000_000_000)]
+
+
+def test_each_container_of_a_build_is_limited_when_it_is_made() -> None:
+    watch = Watch(build_order())
+    engine = Builder(watch, *STEP, ("create", "c1", 9_000_000_000), ("destroy", "c1", 9_250_000_000))
+    threading.Timer(0.5, watch.released.set).start()
+    watch_build(engine, watch, lambda: None)
+    assert engine.limited == [
+        (f"http://engine/v1.41/containers/c{number}/update", {"PidsLimit": 512}) for number in (0, 1)
+    ]
+    assert engine.filters[0] == {
+        "type": ["container"],
+        "event": ["create", "die", "destroy"],
+        "label": ["challenge-bundle.build=n1"],
+    }
+    # From the engine's first word of it to its last.
+    assert watch.found == {"seconds": 4.25}
+    assert (watch.limit, engine.ended, engine.stream.closed.is_set()) == ("", [], True)
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [({"time_s": 0.05}, "time"), ({"room": "/", "reserve_bytes": 1 << 62}, "disk")],
+)
+def test_all_containers_of_a_build_are_ended_at_a_limit(change: dict[str, Any], limit: str) -> None:
+    watch = Watch(build_order(**change))
+    engine = Builder(watch, *STEP, running=3)
+    watch_build(engine, watch, lambda: None)
+    assert (watch.limit, engine.ended) == (limit, ["c0", "c1", "c2"])
+    assert engine.filters[-1] == {"label": ["challenge-bundle.build=n1"]}
+
+
+def test_a_build_that_waits_for_its_first_step_is_not_over_time() -> None:
+    watch = Watch(build_order(time_s=0.05))
+    engine = Builder(watch)
+    threading.Timer(0.6, watch.released.set).start()
+    watch_build(engine, watch, lambda: None)
+    assert (watch.limit, engine.ended, watch.found) == ("", [], {"seconds": 0.0})
+
+
+class Left:
+    """An engine that holds what a tool that was killed has left, and answers at the second question only."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+        self.asked = 0
+
+    def containers(self, all: bool, filters: dict[str, list[str]]) -> list[dict[str, str]]:
+        assert all
+        assert filters == {"label": ["challenge-bundle.build=n1"]}
+        self.asked += 1
+        if self.asked == 1:
+            raise ConnectionError
+        return [{"Id": "c0"}] if "c0" not in self.removed else []
+
+    def remove_container(self, container: str, force: bool, v: bool) -> None:
+        assert force
+        assert v
+        self.removed.append(container)
+
+    def images(self, all: bool) -> list[dict[str, Any]]:
+        assert all
+        labels = {"challenge-bundle.build": "n1"}
+        left = [] if "i0" in self.removed else [{"Id": "i0", "ParentId": "", "Labels": labels}]
+        return [*left, {"Id": "other", "ParentId": "", "Labels": None}]
+
+    def remove_image(self, image: str, force: bool, noprune: bool) -> None:
+        assert force
+        assert noprune
+        self.removed.append(image)
+
+
+def test_what_a_killed_tool_left_is_removed_once_the_engine_answers() -> None:
+    engine = Left()
+    clean_up(engine, {"do": "run", "id": "c9"})
+    assert engine.removed == ["c9"]
+    engine = Left()
+    clean_up(engine, build_order())
+    assert engine.removed == ["c0", "i0"]
