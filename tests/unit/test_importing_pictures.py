@@ -20,7 +20,7 @@ from tools.sources.base import ImportRequest
 from tools.sources.folder import FolderSource
 from tools.sources.importing import import_images
 from tools.sources.ingesting import ingest_images
-from tools.sources.placed import DataSummary
+from tools.sources.placed import DataSummary, read_summary
 from tools.store.images import ImageStore
 
 
@@ -173,6 +173,23 @@ def test_names_that_no_csv_can_hold_are_refused(name: bytes, layout: Layout, spl
             ImportRequest(),
             say_nothing,
         )
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])
+def test_names_in_place_that_no_csv_can_hold_are_refused(
+    name: bytes, layout: Layout, split_folders: Path
+) -> None:
+    """As at a participant's, who has the images without the testing classes and no record of an import."""
+    fill(layout, split_folders)
+    shutil.rmtree(layout.origins_csv.parent)
+    layout.solution_csv("testing").unlink()
+    image = next(layout.testing_data.iterdir())
+    shutil.copy(image, os.fsencode(layout.testing_data) + b"/" + name)
+    with pytest.raises(
+        DataError, match="testing-data: 1 of 7 file names are not UTF-8 or have char"
+    ) as fault:
+        read_summary(layout)
+    assert str(fault.value).isprintable()
 
 
 def test_other_files_of_odd_names_are_named_in_a_line(layout: Layout, split_folders: Path) -> None:

@@ -131,10 +131,22 @@ def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of all that is in a folder, hidden things left out; empty if it is not there."""
+    """Names of all that is in a folder, hidden things left out; empty if it is not there.
+
+    Raises:
+        DataError: A name is not UTF-8 or has a character that does not print: no csv can hold it.
+    """
     if not folder.is_dir():
         return set()
-    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    names = {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    odd = sorted(name for name in names if not name.isprintable())
+    if odd:
+        raise DataError(
+            f"{len(odd)} of {len(names)} file names are not UTF-8 or have characters that do not print, the"
+            f" first: {shown(odd[0])}; rename the files",
+            folder,
+        )
+    return names
 
 
 def _check_tables(tables: Mapping[str, LabelTable], layout: Layout) -> None:
