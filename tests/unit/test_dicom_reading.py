@@ -140,6 +140,8 @@ def test_foreign_and_cut_files(tmp_path: Path) -> None:
         ({"NumberOfFrames": "1.5"}, r".*NumberOfFrames"),
         ({"Rows": 5000}, "its pixels cannot be read"),
         ({"BitsAllocated": 13}, "its pixels cannot be read"),
+        ({"Rows": 10_000, "Columns": 5001}, "5001x10000 pixels; at most 50,000,000 are read"),
+        ({"Rows": 10_000, "Columns": 5000}, "its pixels cannot be read"),
     ],
 )
 def test_images_that_are_none(tmp_path: Path, tags: dict[str, Any], words: str) -> None:

@@ -20,6 +20,7 @@ from tools.dicom.elements import (
 )
 from tools.dicom.lookup import Lut, read_lut
 from tools.errors import DataError, UnavailableError, install_cure, shown
+from tools.pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -153,6 +154,12 @@ def read_dicom(path: Path) -> DicomImage:
         raise _unreadable(fault, path) from None
     if header.shape is None or element is None:
         raise DataError(f"holds no image; expected pixels, so leave it out or {RESTORE}", path)
+    height, width = header.shape
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so make it smaller or leave it out",
+            path,
+        )
     if photometric not in _GRAY or frames not in (None, 0, 1):
         raise DataError(
             f"holds {frames or 1} frames, {shown(photometric)}; expected one frame, {' or '.join(_GRAY)};"
