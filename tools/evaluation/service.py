@@ -118,11 +118,12 @@ def run_evaluation(
         show: Told of each change.
         say: Told how many there are.
     """
+    zips = find_zips(paths)
     with closing(connect()) as runner:
         workers = workers or default_workers(site, runner)
-        if paths or any(row.state not in FINAL for row in records.rows()):
+        if zips or any(row.state not in FINAL for row in records.rows()):
             _start(site, runner, say)
-    arrivals = take_all(find_zips(paths), site, records)
+    arrivals = take_all(zips, site, records)
     say(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
     waiting = evaluate(site, records, connect, workers, show)
     return Evaluated(arrivals, records.rows(), waiting, is_stale(site, records))
