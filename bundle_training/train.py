@@ -433,9 +433,7 @@ def fit(
 
 def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
     """All that a training's result depends on, by name; a checkpoint of another is not continued."""
-    chosen = {
-        key: value for key, value in asdict(options).items() if key not in ("workers", "patience", "images")
-    }
+    chosen = {key: value for key, value in asdict(options).items() if key not in ("workers", "images")}
     return {
         "options": json.dumps(chosen, sort_keys=True),
         "data": json.dumps(data_sha256, sort_keys=True),

@@ -155,6 +155,28 @@ def test_a_checkpoint_of_other_options_is_not_continued(train, in_dir: Path, tmp
     assert runs == ["small-seed0", "small-seed5"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "continues"),
+    [
+        ({"workers": 1, "images": "disk"}, True),  # where and how fast, not what
+        ({"patience": 3}, False),
+        ({"learning_rate": 6.1e-3}, False),
+        ({"batch_size": 4}, False),
+        ({"image_size": 12}, False),
+        ({"precision": "bfloat16"}, False),
+    ],
+    ids=str,
+)
+def test_which_options_a_training_depends_on(
+    changed: dict[str, object], continues: bool, train, in_dir: Path, tmp_path: Path, capsys
+) -> None:
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
+    train.main(in_dir, tmp_path / "out", train.Options(epochs=1, **changed))
+    said = capsys.readouterr().out
+    assert ("continuing after epoch 1" in said) == continues
+    assert ("checkpoint.pth is of other options; starting anew" in said) == (not continues)
+
+
 def relabel(in_dir: Path, split: str) -> None:
     path = in_dir / f"{split}_solution.csv"
     first, second, third, *rest = path.read_text().splitlines()
