@@ -41,7 +41,7 @@ def visible_curves(source: Path, target: Path, limit_bytes: int) -> Iterator[Non
             with contextlib.suppress(OSError):  # said at the end, if it is so still
                 bring(source, target, run, limit_bytes)
 
-    follower = threading.Thread(target=follow, daemon=True)
+    follower = threading.Thread(target=follow)
     follower.start()
     try:
         yield

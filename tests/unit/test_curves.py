@@ -125,6 +125,7 @@ def test_no_link_is_followed_and_the_limit_holds_to_the_byte(source: Path, tmp_p
     (source / "linked").symlink_to(secret)
     (source / f"{EVENTS}.link").symlink_to(secret / EVENTS)
     os.mkfifo(source / f"{EVENTS}.pipe")
+    write(source / "0.tfevents", b"x" * 101)
     write(source / "a.tfevents", b"x" * 60)
     write(source / "b.tfevents", b"x" * 40)
     write(source / "c.tfevents", b"x")
@@ -146,3 +147,24 @@ def test_a_target_that_cannot_be_written_is_said_at_the_end(source: Path, tmp_pa
     write(source / EVENTS, b"x")
     with pytest.raises(OSError, match="target"), visible_curves(source, tmp_path / "target", LIMIT):
         pass
+
+
+def test_a_fault_that_passes_is_no_fault(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment does not end the curves, nor the training."""
+    looks: list[int] = []
+    real = curves.bring
+
+    def fail_at_first(*arguments: object) -> None:
+        looks.append(1)
+        if len(looks) < 3:
+            raise OSError(28, "No space left on device")
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(curves, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(curves, "bring", fail_at_first)
+    write(source / EVENTS, b"x")
+    with visible_curves(source, tmp_path / "target", LIMIT):
+        wait_until((tmp_path / "target").exists)
+    assert list(below(tmp_path / "target").values()) == [b"x"]
