@@ -103,12 +103,47 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
         print(fault, file=sys.stderr)
         return 1
     temporary = out_dir / f".{RESULTS_NAME}.part"
+    try:
+        faults = write_results(files, model, temporary, workers or processors())
+    except (InputError, MemoryError) as fault:
+        temporary.unlink(missing_ok=True)
+        size = f"{model.width}x{model.height}"
+        shortage = (
+            f"there is too little memory for images of {size} pixels; train with a smaller --image-size"
+        )
+        print(fault if isinstance(fault, InputError) else shortage, file=sys.stderr)
+        return 1
+    temporary.replace(out_dir / RESULTS_NAME)
+    if faults:
+        more = f" (and {len(faults) - NAMED_FAULTS} more)" if len(faults) > NAMED_FAULTS else ""
+        count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
+        named = "; ".join(faults[:NAMED_FAULTS])
+        print(f"no row for {count}: {named}{more}; replace or remove the file", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_results(files: Sequence[Path], model: Model, path: Path, workers: int) -> list[str]:
+    """Classify images and write a row for each.
+
+    Args:
+        files: The images.
+        model: As loaded.
+        path: The csv.
+        workers: Threads that decode.
+
+    Returns:
+        What is wrong with each image that got no row.
+
+    Raises:
+        InputError: The model cannot be run on several images.
+    """
     faults: list[str] = []
     done, said = 0, time.monotonic()
-    with temporary.open("w", encoding="utf-8", newline="") as opened:
+    with path.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(["file", "class", *(f"probability_{name}" for name in model.class_names)])
-        for batch in read_batches(files, model, workers or processors()):
+        for batch in read_batches(files, model, workers):
             readable = [(file, image) for file, image in batch if isinstance(image, np.ndarray)]
             faults += [f"{file}: {image}" for file, image in batch if isinstance(image, str)]
             if readable:
@@ -123,14 +158,7 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
             if done == len(files) or time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 print(f"{done}/{len(files)} images", flush=True)
-    temporary.replace(out_dir / RESULTS_NAME)
-    if faults:
-        more = f" (and {len(faults) - NAMED_FAULTS} more)" if len(faults) > NAMED_FAULTS else ""
-        count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
-        named = "; ".join(faults[:NAMED_FAULTS])
-        print(f"no row for {count}: {named}{more}; replace or remove the file", file=sys.stderr)
-        return 1
-    return 0
+    return faults
 
 
 def list_images(in_dir: Path) -> list[Path]:
@@ -344,9 +372,17 @@ def classify(model: Model, images: np.ndarray) -> np.ndarray:
 
     Returns:
         Probabilities (B, K), float64; a row sums to 1.
+
+    Raises:
+        InputError: It cannot be run on so many images.
     """
     normalised = (images.astype(np.float32) / 255.0 - model.mean) / model.standard_deviation
-    (logits,) = model.session.run(None, {model.session.get_inputs()[0].name: normalised})
+    try:
+        (logits,) = model.session.run(None, {model.session.get_inputs()[0].name: normalised})
+    except Exception as fault:  # ONNX Runtime's errors have no common class but this
+        what = f"{len(images)} images of {model.width}x{model.height} pixels"
+        reason = str(fault).strip().partition("\n")[0]
+        raise InputError(f"the model cannot be run on {what} ({reason})") from None
     logits = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -205,3 +206,55 @@ def test_as_a_process(tmp_path: Path, run_script: RunProgram, model_dir: Path) -
 def test_finds_the_model_beside_its_folder_as_in_the_zip(infer) -> None:
     _, _, default, _ = infer.parse_arguments([])
     assert default == Path(infer.__file__).resolve().parent.parent / "model_output"
+
+
+def test_a_model_that_fails_on_several_images_is_one_line(
+    tmp_path: Path, infer, model_dir: Path, capsys
+) -> None:
+    """It runs on one image, as when it is loaded; what was written for others before is not left behind."""
+    value = onnx.helper.make_tensor_value_info
+    weights = [
+        onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [2], [1, 64]),
+        onnx.helper.make_tensor("weights", onnx.TensorProto.FLOAT, [64, 2], [0.0] * 128),
+    ]
+    nodes = [
+        onnx.helper.make_node("Reshape", ["images", "shape"], ["flat"]),
+        onnx.helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    images = value("images", onnx.TensorProto.FLOAT, ["batch", 1, 8, 8])
+    graph = onnx.helper.make_graph(
+        nodes, "one", [images], [value("logits", onnx.TensorProto.FLOAT, None)], weights
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, ir_version=9, opset_imports=opset)
+    onnx.save(model, model_dir / "best_metric_model.onnx")
+    for number in range(3):
+        write_image(tmp_path / "in" / f"{number}.png", seed=number)
+    assert infer.main(tmp_path / "in", tmp_path / "out", model_dir, 1) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "the model cannot be run on 3 images of 8x8 pixels (" in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_too_little_memory_is_one_line(tmp_path: Path, infer, model_dir: Path, capsys, monkeypatch) -> None:
+    write_image(tmp_path / "in" / "a.png")
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(infer, "classify", fail)
+    assert infer.main(tmp_path / "in", tmp_path / "out", model_dir, 1) == 1
+    assert (
+        "too little memory for images of 8x8 pixels; train with a smaller --image" in capsys.readouterr().err
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(("side", "batches"), [(256, [64, 6]), (257, [63, 7]), (512, [16] * 4 + [6])])
+def test_large_images_are_classified_a_few_at_a_time(side: int, batches: list[int], infer) -> None:
+    model = infer.Model(None, ("a",), 1, side, side, None, None)
+    files = [Path(f"/none/{number}.png") for number in range(70)]
+    found = list(infer.read_batches(files, model, 2))
+    assert [len(batch) for batch in found] == batches
+    assert [file for batch in found for file, _ in batch] == files
