@@ -13,7 +13,7 @@ from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
 from tools.runners.base import ProgramRun, split_lines
 from tools.runners.container import Host, container_config, read_host
 from tools.runners.context import context_files
-from tools.runners.images import ImagePlan
+from tools.runners.images import ImagePlan, with_wheels
 
 HOST = Host(cpus=2, gives_gpu=False, user="1000:65534")
 GPU_HOST = replace(HOST, gives_gpu=True)
@@ -225,3 +225,25 @@ def test_lines_cut_anywhere_come_out_whole() -> None:
     for size in range(1, len(text) + 1):
         chunks = iter([text[start : start + size] for start in range(0, len(text), size)])
         assert list(split_lines(chunks)) == ["one", "twö", "", "last"]
+
+
+def test_names_of_a_submission_are_not_in_the_way_of_the_wheels(tmp_path: Path) -> None:
+    """A file where the folder of wheels goes, or a folder where a wheel goes, is a server error."""
+    wheel = tmp_path / "wheelhouse" / "inference" / "a-1.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    plain = tmp_path / "file"
+    plain.touch()
+    names = ["Dockerfile", "p/requirements.txt", "p/infer.py"]
+
+    def context(*more: str) -> set[str]:
+        plan = ImagePlan("name", "inference", dict.fromkeys([*names, *more], plain))
+        return set(with_wheels(plan, tmp_path / "wheelhouse"))
+
+    packed = {*names, "p/wheelhouse/a-1.whl"}
+    assert context() == packed
+    assert context("p/wheelhouse") == packed
+    assert context("p/wheelhouse/a-1.whl/x", "p/wheelhouse/a-1.whl/y/z") == packed
+    # Wheels of its own stay, and what has a like name.
+    assert context("p/wheelhouse/b-2.whl", "wheelhouse") == {*packed, "p/wheelhouse/b-2.whl", "wheelhouse"}
+    assert context("p/wheelhouse/a-1.whl") == packed

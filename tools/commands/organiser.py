@@ -88,8 +88,8 @@ def evaluate_command(
 def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | None) -> None:
     """Do a step of a SUBMISSION (its SHA-256) that was taken in; for a scheduler of your own.
 
-    A step that is done is not done again, and `evaluate` takes over what was done. It holds no lock, so that
-    steps of different submissions can run at the same time, on any machine that shares the folder.
+    A step that is done is not done again, and `evaluate` takes over what was done. It locks its submission
+    alone, so that steps of others can run at the same time, on any machine that shares the folder.
     """
     from tools.evaluation.service import connector, run_step
     from tools.programs import INFERENCE, SCORING

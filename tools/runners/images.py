@@ -233,8 +233,14 @@ def with_wheels(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, Path]:
     wheels = {(place / path.name).as_posix(): path for path in sorted(folder.glob("*.whl"))}
     if not wheels:
         raise DataError(f"holds no wheel; fill it with `wheelhouse {wheelhouse}`", folder)
-    # A file of the folder's name would be in the way of it.
-    return {name: path for name, path in plan.files.items() if name != place.as_posix()} | wheels
+    # A file of the folder's name would be in its way, and a folder of a wheel's name in that wheel's.
+    blocked = {place.as_posix(), *(f"{name}/" for name in wheels)}
+    kept = {
+        name: path
+        for name, path in plan.files.items()
+        if name not in blocked and not any(f"{parent}/" in blocked for parent in PurePosixPath(name).parents)
+    }
+    return kept | wheels
 
 
 def wheels_folder(names: Iterable[str]) -> PurePosixPath | None:
