@@ -167,6 +167,43 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
     assert records.scores("all").keys() == {rows["good"].submission.sha256}
 
 
+RAW = """\
+import os
+names = sorted(os.listdir("/mnt/in"))
+rows = [name.encode() + b"," + CLASSES[0].encode() for name in names]
+rows[1] = b'FOLDER/' + rows[1]
+with open("/mnt/out/classification_results.csv", "wb") as out:
+    out.write(b"file,class\\n" + b"\\n".join(rows) + b"\\n")
+"""
+
+ODD_CSVS = {
+    # What stands before the second image's name, and the verdict. Each base name is sound, so that only a
+    # strict reader refuses; a row of "doubled", written anew, is longer than scoring takes.
+    "return": ('b"a\\rb"', "csv-unsound"),
+    "long": ('b"a" * 70_000', "csv-unsound"),
+    "doubled": ("b'a\"' * 20_000", "csv-unsound"),
+    "newline": ('b"a\\nb"', "csv-unsound"),
+    "nul": ('b"a\\0"', "csv-unsound"),
+    "wide": ('b"a" * 60_000', SCORED),
+}
+
+
+def test_odd_csvs_and_slow_code_end_and_hold_up_nobody(
+    engine: DockerRunner, site: Site, records: Records, zips: Path
+) -> None:
+    for team, (folder, _) in ODD_CSVS.items():
+        code = f"CLASSES = {list(site.class_names)!r}\n{RAW}".replace("b'FOLDER/'", f"{folder} + b'/'")
+        put(zips, f"{team}__m", code)
+    # Half a megabyte, of which Python's parser makes minutes.
+    put(zips, "slow__m", "x = f'" + "{1}" * 180_000 + "'\n")
+    rows = run(site, records, zips)
+    codes = {team: row.verdict.code for team, row in rows.items() if row.verdict}
+    assert codes == {team: code for team, (_, code) in ODD_CSVS.items()} | {"slow": "zip"}
+    assert rows["doubled"].verdict is not None
+    assert dict(rows["doubled"].verdict.numbers) == {"line": 3}
+    assert "takes more than 10 s to read" in feedback_text(rows["slow"])
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [
