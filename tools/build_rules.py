@@ -49,6 +49,10 @@ _WITH_VALUE = (
 )
 """Options of pip whose value is the next word."""
 
+_CONDITION = re.compile(r"(\[ |\btest |\bcommand |\bwhich |\bls )[^;]*&&[^;]*$")
+_BROUGHT = ("pip", "setuptools", "wheel")
+"""Packages of Python's own image: asked for in any version, pip is content with what there is."""
+
 _QUOTES = str.maketrans("\"'[],", "     ")
 
 
@@ -128,11 +132,13 @@ def _check_packages(
         return missing_requirements(lines, wheels, kit.python_version, kit.machine)
 
     for step in (line for line in recipe.lines if line.startswith("RUN ")):
-        # What a base image may bring, or a failure that the step passes over, is no certain end of the build.
-        severity = "error" if is_bare and "||" not in step else "warning"
-        for place, line in _asked(step, context, taken):
-            if not missing([line], [*own, *reachable]):
+        for place, line, is_certain in _asked(step, context, taken):
+            asked = line.requirement
+            brought = asked is not None and asked.name.lower() in _BROUGHT
+            if (asked and brought and not asked.specifier) or not missing([line], [*own, *reachable]):
                 continue
+            # What a base image may bring is no certain end of the build.
+            severity = "error" if is_bare and is_certain and not brought else "warning"
             there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
             if not missing([line], given):
                 what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
@@ -150,9 +156,12 @@ def _any_version(line: RequirementLine) -> RequirementLine:
     return RequirementLine(line.line, name, parse_requirement(name))
 
 
-def _asked(step: str, context: BuildContext, taken: frozenset[str]) -> Iterator[tuple[str, RequirementLine]]:
-    """What a RUN lets pip install, each with the place that asks for it."""
+def _asked(
+    step: str, context: BuildContext, taken: frozenset[str]
+) -> Iterator[tuple[str, RequirementLine, bool]]:
+    """What a RUN lets pip install: the place that asks for it, what it is, and whether it surely will be."""
     for install in _INSTALL.finditer(step):
+        is_certain = _is_certain(step, install.start())
         words = iter(install["words"].translate(_QUOTES).split())
         for word in words:
             name, _, value = word.partition("=")
@@ -161,9 +170,17 @@ def _asked(step: str, context: BuildContext, taken: frozenset[str]) -> Iterator[
             elif name in _WITH_VALUE and not value:
                 value = next(words, "")
             if name in ("-r", "--requirement"):
-                yield from _in_file(PurePosixPath(value).name, context, taken)
+                for place, line in _in_file(PurePosixPath(value).name, context, taken):
+                    yield place, line, is_certain
             elif not word.startswith("-") and parse_requirement(word) is not None:
-                yield "Dockerfile", RequirementLine(0, word, parse_requirement(word))
+                yield "Dockerfile", RequirementLine(0, word, parse_requirement(word)), is_certain
+
+
+def _is_certain(step: str, start: int) -> bool:
+    """Tell whether a command of a shell's line is run in any case, and its failure is the line's."""
+    before = step[:start]
+    opened, closed = (len(re.findall(rf"\b({words})\b", before)) for words in ("then|do", "fi|done"))
+    return opened == closed and "||" not in step and not _CONDITION.search(before)
 
 
 def _in_file(

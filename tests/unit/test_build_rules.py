@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.submissions import find_in
 from tests.wheels import write_wheel
 from tools.build_rules import NO_RULES, BuildRules, parse_rules
 from tools.checking import check_submission
@@ -36,17 +37,13 @@ END = 'COPY app/ /opt/app/\nUSER 1000\nENTRYPOINT ["python", "/opt/app/infer.py"
 def find(
     tmp_path: Path, dockerfile: str, requirements: str, rules: BuildRules = RULES, **more: bytes
 ) -> list[str]:
-    path = tmp_path / "s.zip"
     files: Mapping[str, str | bytes] = {
         "Dockerfile": dockerfile + END,
         "app/infer.py": "print()\n",
         "app/requirements.txt": requirements,
         **more,
     }
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return [str(found) for found in check_submission(path, SubmissionSettings(), (), rules)]
+    return [str(found) for found in find_in(tmp_path, files, (), rules)]
 
 
 @pytest.mark.parametrize(
@@ -267,3 +264,25 @@ def test_a_hidden_requirements_file_is_none(tmp_path: Path) -> None:
     assert len(find(tmp_path, OURS, "alpha==1.0\n", **more)) == 1
     shown = find(tmp_path, OURS, "alpha==1.0\n", **{"a/requirements.txt": b""})
     assert any("passes them over" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("step", "severity"),
+    [
+        ("RUN pip install --upgrade pip setuptools wheel", ""),
+        ("RUN pip install pip==99", "warning"),
+        ("RUN pip install gamma", "error"),
+        ("RUN if true; then echo; fi; pip install gamma", "error"),
+        ("RUN mkdir /x && pip install gamma && echo", "error"),
+        ("RUN if ls /x; then pip install gamma; fi", "warning"),
+        ("RUN for x in a b; do pip install gamma; done", "warning"),
+        ("RUN [ -e /x ] && pip install gamma", "warning"),
+        ("RUN [ -e /x ]; pip install gamma", "error"),
+        ("RUN test -e /x && pip install gamma", "warning"),
+        ("RUN pip install gamma || true", "warning"),
+        ("RUN false || pip install gamma", "warning"),
+    ],
+)
+def test_only_what_surely_fails_is_an_error(tmp_path: Path, step: str, severity: str) -> None:
+    found = find(tmp_path, f"FROM python:3.11-slim\n{step}\n", "")
+    assert [line.partition(": ")[0] for line in found] == ([severity] if severity else [])

@@ -1,20 +1,18 @@
 """Every hint that `check` gives is followed, word for word: what was valid stays valid, and says no more."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.models import make_graph
+from tests.submissions import find_in
 from tools.build_rules import BuildRules
-from tools.checking import find_in_files
 from tools.findings import Finding
 from tools.formats.build_recipe import read_recipe
 from tools.formats.dockerignore import parse_dockerignore
 from tools.formats.kit_json import Kit
 from tools.formats.requirements import parse_wheels
-from tools.guarded import At
 from tools.recipe_checks import BuildContext, taken_files
 
 Files = dict[str, str | bytes]
@@ -76,14 +74,7 @@ IGNORES = {
 
 
 def find(tmp_path: Path, files: Files, rules: BuildRules) -> list[Finding]:
-    """What check_submission finds in unpacked files; in this process, since these are ours."""
-    folder = tmp_path / "unpacked"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    items = find_in_files(str(folder), ("CXR", "Hand"), rules.to_text())
-    return [Finding(*item) for item in items if not isinstance(item, At)]
+    return find_in(tmp_path, files, ("CXR", "Hand"), rules)
 
 
 def add_copy(files: Files, name: str) -> None:
