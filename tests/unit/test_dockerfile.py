@@ -354,6 +354,7 @@ def test_a_value_that_grows_is_refused_before_the_engine_makes_it() -> None:
 
 
 def test_limits_at_their_edges() -> None:
+    assert (MAX_BYTES, MAX_INSTRUCTIONS) == (65_536, 500)
     assert len(parse_dockerfile("USER 1\n" * MAX_INSTRUCTIONS)) == MAX_INSTRUCTIONS
     assert refusal("USER 1\n" * (MAX_INSTRUCTIONS + 1)).line == MAX_INSTRUCTIONS + 1
     text = "FROM a:1\nRUN "

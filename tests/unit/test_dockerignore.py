@@ -20,6 +20,9 @@ from tools.formats.path_patterns import has_wildcards, parse_pattern
         ("/a/", "a", 1),
         ("./a//b/../c", "a/c", 1),
         ("../a", "a", 0),
+        ("..a", "..a", 1),
+        ("a\n!.", "a", 1),
+        ("/", "a", 0),
         (".", "a", 0),
         ("*", "a/b", 1),
         ("*/b", "a/b", 1),
@@ -90,8 +93,9 @@ def test_faults(text: str, word: str) -> None:
 
 def test_limits_at_their_edges() -> None:
     assert parse_dockerignore("a" * 1000).line_of("a" * 1000) == 1
-    assert len(parse_dockerignore("a\n" * MAX_PATTERNS).rules) == MAX_PATTERNS
+    assert len(parse_dockerignore("a\n" * MAX_PATTERNS).rules) == MAX_PATTERNS == 500
     assert parse_dockerignore("#" * MAX_BYTES).rules == ()
+    assert MAX_BYTES == 65_536
     assert parse_dockerignore("x**y/" * 4).line_of("xy/xy/xy/xy") == 1
 
 

@@ -62,12 +62,11 @@ def parse_dockerignore(text: str, name: str = DOCKERIGNORE) -> IgnoreRules:
         if line.startswith("#") or not pattern:
             continue
         takes_back = pattern.startswith("!")
-        # A path in the context, whether or not it begins with a slash.
-        cleaned = posixpath.normpath(pattern.removeprefix("!").strip() or ".").lstrip("/") or "."
-        if takes_back and cleaned == ".":
+        pattern = pattern.removeprefix("!").strip()
+        if not pattern:
             raise DataError("has a '!' without a pattern; leave the line out", name, number)
-        if cleaned == "." or cleaned.startswith(".."):
-            continue
+        # A path in the context, whether or not it begins with a slash; `.` and `../x` are true for no file.
+        cleaned = posixpath.normpath(pattern).lstrip("/")
         try:
             rules.append((number, takes_back, parse_pattern(cleaned, crosses_folders=True)))
         except ValueError as fault:
