@@ -13,7 +13,7 @@ from tools.formats.build_recipe import BaseConfig
 from tools.formats.dockerfile import MAX_BYTES, DockerfileError
 from tools.manifest import SubmissionSettings
 from tools.recipe_checks import may_be_archive
-from tools.runners.bases import read_image
+from tools.runners.bases import bears_name, read_image
 from tools.runners.context import context_files, read_dockerfile, submission_files
 from tools.runners.images import ImagePlan, prepare_build, write_context
 
@@ -78,7 +78,7 @@ def test_faults_of_a_dockerfile_say_where(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         taken(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/Dockerfile:2: RUN has the flag '--mount")
-    for content, word in ((b"FROM a\xff", "not UTF-8"), (b"#" * (MAX_BYTES + 1), "larger than 64 KB")):
+    for content, word in ((b"FROM a\xff", "not UTF-8"), (b"\xff" * (MAX_BYTES + 1), "larger than 64 KB")):
         (tmp_path / "Dockerfile").write_bytes(content)
         with pytest.raises(DataError, match=word):
             taken(tmp_path)
@@ -295,3 +295,19 @@ def test_what_an_engine_says_of_an_image() -> None:
     assert (plain.is_ours, plain.has_triggers) == (False, False)
     assert read_image({"Config": {"Labels": {"challenge-bundle.program": "scoring"}}}).is_ours
     assert not read_image({"Config": None}).is_ours
+
+
+def test_an_image_is_known_by_its_names_alone() -> None:
+    digest = "@sha256:" + "a" * 64
+    attributes = {
+        "Id": "sha256:" + "b" * 64,
+        "RepoTags": ["tiny:1", "ghcr.io/a/b:2"],
+        "RepoDigests": [f"tiny{digest}", "<none>@<none>"],
+    }
+    for name in (TINY, "ghcr.io/a/b:2", f"docker.io/library/tiny{digest}"):
+        assert bears_name(attributes, name)
+    for name in ("docker.io/library/tiny:2", "docker.io/a/b:2", f"docker.io/library/{'b' * 12}:latest"):
+        assert not bears_name(attributes, name)
+    # A layer of another build has none.
+    assert not bears_name({"RepoTags": None, "RepoDigests": None}, TINY)
+    assert bears_name({"RepoTags": None, "RepoDigests": [f"tiny{digest}"]}, f"docker.io/library/tiny{digest}")
