@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import stat
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -158,3 +160,20 @@ def test_the_reference_is_not_packed_under_whatever_name(name: str, tmp_path: Pa
     with pytest.raises(DataError, match=f"{name}: is the reference"):
         pack_submission(layout, layout.submission_zip)
     assert not layout.submission_zip.exists()
+
+
+def test_each_member_has_a_fixed_time_mode_and_system_and_is_stored(tmp_path: Path) -> None:
+    layout = fill(tmp_path / "one")
+    (layout.root / "bundle_inference" / "infer.py").chmod(0o755)
+    sizes = pack_submission(layout, layout.submission_zip, "A team", "A method")
+    with zipfile.ZipFile(layout.submission_zip) as archive:
+        members = archive.infolist()
+        card = tomllib.loads(archive.read("submission.toml").decode())
+        dockerfile = archive.read("Dockerfile")
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert {member.external_attr >> 16 for member in members} == {stat.S_IFREG | 0o644}
+    assert {member.create_system for member in members} == {3}
+    assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
+    assert sizes == {member.filename: member.file_size for member in members}
+    assert card == {"team": "A team", "method": "A method"}
+    assert dockerfile == (layout.root / "bundle_inference" / "Dockerfile").read_bytes()
