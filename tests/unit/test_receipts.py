@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.evaluations import (
+    ENGINE,
     LIMITS,
     MANIFEST,
     make_site,
@@ -29,10 +30,11 @@ from tools.evaluation.intake import kept_zip
 from tools.evaluation.receipts import (
     check_scores,
     check_stored,
+    is_receipt_current,
     receipt_path,
 )
 from tools.evaluation.records import Records, Row
-from tools.evaluation.signing import key_path, public_text, sign, signing_key
+from tools.evaluation.signing import key_path, keyed_digest, public_text, sign, signing_key
 from tools.evaluation.site import Site, read_site, steps_dir, zips_dir
 from tools.evaluation.steps import make_key
 from tools.files import hash_file
@@ -106,6 +108,34 @@ def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
         "file_name": "1.zip",
         "received": "2026-03-01T00:00:00Z",
     }
+    key = signing_key(site.layout)
+    scores = {
+        part: hash_file(
+            steps_dir(site.layout, "scoring")
+            / records.steps(submission.id)[f"scoring-{part}"][0]
+            / "scores.json"
+        )
+        for part in ("public", "final")
+    }
+    assert receipt["digests"] == {
+        "image": f"sha256:{1:064x}",
+        "results": row.results_sha256,
+        "testing_images": keyed_digest(key, "testing images", site.testing_sha256),
+        "reference": keyed_digest(key, "reference", site.reference_sha256),
+        "scoring_program": site.scoring_sha256,
+        **{f"scores_{part}": keyed_digest(key, f"scores {part}", digest) for part, digest in scores.items()},
+    }
+    assert (receipt["bundle"], receipt["kind"]) == ("tiny", FULL)
+    assert receipt["versions"]["engine"] == ENGINE
+    assert receipt["versions"].keys() == {"challenge-bundle", "python", "engine"}
+    assert receipt["resources"].keys() == {
+        "image_bytes",
+        "inference_seconds",
+        "inference_cpu_seconds",
+        "inference_peak_memory_bytes",
+        "scoring_public_seconds",
+        "scoring_final_seconds",
+    }
     assert receipt["limits"]["inference"] == LIMITS
     assert receipt["limits"]["scoring"]["time_s"] == 600
     assert receipt["resources"]["inference_seconds"] == 1.5
@@ -116,6 +146,20 @@ def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
     # One of three images of each class is wrong in each part.
     assert receipt["scores"]["final"]["accuracy"] == pytest.approx(5 / 6)
     assert (receipt["phase"], receipt["verdict"]) == ("development", "scored")
+
+
+@pytest.mark.parametrize("kind", [FULL, PUBLIC])
+def test_a_receipt_is_current_if_both_are_there_in_this_form(site: Site, row: Row, kind: str) -> None:
+    assert is_receipt_current(site.layout, row.submission.id)
+    assert not is_receipt_current(site.layout, "0" * 64)
+    path = receipt_path(site.layout, row.submission.id, kind)
+    text = path.read_text()
+    path.write_text('{"receipt": 1}')
+    assert not is_receipt_current(site.layout, row.submission.id)
+    path.unlink()
+    assert not is_receipt_current(site.layout, row.submission.id)
+    path.write_text(text)
+    assert is_receipt_current(site.layout, row.submission.id)
 
 
 def test_a_participants_receipt_has_nothing_of_the_hidden_part(
