@@ -212,11 +212,12 @@ def load_model(model_dir: Path) -> Model:
         expected = card["input"]
         class_names = tuple(card["class_names"]) if isinstance(card["class_names"], list) else ()
         channels, height, width = (int(expected[key]) for key in ("channels", "height", "width"))
-        mean, deviation = (
-            np.array(expected[key], dtype=np.float32).reshape(channels, 1, 1)
-            for key in ("mean", "standard_deviation")
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
+        with np.errstate(over="raise"):
+            mean, deviation = (
+                np.array(expected[key], dtype=np.float32).reshape(channels, 1, 1)
+                for key in ("mean", "standard_deviation")
+            )
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as fault:
         raise InputError(f"{card_path}: not a model.json as training writes it ({fault!r})") from None
     try:
         options = onnxruntime.SessionOptions()

@@ -107,6 +107,10 @@ def test_unreadable_images_are_named_and_get_no_class(tmp_path: Path, infer, mod
         (lambda folder: (folder / "model.json").write_text("{}"), "not a model.json"),
         (lambda folder: change_card(folder, class_names=["a", "b", "c"]), "names 3 classes"),
         (lambda folder: change_card(folder, class_names="ab"), "names 0 classes"),
+        (lambda folder: change_input(folder, mean=[10**400]), "not a model.json"),
+        (lambda folder: change_input(folder, standard_deviation=[1e300]), "not a model.json"),
+        (lambda folder: change_input(folder, channels=10**400), "not a model.json"),
+        (lambda folder: (folder / "model.json").write_text("[" * 100_000), "not a model.json"),
     ],
 )
 def test_a_model_at_fault_is_named_before_anything_is_written(
@@ -119,6 +123,10 @@ def test_a_model_at_fault_is_named_before_anything_is_written(
 
     assert word in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def change_input(folder: Path, **changes: object) -> None:
+    change_card(folder, input=json.loads((folder / "model.json").read_text())["input"] | changes)
 
 
 def change_card(folder: Path, **changes: object) -> None:
