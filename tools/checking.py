@@ -80,8 +80,10 @@ def find_in_files(
     root, rules = Path(folder), parse_rules(rules_text)
     yield At("Dockerfile")
     recipe, findings = _read_dockerfile(root, rules.base_image)
-    ignored, more = _read_ignored(root)
-    yield from map(listed, [*findings, *more])
+    yield from map(listed, findings)
+    yield At(DOCKERIGNORE)
+    ignored, findings = _read_ignored(root)
+    yield from map(listed, findings)
     names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
     hidden = {name: line for name in names if name != DOCKERFILE and (line := ignored.line_of(name))}
     context = BuildContext(root, ignored.name, frozenset(names), hidden)
