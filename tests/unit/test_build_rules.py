@@ -11,6 +11,8 @@ from tests.wheels import write_wheel
 from tools.build_rules import NO_RULES, BuildRules, parse_rules
 from tools.checking import check_submission
 from tools.errors import DataError
+from tools.evaluation.intake import check_zip
+from tools.evaluation.verdicts import Refusal
 from tools.formats.kit_json import KIT_NAME, Kit, kit_text
 from tools.formats.requirements import parse_wheels
 from tools.layout import PROJECT_ROOT, Layout
@@ -286,3 +288,30 @@ def test_a_hidden_requirements_file_is_none(tmp_path: Path) -> None:
 def test_only_what_surely_fails_is_an_error(tmp_path: Path, step: str, severity: str) -> None:
     found = find(tmp_path, f"FROM python:3.11-slim\n{step}\n", "")
     assert [line.partition(": ")[0] for line in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (BuildRules(base_images=("other:1",)), "base-image"),
+        (RULES, "zip"),
+        (BuildRules(Kit((), base_image="x:1"), ("other:1",)), "zip"),
+        (NO_RULES, ""),
+    ],
+)
+def test_an_evaluation_refuses_what_check_finds(tmp_path: Path, rules: BuildRules, code: str) -> None:
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Dockerfile", OURS + END)
+        archive.writestr("app/infer.py", "print()\n")
+        archive.writestr("app/requirements.txt", "gamma\n")
+    found = check_submission(path, SubmissionSettings(), (), rules)
+    errors = [str(finding) for finding in found if finding.severity == "error"]
+    assert bool(errors) == bool(code)
+    if not code:
+        check_zip(path, SubmissionSettings(), (), rules)
+        return
+    with pytest.raises(Refusal) as caught:
+        check_zip(path, SubmissionSettings(), (), rules)
+    assert caught.value.verdict.code == code
+    assert list(caught.value.verdict.lines) == errors
