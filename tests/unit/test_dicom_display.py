@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom import Dataset
 
@@ -79,6 +80,21 @@ def test_no_padding(tmp_path: Path) -> None:
     assert read_dicom(write_dicom(tmp_path / "b", RAMP)).padding is None
     # All of it: there is nothing to show.
     assert gray(write_dicom(tmp_path / "c", RAMP * 0 + 7, PixelPaddingValue=7)).max() == 0
+
+
+@pytest.mark.parametrize("value", [32767, -32768])
+def test_padding_at_the_end_of_the_range(tmp_path: Path, value: int) -> None:
+    pixels = RAMP.copy()
+    pixels[1, 2] = value
+    padding = read_dicom(write_dicom(tmp_path / "a", pixels, PixelPaddingValue=value)).padding
+    assert padding is not None
+    assert np.argwhere(padding).tolist() == [[1, 2]]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_number_of_frames_is_one(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a", RAMP, NumberOfFrames="0")
+    np.testing.assert_array_equal(read_dicom(path).pixels, RAMP)
 
 
 def test_a_window_shows_padding_as_any_value(tmp_path: Path) -> None:
@@ -231,3 +247,35 @@ def test_windows_are_the_first_of_several_and_numbers(tmp_path: Path) -> None:
     change_element(path, "WindowCenter", "DS", "abc")
     with pytest.raises(DataError, match="WindowCenter"):
         read_header(path)
+
+
+def test_a_table_of_all_16_bit_values(tmp_path: Path) -> None:
+    """65536 entries, which LUTDescriptor calls 0."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [0, 0, 16])
+    item.add_new("LUTData", "OW", np.arange(65535, -1, -1, dtype="<u2").tobytes())
+    pixels = np.array([[0, 1, 40000], [65535, 32768, 2]], np.uint16)
+    path = write_dicom(tmp_path / "a", pixels, VOILUTSequence=[item])
+    np.testing.assert_array_equal(gray(path, 16), 65535 - pixels)
+
+
+def test_a_table_as_bytes_of_a_big_endian_file(tmp_path: Path) -> None:
+    read = pydicom.dcmread(write_dicom(tmp_path / "a", RAMP))
+    dataset = Dataset({element.tag: element for element in read})
+    dataset.file_meta = read.file_meta
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4, 0, 16])
+    item.add_new("LUTData", "OW", np.array([1, 256, 40000, 65535], ">u2").tobytes())
+    dataset.VOILUTSequence = [item]
+    dataset.PixelData = RAMP.astype(">i2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    dataset.save_as(tmp_path / "b", enforce_file_format=True)
+    assert gray(tmp_path / "b", 16)[0].tolist() == [1, 256, 40000, 65535]
+
+
+def test_a_table_of_16_bits_whose_bytes_are_too_few(tmp_path: Path) -> None:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4, 0, 16])
+    item.add_new("LUTData", "OW", bytes(6))
+    with pytest.raises(DataError, match="LUTData has 3 entries, but LUTDescriptor says 4"):
+        read_dicom(write_dicom(tmp_path / "a", RAMP, VOILUTSequence=[item]))

@@ -30,7 +30,15 @@ from tests.image_files import (
 )
 from tools import pictures
 from tools.layout import PROJECT_ROOT
-from tools.pictures import PictureError, hash_picture, ignore_warnings, is_transparent, reading
+from tools.pictures import (
+    PictureError,
+    hash_picture,
+    ignore_warnings,
+    is_transparent,
+    reading,
+    to_eight_bits,
+    to_rgb,
+)
 from tools.sources.base import SourceImage
 from tools.sources.staging import SoundImage, check_image
 
@@ -258,6 +266,12 @@ def test_a_file_is_closed_when_it_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         with pytest.raises(PictureError), reading(path):
             pass
+    # The exception still refers to where it came from, so that only an explicit close has closed it.
+    with pytest.raises(PictureError) as fault, reading(path):
+        pass
+    assert fault.value.args
+    links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert str(path) not in links
     with pytest.raises(PictureError, match="No such file"), reading(tmp_path / "none.png"):
         pass
     with reading(io.BytesIO(saved(gray(), "PNG")).getvalue()) as image:
@@ -274,3 +288,26 @@ def test_pillow_opens_files_in_one_place_of_the_tool_and_of_each_program() -> No
                 calls[path.relative_to(PROJECT_ROOT).as_posix()] = found
     assert set(calls) == {"tools/pictures.py", "bundle_training/images.py", "bundle_inference/infer.py"}
     assert all(len(found) == 1 and "formats=FORMATS" in found[0] for found in calls.values())
+
+
+def test_floating_point_values_between_those_of_16_bits_stay_apart() -> None:
+    values = np.asarray(real(0.1, 0.9), np.float64)
+    rounded = Image.fromarray((np.rint(values * 65535) / 65535).astype(np.float32))
+    half = Image.fromarray(((np.floor(values * 65535) + 0.5) / 65535).astype(np.float32))
+    assert len({seen(saved(one, "TIFF")) for one in (real(0.1, 0.9), rounded, half)}) == 3
+
+
+def test_16_bits_become_the_8_that_they_stand_for() -> None:
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    forms = [times_257(levels), times_257(levels).convert("I"), levels.convert("RGBA"), levels.convert("P")]
+    forms.append(Image.fromarray(np.asarray(levels, np.float32) / np.float32(255)))
+    for form in forms:
+        gray_levels = np.asarray(to_eight_bits(form).convert("L"), np.int64)
+        np.testing.assert_allclose(gray_levels, np.asarray(levels), atol=0, err_msg=form.mode)
+
+
+def test_transparent_palettes_become_rgb_without_a_warning() -> None:
+    with reading(TAKEN["palette_alpha.png"]()) as image, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert to_rgb(image).mode == "RGB"
+        assert "transparency" in image.info
