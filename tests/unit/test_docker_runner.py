@@ -163,6 +163,23 @@ def test_root_never_runs_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_host({"NCPU": 4}, "none").user == "1000:65534"
 
 
+def test_what_the_engine_says_of_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    said = {
+        "NCPU": 4,
+        "MemTotal": 2**33,
+        "DockerRootDir": str(tmp_path),
+        "Architecture": "aarch64",
+        "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"],
+    }
+    assert read_host(said, "none") == Host(4, False, "0:0", 2**33, tmp_path, "aarch64")
+    assert read_host({}, "none") == Host(1, False, "1000:65534", 0, None, "x86_64")
+    other = {"SecurityOptions": ["name=seccomp"], "DockerRootDir": str(tmp_path / "elsewhere")}
+    assert read_host(other, "none").user == "1000:65534"
+    assert read_host(other, "none").images_dir is None
+    assert read_host({"Architecture": "arm64"}, "none").machine == "aarch64"
+
+
 def test_an_image_is_named_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE=base\nFROM ${BASE_IMAGE}\nCOPY a.py /\n")
     (tmp_path / "a.py").write_text("1")
