@@ -276,7 +276,10 @@ def test_a_process_that_was_taken_over_gives_one_finding(text: str) -> None:
 
 def test_an_answer_without_its_end_is_no_answer() -> None:
     assert exceeded("lies", text='["item", 1]\n["do').items == (1,)
+    assert exceeded("lies", text='["item", 1]\n["do').reason == "crash"
     assert exceeded("lies", text='["item", 1]\n').reason == "crash"
+    long = exceeded("lies", Limits(), text=f'["fault", "{"x" * 5000}"]\n')
+    assert long.what == f"cannot be read ({'x' * 4096})"
     assert exceeded("lies", text='["fault", "\\u001b[2J"]\n').what == "cannot be read (?[2J)"
 
 
