@@ -139,7 +139,8 @@ def listed(finding: Finding) -> list[str]:
 def _run(request: int, answer: int, limits: Limits) -> int | None:
     """Run the child; gives its exit status, None if it had to be ended."""
     process = subprocess.Popen(
-        [sys.executable, "-I", "-X", "utf8", "-c", _CHILD, str(_ROOT)],
+        # -B: under a limit of the size of files, compiled modules could be written in part.
+        [sys.executable, "-I", "-B", "-X", "utf8", "-c", _CHILD, str(_ROOT)],
         stdin=request,
         stdout=answer,
         stderr=subprocess.DEVNULL,

@@ -310,6 +310,12 @@ def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_size <= 2 << 20
 
 
+def test_it_leaves_no_compiled_module(root: Path) -> None:
+    """One that a limit cut off would end every later call."""
+    assert call("echo", Limits(answer_bytes=100)) == [{}, None]
+    assert not (root / "tools" / "__pycache__").exists()
+
+
 def test_an_answer_up_to_its_limit() -> None:
     text = "x" * (3 << 20)
     size = len(json.dumps(["item", {"text": text}])) + len('\n["item", null]\n["done", null]\n')
