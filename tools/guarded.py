@@ -52,7 +52,7 @@ class Limits:
     """
 
     cpu_s: int = 10
-    wall_s: float = 60.0
+    wall_s: float = 300.0
     memory_mb: int = 512
     file_mb: int = 0
     answer_bytes: int = 1 << 24
