@@ -51,7 +51,7 @@ def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list
     """
     zip_mb = path.stat().st_size / 2**20
     cpu_s = 10 + int(min(settings.unpacked_mb, zip_mb * _MOST_GROWTH) / _UNPACKED_MB_A_SECOND)
-    limits = Limits(cpu_s=cpu_s, wall_s=6.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
+    limits = Limits(cpu_s=cpu_s, wall_s=30.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
     arguments = {"path": str(path.absolute()), "folder": str(folder.absolute()), "settings": asdict(settings)}
     return find_guarded("tools.archive:unpack_checked", arguments, path.name, limits)
 

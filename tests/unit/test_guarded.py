@@ -220,7 +220,7 @@ def test_wall_time_counts_too() -> None:
 
 def test_the_limits_that_hold_where_none_are_given() -> None:
     defaults = Limits()
-    assert (defaults.cpu_s, defaults.wall_s, defaults.memory_mb, defaults.file_mb) == (10, 60.0, 512, 0)
+    assert (defaults.cpu_s, defaults.wall_s, defaults.memory_mb, defaults.file_mb) == (10, 300.0, 512, 0)
     assert defaults.answer_bytes == 16_777_216
     assert call("describe", defaults)[-1]["AS"] == 512 << 20
     assert call("describe", defaults)[-1]["FSIZE"] == 16_777_217
