@@ -232,6 +232,60 @@ def test_an_engine_that_comes_back_leaves_a_submission_all_its_attempts(
     assert (row.state, row.attempts, row.cause) == (SCORED, 2, "")
 
 
+CROWDING = {
+    "build": BuildOutcome(limit="size", allowed=200, is_crowded=True),
+    "run": Outcome(137, "disk", "", 1.0),
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("where", ["build", "run"])
+def test_who_filled_the_disk_is_known_when_each_is_tried_alone(
+    site: Site, records: Records, world: World, tmp_path: Path, where: str, workers: int
+) -> None:
+    """Both are ended when one fills the disk; the other one is not to blame."""
+    take(site, records, tmp_path / "zips", "innocent", "poison")
+    times = {"innocent": 0, "poison": 0}
+
+    def crowd(team: str) -> bool:
+        times[team] += 1
+        return team == "poison" or (times[team] == 1 and workers > 1)
+
+    for team in times:
+        built = CROWDING["build"], BuildOutcome(f"sha256:{team}", 1)
+        if where == "build":
+            world.builds[team] = lambda team=team, built=built: built[not crowd(team)]  # type: ignore[misc]
+        else:
+            world.programs[team] = lambda run, team=team: (  # type: ignore[misc]
+                CROWDING["run"] if crowd(team) else world.answer(run)
+            )
+    assert evaluate(site, records, world.connect, workers, say_nothing) == {}
+    rows = by_team(records)
+    assert rows["innocent"].state == SCORED
+    verdict = rows["poison"].verdict
+    assert verdict is not None
+    assert (rows["poison"].state, verdict.code) == (REFUSED, "build-size" if where == "build" else "disk")
+    # One that was alone is tried as often as any other in doubt; one that was not is tried alone once more.
+    assert times == {"innocent": workers, "poison": 2 + (workers > 1)}
+
+
+def test_a_zip_that_named_no_team_comes_again_under_a_teams_name(
+    site: Site, records: Records, world: World, tmp_path: Path
+) -> None:
+    """The same bytes: its record is renewed with all that is known now, or it would be nobody's."""
+    named = put_zip(tmp_path / "zips", "A")
+    nameless = named.with_name("upload.zip")
+    nameless.write_bytes(named.read_bytes())
+    (first,) = take_all([nameless], site, records)
+    assert first.verdict is not None
+    assert first.verdict.code == "team"
+    take_all([named], site, records)
+    evaluate(site, records, world.connect, 1, say_nothing)
+    (row,) = records.rows()
+    assert (row.submission.team, row.submission.method, row.state) == ("A", "m", SCORED)
+    assert [entry.team for entry in make_board(site, records, None, None).entries] == ["A"]
+
+
 def test_dropped_counts_for_neither_rank_nor_quota(
     site: Site, records: Records, world: World, tmp_path: Path
 ) -> None:

@@ -487,6 +487,17 @@ def test_names_and_times_depend_on_content_alone(tmp_path: Path, class_folders: 
     assert names[0] == names[1]
 
 
+def test_the_order_in_which_testing_images_were_made_is_that_of_their_names(
+    layout: Layout, class_folders: Path
+) -> None:
+    """Programs see inode numbers, and who knows the seed and the origins can compute the staging order."""
+    fill(layout, class_folders, split=(0.1, 0.1, 0.8))
+    images = list(layout.split_dir("testing").iterdir())
+    assert len(images) == 16
+    made = sorted(images, key=lambda path: path.stat().st_ino)
+    assert made == sorted(images)
+
+
 def test_nothing_secret_is_staged_where_participants_look(
     layout: Layout, class_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

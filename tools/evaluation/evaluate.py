@@ -29,7 +29,7 @@ from tools.evaluation.steps import StepRecord, forget_unfinished, make_key
 from tools.evaluation.teams import same_team
 from tools.evaluation.trial import is_well, one_line
 from tools.evaluation.verdicts import SCORED, Refusal, Verdict
-from tools.evaluation.work import Doubtful, build, infer, score, work_dir
+from tools.evaluation.work import Crowded, Doubtful, build, infer, score, work_dir
 from tools.files import NO_ROOM, remove_tree, write_text
 from tools.layout import RESULTS_NAME
 from tools.manifest import Phase
@@ -51,11 +51,13 @@ class Obstacle:
         reason: For the organiser.
         may_be_here: Whether it may be in the way of all submissions.
         refusal: What the submission is refused with, if it is the same at the last attempt.
+        is_crowded: Whether another submission beside it may be to blame; see Crowded.
     """
 
     reason: str
     may_be_here: bool = False
     refusal: Refusal | None = None
+    is_crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +199,11 @@ def evaluate(
     away = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
         one = _Evaluator(site, records, connect, show, away)
+        bring_to_end = functools.partial(one.bring_to_end, is_alone=workers == 1)
         try:
-            reasons = list(pool.map(one.bring_to_end, pending))
+            ids = [row.submission.id for row in pending]
+            reasons = dict(zip(ids, pool.map(bring_to_end, pending), strict=True))
+            reasons |= {row.submission.id: one.bring_to_end(row, is_alone=True) for row in one.crowded}
         except BaseException:
             # Ctrl-C: nothing is taken for a submission's fault from here on, and nothing runs on.
             away.set()
@@ -206,7 +211,7 @@ def evaluate(
             _sweep(site, connect, {row.submission.sha256 for row in pending})
             raise
     write_feedback(site.layout, records.rows())
-    return {row.submission.id: reason for row, reason in zip(pending, reasons, strict=True) if reason}
+    return {submission: reason for submission, reason in reasons.items() if reason}
 
 
 def _sweep(site: Site, connect: Callable[[], DockerRunner], pending: set[str]) -> None:
@@ -314,12 +319,14 @@ class _Evaluator:
         away: threading.Event,
     ) -> None:
         self.site, self.records, self.connect, self.show, self.away = site, records, connect, show, away
+        self.crowded: list[Row] = []
+        """What is to be tried again when no other is at work."""
 
-    def bring_to_end(self, row: Row) -> str:
+    def bring_to_end(self, row: Row, is_alone: bool) -> str:
         """Evaluate a submission; tells why it still waits, empty if it does not.
 
         An attempt that fails while the engine works counts against the submission; one that fails because
-        something is missing here does not.
+        something is missing here, or because of another submission, does not.
         """
         submission, attempts = row.submission, self.site.bundle.evaluation.attempts
         obstacle = Obstacle("something was missing before it came to its turn")
@@ -331,6 +338,10 @@ class _Evaluator:
             if found is None:
                 return ""
             obstacle = found
+            if obstacle.is_crowded and not is_alone:
+                self.crowded.append(row)
+                self.show(submission.id, describe(submission), WAITING, "until it is alone", False)
+                return ""
             if self._lacks_something(obstacle):
                 missing += 1
             else:
@@ -376,6 +387,8 @@ class _Evaluator:
                 self._end(submission, REFUSED, refusal.verdict)
             else:
                 self._end(submission, SCORED, Verdict(SCORED))
+        except Crowded as crowd:
+            return Obstacle(str(crowd.refusal.verdict), refusal=crowd.refusal, is_crowded=True)
         except Doubtful as doubt:
             return Obstacle(str(doubt.refusal.verdict), may_be_here=True, refusal=doubt.refusal)
         except BundleError as fault:

@@ -175,6 +175,8 @@ class Records:
         self._update(
             submission.id,
             {
+                "team": submission.team,
+                "method": submission.method,
                 "received": format_time(submission.received),
                 "file_name": submission.file_name,
                 "phase": phase,

@@ -53,6 +53,10 @@ class Doubtful(Exception):
         self.refusal = refusal
 
 
+class Crowded(Doubtful):
+    """The disk ran short, by this submission or by another beside it: it is tried again alone."""
+
+
 def build(site: Site, runner: DockerRunner, sha256: str) -> StepRecord:
     """Build a submission's image.
 
@@ -260,7 +264,7 @@ def judge_outcome(site: Site, sha256: str, outcome: Outcome, lines: list[str]) -
         # The container is gone, and with it what it had written: is there room now?
         if shutil.disk_usage(site.layout.evaluation).free < RESERVE_BYTES:
             raise UnavailableError("the disk is short of room; free some space")
-        raise Refusal("disk")
+        raise Crowded(Refusal("disk"))
     if outcome.limit:
         allowed = {"time": limits.time_s, "memory": limits.memory_mb, "output": limits.output_mb}
         raise Refusal(outcome.limit, limit=allowed[outcome.limit])
@@ -364,7 +368,8 @@ def build_files(
         # Such as an instruction that the engine does not know: nothing was begun.
         raise Refusal("build-failed", (str(fault),)) from None
     if outcome.limit:
-        raise Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
+        at_limit = Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
+        raise Crowded(at_limit) if outcome.is_crowded else at_limit
     if outcome.lacks_base:
         # A registry that is away for a while looks the same.
         raise Doubtful(Refusal("no-base-image"))

@@ -57,6 +57,7 @@ class BuildOutcome:
         lacks_base: Whether a base image did not come.
         is_doubtful: Whether the error may be the engine's: a step that was killed, or words that it does not
             say of a submission's fault.
+        is_crowded: Whether the limit is the disk's own, which another submission may have filled.
     """
 
     image: str = ""
@@ -68,6 +69,7 @@ class BuildOutcome:
     has_volumes: bool = False
     lacks_base: bool = False
     is_doubtful: bool = False
+    is_crowded: bool = False
 
 
 def build_foreign_image(
@@ -181,8 +183,8 @@ def _judge(
     if "disk" in limits or "no space left on device" in ours:
         if not _has_room_again(client, room, build):
             raise UnavailableError("the engine's disk is short of room; free some space")
-        # What filled it is gone with the build.
-        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said)
+        # What filled it is gone with the build, or with another one that was ended at the same time.
+        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said, is_crowded=True)
     if "time" in limits:
         return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=said)
     if not error:
