@@ -35,6 +35,7 @@ def test_size_at_the_limit() -> None:
 def test_parts_of_a_key_at_the_limit() -> None:
     """Seventeen parts have sixteen dots; a value may have any number of them."""
     assert parse_card(b"team = 'A'\n" + b"a." * 16 + b"a = '" + b"." * 1000 + b"'") == {"team": "A"}
+    assert parse_card(b" # " + b"." * 70 + b"\nteam = 'A'\n") == {"team": "A"}
     assert refused(b"team = 'A'\n" + b"a." * 17 + b"a = 1") == (
         "submission.toml:2: a key has too many parts; keep team and method"
     )

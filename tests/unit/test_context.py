@@ -113,6 +113,22 @@ def test_the_engine_gets_the_written_dockerfile_alone(tmp_path: Path) -> None:
     assert found.keys() == {"", "a.py", "Dockerfile", ".dockerignore", found[""]}
 
 
+def test_no_folder_is_in_the_way_of_what_the_engine_needs(tmp_path: Path) -> None:
+    """A file and a folder of one name end an engine's reading with an error that looks like its own."""
+    name = prepare_build(plan_of(fill(tmp_path, "FROM tiny:1\nCOPY a.py /\n", "a.py")), None).dockerfile
+    fill(tmp_path, "FROM tiny:1\n", f"{name}/x", f"deep/{name}/x", ".dockerignore/x")
+    with pytest.raises(DataError, match=r"\.dockerignore: is a folder"):
+        submission_files(tmp_path)
+    (tmp_path / ".dockerignore" / "x").unlink()
+    (tmp_path / ".dockerignore").rmdir()
+    assert sent(plan_of(tmp_path)).keys() == {
+        *("", "a.py", "Dockerfile", ".dockerignore", name, f"deep/{name}/x")
+    }
+    (tmp_path / "Dockerfile.dockerignore").mkdir()
+    with pytest.raises(DataError, match=r"Dockerfile\.dockerignore: is a folder"):
+        submission_files(tmp_path)
+
+
 def test_a_dockerfile_may_hide_itself(tmp_path: Path) -> None:
     fill(tmp_path, "FROM tiny:1\n", "a.py", __ignore="Dockerfile\n")
     found = sent(plan_of(tmp_path))

@@ -79,6 +79,7 @@ def test_a_container_gets_this_and_no_more(run: ProgramRun, tmp_path: Path) -> N
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
+        "healthcheck": {"test": ["NONE"]},
         "pids_limit": 7,
         "mem_limit": 104857600,
         "memswap_limit": 104857600,

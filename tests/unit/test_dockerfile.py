@@ -254,6 +254,20 @@ def test_what_is_not_understood_is_refused(text: str, line: int, word: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("flag", "code"),
+    [
+        ("RUN --mount=type=bind,from=b,target=/x true", "base-image"),
+        ("RUN --mount=type=cache,target=/root/.cache/pip pip install x", ""),
+        ("RUN --network=host true", ""),
+        ('COPY --from="b" /a /b', "base-image"),
+        ("COPY --chmod=755 a /b", ""),
+    ],
+)
+def test_a_flag_is_of_a_base_image_if_it_takes_files_from_one(flag: str, code: str) -> None:
+    assert refusal(f"FROM a:1\n{flag}\n").code == code
+
+
+@pytest.mark.parametrize(
     "name", ["b", "python:3.11", "1", "here", "2", "01x", "-1", "+0", "late", "$X", "0000"]
 )
 def test_files_come_from_an_earlier_stage_alone(name: str) -> None:

@@ -28,6 +28,18 @@ def test_a_name_is_shown_as_its_team_writes_it() -> None:
         assert clean_name(name) == name
 
 
+def test_marks_are_not_heaped_up() -> None:
+    marks = "\u0316\u0317\u0318\u0319\u031c\u031d\u20dd"
+    assert clean_name(f"q{marks}t{marks}") == f"q{marks[:4]}t{marks[:4]}"
+    assert clean_name("q\u0316\u0316\u0317\u0316") == "q\u0316\u0317"
+    for name in (
+        "q\u0323\u0302",
+        "\u0e17\u0e35\u0e48\u0e1b\u0e37\u0e49",
+        "\u0938\u094d\u0924\u094d\u0930\u0940",
+    ):
+        assert clean_name(name) == name
+
+
 # Of each kind: a joiner, variation selectors, tags, fillers, shorthand and musical controls, blank signs.
 @pytest.mark.parametrize(
     "character",

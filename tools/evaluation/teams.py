@@ -2,18 +2,21 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
 MAX_NAME_CHARACTERS = 64
+MAX_MARKS = 4
+"""Upon one letter."""
+
 _BLANK = "\u2800\U0001d159\U00016fe4"
 """Characters without ink that Unicode does not count as ignorable."""
 
 
 def clean_name(text: str) -> str:
     """A name as it may be shown: in one form of writing, printable, of bounded length."""
-    kept = "".join(c for c in unicodedata.normalize("NFKC", text) if _is_visible(c))
+    kept = "".join(_without_heaps(c for c in unicodedata.normalize("NFKC", text) if _is_visible(c)))
     kept = re.sub(r"\s+", " ", kept).strip()[:MAX_NAME_CHARACTERS].strip()
     return kept if any(character.isalnum() for character in kept) else ""
 
@@ -50,6 +53,23 @@ def group_teams(names: Iterable[str]) -> dict[str, str]:
         joined = {key for key, team in team_of_key.items() if team in teams} | keys
         team_of_key.update(dict.fromkeys(joined, first))
     return {name: team_of_key[min(team_keys(name))] for name in names}
+
+
+def _without_heaps(characters: Iterable[str]) -> Iterator[str]:
+    """Leave out marks that no script heaps up so: they cover the lines above and below.
+
+    Source:
+        UTS 39, section 5.4: the same nonspacing mark twice, or more than four in a row.
+    """
+    heap: list[str] = []
+    for character in characters:
+        if unicodedata.category(character) not in ("Mn", "Me"):
+            heap = []
+        elif character in heap or len(heap) == MAX_MARKS:
+            continue
+        else:
+            heap.append(character)
+        yield character
 
 
 @lru_cache(maxsize=100_000)

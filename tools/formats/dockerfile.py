@@ -220,7 +220,8 @@ def _parse_flag(name: str, word: str, line: int) -> tuple[str, str]:
         return flag[1], flag[2]
     known = " or ".join(f"--{flag}=..." for flag in _FLAGS.get(name, ())) or "none"
     hint = f"{name} may have {known}, without quotes and backslashes"
-    code = "base-image" if word.startswith(("--mount", "--from")) else ""
+    # A mount may be of files of another image; most are of a cache.
+    code = "base-image" if "from" in word else ""
     raise DockerfileError(line, f"{name} has the flag {shown(word)}", hint, code)
 
 

@@ -75,6 +75,8 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
+        # The engine would start a participant's check from outside, again and again, at no limit's cost.
+        "healthcheck": {"test": ["NONE"]},
         "pids_limit": run.limits.pids,
         "mem_limit": memory_bytes,
         "memswap_limit": memory_bytes,

@@ -41,10 +41,12 @@ def read_ignore_rules(dockerfile: Path, folders: Sequence[Path]) -> IgnoreRules:
         folders: Where a .dockerignore may lie; the first one counts.
 
     Raises:
-        DataError: It is not UTF-8, or a pattern in it is not valid.
+        DataError: It is a folder or not UTF-8, or a pattern in it is not valid.
     """
     own = dockerfile.with_name(f"{dockerfile.name}{DOCKERIGNORE}")
     for path in (own, *(folder / DOCKERIGNORE for folder in folders)):
+        if path.is_dir():
+            raise DataError("is a folder; make it a file, or leave it out", path.name)
         if path.is_file():
             with path.open("rb") as opened:
                 content = opened.read(MAX_IGNORE_BYTES + 1)

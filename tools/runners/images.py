@@ -119,7 +119,13 @@ def prepare_build(
         if plan.bases is not None and base.name not in plan.bases:
             what = f"is built on {base.name}, which may not be used here"
             raise DockerfileError(base.line, what, "name another image", "base-image")
-    files: dict[str, Path | bytes] = dict(with_wheels(plan, wheelhouse))
+    # A folder of such a name would be in the way of the file that is made here.
+    ours = (WRITTEN_DOCKERFILE, DOCKERIGNORE)
+    files: dict[str, Path | bytes] = {
+        name: path
+        for name, path in with_wheels(plan, wheelhouse).items()
+        if name.partition("/")[0] not in ours
+    }
     if plan.hides_dockerfile:
         del files[DOCKERFILE]
     # The engine takes both away again before anything is copied.
