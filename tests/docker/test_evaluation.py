@@ -467,8 +467,10 @@ def test_a_fault_of_the_tool_ends_one_submission_alone(
     assert {row.state for row in records.rows()} == {SCORED}
 
 
-def images(engine: DockerRunner) -> set[str]:
-    return {image["Id"] for image in engine.client.api.images(all=True)}
+def images(engine: DockerRunner, site: Site) -> set[str]:
+    """The images of this bundle: others may use the engine at the same time."""
+    found = engine.client.api.images(all=True, filters={"label": f"{OWNER_LABEL}={site.owner}"})
+    return {image["Id"] for image in found}
 
 
 @pytest.mark.timeout(300)
@@ -487,13 +489,15 @@ def test_equal_submissions_break_no_build_of_one_another(
         with zipfile.ZipFile(zips / f"T{number % 3}__m{number}.zip", "a") as archive:
             archive.writestr("submission.toml", f'method = "m{number}"\n')
     take_all(find_zips((zips,)), site, records)
-    before = images(engine)
+    before = images(engine, site)
     assert evaluate(site, records, connect, 4, say_nothing) == {}
     rows = records.rows()
     assert [(row.state, row.attempts) for row in rows] == [(SCORED, 0)] * 8
     assert len({row.results_sha256 for row in rows}) == 1
     # The scoring program's own image is there from now on.
-    assert {tag for image in images(engine) - before for tag in tags(engine, image)} <= {scoring_tag(site)}
+    assert {tag for image in images(engine, site) - before for tag in tags(engine, image)} <= {
+        scoring_tag(site)
+    }
 
 
 def tags(engine: DockerRunner, image: str) -> list[str]:
@@ -524,14 +528,16 @@ def test_poisoned_submissions_stop_no_other(
         with zipfile.ZipFile(zips / f"{team}__m.zip", "a") as archive:
             archive.writestr(name, "not a folder")
             archive.writestr(f"{name.rpartition('/')[0]}/requirements.txt".lstrip("/"), "numpy\n")
-    before = images(engine)
+    before = images(engine, site)
     rows = run(site, records, zips)
     states = {team: row.state for team, row in rows.items()}
     assert {team for team, state in states.items() if state == SCORED} >= set("ABCDE")
     for team in ("unknown", "long row", "return", "no text"):
         assert states[team] == REFUSED, rows[team]
     assert {states["wheelhouse"], states["bundle_inference wheelhouse"]} <= {SCORED, REFUSED}
-    assert {tag for image in images(engine) - before for tag in tags(engine, image)} <= {scoring_tag(site)}
+    assert {tag for image in images(engine, site) - before for tag in tags(engine, image)} <= {
+        scoring_tag(site)
+    }
     assert evaluate(site, records, connect, 2, say_nothing) == {}
 
 
@@ -554,17 +560,17 @@ def test_a_probe_that_a_program_escapes_is_its_finding(
 def test_what_a_killed_build_left_is_removed_by_the_next_run(
     engine: DockerRunner, site: Site, records: Records, zips: Path
 ) -> None:
-    before = images(engine)
+    before = images(engine, site)
     labels = {OWNER_LABEL: site.owner, KEY_LABEL: "0" * 64, BUILD_LABEL: "left"}
     text = "FROM python:3.11-slim\nLABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
     engine.client.images.build(fileobj=io.BytesIO(f"{text}\nRUN true\n".encode()), rm=True)
-    assert len(images(engine) - before) == 2
+    assert len(images(engine, site) - before) == 2
     with submission_lock(site, "0" * 64):
         # It is being built by a `step` of another process.
         evaluate(site, records, connect, 1, say_nothing)
-        assert len(images(engine) - before) == 2
+        assert len(images(engine, site) - before) == 2
     evaluate(site, records, connect, 1, say_nothing)
-    assert images(engine) == before
+    assert images(engine, site) == before
 
 
 def test_a_program_that_kills_itself_is_refused_after_all(

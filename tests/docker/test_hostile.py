@@ -151,7 +151,6 @@ def test_build_attack(
     dockerfile.write_text(f"FROM {BASE_IMAGE} AS a\n{steps}")
     settings = EvaluationSettings(build_time_s=8, build_memory_mb=256, image_mb=300)
     plan = ImagePlan("hostile-build", "bundle_inference", {"Dockerfile": dockerfile})
-    before = {image["Id"] for image in engine.client.api.images(all=True)}
     lines: list[str] = []
     started = time.monotonic()
     outcome = engine.build_foreign(plan, "hostile", "k", settings, lines.append)
@@ -164,8 +163,9 @@ def test_build_attack(
     assert not outcome.image
     assert seconds < settings.build_time_s + MARGIN_S
     assert max(map(len, lines)) <= 300
-    assert {image["Id"] for image in engine.client.api.images(all=True)} == before
-    assert engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}=hostile"}) == []
+    of_this_test = {"label": f"{OWNER_LABEL}=hostile"}
+    assert engine.client.api.images(all=True, filters=of_this_test) == []
+    assert engine.client.containers.list(all=True, filters=of_this_test) == []
 
 
 @pytest.fixture(scope="module")
