@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import BASE_IMAGE
 from tools.errors import DataError
+from tools.evaluation.building import build_files
 from tools.evaluation.site import Site, read_site
-from tools.evaluation.verdicts import Refusal, Verdict
-from tools.evaluation.work import Doubtful, build_files
+from tools.evaluation.verdicts import Doubtful, Refusal, Verdict
 from tools.keptlog import KeptLog
 from tools.layout import Layout
 from tools.manifest import read_manifest

@@ -19,8 +19,9 @@ import pytest
 
 from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
 from tools.errors import UnavailableError
+from tools.evaluation.admission import take_all
 from tools.evaluation.decisions import reopen
-from tools.evaluation.evaluate import evaluate, take_all
+from tools.evaluation.evaluate import evaluate
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all

@@ -6,7 +6,8 @@ import docker
 import pytest
 import requests
 
-from tools.runners.cleaning import BUILD_LABEL, ancestors, layers_of, remove_layers
+from tools.runners.cleaning import BUILD_LABEL, ancestors, layers_of, left_builds, remove_layers
+from tools.runners.container import KEY_LABEL, OWNER_LABEL
 
 
 def image(name: str, parent: str = "", build: str = "", tags: list[str] | None = None) -> dict[str, Any]:
@@ -31,6 +32,24 @@ def test_the_layers_of_a_build_come_before_what_they_were_made_from() -> None:
     assert layers_of(IMAGES, "B") == ["b1"]
     assert layers_of(IMAGES, "C") == []
     assert ancestors("a3", {"a3": "a2", "a2": "a1", "a1": "base", "base": ""}) == {"a2", "a1", "base"}
+
+
+def test_left_builds_are_those_of_one_bundle_by_submission_and_say_whether_they_were_finished() -> None:
+    def left(name: str, build: str, key: str, owner: str, tags: list[str] | None) -> dict[str, Any]:
+        made = image(name, "base", build, tags)
+        return made | {"Labels": made["Labels"] | {KEY_LABEL: key, OWNER_LABEL: owner}}
+
+    images = [
+        *IMAGES,
+        left("a1", "A", "first", "ours", ["<none>:<none>"]),
+        left("a2", "A", "first", "ours", ["submission:1"]),
+        left("a3", "A", "first", "ours", None),
+        left("b1", "B", "first", "ours", ["<none>:<none>"]),
+        left("c1", "C", "second", "ours", None),
+        left("d1", "D", "third", "another bundle", None),
+    ]
+    assert left_builds(images, "ours") == {"first": {"A": True, "B": False}, "second": {"C": False}}
+    assert left_builds(images, "nobody") == {}
 
 
 class Engine:

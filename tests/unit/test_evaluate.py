@@ -8,8 +8,9 @@ import pytest
 
 from tests.fake_engine import World, make_site, put_zip
 from tools.errors import DataError, ProgramError, UnavailableError
+from tools.evaluation.admission import take_all
 from tools.evaluation.decisions import drop, reopen
-from tools.evaluation.evaluate import evaluate, take_all
+from tools.evaluation.evaluate import evaluate
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.errors import DataError, UnavailableError
-from tools.evaluation.evaluate import admit, take_all
+from tools.evaluation.admission import admit, take_all
 from tools.evaluation.intake import (
     Submission,
     check_zip,

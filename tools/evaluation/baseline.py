@@ -5,9 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.errors import DataError, UnavailableError
+from tools.evaluation.building import build_files
 from tools.evaluation.site import Site
-from tools.evaluation.verdicts import Refusal
-from tools.evaluation.work import Doubtful, build_files
+from tools.evaluation.verdicts import Doubtful, Refusal
 from tools.formats.build_recipe import read_recipe
 from tools.formats.path_patterns import has_wildcards
 from tools.keptlog import KeptLog

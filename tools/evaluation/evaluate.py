@@ -1,38 +1,31 @@
 """Many submissions: taken in, then each brought through its steps, some at a time, until all have ended."""
 
-import dataclasses
 import functools
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
-from tools.errors import BundleError, UnavailableError
+from tools.errors import BundleError
 from tools.evaluation.feedback import write_feedback
 from tools.evaluation.intake import (
     Submission,
     check_zip,
     describe,
-    find_phase,
-    is_too_large,
     kept_zip,
-    take_in,
 )
 from tools.evaluation.receipts import write_receipt
-from tools.evaluation.records import DROPPED, FINAL, REFUSED, RUNNING, SET_ASIDE, WAITING, Records, Row
+from tools.evaluation.records import FINAL, REFUSED, RUNNING, SET_ASIDE, WAITING, Records, Row
 from tools.evaluation.site import Site, submission_lock, zips_dir
-from tools.evaluation.steps import StepRecord, forget_unfinished, make_key
-from tools.evaluation.teams import same_team
+from tools.evaluation.steps import StepRecord, forget_unfinished
 from tools.evaluation.trial import is_well, one_line
-from tools.evaluation.verdicts import SCORED, Refusal, Verdict
-from tools.evaluation.work import Crowded, Doubtful, build, infer, score, work_dir
+from tools.evaluation.verdicts import SCORED, Crowded, Doubtful, Refusal, Verdict
+from tools.evaluation.work import build, infer, score, work_dir
 from tools.files import NO_ROOM, remove_tree, write_text
 from tools.layout import RESULTS_NAME
-from tools.manifest import Phase
 from tools.runners.docker import DockerRunner
 from tools.wheelhouse import read_rules
 
@@ -58,118 +51,6 @@ class Obstacle:
     may_be_here: bool = False
     refusal: Refusal | None = None
     is_crowded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A zip as it came.
-
-    Args:
-        submission: What it is; None if it could not be read.
-        note: What the organiser should know of it; mostly empty.
-        verdict: With which it was refused when it came; None if it is to be evaluated, or was known.
-    """
-
-    submission: Submission | None
-    note: str = ""
-    verdict: Verdict | None = None
-
-
-NOT_TAKEN = ("closed", "quota", "team")
-"""Verdicts on when and from whom a zip came, not on what it is."""
-
-
-def take_all(paths: Iterable[Path], site: Site, records: Records) -> list[Arrival]:
-    """Take zips in, in the order in which they were received.
-
-    The same bytes are one submission in a phase, whoever sends them; one that came when it could not be taken
-    may come again.
-
-    Args:
-        paths: The zips.
-        site: Where they are evaluated.
-        records: Get a row for each that is new.
-    """
-    arrivals: list[Arrival] = []
-    taken: list[tuple[Submission, bool]] = []
-    settings = site.bundle.submission
-    for path in paths:
-        try:
-            taken.append((take_in(path, zips_dir(site.layout), settings), is_too_large(path, settings)))
-        except UnavailableError:
-            raise
-        except Exception as fault:
-            # Such as an upload in progress: the others do not wait for it.
-            if isinstance(fault, OSError) and fault.errno in NO_ROOM:
-                raise
-            what = (
-                one_line(fault)
-                if isinstance(fault, BundleError)
-                else f"{path}: cannot be taken in: {fault!r}"
-            )
-            arrivals.append(Arrival(None, what))
-    taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
-    known = records.rows()
-    for submission, too_large in taken:
-        phase, verdict = admit(submission, known, site.bundle.evaluation.phases)
-        if too_large and verdict is None:
-            line = f"error: the zip: larger than the {settings.zip_mb} MB that are taken"
-            verdict = Verdict("zip", {}, (line,))
-        arrivals.append(_enter(submission, phase, verdict, known, records))
-        known = records.rows()
-    return arrivals
-
-
-def _enter(
-    submission: Submission, phase: str, verdict: Verdict | None, known: Sequence[Row], records: Records
-) -> Arrival:
-    """Make or renew the record of a submission, unless there is one that stands."""
-    same = [row for row in known if row.submission.sha256 == submission.sha256]
-    for row in same:
-        could_not_be_taken = row.verdict is not None and row.verdict.code in NOT_TAKEN
-        if could_not_be_taken and (verdict is None or row.submission.received < submission.received):
-            submission = dataclasses.replace(submission, entry=row.submission.id)
-            records.admit_again(submission, phase, verdict)
-            return Arrival(submission, verdict=verdict)
-        if row.phase == phase or not phase:
-            name = f"{submission.file_name} has the same bytes as {describe(row.submission)}"
-            return Arrival(submission, name if row.submission.file_name != submission.file_name else "")
-    if same:
-        submission = dataclasses.replace(submission, entry=make_key(submission.sha256, phase))
-    records.add(submission, phase, verdict)
-    return Arrival(submission, verdict=verdict)
-
-
-def admit(
-    submission: Submission, known: Sequence[Row], phases: tuple[Phase, ...]
-) -> tuple[str, Verdict | None]:
-    """Tell a submission's phase, and why it is not evaluated, if it is not.
-
-    Args:
-        submission: The submission.
-        known: All that were taken in before; of the same team and day they count.
-        phases: Of the manifest.
-
-    Returns:
-        (name of the phase, empty if none was open; the verdict, None if it is to be evaluated)
-    """
-    phase_name = ""
-    try:
-        phase = find_phase(submission.team, submission.received, phases)
-        phase_name = phase.name
-        used = sum(
-            row.phase == phase.name
-            and row.submission.received.date() == submission.received.date()
-            and same_team(row.submission.team, submission.team)
-            and (row.verdict is None or row.verdict.code not in ("quota", DROPPED))
-            and row.submission.sha256 != submission.sha256
-            for row in known
-        )
-        if phase.submissions_per_day and used >= phase.submissions_per_day:
-            raise Refusal("quota", quota=phase.submissions_per_day)
-    except Refusal as refusal:
-        return phase_name, refusal.verdict
-    return phase_name, None
 
 
 def evaluate(

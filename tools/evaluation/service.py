@@ -9,15 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import ProgramError, SubmissionError, UnavailableError
+from tools.evaluation.admission import Arrival, take_all
 from tools.evaluation.baseline import check_baseline
-from tools.evaluation.evaluate import (
-    Arrival,
-    Show,
-    default_workers,
-    evaluate,
-    run_one_step,
-    take_all,
-)
+from tools.evaluation.evaluate import Show, default_workers, evaluate, run_one_step
 from tools.evaluation.intake import describe, find_zips
 from tools.evaluation.outputs import stale_rows
 from tools.evaluation.probing import probe_all
@@ -26,8 +20,7 @@ from tools.evaluation.records import FINAL, SET_ASIDE, Records, Row
 from tools.evaluation.rescore import Rescored, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
-from tools.evaluation.verdicts import Refusal
-from tools.evaluation.work import Doubtful
+from tools.evaluation.verdicts import Doubtful, Refusal
 from tools.formats.receipt import Check
 from tools.layout import Layout
 from tools.manifest import Bundle

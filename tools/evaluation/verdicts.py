@@ -141,3 +141,19 @@ class Refusal(Exception):
     def __init__(self, code: str, lines: tuple[str, ...] = (), **numbers: int) -> None:
         super().__init__(code)
         self.verdict = Verdict(code, numbers, lines)
+
+
+class Doubtful(Exception):
+    """A submission seems to be at fault, but the engine may be: tried again before it is final.
+
+    Args:
+        refusal: What it would be refused with.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class Crowded(Doubtful):
+    """The disk ran short, by this submission or by another beside it: it is tried again alone."""

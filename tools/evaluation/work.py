@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,49 +12,29 @@ from typing import Any
 from tools.archive import open_archive
 from tools.collecting import collect
 from tools.errors import DataError, ProgramError, UnavailableError
+from tools.evaluation.building import build_files
 from tools.evaluation.intake import kept_zip
 from tools.evaluation.logfilter import show_log
+from tools.evaluation.outputs import TESTING_IMAGES
 from tools.evaluation.parts import reference_text
 from tools.evaluation.results import check_results, cut_results
 from tools.evaluation.site import Site, steps_dir, zips_dir
 from tools.evaluation.steps import StepRecord, do_once, make_key
-from tools.evaluation.verdicts import Refusal
+from tools.evaluation.verdicts import Crowded, Doubtful, Refusal
 from tools.files import check_writable, hash_file, remove_tree
-from tools.formats.build_recipe import Base, BaseConfig
-from tools.formats.dockerfile import DockerfileError
-from tools.formats.image_name import canonical_image
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, solution_name
 from tools.programs import INFERENCE, SCORING, check_outcome, plan_run
 from tools.runners.base import Outcome, ProgramRun
 from tools.runners.context import submission_files
 from tools.runners.docker import DockerRunner
-from tools.runners.engine import RefusedError
-from tools.runners.images import ImagePlan, build_arguments
 from tools.runners.watching import RESERVE_BYTES
 
 BUILD_LOG = "build.log"
 RUN_LOG = "inference.log"
-SHOWN_BUILD_LINES = 20
 KILLED = (128 + 9, 128 + 15)
 _NOT_STARTED = (126, 127)
 _INIT_SAYS = "[FATAL tini "
-
-
-class Doubtful(Exception):
-    """A submission seems to be at fault, but the engine may be: tried again before it is final.
-
-    Args:
-        refusal: What it would be refused with.
-    """
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-
-
-class Crowded(Doubtful):
-    """The disk ran short, by this submission or by another beside it: it is tried again alone."""
 
 
 def build(site: Site, runner: DockerRunner, sha256: str) -> StepRecord:
@@ -114,7 +94,7 @@ def infer(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> S
         take_results(site, output_dir, part)
         return {
             "image": image,
-            "testing_images": site.testing_sha256,
+            TESTING_IMAGES: site.testing_sha256,
             "limits": dataclasses.asdict(limits),
             "seconds": round(outcome.seconds, 3),
             "cpu_seconds": round(outcome.cpu_seconds, 3),
@@ -319,100 +299,3 @@ def _build(site: Site, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[
         # Of the same files with another method a name would be the same, were it not for the zip's.
         name = f"{site.bundle.name}-submission-{sha256[:16]}"
         return build_files(site, runner, files, name, log, sha256, hides_dockerfile)
-
-
-def build_files(
-    site: Site,
-    runner: DockerRunner,
-    files: Mapping[str, Path],
-    name: str,
-    log: KeptLog,
-    key: str = "",
-    hides_dockerfile: bool = False,
-) -> dict[str, Any]:
-    """Build an image from the files of a submission, under the challenge's rules.
-
-    Args:
-        site: Gives the rules.
-        runner: Speaks to the engine.
-        files: What the zip holds, by name.
-        name: Of the image.
-        log: Gets the build's lines.
-        key: Of the submission.
-        hides_dockerfile: See ImagePlan.
-
-    Returns:
-        The facts: `tag`, `image` (the engine's digest) and `image_bytes`.
-
-    Raises:
-        Refusal: The files are at fault.
-        Doubtful: They, or the engine, are.
-        UnavailableError: The engine is away, or something else is missing here.
-    """
-    settings = site.bundle.evaluation
-    plan = ImagePlan(
-        name=name,
-        folder=INFERENCE.folder,
-        files=files,
-        base_image=site.bundle.base_image,
-        torch_backend="cpu",
-        hides_dockerfile=hides_dockerfile,
-    )
-    try:
-        plan = _with_bases(site, runner, plan)
-        tag = plan.tag
-        outcome = runner.build_foreign(plan, site.owner, key, settings, log.line)
-    except DockerfileError as fault:
-        raise Refusal(fault.code or "zip", (f"error: {fault}",)) from None
-    except RefusedError as fault:
-        # Such as an instruction that the engine does not know: nothing was begun.
-        raise Refusal("build-failed", (str(fault),)) from None
-    if outcome.limit:
-        at_limit = Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
-        raise Crowded(at_limit) if outcome.is_crowded else at_limit
-    if outcome.lacks_base:
-        # A registry that is away for a while looks the same.
-        raise Doubtful(Refusal("no-base-image"))
-    if outcome.error:
-        refusal = Refusal("build-failed", (*outcome.last_lines[-SHOWN_BUILD_LINES:], outcome.error))
-        raise Doubtful(refusal) if outcome.is_doubtful else refusal
-    if outcome.has_volumes:
-        # They would be writable, and outside of every limit.
-        runner.forget_image(tag)
-        raise Refusal("volume")
-    return {"tag": tag, "image": outcome.image, "image_bytes": outcome.image_bytes}
-
-
-def _with_bases(site: Site, runner: DockerRunner, plan: ImagePlan) -> ImagePlan:
-    """Look at the images that a submission is built on, before the engine is asked to build it.
-
-    Returns:
-        The plan, with those images alone to build on.
-
-    Raises:
-        Refusal: One may not be built on, such as another team's image, or is not on the engine.
-        Doubtful: One that could be fetched did not come.
-    """
-    settings = site.bundle.evaluation
-    given = canonical_image(site.bundle.base_image) if site.bundle.base_image else None
-    allowed = {canonical_image(name) for name in settings.base_images}
-    configs: dict[str, BaseConfig] = {}
-    for base in plan.recipe(build_arguments(plan, runner.wheelhouse)).bases:
-        if allowed and base.name not in allowed and base.name != given:
-            raise _base_refusal(base, "is not one of the challenge's base images")
-        found = runner.base_image(base.name) or (runner.fetch(base.name) if settings.pull else None)
-        if found is None:
-            refusal = _base_refusal(base, "is not on this machine", "no-base-image")
-            raise Doubtful(refusal) if settings.pull or base.name == given else refusal
-        if found.is_ours and base.name != given:
-            raise _base_refusal(base, "is not a base image")
-        if found.has_triggers:
-            raise _base_refusal(base, "has ONBUILD triggers, which would run in the build")
-        if base.platform not in ("", found.platform):
-            raise _base_refusal(base, f"is not there for {base.platform}", "no-base-image")
-        configs[base.name] = found.config
-    return dataclasses.replace(plan, bases=configs)
-
-
-def _base_refusal(base: Base, what: str, code: str = "base-image") -> Refusal:
-    return Refusal(code, (f"error: Dockerfile:{base.line}: {base.name} {what}",))

@@ -115,4 +115,4 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
     text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+    return text if len(text) <= _TOLD_CHARACTERS else f"{text[:_TOLD_CHARACTERS]}..."

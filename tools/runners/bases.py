@@ -1,14 +1,19 @@
 """Images on the engine that others are built on."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.formats.build_recipe import DEFAULT_SHELL, BaseConfig
 from tools.formats.image_name import canonical_image
 from tools.runners.cleaning import BUILD_LABEL
 from tools.runners.container import OWNER_LABEL, PROGRAM_LABEL
 
+if TYPE_CHECKING:
+    import docker
+
+_PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
 _OUR_LABELS = (OWNER_LABEL, PROGRAM_LABEL, BUILD_LABEL)
 
 
@@ -53,3 +58,18 @@ def read_image(attributes: Mapping[str, Any]) -> FoundImage:
         has_triggers=bool(config.get("OnBuild")),
         platform=f"{attributes.get('Os')}/{attributes.get('Architecture')}",
     )
+
+
+def tagged_python(name: str) -> str:
+    """The Python that an image's name holds, such as `3.11` of `python:3.11-slim`; empty if it does not."""
+    found = _PYTHON_TAG.search(name)
+    return found[1] if found else ""
+
+
+def run_python(client: "docker.DockerClient", name: str) -> str:
+    """Ask an image that is the organiser's own for its Python; gives it as `3.11`."""
+    command = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    printed: bytes = client.containers.run(
+        name, command, entrypoint=["python3"], network_mode="none", remove=True
+    )
+    return printed.decode("ascii", "replace").strip()

@@ -3,11 +3,33 @@
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from tools.runners.container import KEY_LABEL, OWNER_LABEL
+
 if TYPE_CHECKING:
     from docker import APIClient
 
 BUILD_LABEL = "challenge-bundle.build"
 """A name of one build; no two builds share a layer, so removing one's takes nothing from another."""
+
+
+def left_builds(images: list[dict[str, Any]], owner: str) -> dict[str, dict[str, bool]]:
+    """The builds of a bundle's submissions of which the engine holds anything.
+
+    Args:
+        images: See layers_of.
+        owner: The value of OWNER_LABEL.
+
+    Returns:
+        By the submission's key, then by build: whether it was finished, so that its image has a name.
+    """
+    found: dict[str, dict[str, bool]] = {}
+    for image in images:
+        labels = image.get("Labels") or {}
+        if labels.get(OWNER_LABEL) == owner and (build := labels.get(BUILD_LABEL)):
+            builds = found.setdefault(labels.get(KEY_LABEL, ""), {})
+            names = set(image.get("RepoTags") or ()) - {"<none>:<none>"}
+            builds[build] = builds.get(build, False) or bool(names)
+    return found
 
 
 def layers_of(images: list[dict[str, Any]], build: str) -> list[str]:

@@ -15,8 +15,8 @@ from tools.errors import BundleError, ProgramError, UnavailableError
 from tools.lock import file_lock
 from tools.manifest import EvaluationSettings
 from tools.runners.base import OnLine, Outcome, ProgramRun
-from tools.runners.bases import FoundImage, bears_name, read_image
-from tools.runners.cleaning import BUILD_LABEL, remove_layers
+from tools.runners.bases import FoundImage, bears_name, read_image, run_python, tagged_python
+from tools.runners.cleaning import BUILD_LABEL, left_builds, remove_layers
 from tools.runners.container import (
     KEY_LABEL,
     OWNER_LABEL,
@@ -42,8 +42,6 @@ _NO_NETWORK = re.compile(
     "|[Ff]ailed to fetch|dns error|certificate verify failed|Connection refused|timed out"
 )
 """What pip and uv print where no package index can be reached."""
-
-_PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
 
 
 class DockerRunner:
@@ -256,15 +254,8 @@ class DockerRunner:
         Raises:
             UnavailableError: The engine went away.
         """
-        found: dict[str, dict[str, bool]] = {}
         with speaking("images of an earlier run cannot be listed"):
-            for image in self.client.api.images(all=True):
-                labels = image.get("Labels") or {}
-                if labels.get(OWNER_LABEL) == owner and (build := labels.get(BUILD_LABEL)):
-                    builds = found.setdefault(labels.get(KEY_LABEL, ""), {})
-                    named = set(image.get("RepoTags") or ()) - {"<none>:<none>"}
-                    builds[build] = builds.get(build, False) or bool(named)
-        return found
+            return left_builds(self.client.api.images(all=True), owner)
 
     def forget_builds(self, builds: Iterable[str]) -> None:
         """Remove all that some builds have left; what a container uses stays.
@@ -292,16 +283,12 @@ class DockerRunner:
             ProgramError: The image has no `python3`.
             UnavailableError: The engine went away.
         """
-        if tagged := _PYTHON_TAG.search(name):
-            return tagged[1]
+        if tagged := tagged_python(name):
+            return tagged
         if not self.image_id(name):
             return ""
-        command = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         with speaking(f"the Python of {name} is not known"):
-            said: bytes = self.client.containers.run(
-                name, command, entrypoint=["python3"], network_mode="none", remove=True
-            )
-        return said.decode("ascii", "replace").strip()
+            return run_python(self.client, name)
 
     def base_image(self, name: str) -> FoundImage | None:
         """Look at an image that something is to be built on.
