@@ -24,7 +24,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 import torch.nn.functional as F
-from memory import check_memory, describe_shortage, memory_bytes, validation_batch_size
 from torch import nn
 
 from dataset import (
@@ -44,6 +43,7 @@ from dataset import (
     shuffled_batches,
 )
 from distributed import Group, join, leave, mean_loss, share
+from memory import check_memory, describe_shortage, memory_bytes, validation_batch_size
 from network import make_network
 from options import Options, parse_arguments
 from results import (
