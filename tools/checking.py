@@ -223,11 +223,11 @@ def _check_code(folder: Path) -> Iterator[Finding | At]:
             return
         name = path.relative_to(folder).as_posix()
         yield At(name)
-        text = _read_text(path)
         try:
-            if text is None:
+            if size > MAX_TEXT_BYTES:
                 raise ValueError("not a UTF-8 text of at most 1 MB")
-            ast.parse(text)
+            # As bytes: a file may say its encoding in its first lines.
+            ast.parse(path.read_bytes())
         except (RecursionError, MemoryError):
             what = "is nested too deeply, or needs too much memory, to be parsed"
             yield Finding("error", name, what, "make it simpler")

@@ -7,7 +7,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +41,7 @@ POINTER = POINTER_BYTES.decode()
 Add = Callable[[zipfile.ZipFile], None]
 
 
-def make_zip(path: Path, files: dict[str, str], *more: Add) -> Path:
+def make_zip(path: Path, files: Mapping[str, str | bytes], *more: Add) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
@@ -231,6 +231,21 @@ def test_a_card_that_is_not_read_is_a_warning(text: str, word: str, tmp_path: Pa
     found = find(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text, "Dockerfile": dockerfile}))
     assert len(found) == 1
     assert found[0].startswith(f"warning: {word}")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_python"),
+    [
+        ("# -*- coding: latin-1 -*-\nname = 'R\u00f6ntgen'\n".encode("latin-1"), True),
+        ("\ufeffname = 'R\u00f6ntgen'\n".encode(), True),
+        ("name = 'R\u00f6ntgen'\n".encode("latin-1"), False),
+        (b"# coding: no-such\nx = 1\n", False),
+    ],
+)
+def test_code_is_read_in_the_encoding_that_it_names(tmp_path: Path, content: bytes, is_python: bool) -> None:
+    found = find(make_zip(tmp_path / "s.zip", GOOD | {"infer.py": content}))
+    assert len(found) == (not is_python)
+    assert all(line.startswith("error: infer.py: is not valid Python") for line in found)
 
 
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:

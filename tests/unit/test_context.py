@@ -129,6 +129,13 @@ def test_no_folder_is_in_the_way_of_what_the_engine_needs(tmp_path: Path) -> Non
         submission_files(tmp_path)
 
 
+def test_patterns_that_take_too_long_end_in_a_process_of_their_own(tmp_path: Path) -> None:
+    slow = "".join(f"**/{'*?' * 60}**e**/{number}\n" for number in range(450))
+    fill(tmp_path, "FROM tiny:1\n", *(f"{'e' * 200}/{'e' * 200}/{n}" for n in range(1500)), __ignore=slow)
+    with pytest.raises(DataError, match="takes more than 10 s to read"):
+        submission_files(tmp_path)
+
+
 def test_a_dockerfile_may_hide_itself(tmp_path: Path) -> None:
     fill(tmp_path, "FROM tiny:1\n", "a.py", __ignore="Dockerfile\n")
     found = sent(plan_of(tmp_path))

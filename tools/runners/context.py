@@ -1,7 +1,7 @@
 """What a build takes from a folder: its Dockerfile, and what that copies and no .dockerignore leaves out."""
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from tools.errors import DataError
@@ -10,6 +10,7 @@ from tools.formats.dockerfile import MAX_BYTES, DockerfileError
 from tools.formats.dockerignore import DOCKERIGNORE, IgnoreRules, parse_dockerignore
 from tools.formats.dockerignore import MAX_BYTES as MAX_IGNORE_BYTES
 from tools.formats.path_patterns import has_wildcards, parse_pattern
+from tools.guarded import run_guarded
 from tools.layout import STATE_NAME, SUBMISSION_DIR_NAME, solution_name
 
 DOCKERFILE = "Dockerfile"
@@ -64,14 +65,23 @@ def submission_files(folder: Path) -> tuple[dict[str, Path], bool]:
         (each file that no .dockerignore leaves out, by name, and the Dockerfile; whether that is left out)
 
     Raises:
-        DataError: The .dockerignore is not valid.
+        DataError: The .dockerignore is not valid, or takes too long to read.
     """
-    rules = read_ignore_rules(folder / DOCKERFILE, [folder])
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
-    kept = {name: path for name, path in names.items() if name == DOCKERFILE or not rules.line_of(name)}
+    names = _names_in(folder)
+    hidden = set(run_guarded("tools.runners.context:find_hidden", {"folder": str(folder.absolute())}))
+    kept = {name: folder / name for name in names if name == DOCKERFILE or name not in hidden}
     kept.pop(DOCKERIGNORE, None)
-    return kept, rules.line_of(DOCKERFILE) > 0
+    return kept, DOCKERFILE in hidden
+
+
+def find_hidden(folder: str) -> Iterator[str]:
+    """Yield the files that a .dockerignore leaves out; for a guarded process."""
+    rules = read_ignore_rules(Path(folder, DOCKERFILE), [Path(folder)])
+    yield from (name for name in _names_in(Path(folder)) if rules.line_of(name))
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[str, Path]:
