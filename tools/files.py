@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,8 +49,13 @@ def synchronise(path: Path) -> None:
 
 
 def no_formula(text: str) -> str:
-    """A stranger's text as a cell of a csv, which a spreadsheet must not take for a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """A participant's text as a cell of a csv, which a spreadsheet must not take for a formula.
+
+    Source:
+        OWASP, "CSV Injection"; some spreadsheets take the wide and small forms of the signs as well.
+    """
+    first = unicodedata.normalize("NFKC", text[:1])
+    return "'" + text if first in ("=", "+", "-", "@", "\t", "\r", "\n") else text
 
 
 def write_text(path: Path, text: str, private: bool = False) -> None:

@@ -108,7 +108,7 @@ def test_a_csv_has_unix_line_ends_and_may_be_private(tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("first", "=+-@\t\r")
+@pytest.mark.parametrize("first", "=+-@\t\r\n\uff1d\uff0b\ufe63\uff20")
 def test_a_cell_is_no_formula(first: str) -> None:
     assert no_formula(f"{first}1") == f"'{first}1"
     assert no_formula(f"1{first}") == f"1{first}"

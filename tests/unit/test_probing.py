@@ -30,6 +30,17 @@ def test_renaming_keeps_the_order_and_reordering_the_names() -> None:
     assert reordered.image_of["000.png"] == "006.png"
 
 
+def test_which_images_are_given_alone_cannot_be_known_before() -> None:
+    """A program that uses the whole folder could else see to these few as it should."""
+    names = [f"{number:03d}.png" for number in range(600)]
+    drawn = {
+        tuple(name for given in circumstances(names, secret)["alone"] for name in given.image_of)
+        for secret in ("", "a", "b")
+    }
+    assert [len(set(names)) for names in drawn] == [3, 3, 3]
+    assert circumstances(names, "a")["alone"] == circumstances(names, "a")["alone"]
+
+
 def write(path: Path, rows: list[str]) -> Path:
     path.write_text("\n".join(["file,class,probability_A,probability_B", *rows]) + "\n")
     return path

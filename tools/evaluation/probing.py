@@ -93,7 +93,8 @@ def probe(site: Site, records: Records, runner: DockerRunner, row: Row) -> list[
     inferred = read_record(steps_dir(site.layout, "inference") / steps["inference"][0])
     found = []
     try:
-        for circumstance, inputs in circumstances(sorted(site.image_names)).items():
+        given_alone = f"{site.reference_sha256}/{inferred.key}"
+        for circumstance, inputs in circumstances(sorted(site.image_names), given_alone).items():
             facts = [_run_surely(site, runner, sha256, built, inferred, given) for given in inputs]
             if line := _finding(facts):
                 found.append(f"{circumstance}: {line}; {MEANINGS[circumstance]}")
@@ -138,11 +139,12 @@ def _run_surely(
     return {"failed": cause}
 
 
-def circumstances(names: list[str]) -> dict[str, list[Input]]:
+def circumstances(names: list[str], secret: str = "") -> dict[str, list[Input]]:
     """What a submission is run on, besides the plain folder.
 
     Args:
         names: Of the test images, in order.
+        secret: Which images are given alone depends on it: a program that knew them could see to these alone.
 
     Returns:
         Folders by circumstance, one of MEANINGS.
@@ -159,12 +161,12 @@ def circumstances(names: list[str]) -> dict[str, list[Input]]:
     reversed_names = {
         name: other for same in of_suffix.values() for name, other in zip(same, reversed(same), strict=True)
     }
-    step = max(1, len(names) // IMAGES_ALONE)
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{secret}/{name}".encode()).digest())
     return {
         "again": [Input("again", {name: name for name in names})],
         "renamed": [Input("renamed", {new_name(n, name): name for n, name in enumerate(names)})],
         "reordered": [Input("reordered", reversed_names)],
-        "alone": [Input(f"alone-{n}", {name: name}) for n, name in enumerate(names[::step][:IMAGES_ALONE])],
+        "alone": [Input(f"alone-{n}", {name: name}) for n, name in enumerate(drawn[:IMAGES_ALONE])],
         "stripped": [Input("stripped", {name: name for name in names}, stripped=True)],
     }
 
@@ -189,7 +191,7 @@ def _run(
         changed, largest = compare(inferred.folder / RESULTS_NAME, folder / RESULTS_NAME, given.image_of)
         return {"changed": changed, "images": len(given.image_of), "largest": largest}
 
-    key = make_key("probe", inferred.key, given.name)
+    key = make_key("probe", inferred.key, given.name, dict(given.image_of))
     record = do_once(steps_dir(site.layout, "probe"), key, work)
     return StepRecord(record.folder, key, {}, {"failed": record.verdict.code}) if record.verdict else record
 
