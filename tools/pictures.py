@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from tools.picture_forms import find_format, find_misread
 
 MAX_PIXELS = 50_000_000
 """An image with more is refused: as raw pixels it would not fit beside a network."""
@@ -79,6 +81,8 @@ def _open(source: bytes | str | os.PathLike[str]) -> Image.Image:
         opened = Image.open(file, formats=FORMATS)
         try:
             check_form(opened)
+            if misread := find_misread(opened):
+                raise PictureError(misread)
             opened.load()
             _check_values(opened)
         except BaseException:
@@ -86,10 +90,24 @@ def _open(source: bytes | str | os.PathLike[str]) -> Image.Image:
             raise
     except PictureError:
         raise
+    except UnidentifiedImageError as fault:
+        raise PictureError(_describe_unknown(source) or describe_fault(fault)) from None
     except Exception as fault:
         # Of damaged files Pillow raises nearly anything: struct.error, zlib.error, IndexError, MemoryError.
         raise PictureError(describe_fault(fault)) from None
     return opened
+
+
+def _describe_unknown(source: bytes | str | os.PathLike[str]) -> str:
+    """Say of a file that begins as an image of FORMATS that it is damaged or of an odd kind; else empty."""
+    if isinstance(source, bytes):
+        beginning = source[:16]
+    else:
+        with open(source, "rb") as opened:
+            beginning = opened.read(16)
+    kind = find_format(beginning)
+    what = f"a {kind} file that is damaged, or of a kind that is not read"
+    return kind and f"{what}; save it again, as gray or RGB of 8 or 16 bits"
 
 
 def check_form(image: Image.Image) -> None:

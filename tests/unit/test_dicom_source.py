@@ -277,3 +277,11 @@ def test_a_cut_file_ends_the_import_with_its_path(layout: Layout, tmp_path: Path
     with pytest.raises(DataError, match=r"1 of 6 images cannot be read, the first: .*1/3.dcm: its pixels"):
         import_images(source, ImportRequest(), layout, say_nothing)
     assert not layout.testing_data.exists()
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a" / "1.dcm")
+    (tmp_path / "a" / "2.dcm").symlink_to("nowhere")
+    source = choose_source(f"dicom:{tmp_path}", tmp_path)
+    with pytest.raises(DataError, match=r"2\.dcm: is a link that leads to no file; restore or remove it"):
+        source.list_images(ImportRequest(), say_nothing)

@@ -534,3 +534,45 @@ def test_a_stack_of_pages_is_no_image(layout: Layout, class_folders: Path) -> No
     page.save(class_folders / "cat" / "stack.tif", save_all=True, append_images=[page, page])
     with pytest.raises(DataError, match=r"stack.tif: 3 pages, expected one; write each"):
         fill(layout, class_folders)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a link in a circle", "a device"])
+def test_what_is_named_like_an_image_but_is_no_file_is_named(
+    kind: str, layout: Layout, class_folders: Path
+) -> None:
+    odd = class_folders / "cat" / "odd.PNG"
+    if kind == "a pipe":
+        os.mkfifo(odd)
+    else:
+        targets = {
+            "a link to nothing": "nowhere.png",
+            "a link in a circle": odd.name,
+            "a device": "/dev/zero",
+        }
+        odd.symlink_to(targets[kind])
+    with pytest.raises(DataError, match=r"odd\.PNG: is named like an image but is no file") as fault:
+        fill(layout, class_folders)
+    assert str(odd) in str(fault.value)
+    odd.rename(odd.with_name("odd.txt"))
+    fill(layout, class_folders)
+    assert read_summary(layout) is not None
+
+
+def test_two_classes_of_one_name_are_refused(layout: Layout, tmp_path: Path) -> None:
+    for seed, class_name in enumerate(
+        ["caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"]
+    ):
+        for number in range(6):
+            write_image(tmp_path / "images" / class_name / f"{number}.png", seed=10 * seed + number)
+    with pytest.raises(DataError, match=r"the classes 'cafe\\u0301' and 'caf\\xe9' are one name"):
+        fill(layout, tmp_path / "images")
+
+
+def test_classes_that_differ_in_capitals_are_two(layout: Layout, tmp_path: Path) -> None:
+    for seed, class_name in enumerate("aA"):
+        for number in range(6):
+            write_image(tmp_path / "images" / class_name / f"{number}.png", seed=10 * seed + number)
+    fill(layout, tmp_path / "images")
+    summary = read_summary(layout)
+    assert summary is not None
+    assert summary.class_names == ("A", "a")

@@ -1,6 +1,7 @@
 """Images and their contours in folders: the link.csv layout, or plain series."""
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -200,9 +201,11 @@ def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     A file without a suffix is one if its first bytes say so: scanners write such.
 
     Raises:
-        DataError: A file is named as a DICOM file and is none.
+        DataError: A file is named as a DICOM file and is none, or is no file at all.
     """
     for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and not os.path.exists(path):
+            raise DataError("is a link that leads to no file; restore or remove it", path)
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         named = path.suffix.lower() in _SUFFIXES

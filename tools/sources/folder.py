@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.errors import DataError
+from tools.errors import DataError, printable
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, solution_name, split_dir_name
 from tools.progress import Progress
-from tools.sources.base import ImportRequest, Listing, SourceImage
+from tools.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
 from tools.sources.class_folders import is_ignored, list_class_folders
 
 _LINKED_LEVELS = 2
@@ -121,15 +121,33 @@ def _read(file: str) -> bytes:
 
 
 def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str]:
-    """Relative paths of all files and folders; a folder's ends with a slash."""
-    for entry in os.scandir(folder):
+    """Relative paths of all files and folders; a folder's ends with a slash.
+
+    Raises:
+        DataError: What is named like an image is no file.
+    """
+    with os.scandir(folder) as scanned:
+        # Closed before a deeper folder is opened, and when one of them is refused.
+        entries = list(scanned)
+    for entry in entries:
         # Splits and classes may be links; deeper ones may lead in a circle.
-        if entry.is_dir(follow_symlinks=depth < _LINKED_LEVELS):
+        try:
+            is_folder = entry.is_dir(follow_symlinks=depth < _LINKED_LEVELS)
+            is_file = entry.is_file()
+        except OSError:  # links in a circle
+            is_folder = is_file = False
+        if is_folder:
             if not is_ignored(entry.name):
                 yield f"{prefix}{entry.name}/"
                 yield from _paths_below(Path(entry.path), f"{prefix}{entry.name}/", depth + 1)
-        elif entry.is_file():
+        elif is_file:
             yield prefix + entry.name
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not is_ignored(entry.name):
+            raise DataError(
+                "is named like an image but is no file (a link that leads nowhere, a pipe or a device);"
+                " restore or remove it",
+                printable(entry.path),
+            )
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

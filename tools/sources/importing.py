@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import time
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -117,6 +118,22 @@ def _check_classes(listed: Sequence[SourceImage], expected: Sequence[str]) -> No
         if not name.isprintable() or name != name.strip():
             raise DataError(
                 f"the class name {shown(name)} has blanks at its ends or unprintable characters; rename it"
+            )
+    _refuse_lookalikes(found)
+
+
+def _refuse_lookalikes(class_names: Iterable[str]) -> None:
+    """Refuse two classes of one name: file systems and csvs may hold an accent as one character or as two.
+
+    Raises:
+        DataError: There are two.
+    """
+    known: dict[str, str] = {}
+    for name in sorted(class_names):
+        other = known.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise DataError(
+                f"the classes {other!a} and {name!a} are one name, {name}, in two spellings; rename one"
             )
 
 
