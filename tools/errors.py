@@ -10,7 +10,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
 
 
-def printable(text: str) -> str:
+def readable(text: str) -> str:
     """A foreign text for a message as it is, or, where it would not stay on one line, as `shown` has it."""
     return text if text.isprintable() else shown(text)
 

@@ -14,8 +14,8 @@ from tools.evaluation.evaluate import evaluate
 from tools.evaluation.feedback import feedback_text
 from tools.evaluation.intake import find_zips
 from tools.evaluation.probing import probe_all
-from tools.evaluation.records import DROPPED, REFUSED, SET_ASIDE, WAITING, Records, Row
-from tools.evaluation.service import Evaluated, cause_lines, opened
+from tools.evaluation.records import DROPPED, REFUSED, SET_ASIDE, WAITING, Records, Row, cause_lines
+from tools.evaluation.service import Evaluated, opened
 from tools.evaluation.site import Site
 from tools.evaluation.standings import make_board
 from tools.evaluation.verdicts import SCORED, WAITING_TEXT

@@ -84,7 +84,7 @@ FAULTS: list[tuple[str, str]] = [
     ("", "not JSON ("),
     ("[" * 100_000, "not JSON ("),
     ('{"a": ' + "9" * 5000 + "}", "not JSON ("),
-    ('{"a": 1, "b": {"a": 1, "a": 1}}', "not JSON (an object has 1 duplicate keys)"),
+    ('{"a": 1, "b": {"a": 1, "a": 1}}', "not JSON (the key 'a' appears twice in one object)"),
 ]
 
 

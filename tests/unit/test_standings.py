@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import classification_report
 
 from tests.conftest import write_image
+from tests.evaluations import MANIFEST
 from tools.errors import DataError
 from tools.evaluation.intake import Submission
 from tools.evaluation.records import Records, Row
@@ -21,24 +22,6 @@ from tools.evaluation.verdicts import SCORED, Verdict
 from tools.files import write_csv
 from tools.layout import RESULTS_NAME, Layout
 from tools.manifest import Phase, parse_manifest
-
-MANIFEST = """
-[bundle]
-name = "tiny"
-
-[evaluation]
-public_share = 0.5
-resamples = 100
-
-[[phases]]
-name = "development"
-closes = 2026-06-01T00:00:00Z
-
-[[phases]]
-name = "final"
-opens = 2026-06-01T00:00:00Z
-part = "final"
-"""
 
 
 def at(month: int, day: int = 1) -> datetime:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tools.evaluation.board import Board
 from tools.evaluation.feedback import message_of
-from tools.evaluation.records import SET_ASIDE, Row, format_time
+from tools.evaluation.records import Row, cause_lines, format_time
 from tools.evaluation.teams import group_teams
 from tools.evaluation.verdicts import SCORED
 
@@ -92,7 +92,7 @@ def find_findings(board: Board, rows: Sequence[Row]) -> Findings:
         if row.state != SCORED and row.phase in (board.phase, "")
     )
     probes = tuple(line for row in rows if row.probe for line in row.probe_lines())
-    causes = tuple(row.cause_line() for row in rows if row.state == SET_ASIDE)
+    causes = tuple(cause_lines(rows))
     return Findings(board, failures, find_clashes(rows), probes, causes)
 
 

@@ -15,12 +15,13 @@ from tools.evaluation.site import Site, steps_dir, submission_lock
 from tools.evaluation.steps import StepRecord, do_once, make_key, read_record
 from tools.evaluation.trial import is_well, one_line
 from tools.evaluation.verdicts import SCORED, Doubtful, Refusal
-from tools.evaluation.work import KILLED, ensure_image, run_image, take_results, work_dir
+from tools.evaluation.work import ensure_image, run_image, take_results, work_dir
 from tools.files import remove_tree
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME
 from tools.metadata.stripping import strip_segments
 from tools.progress import Progress
+from tools.runners.base import KILLED
 from tools.runners.docker import DockerRunner
 
 IMAGES_ALONE = 3

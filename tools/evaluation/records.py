@@ -99,6 +99,11 @@ class Row:
         return [f"probe    {who}  {line}" for line in self.probe or ("no circumstance changed a result",)]
 
 
+def cause_lines(rows: Sequence[Row]) -> list[str]:
+    """What the organiser has to know of submissions that were set aside, one line each."""
+    return [row.cause_line() for row in rows if row.state == SET_ASIDE]
+
+
 class Records:
     """The database; each method is one transaction, and knows a submission by its id.
 

@@ -16,7 +16,7 @@ from tools.evaluation.intake import describe, find_zips
 from tools.evaluation.outputs import stale_rows
 from tools.evaluation.probing import probe_all
 from tools.evaluation.receipts import check_scores
-from tools.evaluation.records import FINAL, SET_ASIDE, Records, Row
+from tools.evaluation.records import FINAL, Records, Row, cause_lines
 from tools.evaluation.rescore import Rescored, rescore
 from tools.evaluation.site import Site, read_site
 from tools.evaluation.steps import StepRecord
@@ -68,11 +68,6 @@ class Evaluated:
             "in all: "
             + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no submissions"),
         ]
-
-
-def cause_lines(rows: Sequence[Row]) -> list[str]:
-    """What the organiser has to know of submissions that were set aside, one line each."""
-    return [row.cause_line() for row in rows if row.state == SET_ASIDE]
 
 
 @contextmanager

@@ -48,7 +48,6 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
     # By the phase's own part: the hidden cases choose nothing.
     known = scores if part == phase.part else current_scores(site, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
-    team_of = group_teams(row.submission.team for row in scored)
     class_names = tuple(sorted(set(site.reference.class_of.values())))
     names = sorted(site.parts[part])
     label_of = {name: label for label, name in enumerate(class_names)}
@@ -70,28 +69,11 @@ def make_board(site: Site, records: Records, phase_name: str | None, part: str |
         entries=tuple(_entry(row, scores[row.submission.id]) for row in chosen),
         ranking=ranking,
         agreements=agreements,
-        unranked=tuple(
-            Unranked(
-                row.submission.team,
-                row.submission.method,
-                format_time(row.submission.received),
-                message_of(row),
-            )
-            for row in rows
-            if row.state != SCORED
-        ),
+        unranked=_unranked(rows),
         show_agreement=settings.show_agreement,
         show_failed=settings.show_failed,
         public_key=public_text(signing_key(site.layout).public_key()),
-        history=tuple(
-            HistoryPoint(
-                team_of[row.submission.team],
-                format_time(row.submission.received),
-                row.submission.sha256,
-                float(scores[row.submission.id][settings.metric]),
-            )
-            for row in scored
-        ),
+        history=_history(scored, scores, settings.metric),
     )
 
 
@@ -131,6 +113,35 @@ def choose_entries(
         return [own[-1] for own in of_team.values()]
     # Of equals max takes the first, which is the earlier one.
     return [max(own, key=lambda row: float(scores[row.submission.id][metric])) for own in of_team.values()]
+
+
+def _unranked(rows: Sequence[Row]) -> tuple[Unranked, ...]:
+    return tuple(
+        Unranked(
+            row.submission.team,
+            row.submission.method,
+            format_time(row.submission.received),
+            message_of(row),
+        )
+        for row in rows
+        if row.state != SCORED
+    )
+
+
+def _history(
+    scored: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str
+) -> tuple[HistoryPoint, ...]:
+    """The scores of all submissions, under one name for each team."""
+    team_of = group_teams(row.submission.team for row in scored)
+    return tuple(
+        HistoryPoint(
+            team_of[row.submission.team],
+            format_time(row.submission.received),
+            row.submission.sha256,
+            float(scores[row.submission.id][metric]),
+        )
+        for row in scored
+    )
 
 
 def _labels(

@@ -25,14 +25,13 @@ from tools.files import check_writable, hash_file, remove_tree
 from tools.keptlog import KeptLog
 from tools.layout import RESULTS_NAME, solution_name
 from tools.programs import INFERENCE, SCORING, check_outcome, plan_run
-from tools.runners.base import Outcome, ProgramRun
+from tools.runners.base import KILLED, Outcome, ProgramRun
 from tools.runners.context import submission_files
 from tools.runners.docker import DockerRunner
 from tools.runners.watching import RESERVE_BYTES
 
 BUILD_LOG = "build.log"
 RUN_LOG = "inference.log"
-KILLED = (128 + 9, 128 + 15)
 _NOT_STARTED = (126, 127)
 _INIT_SAYS = "[FATAL tini "
 

@@ -36,7 +36,7 @@ def read_bounded_json(path: Path, max_bytes: int = MAX_BYTES, max_depth: int = M
         text = data.decode("utf-8")
         _check_depth(text, max_depth)
         return json.loads(
-            text, object_pairs_hook=_no_key_twice, parse_constant=_refuse_constant, parse_float=_finite
+            text, object_pairs_hook=no_key_twice, parse_constant=_refuse_constant, parse_float=_finite
         )
     except UnicodeDecodeError as fault:
         raise DataError(f"not UTF-8 (byte {fault.start}); expected JSON", path) from None
@@ -61,7 +61,12 @@ def _check_depth(text: str, max_depth: int) -> None:
             depth -= 1
 
 
-def _no_key_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def no_key_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which each key is there once, for readers differ in which of two counts.
+
+    Raises:
+        ValueError: A key is there twice.
+    """
     document = dict(pairs)
     if len(document) != len(pairs):
         names = [name for name, _ in pairs]

@@ -39,11 +39,6 @@ class IgnoreRules:
         return 0
 
 
-def ignore_names(dockerfile_name: str) -> tuple[str, str]:
-    """The files that may hold the rules, the first one that is there counts, as BuildKit has it."""
-    return f"{dockerfile_name}{DOCKERIGNORE}", DOCKERIGNORE
-
-
 def parse_dockerignore(text: str, name: str = DOCKERIGNORE) -> IgnoreRules:
     """Parse a .dockerignore.
 

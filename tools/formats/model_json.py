@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from tools.errors import DataError
+from tools.formats.bounded_json import no_key_twice
 
 MAX_SIDE = 1 << 16
 """Of an image that inference makes, pixels."""
@@ -39,7 +40,7 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
         DataError: Not JSON, or a key is missing or of another type.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_without_duplicates)
+        document = json.loads(text, object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as fault:
         raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
     if not isinstance(document, dict):
@@ -65,14 +66,6 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
     if not all(value > 0 for value in size["standard_deviation"]):
         raise error("'input.standard_deviation' must list numbers above 0", path)
     return ModelCard(tuple(class_names), document)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of which each key is there once: readers differ in which of two counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError(f"an object has {len(pairs) - len(found)} duplicate keys")
-    return found
 
 
 def is_of_other_kind(text: str) -> bool:

@@ -16,6 +16,9 @@ OnLine = Callable[[str], None]
 MAX_LINE_CHARACTERS = 2000
 """A longer line of a program's output is shown in parts."""
 
+KILLED = (128 + 9, 128 + 15)
+"""Exit statuses of what was ended by SIGKILL or SIGTERM, whoever sent them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramRun:

@@ -38,7 +38,7 @@ def read_ignore_rules(dockerfile: Path, folders: Sequence[Path]) -> IgnoreRules:
     """Read what a build leaves out of its context.
 
     Args:
-        dockerfile: Beside which `Dockerfile.dockerignore` may lie.
+        dockerfile: Beside which `Dockerfile.dockerignore` may lie, which counts first, as for BuildKit.
         folders: Where a .dockerignore may lie; the first one counts.
 
     Raises:

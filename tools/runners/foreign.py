@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.errors import UnavailableError
 from tools.manifest import EvaluationSettings
-from tools.runners.base import OnLine, printable
+from tools.runners.base import KILLED, OnLine, printable
 from tools.runners.cleaning import BUILD_LABEL, remove_layers
 from tools.runners.images import ImagePlan, prepare_build, write_context
 from tools.runners.watching import RESERVE_BYTES, Watchdog
@@ -39,7 +39,6 @@ hides it from the log, and no more: nothing else is read from what a build print
 _OF_A_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
 _OF_THE_FILES = re.compile(r"(?i)(copy|add) failed|dockerfile|invalid from flag|invalid reference format")
 _OF_A_BASE = re.compile(r"(?i)pull access denied|manifest|not found|no such image|registry|lookup")
-_KILLED = (128 + 9, 128 + 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +188,7 @@ def _judge(
         return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=said)
     if not error:
         return None
-    is_killed = of_step is not None and int(of_step[1]) in _KILLED
+    is_killed = of_step is not None and int(of_step[1]) in KILLED
     lacks_base = bool(_OF_A_BASE.search(ours)) and not _OF_THE_FILES.search(ours)
     return BuildOutcome(
         error=error[:MAX_LINE_CHARACTERS],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from tools.errors import DataError, printable
+from tools.errors import DataError, readable
 from tools.layout import SPLITS, solution_name
 from tools.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 
@@ -71,12 +71,12 @@ def list_class_folders(
             for path in found
         ]
         if not found:
-            warnings.append(f"{printable(where)}: holds no image, so it is not taken for a class")
+            warnings.append(f"{readable(where)}: holds no image, so it is not taken for a class")
         elif len(found) < len(files):
             other = next(path for path in files if PurePosixPath(path).suffix.lower() not in IMAGE_SUFFIXES)
-            name = printable(PurePosixPath(other).name)
+            name = readable(PurePosixPath(other).name)
             warnings.append(
-                f"{printable(where)}: {len(files) - len(found)} files are no images, such as {name}"
+                f"{readable(where)}: {len(files) - len(found)} files are no images, such as {name}"
             )
     if not images:
         raise DataError(
@@ -110,7 +110,7 @@ def _refuse_mixtures(tops: dict[str, list[str]], place: str) -> None:
         odd = next(top for top, split in splits.items() if split is None)
         raise DataError(
             "stands beside train/val/test folders, so it is neither a split nor a class; move it away",
-            printable(f"{place}/{odd}"),
+            readable(f"{place}/{odd}"),
         )
 
 
