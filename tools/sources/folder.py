@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.errors import DataError, printable
+from tools.errors import DataError, readable
 from tools.formats.label_table import read_label_table
 from tools.layout import SPLITS, solution_name, split_dir_name
 from tools.progress import Progress
@@ -146,7 +146,7 @@ def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str
             raise DataError(
                 "is named like an image but is no file (a link that leads nowhere, a pipe or a device);"
                 " restore or remove it",
-                printable(entry.path),
+                readable(entry.path),
             )
 
 
