@@ -2,6 +2,7 @@
 
 import contextlib
 import lzma
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,8 @@ def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
 def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) -> None:
     """Unpack a zip that check_archive found no error in, counting the bytes that really come out.
 
-    Every file gets mode 0644; links, modes and times of the zip are not taken over.
+    A file gets mode 0644, or 0755 where the zip says that it can be run, as an entry point must; links, other
+    modes and times of the zip are not taken over.
 
     Args:
         path: The zip.
@@ -142,6 +144,8 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                                 f"{shown(member.filename)} is larger than the zip says", path
                             )
                         out.write(chunk)
+                if member.external_attr >> 16 & stat.S_IXUSR:
+                    target.chmod(0o755)
             except (
                 zipfile.BadZipFile,
                 zlib.error,

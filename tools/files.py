@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +47,11 @@ def synchronise(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_executable(path: Path) -> bool:
+    """Whether a file may be run, as its owner has it."""
+    return bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def no_formula(text: str) -> str:

@@ -17,7 +17,8 @@ from tools.programs import INFERENCE, TRAINING, check_inputs, output_files
 from tools.runners.context import context_files
 
 _TIME = (1980, 1, 1, 0, 0, 0)
-_REGULAR_FILE_MODE = 0o100644
+_FILE_MODE, _SCRIPT_MODE = 0o100644, 0o100755
+_SCRIPT_SIGN = b"#!"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -56,10 +57,13 @@ def pack_submission(layout: Layout, output: Path, team: str = "", method: str = 
 
 
 def add_file(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> int:
-    """Add a file to a zip, with a fixed time and mode; gives its bytes."""
+    """Add a file to a zip, with a fixed time and a mode by its content; gives its bytes."""
     member = zipfile.ZipInfo(name, _TIME)
     member.create_system = 3
-    member.external_attr = _REGULAR_FILE_MODE << 16
+    with opened(content) as source:
+        is_script = source.read(len(_SCRIPT_SIGN)) == _SCRIPT_SIGN
+    # By its content: a copy on another system may have lost its mode.
+    member.external_attr = (_SCRIPT_MODE if is_script else _FILE_MODE) << 16
     member.file_size = content.stat().st_size if isinstance(content, Path) else len(content)
     with archive.open(member, "w") as out, opened(content) as source:
         shutil.copyfileobj(source, out, _CHUNK_BYTES)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tools.archive import unpack_submission
 from tools.checking import check_submission
 from tools.errors import DataError
 from tools.formats.build_recipe import BaseConfig
 from tools.formats.dockerfile import MAX_BYTES, DockerfileError
 from tools.manifest import SubmissionSettings
+from tools.packing import add_file
 from tools.recipe_checks import may_be_archive
 from tools.runners.bases import bears_name, read_image
 from tools.runners.context import context_files, read_dockerfile, submission_files
@@ -134,6 +136,32 @@ def test_patterns_that_take_too_long_end_in_a_process_of_their_own(tmp_path: Pat
     fill(tmp_path, "FROM tiny:1\n", *(f"{'e' * 200}/{'e' * 200}/{n}" for n in range(1500)), __ignore=slow)
     with pytest.raises(DataError, match="takes more than 10 s to read"):
         submission_files(tmp_path)
+
+
+def test_an_entry_point_can_be_run_as_in_a_build_by_hand(tmp_path: Path) -> None:
+    """From the participant's folder into the zip, out of it, and into the engine's context."""
+    made = fill(tmp_path / "made", 'FROM tiny:1\nCOPY run.sh /\nCMD ["/run.sh"]\n', "run.sh", "a.py")
+    (made / "run.sh").write_text("#!/bin/sh\n")
+    (made / "a.py").chmod(0o755)
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        for name in ("Dockerfile", "run.sh", "a.py"):
+            add_file(archive, name, made / name)
+        assert {m.filename: m.external_attr >> 16 for m in archive.infolist()} == {
+            **dict.fromkeys(("Dockerfile", "a.py"), 0o100644),
+            "run.sh": 0o100755,
+        }
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    unpack_submission(tmp_path / "s.zip", folder, SubmissionSettings())
+    before = plan_of(folder).tag
+    out = io.BytesIO()
+    write_context(prepare_build(plan_of(folder), None).files, out)
+    with tarfile.open(fileobj=out) as context:
+        modes = {member.name: member.mode for member in context}
+    assert {name for name, mode in modes.items() if mode == 0o755} == {"run.sh"}
+    assert set(modes.values()) == {0o644, 0o755}
+    (folder / "run.sh").chmod(0o644)
+    assert plan_of(folder).tag != before
 
 
 def test_a_dockerfile_may_hide_itself(tmp_path: Path) -> None:

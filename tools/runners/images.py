@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from tools.errors import DataError, ProgramError
-from tools.files import hash_file
+from tools.files import hash_file, is_executable
 from tools.formats.build_recipe import BaseConfig, Recipe, read_recipe
 from tools.formats.dockerfile import DockerfileError
 from tools.formats.dockerignore import DOCKERIGNORE
@@ -75,7 +75,7 @@ class ImagePlan:
         """The image's full name; the same content has the same."""
         digest = hashlib.sha256(json.dumps(self.build_arguments, sort_keys=True).encode())
         for name, path in sorted(self.files.items()):
-            digest.update(f"\0{name}\0{hash_file(path)}".encode())
+            digest.update(f"\0{name}\0{hash_file(path)}{'x' * is_executable(path)}".encode())
         return f"{self.name}:{digest.hexdigest()[:16]}"
 
 
@@ -206,7 +206,7 @@ def build_arguments(plan: ImagePlan, wheelhouse: Path | None) -> dict[str, str]:
 
 
 def write_context(files: Mapping[str, Path | bytes], out: IO[bytes]) -> None:
-    """Write a build context as a tar file, with fixed times and modes: the engine's cache sees content alone.
+    """Write a build context as a tar file, with fixed times and owners, for the engine's cache.
 
     Args:
         files: By name in the context.
@@ -220,6 +220,7 @@ def write_context(files: Mapping[str, Path | bytes], out: IO[bytes]) -> None:
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
                 continue
+            member.mode = 0o755 if is_executable(content) else 0o644
             member.size = content.stat().st_size
             with content.open("rb") as opened:
                 archive.addfile(member, opened)
