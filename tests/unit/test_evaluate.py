@@ -1,6 +1,7 @@
 """One submission's failing, of whatever kind, stops no other; an engine that is away costs none."""
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -331,6 +332,17 @@ def test_a_zip_that_cannot_be_taken_stops_no_other(
     arrivals = take_all([bad, good], site, records)
     assert [arrival.submission and arrival.submission.team for arrival in arrivals] == [None, "A"]
     assert str(bad) in arrivals[0].note
+
+
+def test_a_note_on_a_zip_can_be_printed_whatever_its_name(
+    site: Site, records: Records, tmp_path: Path
+) -> None:
+    bad = tmp_path / os.fsdecode(b"a\x1b[2J\nscored \xff\xe2\x80\xae.zip")
+    bad.symlink_to(bad)
+    (arrival,) = take_all([bad], site, records)
+    assert arrival.note.isprintable()
+    assert "cannot be taken in" in arrival.note
+    assert arrival.note in Evaluated([arrival], [], {}).lines()[0]
 
 
 def probe_lines(site: Site, records: Records, world: World) -> dict[str, tuple[str, ...] | None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.errors import BundleError, UnavailableError
+from tools.errors import BundleError, DataError, UnavailableError
 from tools.evaluation.intake import Submission, describe, find_phase, is_too_large, take_in
 from tools.evaluation.records import DROPPED, Records, Row
 from tools.evaluation.site import Site, zips_dir
@@ -59,12 +59,9 @@ def take_all(paths: Iterable[Path], site: Site, records: Records) -> list[Arriva
             # Such as an upload in progress: the others do not wait for it.
             if isinstance(fault, OSError) and fault.errno in NO_ROOM:
                 raise
-            what = (
-                one_line(fault)
-                if isinstance(fault, BundleError)
-                else f"{path}: cannot be taken in: {fault!r}"
-            )
-            arrivals.append(Arrival(None, what))
+            if not isinstance(fault, BundleError):
+                fault = DataError(f"cannot be taken in: {fault!r}", path)
+            arrivals.append(Arrival(None, one_line(fault)))
     taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
     known = records.rows()
     for submission, too_large in taken:
