@@ -22,10 +22,10 @@ MAX_RATIO = 200
 """A member that grows by more is taken for a bomb; real weights and texts stay far below."""
 
 _MOST_GROWTH = 1032
-"""Of deflated data (zlib's technical notes)."""
+"""The most bytes that one byte of deflated data unpacks to (zlib's technical notes)."""
 
 _UNPACKED_MB_A_SECOND = 50
-"""At least, of processor time: for the limit."""
+"""What a slow machine unpacks in a second of processor time, at least; the limit of time is made from it."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _CHUNK_BYTES = 1 << 20

@@ -28,7 +28,7 @@ from tools.runners.images import wheels_folder
 MAX_TEXT_BYTES = 1 << 16
 
 _PYTHON_IMAGE = re.compile(r"docker\.io/library/python[:@]")
-"""Of which it is known that it brings no packages."""
+"""The base image that is known to bring no packages."""
 
 _INSTALL = re.compile(r"\bpip[\d.]*\b[^;&|]*?\binstall\b(?P<words>[^;&|]*)")
 _PLACE = re.compile(r"find.links|\s-f\b|\.whl|wheelhous|CONFIG_FILE", re.IGNORECASE)

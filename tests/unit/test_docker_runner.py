@@ -54,7 +54,9 @@ def test_one_folder_is_read_and_one_is_written(program, layout: Layout) -> None:
 @pytest.mark.parametrize("program", [TRAINING, INFERENCE])
 def test_the_reference_is_under_no_mount_of_a_participants_program(program, layout: Layout) -> None:
     plan = plan_run(program, read_manifest(layout.manifest), layout, ())
-    for mount in container_config(plan, "image", HOST)["mounts"]:
+    mounts = container_config(plan, "image", HOST)["mounts"]
+    assert len(mounts) == 2
+    for mount in mounts:
         for hidden in (layout.solution_csv("testing"), layout.origins_csv, layout.audit):
             assert not hidden.is_relative_to(mount["Source"])
 

@@ -170,6 +170,7 @@ def test_no_four_characters_of_a_password_are_shown(seed: int, tmp_path: Path) -
     asked[2][1]["POSTGRES_PASSWORD"] = password()
     for arguments, environment in asked:
         told = run(*arguments, cwd=tmp_path, **environment).lower()
+        assert "rror: " in told, (arguments, environment)
         assert not [part for part in secrets if part in told], (arguments, environment, told)
     for path in tmp_path.rglob("*"):
         if path.is_file():

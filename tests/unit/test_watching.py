@@ -115,6 +115,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "out" / "link").symlink_to(tmp_path / "large")
     (tmp_path / "out" / "folder").symlink_to(tmp_path)
     assert not is_too_large(tmp_path / "out", 64 * 1024)
+    assert is_too_large(tmp_path, 64 * 1024 - 1)
 
 
 class Engine:

@@ -19,7 +19,7 @@ from tools.manifest import Bundle, Phase, SubmissionSettings
 
 NAME_SEPARATOR = "__"
 _CODES_OF_FINDINGS = {"base-image", "volume"}
-"""What a finding in a zip may be told as; all others are `zip`."""
+"""Codes of findings in a zip that are also codes of verdicts; every other finding is reported as `zip`."""
 
 
 @dataclass(frozen=True, slots=True)

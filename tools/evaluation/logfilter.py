@@ -24,10 +24,10 @@ MAX_NUMBERS = 4
 
 MAX_DIGITS = 5
 MAX_SIGNS = 2
-"""Between two words of a message."""
+"""The most punctuation characters between two words of a message."""
 
 MAX_CHARACTERS = 300
-"""Of a message."""
+"""The longest part of a message that is shown."""
 
 MAX_ERRORS = 3
 """Errors of which the message is shown: the last ones."""

@@ -13,7 +13,7 @@ from tools.guarded import Exceeded, Limits, run_guarded
 _IMAGES_A_SECOND = 20_000
 _IMAGES_A_MB = 500
 _CELLS_MB = 40
-"""Of memory, for the probabilities in each MB of a csv."""
+"""Memory that the probabilities in each MB of a csv take once they are read, MB."""
 
 
 def check_results(path: Path, image_names: Collection[str], class_names: Sequence[str]) -> None:

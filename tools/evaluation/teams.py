@@ -8,7 +8,7 @@ from typing import Any
 
 MAX_NAME_CHARACTERS = 64
 MAX_MARKS = 4
-"""Upon one letter."""
+"""The most combining marks on one letter of a name; more are left out."""
 
 _BLANK = "\u2800\U0001d159\U00016fe4"
 """Characters without ink that Unicode does not count as ignorable."""

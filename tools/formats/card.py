@@ -8,7 +8,7 @@ from tools.errors import SubmissionError
 CARD_NAME = "submission.toml"
 MAX_CARD_BYTES = 1 << 16
 MAX_DOTS = 16
-"""In one key: each part of a dotted key is a table, and tomllib keeps a path for each of them."""
+"""The most dots in one key: each part is a table, and tomllib keeps a path for each of them."""
 
 KEYS = ("team", "method")
 

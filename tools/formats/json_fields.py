@@ -81,7 +81,7 @@ def text_of(
 
 
 def loose_text(value: Any) -> str:
-    """What is told by the way; anything that is no plain text is as good as nothing."""
+    """A text that nothing depends on; empty if the value is no text, or has control characters."""
     return value if isinstance(value, str) and not _CONTROLS.search(value) else ""
 
 

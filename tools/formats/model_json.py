@@ -9,10 +9,10 @@ from tools.errors import DataError
 from tools.formats.bounded_json import no_key_twice
 
 MAX_SIDE = 1 << 16
-"""Of an image that inference makes, pixels."""
+"""Largest height or width of the images that inference makes, pixels."""
 
 MAX_NUMBER = 1e30
-"""Of a mean or a standard deviation."""
+"""Largest mean or standard deviation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from tools.errors import shown
 
 MAX_CHARACTERS = 1 << 15
-"""Of a value. Variables that are made of variables grow with each line, in the engine's memory too."""
+"""The longest value: variables made of variables grow with each line, in the engine's memory too."""
 
 _MAX_DEPTH = 8
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
