@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from tools.errors import shown
 from tools.findings import Finding
 from tools.formats.build_recipe import Recipe
-from tools.formats.image_name import canonical_image
+from tools.formats.image_name import canonical_image, is_allowed
 from tools.formats.kit_json import Kit, kit_text, parse_kit
 from tools.formats.path_patterns import parse_pattern
 from tools.formats.requirements import (
@@ -105,17 +105,16 @@ def check_rules(
 
 def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
     given = canonical_image(rules.base_image)
-    allowed = {canonical_image(name) for name in rules.base_images}
     own = canonical_image(rules.kit.base_image) if rules.kit else None
     for base in recipe.bases:
         where = f"Dockerfile:{base.line}"
-        if base.name in (given, canonical_image(ANY_IMAGE)) or base.name in allowed:
+        if base.name in (given, canonical_image(ANY_IMAGE)):
             continue
-        if allowed:
+        if not is_allowed(base.name, rules.base_images, rules.base_image):
             what = f"builds on {shown(base.name)}, which is not one of the challenge's base images"
             hint = f"build on {' or '.join(rules.base_images)}"
             yield Finding("error", where, what, hint, "base-image")
-        elif own and base.name != own:
+        elif own and not rules.base_images and base.name != own:
             what = f"builds on {shown(base.name)}; known to be at the organiser's is {own}"
             yield Finding("warning", where, what, "ask the organiser whether it is there")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tools.formats.build_recipe import BaseConfig, read_recipe
 from tools.formats.dockerfile import MAX_BYTES, MAX_INSTRUCTIONS, DockerfileError, parse_dockerfile
-from tools.formats.image_name import canonical_image
+from tools.formats.image_name import canonical_image, is_allowed
 from tools.layout import PROJECT_ROOT
 
 TEXT = """\
@@ -510,3 +510,20 @@ def test_project_files_are_not_changed_by_being_written(tmp_path: Path) -> None:
     text = (PROJECT_ROOT / "bundle_inference" / "Dockerfile").read_text()
     names = [instruction.name for instruction in parse_dockerfile(text)]
     assert [line.split()[0] for line in written(text)] == names
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "given", "allowed"),
+    [
+        ("docker.io/library/a:1", (), "", True),
+        ("docker.io/library/a:1", ("a:1",), "", True),
+        ("docker.io/library/a:1", ("b:1", "docker.io/a:1"), "", True),
+        ("docker.io/library/a:1", ("a:2",), "", False),
+        ("docker.io/library/a:1", ("a:2",), "a:1", True),
+        ("docker.io/library/a:1", ("a",), "b", False),
+    ],
+)
+def test_a_challenge_lists_base_images_and_always_allows_its_own(
+    name: str, listed: tuple[str, ...], given: str, allowed: bool
+) -> None:
+    assert is_allowed(name, listed, given) is allowed

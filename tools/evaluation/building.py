@@ -9,7 +9,7 @@ from tools.evaluation.site import Site
 from tools.evaluation.verdicts import Crowded, Doubtful, Refusal
 from tools.formats.build_recipe import Base, BaseConfig
 from tools.formats.dockerfile import DockerfileError
-from tools.formats.image_name import canonical_image
+from tools.formats.image_name import canonical_image, is_allowed
 from tools.keptlog import KeptLog
 from tools.programs import INFERENCE
 from tools.runners.docker import DockerRunner
@@ -93,10 +93,9 @@ def _with_bases(site: Site, runner: DockerRunner, plan: ImagePlan) -> ImagePlan:
     """
     settings = site.bundle.evaluation
     given = canonical_image(site.bundle.base_image) if site.bundle.base_image else None
-    allowed = {canonical_image(name) for name in settings.base_images}
     configs: dict[str, BaseConfig] = {}
     for base in plan.recipe(build_arguments(plan, runner.wheelhouse)).bases:
-        if allowed and base.name not in allowed and base.name != given:
+        if not is_allowed(base.name, settings.base_images, site.bundle.base_image):
             raise _base_refusal(base, "is not one of the challenge's base images")
         found = runner.base_image(base.name) or (runner.fetch(base.name) if settings.pull else None)
         if found is None:

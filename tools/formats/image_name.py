@@ -5,6 +5,7 @@ Source:
 """
 
 import re
+from collections.abc import Sequence
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN_PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -35,3 +36,14 @@ def canonical_image(name: str) -> str | None:
         return None
     # Beside a digest, the engine does not look at a tag.
     return f"{found['domain']}/{found['path']}{found['digest'] or found['tag'] or ':latest'}"
+
+
+def is_allowed(name: str, base_images: Sequence[str], given: str) -> bool:
+    """Tell whether a challenge lets submissions build on an image.
+
+    Args:
+        name: Of the image, canonical.
+        base_images: What the challenge lists; empty lists nothing and allows any.
+        given: What its own programs are built on; empty if it names none.
+    """
+    return not base_images or name in map(canonical_image, (*base_images, given))
