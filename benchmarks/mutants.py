@@ -36,7 +36,7 @@ TEST_TIME_S = 60
 """Tests that take longer have met a fault that hangs."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "tools/archive.py": ("tests/unit/test_checking.py", "tests/unit/test_archive.py"),
+    "tools/archive.py": ("tests/unit/test_checking.py",),
     "tools/checking.py": ("tests/unit/test_checking.py",),
     "tools/collecting.py": ("tests/unit/test_collecting.py",),
     "tools/curves.py": ("tests/unit/test_curves.py",),
@@ -62,6 +62,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/evaluation/site.py": ("tests/unit/test_rescore.py", "tests/unit/test_relabeling.py"),
     "tools/evaluation/steps.py": ("tests/unit/test_evaluation_steps.py",),
     "tools/evaluation/teams.py": ("tests/unit/test_teams.py",),
+    "tools/lookalikes.py": ("tests/unit/test_lookalikes.py",),
     "tools/formats/bounded_json.py": ("tests/unit/test_bounded_json.py",),
     "tools/formats/receipt.py": ("tests/unit/test_receipts.py",),
     "tools/evaluation/results.py": ("tests/unit/test_results.py", "tests/unit/test_probing.py"),

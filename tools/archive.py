@@ -68,7 +68,7 @@ def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator
         unpack_submission(zip_path, Path(folder), limits)
     except SubmissionError as fault:
         what = str(fault).removeprefix(f"{zip_path}: ")
-        yield listed(Finding("error", zip_path.name, what, "make it anew with `zip`"))
+        yield listed(Finding("error", zip_path.name, what, "make it again with `zip`"))
 
 
 def find_card(path: str, files: int) -> Iterator[dict[str, str]]:
@@ -90,7 +90,7 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
         with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
             members = archive.infolist() if archive else []
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
-        return [Finding("error", path.name, f"not a readable zip ({fault})", "make it anew with `zip`")]
+        return [Finding("error", path.name, f"not a readable zip ({fault})", "make it again with `zip`")]
     if too_many or len(members) > settings.files:
         what = f"more files than the {settings.files} that are taken"
         return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]

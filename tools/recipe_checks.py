@@ -65,19 +65,19 @@ def check_recipe(recipe: Recipe, context: BuildContext) -> Iterator[Finding]:
         hint = "leave VOLUME out; write to /mnt/out or /tmp"
         yield Finding("error", f"Dockerfile:{line}", "declares a volume", hint, "volume")
     if not recipe.has_command:
-        mend = 'end with ENTRYPOINT ["python", "infer.py"]'
-        yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", mend)
+        hint = 'end with ENTRYPOINT ["python", "infer.py"]'
+        yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", hint)
     for base in recipe.bases:
         if not base.has_version:
             name = base.name.removesuffix(":latest")
             what = f"the base image {shown(name)} has no version"
-            mend = f"name the version that you tested, such as {name}:1.0"
-            yield Finding("warning", f"Dockerfile:{base.line}", what, mend)
+            hint = f"name the version that you tested, such as {name}:1.0"
+            yield Finding("warning", f"Dockerfile:{base.line}", what, hint)
     for copied in recipe.copies:
         yield from _check_copied(copied, context)
     if recipe.user.split(":")[0] in ("", "0", "root"):
-        mend = "end with a line such as USER 1000"
-        yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", mend)
+        hint = "end with a line such as USER 1000"
+        yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", hint)
 
 
 def _check_copied(copied: Copied, context: BuildContext) -> Iterator[Finding]:

@@ -4,11 +4,11 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 from tools.errors import shown
 from tools.findings import Finding
+from tools.lookalikes import casefold, is_ignorable, skeleton
 
 MAX_NAME_CHARACTERS = 240
 MAX_PART_BYTES = 255
@@ -40,7 +40,7 @@ def check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     """Find out whether a platform would build from the zip."""
     names = [member.filename for member in members if not is_folder(member.filename)]
     if not names:
-        yield Finding("error", "the zip", "is empty", "make it anew with `zip`")
+        yield Finding("error", "the zip", "is empty", "make it again with `zip`")
     elif _DOCKERFILE not in names:
         yield _without_dockerfile(names)
     for name in ("metadata", "metadata.yaml"):
@@ -67,38 +67,19 @@ def has_second_name(extra: bytes) -> bool:
 def fold(name: str) -> str:
     """What two names have in common that some file system takes for one.
 
-    Source:
-        UAX 44, NFKC_Casefold: in one form of writing, whatever the case, without ignorable code points.
-        Windows drops dots and spaces at the end of a part.
+    Windows drops dots and spaces at the end of a part.
     """
-    import icu
-
-    folded = str(icu.Normalizer2.getNFKCCasefoldInstance().normalize(name))
-    return "/".join(part.rstrip(". ").lstrip(" ") for part in folded.split("/"))
+    return "/".join(part.rstrip(". ").lstrip(" ") for part in casefold(name).split("/"))
 
 
 def look(name: str) -> str:
-    """What two names have in common that a reader cannot tell apart.
-
-    Source:
-        UTS 39, section 4 (skeletons).
-    """
-    return str(_checker().getSkeleton(0, fold(name)))
-
-
-@lru_cache(maxsize=1)
-def _checker() -> "icu.SpoofChecker":  # type: ignore[name-defined]  # noqa: F821
-    import icu
-
-    return icu.SpoofChecker()
+    """What two names have in common that a reader cannot tell apart."""
+    return skeleton(fold(name))
 
 
 def _is_readable(name: str) -> bool:
     """Tell whether all of a name can be seen."""
-    import icu
-
-    ignorable = icu.UProperty.DEFAULT_IGNORABLE_CODE_POINT
-    return name.isprintable() and not any(icu.Char.hasBinaryProperty(c, ignorable) for c in name)
+    return name.isprintable() and not any(map(is_ignorable, name))
 
 
 def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
@@ -106,9 +87,9 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
     name, original = member.filename, member.orig_filename
     parts = PurePosixPath(name).parts
 
-    def error(what: str, mend: str = "rename the file") -> list[Finding]:
+    def error(what: str, hint: str = "rename the file") -> list[Finding]:
         return [
-            Finding("error", shown(original) if _is_readable(original) else ascii(original[:80]), what, mend)
+            Finding("error", shown(original) if _is_readable(original) else ascii(original[:80]), what, hint)
         ]
 
     if (
@@ -180,7 +161,7 @@ def _check_duplicates(names: Iterable[str]) -> Iterator[Finding]:
                 )
                 break
             if place in (folders if is_file else files):
-                yield Finding("error", shown(name), "lies below a file", "make the zip anew")
+                yield Finding("error", shown(name), "lies below a file", "make the zip again")
                 break
             other = _look_alike(place, looks)
             if other:
@@ -205,7 +186,7 @@ def _without_dockerfile(names: Sequence[str]) -> Finding:
         return Finding("error", shown(similar[0]), what, "rename it to Dockerfile")
     deeper = [name for name in names if PurePosixPath(name).name == _DOCKERFILE]
     if deeper:
-        mend = "zip the files inside the folder, not the folder"
-        return Finding("error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", mend)
+        hint = "zip the files inside the folder, not the folder"
+        return Finding("error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", hint)
     what = "not in the zip; the platform builds from it"
     return Finding("error", _DOCKERFILE, what, "make the zip with `zip`")

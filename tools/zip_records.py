@@ -82,9 +82,9 @@ def check_records(path: Path) -> list[Finding]:
                 _check_local(opened, entry, following)
     except _Fault as fault:
         name, what = fault.args
-        return [Finding("error", name or path.name, what, "make it anew with `zip`")]
+        return [Finding("error", name or path.name, what, "make it again with `zip`")]
     except struct.error:
-        return [Finding("error", path.name, "not a readable zip (it is cut off)", "make it anew with `zip`")]
+        return [Finding("error", path.name, "not a readable zip (it is cut off)", "make it again with `zip`")]
     return []
 
 

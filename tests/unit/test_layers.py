@@ -10,7 +10,7 @@ from tools.layout import PROJECT_ROOT
 
 # Each stands on those above it; what shares a line may not import one another.
 LAYERS = [
-    {"errors", "findings", "progress", "redaction"},
+    {"errors", "findings", "lookalikes", "progress", "redaction"},
     {"layout", "files", "picture_forms"},
     {"pictures"},
     {"guarded"},

@@ -317,7 +317,7 @@ def test_what_readers_take_for_different_zips(name: str, tmp_path: Path) -> None
     (line,) = find(tmp_path, change())
     assert line.startswith("error: ")
     assert word in line
-    assert line.endswith("make it anew with `zip`")
+    assert line.endswith("make it again with `zip`")
 
 
 def test_a_zip64_end_record_that_says_the_same_is_taken(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
+
+from tools.lookalikes import casefold, is_ignorable, skeleton
 
 MAX_NAME_CHARACTERS = 64
 MAX_MARKS = 4
@@ -27,9 +28,6 @@ def team_keys(name: str) -> frozenset[str]:
     Two keys, since a letter's look depends on its case: a Cyrillic K is a Latin K, its small letter is not a
     Latin k. The first key compares names as they are written, the second whatever their case; the first is
     folded as well, so that the case of the rest does not matter.
-
-    Source:
-        UTS 39, section 4 (skeletons); UAX 44, NFKC_Casefold, which leaves out all ignorable code points.
     """
     return _keys(clean_name(name))
 
@@ -74,26 +72,13 @@ def _without_heaps(characters: Iterable[str]) -> Iterator[str]:
 
 @lru_cache(maxsize=100_000)
 def _keys(name: str) -> frozenset[str]:
-    import icu
-
-    fold = icu.Normalizer2.getNFKCCasefoldInstance().normalize
-    skeleton = _checker().getSkeleton
-    as_written = skeleton(0, fold(skeleton(0, name)))
-    in_any_case = skeleton(0, fold(name))
+    as_written = skeleton(casefold(skeleton(name)))
+    in_any_case = skeleton(casefold(name))
     return frozenset({" ".join(as_written.split()), " ".join(in_any_case.split())})
-
-
-@cache
-def _checker() -> Any:
-    import icu
-
-    return icu.SpoofChecker()
 
 
 @lru_cache(maxsize=10_000)
 def _is_visible(character: str) -> bool:
-    import icu
-
-    if icu.Char.hasBinaryProperty(character, icu.UProperty.DEFAULT_IGNORABLE_CODE_POINT):
+    if is_ignorable(character):
         return False
     return character.isspace() or (character.isprintable() and character not in _BLANK)

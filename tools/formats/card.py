@@ -48,7 +48,7 @@ def parse_card(content: bytes) -> dict[str, str]:
                 raise SubmissionError("a key has too many parts; keep team and method", CARD_NAME, number)
         card = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:
-        raise SubmissionError(f"is not TOML in UTF-8 ({fault}); write it anew", CARD_NAME) from None
+        raise SubmissionError(f"is not TOML in UTF-8 ({fault}); write it again", CARD_NAME) from None
     for key in KEYS:
         if not isinstance(card.get(key, ""), str):
             raise SubmissionError(f"'{key}' must be a text, in quotes", CARD_NAME)

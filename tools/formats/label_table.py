@@ -163,7 +163,7 @@ def read_probabilities(path: Path) -> dict[str, list[float]]:
 def cut_rows(path: Path, names: Collection[str]) -> Iterator[str]:
     """The header and the rows of some images, as they are written, each with a LF at its end.
 
-    Written anew, a row could become another one: longer by its quotation marks, for example.
+    Written again, a row could become another one: longer by its quotation marks, for example.
 
     Args:
         path: The csv, which was read and found sound.
