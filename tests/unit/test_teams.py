@@ -16,6 +16,8 @@ def test_a_name_is_printable_and_short() -> None:
     assert len(clean_name("x" * 63 + "yz")) == 64
     assert clean_name("x" * 63 + " y") == "x" * 63
     assert clean_name("\u0301 -_.") == ""
+    assert clean_name(" " * 1023 + "xy") == "x"
+    assert clean_name(" " * 1024 + "x") == ""
 
 
 def test_a_name_is_shown_as_its_team_writes_it() -> None:

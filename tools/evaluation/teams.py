@@ -8,6 +8,9 @@ from functools import lru_cache
 from tools.lookalikes import casefold, is_ignorable, skeleton
 
 MAX_NAME_CHARACTERS = 64
+MAX_READ_CHARACTERS = 1024
+"""Of a name as it came; what follows is not looked at."""
+
 MAX_MARKS = 4
 """The most combining marks on one letter of a name; more are left out."""
 
@@ -17,7 +20,9 @@ _BLANK = "\u2800\U0001d159\U00016fe4"
 
 def clean_name(text: str) -> str:
     """A name as it may be shown: in one form of writing, printable, of bounded length."""
-    kept = "".join(_without_heaps(c for c in unicodedata.normalize("NFKC", text) if _is_visible(c)))
+    # No more than that: the time in which marks are put in order grows with the square of their number.
+    read = text[:MAX_READ_CHARACTERS]
+    kept = "".join(_without_heaps(c for c in unicodedata.normalize("NFKC", read) if _is_visible(c)))
     kept = re.sub(r"\s+", " ", kept).strip()[:MAX_NAME_CHARACTERS].strip()
     return kept if any(character.isalnum() for character in kept) else ""
 
