@@ -1,13 +1,16 @@
 """What is built of a submission's Dockerfile, and what an engine's error says of whose fault it is."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tools.errors import UnavailableError
 from tools.formats.build_recipe import read_recipe
 from tools.formats.dockerfile import parse_dockerfile
 from tools.manifest import EvaluationSettings
 from tools.runners.cleaning import BUILD_LABEL
+from tools.runners.engine import says_disk_is_full
 from tools.runners.foreign import BuildOutcome, _follow, _judge
 from tools.runners.images import ImagePlan, label_stages
 
@@ -54,6 +57,12 @@ CMD ["python3"]"""
         ('Get "https://registry-1.docker.io/v2/": dial tcp: lookup x: no such host', True, True),
         ("unknown parent image ID sha256:123", False, True),
         ("layer does not exist", False, True),
+        ("manifest for python:9 not found: manifest unknown: manifest unknown", True, True),
+        ("No such image: python:9", True, True),
+        # Names in what the engine says are the participant's text.
+        ("mkdir /var/lib/docker/x/etc/passwd/no space left on device: not a directory", False, True),
+        ("Cannot mkdir: /etc/passwd/manifest not found lookup registry is not a directory", False, True),
+        ('OCI runtime create failed: exec: "no": executable file not found in $PATH: unknown', False, True),
     ],
 )
 def test_whose_fault_an_error_is(error: str, lacks_base: bool, is_doubtful: bool) -> None:
@@ -72,6 +81,21 @@ def test_a_limit_comes_before_the_error_that_it_brought_about() -> None:
         limit="time", allowed=7, last_lines=("a line",)
     )
     assert judged("", "") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "write /var/lib/docker/tmp/x: no space left on device",
+        "OCI runtime create failed: mkdir /x: no space left on device: unknown",
+    ],
+)
+def test_a_full_disk_is_what_the_engine_ends_with(error: str) -> None:
+    assert says_disk_is_full(error)
+    assert not says_disk_is_full(f"{error}/x: not a directory")
+    client = SimpleNamespace(api=SimpleNamespace(images=lambda all: []))
+    with pytest.raises(UnavailableError, match="short of room"):
+        _judge(client, ImagePlan("n", "f", {}), SETTINGS, None, (), error, (), "n1")  # type: ignore[arg-type]
 
 
 def test_lines_of_the_engine_are_left_out_and_nothing_is_read_from_them() -> None:

@@ -192,6 +192,8 @@ class Builder:
         self.stream = Stream([{"Actor": {"ID": c}, "Action": a, "timeNano": t} for a, c, t in events])
         self.filters: list[dict[str, list[str]]] = []
         self.limited: list[tuple[str, dict[str, int]]] = []
+        self.counted: list[str] = []
+        self.processes: dict[str, int] = {}
         self.ended: list[str] = []
         self.running = running
 
@@ -204,6 +206,14 @@ class Builder:
         self.limited.append((url, json))
         if json != {"PidsLimit": 512}:
             raise AssertionError(json)
+
+    def stats(self, container: str, stream: bool, one_shot: bool) -> dict[str, Any]:
+        # Once, at once: an answer without end, or a second look, would keep the next step waiting.
+        assert (stream, one_shot) == (False, True)
+        # The limit stands by then.
+        assert len(self.limited) > len(self.counted)
+        self.counted.append(container)
+        return {"pids_stats": {"current": self.processes[container]} if container in self.processes else {}}
 
     def containers(self, filters: dict[str, list[str]]) -> list[dict[str, str]]:
         self.filters.append(filters)
@@ -238,6 +248,19 @@ def test_each_container_of_a_build_is_limited_when_it_is_made() -> None:
     # From the engine's first word of it to its last.
     assert watch.found == {"seconds": 4.25}
     assert (watch.limit, engine.ended, engine.stream.closed.is_set()) == ("", [], True)
+
+
+def test_a_step_that_was_quicker_than_its_limit_is_ended() -> None:
+    """Until the limit stands it may have made any number of processes; at the limit it goes on."""
+    watch = Watch(build_order())
+    engine = Builder(
+        watch, *STEP, ("create", "c1", 9_000_000_000), ("create", "c2", 9_500_000_000), running=9
+    )
+    engine.processes |= {"c0": 512, "c1": 513}
+    threading.Timer(0.5, watch.released.set).start()
+    watch_build(engine, watch, lambda: None)
+    assert engine.counted == ["c0", "c1", "c2"]
+    assert (engine.ended, watch.limit) == (["c1"], "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,6 +13,7 @@ from tools.errors import ProgramError, UnavailableError
 from tools.runners.base import printable
 
 _DOCKER_SOCKET = "/var/run/docker.sock"
+_FULL_DISK = re.compile(r"no space left on device(: unknown)?[\s.\"]*$")
 
 
 class RefusedError(ProgramError):
@@ -34,12 +36,17 @@ def speaking(what: str) -> Iterator[None]:
     except docker.errors.APIError as fault:
         said = printable(str(fault.explanation))
         # A program that cannot be started is a server's error too, to this engine.
-        if "no space left" in said or (fault.is_server_error() and "OCI runtime" not in said):
+        if says_disk_is_full(said) or (fault.is_server_error() and "OCI runtime" not in said):
             raise UnavailableError(f"{what}: {said}") from None
         raise RefusedError(f"{what}: {said}") from None
     except (requests.RequestException, ConnectionError) as fault:
         cause = printable(root_cause(fault))
         raise UnavailableError(f"{what}: the Docker Engine went away ({cause}); start it again") from None
+
+
+def says_disk_is_full(said: str) -> bool:
+    """Whether the engine says so at the end; a path that it names before is perhaps a participant's text."""
+    return _FULL_DISK.search(said) is not None
 
 
 def engine_address() -> dict[str, Any]:

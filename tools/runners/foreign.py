@@ -17,6 +17,7 @@ from tools.errors import UnavailableError
 from tools.manifest import EvaluationSettings
 from tools.runners.base import KILLED, OnLine, printable
 from tools.runners.cleaning import BUILD_LABEL, remove_layers
+from tools.runners.engine import says_disk_is_full
 from tools.runners.images import ImagePlan, prepare_build, write_context
 from tools.runners.watching import RESERVE_BYTES, Watchdog
 
@@ -38,7 +39,11 @@ hides it from the log, and no more: nothing else is read from what a build print
 
 _OF_A_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
 _OF_THE_FILES = re.compile(r"(?i)(copy|add) failed|dockerfile|invalid from flag|invalid reference format")
-_OF_A_BASE = re.compile(r"(?i)pull access denied|manifest|not found|no such image|registry|lookup")
+_OF_A_BASE = re.compile(
+    r"(?i)pull access denied|manifest (for|unknown)|no such image|error pulling|toomanyrequests|unauthorized"
+    r"|(get|head) \"?https?:|(error response from daemon|repository|registry)\b.*(not found|denied|lookup)"
+)
+"""At the beginning of what the engine says: names that follow are the participant's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ def _judge(
     of_step = _OF_A_STEP.match(error)
     # Of a step that failed the engine quotes the command, which is the stranger's text.
     ours = "" if of_step else error
-    if "disk" in limits or "no space left on device" in ours:
+    if "disk" in limits or says_disk_is_full(ours):
         if not _has_room_again(client, room, build):
             raise UnavailableError("the engine's disk is short of room; free some space")
         # What filled it is gone with the build, or with another one that was ended at the same time.
@@ -189,7 +194,7 @@ def _judge(
     if not error:
         return None
     is_killed = of_step is not None and int(of_step[1]) in KILLED
-    lacks_base = bool(_OF_A_BASE.search(ours)) and not _OF_THE_FILES.search(ours)
+    lacks_base = bool(_OF_A_BASE.match(ours)) and not _OF_THE_FILES.search(ours)
     return BuildOutcome(
         error=error[:MAX_LINE_CHARACTERS],
         last_lines=said,

@@ -162,6 +162,10 @@ def _limit_processes(api: "APIClient", container: str) -> None:
     with contextlib.suppress(Exception):  # the step may be over by now
         url = f"{api.base_url}/v{api.api_version}/containers/{container}/update"
         api.post(url, json={"PidsLimit": BUILD_PIDS}, timeout=10)
+        # It holds off new ones; the step has begun meanwhile, and those that were quicker would live on.
+        used = api.stats(container, stream=False, one_shot=True)
+        if used["pids_stats"]["current"] > BUILD_PIDS:
+            api.kill(container)
 
 
 def _kill_labelled(api: "APIClient", label: str) -> None:
