@@ -146,7 +146,10 @@ def _check_packages(
             else:
                 what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
                 hint = f"ask for {there[0]}, or put" if there else "put"
-                hint += " its wheel into the zip: the build has no network"
+                hint += " its wheel into the zip: the build has no network (pip download --only-binary :all:"
+                hint += (
+                    f" --python-version {kit.python_version} -d bundle_inference/wheelhouse '{line.text}')"
+                )
             yield Finding(severity, place, what, hint)
 
 

@@ -70,7 +70,12 @@ The build has no network. The Dockerfile can install these packages, as that in 
 
 {wheels}
 Other packages go into the zip: put their wheels into bundle_inference/wheelhouse/, where the Dockerfile finds
-them (for Python {kit.python_version} on Linux, {kit.machine})."""
+them (for Python {kit.python_version} on Linux, {kit.machine}). On such a machine, beside bundle_inference/:
+
+```
+pip download --only-binary :all: --python-version {kit.python_version} -d bundle_inference/wheelhouse \\
+    -r bundle_inference/requirements.txt
+```"""
 
 
 def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:

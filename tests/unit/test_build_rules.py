@@ -58,10 +58,11 @@ def test_what_the_challenge_gives_can_be_installed(tmp_path: Path, requirements:
 def test_what_is_neither_given_nor_brought_is_named(tmp_path: Path) -> None:
     found = find(tmp_path, OURS, "alpha==1.0\ngamma>=3\nbeta==3.0\n")
     what = "is neither among the challenge's packages nor a wheel in the zip"
-    hint = "put its wheel into the zip: the build has no network"
+    hint = "put its wheel into the zip: the build has no network (pip download --only-binary :all:"
+    hint += " --python-version 3.11 -d bundle_inference/wheelhouse"
     assert found == [
-        f"error: app/requirements.txt:2: gamma>=3 {what}; {hint}",
-        f"error: app/requirements.txt:3: beta==3.0 {what}; ask for beta==2.5, or {hint}",
+        f"error: app/requirements.txt:2: gamma>=3 {what}; {hint} 'gamma>=3')",
+        f"error: app/requirements.txt:3: beta==3.0 {what}; ask for beta==2.5, or {hint} 'beta==3.0')",
     ]
 
 

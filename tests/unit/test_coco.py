@@ -4,6 +4,7 @@ import copy
 import functools
 import http.server
 import json
+import os
 import re
 import threading
 from collections import Counter
@@ -150,7 +151,7 @@ def test_an_error_page_is_not_kept_as_an_image(tmp_path: Path, server: str) -> N
         ("coco:x.json?category=car", "x.json: no such file"),
         (
             "coco:annotations/instances_few.json?category=cat",
-            "no category 'cat'; expected one of airplane, car",
+            "no category 'cat'; expected one of 'airplane', 'car'",
         ),
     ],
 )
@@ -476,3 +477,30 @@ if REAL.is_dir():
             listing = CocoSource(parse_question(question, REAL)).list_images(ImportRequest(), say_nothing)
             found.update(image.class_name for image in listing.images)
         assert found == {"traffic light": 9, "no traffic light": 28}
+
+
+@pytest.mark.parametrize("key", ["annotations", "images"])
+def test_a_key_that_appears_twice_is_refused(key: str, tmp_path: Path) -> None:
+    path = write_annotations(tmp_path)
+    text = path.read_text().rstrip()
+    path.write_text(f'{text[:-1]}, "{key}": []}}')
+    with pytest.raises(
+        DataError, match=f"cannot be read: the key '{key}' appears twice in one object; remove"
+    ):
+        read_coco(path)
+
+
+def test_an_annotation_with_two_categories_is_refused(tmp_path: Path) -> None:
+    path = write_annotations(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace('"category_id":', '"category_id": 1, "category_id":', 1))
+    with pytest.raises(DataError, match="the key 'category_id' appears twice"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_annotations_that_are_no_file_are_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="is a pipe or a device; give COCO's"):
+        read_coco(path)

@@ -585,3 +585,21 @@ def test_classes_that_differ_in_capitals_are_two(layout: Layout, tmp_path: Path)
     summary = read_summary(layout)
     assert summary is not None
     assert summary.class_names == ("A", "a")
+
+
+@pytest.mark.parametrize("name", ["testing_solution.csv", "testing-data"])
+def test_parts_of_the_bundle_layout_that_are_of_another_kind_are_named(
+    name: str, filled_layout: Layout, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(filled_layout.input_data, source)
+    shutil.copy(filled_layout.solution_csv("testing"), source)
+    odd = source / name
+    if odd.is_dir():
+        shutil.rmtree(odd)
+        odd.write_text("no folder")
+    else:
+        odd.unlink()
+        os.mkfifo(odd)
+    with pytest.raises(DataError, match=f"{name}: not found; the bundle layout has {name}"):
+        fill(filled_layout, source)

@@ -1,5 +1,6 @@
 """Images that a csv names: its columns, its faults."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,19 @@ def test_slices_of_patients_are_sampled_apart(folder: Path) -> None:
     found = listed(folder, "\n".join(rows)).images
     ranked = sorted(found, key=lambda image: rank(0, image_key(image)))
     assert len({Path(image.origin).name for image in ranked[:12]}) > 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_csv_that_is_no_file_is_refused(kind: str, folder: Path) -> None:
+    path = folder / "p.csv"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"is a pipe or a device; write the csv into a file"):
+        TableSource(f"csv:{path}", folder).list_images(ImportRequest(), say_nothing)
+
+
+def test_a_cell_that_swallows_the_rest_is_told_from_an_encoding(folder: Path) -> None:
+    rows = 'file,class\na.png,"' + "x" * 200_000
+    with pytest.raises(
+        DataError, match=r"is not a csv \(field larger .*\); look for a quotation mark without"
+    ):
+        listed(folder, rows)

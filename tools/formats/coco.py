@@ -170,12 +170,14 @@ def read_coco(path: Path) -> CocoFile:
     Source:
         https://cocodataset.org/#format-data
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError("is a pipe or a device; give COCO's instances_*.json as a file", path)
     try:
         with path.open("rb") as opened:
             encoding = json.detect_encoding(opened.read(4))
         with path.open(encoding=encoding) as text:
             # The outlines are nine tenths of the file: each is dropped as soon as it is parsed.
-            document = json.load(text, object_hook=_without_outline)
+            document = json.load(text, object_pairs_hook=_without_outline)
     except FileNotFoundError:
         raise DataError("no such file; give COCO's instances_*.json", path) from None
     except OSError as fault:
@@ -187,6 +189,8 @@ def read_coco(path: Path) -> CocoFile:
         raise DataError(f"cannot be read as JSON ({where}); give COCO's instances_*.json", path) from None
     except UnicodeError:
         raise DataError("cannot be read as JSON: it is not UTF-8; save it as such", path) from None
+    except FieldError as fault:
+        raise DataError(f"cannot be read: {fault}; remove one of them", path) from None
     except ValueError:
         raise DataError("cannot be read as JSON: a number in it has too many digits", path) from None
     return parse_coco(document, path)
@@ -221,7 +225,12 @@ def parse_coco(document: Any, path: Path) -> CocoFile:
     )
 
 
-def _without_outline(item: dict[str, Any]) -> dict[str, Any]:
+def _without_outline(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) != len(pairs):
+        # JSON takes the last: with `annotations` twice, nearly all images would be without the category.
+        names = [name for name, _ in pairs]
+        raise FieldError(f"the key {shown(max(names, key=names.count))} appears twice in one object")
     item.pop("segmentation", None)
     return item
 

@@ -50,6 +50,8 @@ def read_columns(
         DataError: No such file, no such column or two of one name, an empty cell, a row that is longer than
             the header, or no csv.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError("is a pipe or a device; write the csv into a file, and name that", path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as opened:
             first = opened.readline()
@@ -75,8 +77,12 @@ def read_columns(
         raise DataError("no such file; name the csv", path) from None
     except IsADirectoryError:
         raise DataError("is a folder; name the csv", path) from None
-    except (UnicodeDecodeError, csv.Error) as fault:
+    except UnicodeDecodeError as fault:
         raise DataError(f"is not a csv in UTF-8 ({fault}); save it as one", path) from None
+    except csv.Error as fault:
+        raise DataError(
+            f"is not a csv ({fault}); look for a quotation mark without its other one", path
+        ) from None
 
 
 def _check_header(header: Sequence[str], names: Iterable[str], path: Path) -> None:

@@ -161,7 +161,7 @@ def _ask(coco: CocoFile, question: Question) -> tuple[list[CocoImage], set[str]]
     wanted = {number for number, category in coco.categories.items() if category.name == question.category}
     if not wanted:
         names = sorted({category.name for category in coco.categories.values()})
-        expected = f"expected one of {', '.join(names)}" if names else "it has none at all"
+        expected = f"expected one of {', '.join(map(shown, names))}" if names else "it has none at all"
         raise DataError(f"has no category {question.category!r}; {expected}", question.annotations)
     having = {item.image_id for item in coco.annotations if item.category_id in wanted}
     street = {item.image_id for item in coco.annotations if coco.categories[item.category_id].is_street}

@@ -68,8 +68,8 @@ class FolderSource:
             DataError: The csv is at fault, or it or the folder is not there.
         """
         solution, folder = self.path / solution_name(split), self.path / split_dir_name(split)
-        for needed in (solution, folder):
-            if not needed.exists():
+        for needed, is_there in ((solution, solution.is_file()), (folder, folder.is_dir())):
+            if not is_there:
                 hint = (
                     "; what an organiser hands out has none: put it in place as input_data/ instead"
                     if split == "testing"
