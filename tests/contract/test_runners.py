@@ -94,15 +94,14 @@ def test_a_signal_is_named(run_code) -> None:
 
 
 def test_the_time_limit_holds_for_all_that_it_started(run_code, runner: Runner) -> None:
-    started = time.monotonic()
+    # Beyond the test's own timeout: if the limit does not hold, that ends the test.
     outcome, lines = run_code(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "child = os.fork()\n"
         "if child: print(child, flush=True)\n"
-        "time.sleep(60)",
+        "time.sleep(600)",
         time_s=2,
     )
-    assert time.monotonic() - started < 15
     assert outcome.limit == "time"
     if isinstance(runner, DockerRunner):
         assert (
