@@ -1,9 +1,11 @@
 """A challenge's rules of the build: what a submission may build on, what it can install without a network."""
 
+import contextlib
+import itertools
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -26,11 +28,22 @@ from tools.runners.context import ANY_IMAGE
 from tools.runners.images import wheels_folder
 
 MAX_TEXT_BYTES = 1 << 16
+MAX_INSTALLS = 50
+"""In one RUN; what comes after is not looked at."""
 
 _PYTHON_IMAGE = re.compile(r"docker\.io/library/python[:@]")
 """The base image that is known to bring no packages."""
 
-_INSTALL = re.compile(r"\bpip[\d.]*\b[^;&|]*?\binstall\b(?P<words>[^;&|]*)")
+_INSTALL = re.compile(
+    r"\bpip[\d.]*(?:\s+-[^\s;&|]+(?:\s+[^-\s;&|][^\s;&|]*)??){0,8}?\s+install(?=\s)(?P<words>[^;&|\n]*)"
+)
+_BEFORE_PIP = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*(?:\S*/)?(?:python[\d.]*\s+-m\s+)?")
+"""Of a command that is pip's: settings, a path, Python."""
+
+_SEPARATOR = re.compile(r"&&|\|\||[;|&\n]")
+_STRICT = re.compile(r"\s*set\s+-[a-z]*e[a-z]*(?:\s+-o\s+pipefail|\s+pipefail)?\s*;")
+_REDIRECTED = re.compile(r"\d*>&\d|&>")
+_BLOCKS = (("then|do|case", "fi|done|esac"), (r"\(|\{", r"\)|\}"))
 _PLACE = re.compile(r"find.links|\s-f\b|\.whl|wheelhous|CONFIG_FILE", re.IGNORECASE)
 _WITH_VALUE = (
     *(
@@ -130,27 +143,38 @@ def _check_packages(
     def missing(lines: Sequence[RequirementLine], wheels: Sequence[Wheel]) -> list[RequirementLine]:
         return missing_requirements(lines, wheels, kit.python_version, kit.machine)
 
+    def is_brought(line: RequirementLine) -> bool:
+        return line.requirement is not None and line.requirement.name.lower() in _BROUGHT
+
+    def is_lacking(line: RequirementLine) -> bool:
+        content = is_brought(line) and line.requirement is not None and not line.requirement.specifier
+        return not content and bool(missing([line], [*own, *reachable]))
+
     for step in (line for line in recipe.lines if line.startswith("RUN ")):
-        for place, line, is_certain in _asked(step, context, taken):
-            asked = line.requirement
-            brought = asked is not None and asked.name.lower() in _BROUGHT
-            if (asked and brought and not asked.specifier) or not missing([line], [*own, *reachable]):
-                continue
-            # What a base image may bring is no certain end of the build.
-            severity = "error" if is_bare and is_certain and not brought else "warning"
-            there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
-            if not missing([line], given):
-                what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
-                hint = "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index"
-                hint += " --find-links, as bundle_inference/Dockerfile does"
-            else:
-                what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
-                hint = f"ask for {there[0]}, or put" if there else "put"
-                hint += " its wheel into the zip: the build has no network (pip download --only-binary :all:"
-                hint += (
-                    f" --python-version {kit.python_version} -d bundle_inference/wheelhouse '{line.text}')"
-                )
-            yield Finding(severity, place, what, hint)
+        lacking = [asked for asked in _asked(step, context, taken) if is_lacking(asked[1])]
+        # What a base image may bring is no certain end of the build. One that is ends the whole step.
+        fails = is_bare and any(certain and not is_brought(line) for _, line, certain in lacking)
+        for place, line, _ in lacking:
+            what, hint = _advice(line, kit, given, missing)
+            yield Finding("error" if fails and not is_brought(line) else "warning", place, what, hint)
+
+
+def _advice(
+    line: RequirementLine,
+    kit: Kit,
+    given: Sequence[Wheel],
+    missing: Callable[[Sequence[RequirementLine], Sequence[Wheel]], list[RequirementLine]],
+) -> tuple[str, str]:
+    """What is wrong with a package that pip would not find, and what to do."""
+    if not missing([line], given):
+        what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
+        hint = "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index"
+        return what, f"{hint} --find-links, as bundle_inference/Dockerfile does"
+    there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
+    what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
+    hint = f"ask for {there[0]}, or put" if there else "put"
+    hint += " its wheel into the zip: the build has no network (pip download --only-binary :all:"
+    return what, f"{hint} --python-version {kit.python_version} -d bundle_inference/wheelhouse '{line.text}')"
 
 
 def _any_version(line: RequirementLine) -> RequirementLine:
@@ -162,8 +186,9 @@ def _asked(
     step: str, context: BuildContext, taken: frozenset[str]
 ) -> Iterator[tuple[str, RequirementLine, bool]]:
     """What a RUN lets pip install: the place that asks for it, what it is, and whether it surely will be."""
-    for install in _INSTALL.finditer(step):
-        is_certain = _is_certain(step, install.start())
+    command = _command_of(step)
+    for install in itertools.islice(_INSTALL.finditer(command), MAX_INSTALLS):
+        is_certain = _is_certain(command, install.start(), install.end())
         words = iter(install["words"].translate(_QUOTES).split())
         for word in words:
             name, _, value = word.partition("=")
@@ -178,11 +203,37 @@ def _asked(
                 yield "Dockerfile", RequirementLine(0, word, parse_requirement(word)), is_certain
 
 
-def _is_certain(step: str, start: int) -> bool:
-    """Tell whether a command of a shell's line is run in any case, and its failure is the line's."""
-    before = step[:start]
-    opened, closed = (len(re.findall(rf"\b({words})\b", before)) for words in ("then|do", "fi|done"))
-    return opened == closed and "||" not in step and not _CONDITION.search(before)
+def _command_of(step: str) -> str:
+    """What a RUN has a shell do, or, where there is none, its words."""
+    text = step.removeprefix("RUN ")
+    with contextlib.suppress(ValueError):
+        words = [str(word) for word in json.loads(text)]
+        text = words[-1] if "-c" in words[1:-1] else " ".join(words)
+    return _REDIRECTED.sub(" ", text)
+
+
+def _is_certain(command: str, start: int, end: int) -> bool:
+    """Tell whether an install is run in any case, and its failure is that of the RUN; any doubt is a no.
+
+    Args:
+        command: The shell's line.
+        start: Where `pip` begins.
+        end: Where what it installs ends.
+    """
+    before, after = command[:start], _SEPARATOR.findall(command[end:])
+    begins = [found.end() for found in _SEPARATOR.finditer(before)]
+    own = before[begins[-1] if begins else 0 :]
+    blocks = (tuple(len(re.findall(rf"(?<![\w$])(?:{words})", before)) for words in pair) for pair in _BLOCKS)
+    is_command = (
+        _BEFORE_PIP.fullmatch(own) is not None
+        and all(opened == closed for opened, closed in blocks)
+        and not any(before.count(quote) % 2 for quote in "'\"`")
+        and not re.search(r"(?:^|\s)#", before)
+        and {*_SEPARATOR.findall(before)} <= {"&&", ";"}
+        and not _CONDITION.search(before)
+    )
+    ends_it = {*after} <= {"&&"} or (_STRICT.match(command) is not None and after[0] == ";")
+    return is_command and ends_it
 
 
 def _in_file(
