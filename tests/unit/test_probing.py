@@ -16,7 +16,8 @@ def test_every_circumstance_has_its_meaning_and_every_image_once() -> None:
     for circumstance, inputs in found.items():
         for given in inputs:
             images = list(given.image_of.values())
-            assert len(set(images)) == len(images) == (1 if circumstance == "alone" else len(NAMES))
+            count = 2 if given.name == "alone-two" else 1
+            assert len(set(images)) == len(images) == (count if circumstance == "alone" else len(NAMES))
             # A suffix says what kind of file it is.
             assert all(Path(name).suffix == Path(image).suffix for name, image in given.image_of.items())
 
@@ -38,7 +39,16 @@ def test_which_images_are_given_alone_cannot_be_known_before() -> None:
         for secret in ("", "a", "b")
     }
     assert [len(set(names)) for names in drawn] == [3, 3, 3]
+    assert len(drawn) == 3
     assert circumstances(names, "a")["alone"] == circumstances(names, "a")["alone"]
+
+
+def test_a_number_of_images_is_changed_in_two_ways() -> None:
+    """Of seven images, a program that counts modulo six or five gives the same alone, or with another one."""
+    for total in (3, 7):
+        counts = [len(given.image_of) for given in circumstances(NAMES[:total])["alone"]]
+        assert counts == [1, 1, 1, 2]
+    assert [len(given.image_of) for given in circumstances(NAMES[:2])["alone"]] == [1, 1]
 
 
 def write(path: Path, rows: list[str]) -> Path:

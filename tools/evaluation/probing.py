@@ -163,11 +163,15 @@ def circumstances(names: list[str], secret: str = "") -> dict[str, list[Input]]:
         name: other for same in of_suffix.values() for name, other in zip(same, reversed(same), strict=True)
     }
     drawn = sorted(names, key=lambda name: hashlib.sha256(f"{secret}/{name}".encode()).digest())
+    alone = [Input(f"alone-{n}", {name: name}) for n, name in enumerate(drawn[:IMAGES_ALONE])]
+    if len(names) > 2:
+        # What depends on their number modulo something may be the same for one and for all.
+        alone.append(Input("alone-two", {name: name for name in drawn[:2]}))
     return {
         "again": [Input("again", {name: name for name in names})],
         "renamed": [Input("renamed", {new_name(n, name): name for n, name in enumerate(names)})],
         "reordered": [Input("reordered", reversed_names)],
-        "alone": [Input(f"alone-{n}", {name: name}) for n, name in enumerate(drawn[:IMAGES_ALONE])],
+        "alone": alone,
         "stripped": [Input("stripped", {name: name for name in names}, stripped=True)],
     }
 
