@@ -271,6 +271,22 @@ def test_who_filled_the_disk_is_known_when_each_is_tried_alone(
     assert times == {"innocent": workers, "poison": 2 + (workers > 1)}
 
 
+def test_what_could_not_be_tried_alone_waits(
+    site: Site, records: Records, world: World, tmp_path: Path
+) -> None:
+    take(site, records, tmp_path / "zips", "A", "B")
+    world.builds["A"] = lambda: CROWDING["build"]  # type: ignore[return-value]
+
+    def go_away() -> BuildOutcome:
+        world.is_well = False
+        raise UnavailableError("the engine went away")
+
+    world.builds["B"] = go_away
+    a = by_team(records)["A"].submission.id
+    assert a in evaluate(site, records, world.connect, 2, say_nothing)
+    assert by_team_states(records) == [("A", WAITING), ("B", WAITING)]
+
+
 def test_a_zip_that_named_no_team_comes_again_under_a_teams_name(
     site: Site, records: Records, world: World, tmp_path: Path
 ) -> None:

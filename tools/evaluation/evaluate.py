@@ -221,6 +221,7 @@ class _Evaluator:
             obstacle = found
             if obstacle.is_crowded and not is_alone:
                 self.crowded.append(row)
+                self.records.set_state(submission.id, WAITING)
                 self.show(submission.id, describe(submission), WAITING, "until it is alone", False)
                 return ""
             if self._lacks_something(obstacle):
