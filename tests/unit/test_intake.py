@@ -14,6 +14,7 @@ from tools.errors import DataError, UnavailableError
 from tools.evaluation.admission import admit, take_all
 from tools.evaluation.intake import (
     Submission,
+    check_sender,
     check_zip,
     find_zips,
     is_too_large,
@@ -24,7 +25,7 @@ from tools.evaluation.intake import (
 )
 from tools.evaluation.records import QUEUED, REFUSED, Records, Row
 from tools.evaluation.site import Site
-from tools.evaluation.verdicts import Verdict
+from tools.evaluation.verdicts import Refusal, Verdict
 from tools.formats.label_table import LabelTable
 from tools.layout import Layout
 from tools.manifest import Bundle, EvaluationSettings, Phase, SubmissionSettings
@@ -235,3 +236,120 @@ def test_a_look_alike_has_no_quota_of_its_own() -> None:
     for name in ("RADIANCE", "Radi\u034fance", "Radiance\ufe0f", "Radi\U0001d41ance", "Radiance\U000e0100"):
         assert codes(submission(name, 5, 9), known, PHASES) == ("first", "quota"), name
     assert codes(submission("Radiant", 5, 9), known, PHASES) == ("first", "")
+
+
+def write_submission(path: Path, **files: str) -> Path:
+    """A zip; `Dockerfile` and `a.py` are there unless others are given."""
+    texts = {"Dockerfile": "FROM python:3.11-slim\nCOPY a.py /\nUSER 1000\nCMD python /a.py\n", "a.py": "1\n"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in (texts | files).items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_only_files_named_as_zips_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"notes.txt: is no zip by its name"):
+        find_zips((tmp_path / "notes.txt",))
+    (tmp_path / "a.ZIP").touch()
+    (tmp_path / "folder.zip").mkdir()
+    assert find_zips((tmp_path / "a.ZIP",)) == [tmp_path / "a.ZIP"]
+    # A folder is looked into, whatever it is called; one inside a folder is not.
+    assert find_zips((tmp_path,)) == [tmp_path / "a.ZIP"]
+    with pytest.raises(DataError, match="holds no zip"):
+        find_zips((tmp_path / "folder.zip",))
+
+
+def test_a_zip_that_changes_while_it_is_copied_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "A__m.zip"
+    path.write_bytes(b"half")
+
+    def copy_what_came_meanwhile(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes() + b", and more")
+
+    monkeypatch.setattr("tools.evaluation.intake.shutil.copyfile", copy_what_came_meanwhile)
+    with pytest.raises(DataError, match="changed while it was read"):
+        take_in(path, tmp_path / "zips", SubmissionSettings())
+    assert list((tmp_path / "zips").iterdir()) == []
+
+
+def test_the_largest_zip_is_of_that_many_mib_to_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(bytes(2 * 2**20))
+    assert not is_too_large(path, SubmissionSettings(zip_mb=2))
+    path.write_bytes(bytes(2 * 2**20 + 1))
+    assert is_too_large(path, SubmissionSettings(zip_mb=2))
+
+
+def test_fractions_of_a_second_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "A__m.zip"
+    path.touch()
+    os.utime(path, (at(5).timestamp() + 0.75,) * 2)
+    assert take_in(path, tmp_path / "zips", SubmissionSettings()).received == at(5)
+
+
+def senders_findings(path: Path, day: int, is_ruled: bool = True) -> list[tuple[str, str, str, str]]:
+    bundle = Bundle("x", "x", evaluation=EvaluationSettings(phases=PHASES))
+    found = check_sender(path, bundle, at(day), is_ruled)
+    return [(finding.severity, finding.where, finding.what, finding.mend) for finding in found]
+
+
+def test_a_sender_is_told_of_a_missing_team_and_of_closed_phases(tmp_path: Path) -> None:
+    named = write_submission(tmp_path / "A__m.zip")
+    assert senders_findings(named, 5) == []
+    assert senders_findings(named, 11) == [
+        ("warning", "A__m.zip", "no phase is open now", "send it after 2026-03-12 00:00 UTC")
+    ]
+    nameless = write_submission(tmp_path / "x.zip")
+    ((severity, where, what, hint),) = senders_findings(nameless, 5)
+    assert (severity, where, what) == ("error", "x.zip", "names no team")
+    assert "zip --team" in hint
+    assert [found[0] for found in senders_findings(nameless, 5, is_ruled=False)] == ["warning"]
+    with_card = write_submission(tmp_path / "y.zip", **{"submission.toml": 'team = "A"\n'})
+    assert senders_findings(with_card, 5) == []
+
+
+def test_after_the_last_phase_a_sender_is_told_so(tmp_path: Path) -> None:
+    bundle = Bundle("x", "x", evaluation=EvaluationSettings(phases=PHASES[:1]))
+    (found,) = check_sender(write_submission(tmp_path / "A__m.zip"), bundle, at(20), True)
+    assert (found.what, found.mend) == ("no phase is open now", "all phases are over")
+    assert [
+        f.mend for f in check_sender(tmp_path / "A__m.zip", bundle, datetime(2026, 1, 1, tzinfo=UTC), True)
+    ] == ["send it after 2026-03-01 00:00 UTC"]
+
+
+def refusal_of(path: Path) -> Verdict:
+    with pytest.raises(Refusal) as raised:
+        check_zip(path, SubmissionSettings(), ())
+    return raised.value.verdict
+
+
+def test_a_zip_with_warnings_alone_is_taken_and_one_with_an_error_is_refused_with_it(tmp_path: Path) -> None:
+    as_root = "FROM python:3.11-slim\nCOPY a.py /\nCMD python /a.py\n"
+    check_zip(write_submission(tmp_path / "good.zip", Dockerfile=as_root), SubmissionSettings(), ())
+    verdict = refusal_of(
+        write_submission(tmp_path / "bad.zip", Dockerfile="FROM python:3.11-slim\nCOPY b /\n")
+    )
+    assert verdict.code == "zip"
+    assert verdict.lines
+    assert all(line.startswith("error: ") for line in verdict.lines)
+    assert not any("bad.zip" in line for line in verdict.lines)
+
+
+def test_one_kind_of_error_may_have_its_own_verdict_and_two_kinds_are_the_zips(tmp_path: Path) -> None:
+    volume = "FROM python:3.11-slim\nCOPY a.py /\nVOLUME /data\nUSER 1000\nCMD python /a.py\n"
+    assert refusal_of(write_submission(tmp_path / "v.zip", Dockerfile=volume)).code == "volume"
+    both = volume.replace("COPY", "COPY missing /\nCOPY")
+    assert refusal_of(write_submission(tmp_path / "w.zip", Dockerfile=both)).code == "zip"
+
+
+def test_at_most_20_findings_are_told(tmp_path: Path) -> None:
+    copies = "".join(f"COPY missing{number} /\n" for number in range(25))
+    verdict = refusal_of(
+        write_submission(
+            tmp_path / "m.zip", Dockerfile=f"FROM python:3.11-slim\n{copies}USER 1\nCMD python\n"
+        )
+    )
+    assert len(verdict.lines) == 20
