@@ -135,9 +135,20 @@ def test_another_file_is_no_key(layout: Layout, kind: str) -> None:
     }[kind]()
     key_path(layout).parent.mkdir(parents=True)
     key_path(layout).write_bytes(content)
+    key_path(layout).chmod(0o600)
     with pytest.raises(DataError, match=r"receipts.pem: not an Ed25519 private key .* bring it back"):
         signing_key(layout)
     assert key_path(layout).read_bytes() == content
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
+def test_a_key_that_others_can_reach_is_refused(layout: Layout, mode: int) -> None:
+    first = signing_key(layout)
+    key_path(layout).chmod(mode)
+    with pytest.raises(DataError, match="others on this machine can read the private key; run `chmod 600`"):
+        signing_key(layout)
+    key_path(layout).chmod(0o400)
+    assert public_hex(signing_key(layout).public_key()) == public_hex(first.public_key())
 
 
 def test_a_public_key_is_read_or_refused(layout: Layout, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
     """The private key of a bundle; made if there is none yet.
 
     Raises:
-        DataError: The file is no such key.
+        DataError: The file is no such key, or others can read it.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,6 +39,12 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
     path = key_path(layout)
     if not path.exists():
         _make_key(path)
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise DataError(
+            "others on this machine can read the private key; run `chmod 600` on it, or, if one of them may have"
+            " read it, remove it: a new one is made",
+            path,
+        )
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
