@@ -43,6 +43,14 @@ def test_a_refusal_is_final_and_keeps_the_log(tmp_path: Path) -> None:
     assert (record.folder / "build.log").exists()
 
 
+def test_a_folder_that_a_step_leaves_is_no_output(tmp_path: Path) -> None:
+    def write_folder_too(part: Path) -> dict[str, int]:
+        (part / "folder").mkdir()
+        return write_something(part)
+
+    assert list(do_once(tmp_path, "k", write_folder_too).files) == ["out.txt"]
+
+
 def test_a_fault_here_leaves_nothing_and_is_tried_again(tmp_path: Path) -> None:
     def fail(part: Path) -> dict[str, int]:
         (part / "half").write_text("x")

@@ -41,8 +41,8 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
         _make_key(path)
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise DataError(
-            "others on this machine can read the private key; run `chmod 600` on it, or, if one of them may have"
-            " read it, remove it: a new one is made",
+            "others on this machine can read the private key; run `chmod 600` on it, or, if one of them may"
+            " have read it, remove it: a new one is made",
             path,
         )
     try:
