@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ def ignore_warnings() -> None:
 def _open(source: bytes | str | os.PathLike[str]) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
+        if not isinstance(source, bytes):
+            check_plain(source)
         opened = Image.open(file, formats=FORMATS)
         try:
             check_form(opened)
@@ -96,6 +99,17 @@ def _open(source: bytes | str | os.PathLike[str]) -> Image.Image:
         # Of damaged files Pillow raises nearly anything: struct.error, zlib.error, IndexError, MemoryError.
         raise PictureError(describe_fault(fault)) from None
     return opened
+
+
+def check_plain(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no plain file before it is opened: a pipe waits for ever, a device may never end.
+
+    Raises:
+        PictureError: It is a pipe, a device or a folder.
+        OSError: It is not there.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise PictureError("is no plain file (a pipe, a device or a folder); put the image there")
 
 
 def _describe_unknown(source: bytes | str | os.PathLike[str]) -> str:

@@ -626,3 +626,21 @@ def test_the_trivial_methods_headline_is_of_one_split(layout: Layout) -> None:
     (finding, _) = find_baselines(read_images(layout, say_nothing))
     assert finding.severity == "warning"
     assert finding.what.endswith(" on validation")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_plain_file_is_named_and_not_waited_for(kind: str, layout: Layout, tmp_path: Path) -> None:
+    for number in range(12):
+        write_image(tmp_path / "source" / "ab"[number % 2] / f"{number}.png", seed=number)
+    import_images(FolderSource(tmp_path / "source"), ImportRequest(), layout, say_nothing)
+    odd = min(layout.split_dir("training").iterdir())
+    odd.unlink()
+    if kind == "folder":
+        odd.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("/dev/zero")
+    unreadable = read_images(layout, say_nothing).unreadable
+    assert len(unreadable) == 1
+    assert "is no plain file (a pipe, a device or a folder); put the image there" in str(unreadable)

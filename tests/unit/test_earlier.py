@@ -154,3 +154,14 @@ def test_an_import_of_an_older_version_is_known_by_its_bytes(layout: Layout, tmp
         csv.writer(opened).writerows(row[:-1] for row in rows)
     fill(layout, write_patients(tmp_path / "images", range(30, 40)), keep_splits=True)
     assert before.items() <= splits_by_name(layout).items()
+
+
+def test_a_damaged_list_of_the_last_import_keeps_no_splits(layout: Layout, tmp_path: Path) -> None:
+    folder = write_patients(tmp_path / "images", range(12))
+    fill(layout, folder)
+    text = layout.origins_csv.read_text()
+    layout.origins_csv.write_text(text.replace(",testing,", ",testin,", 1))
+    with pytest.raises(DataError, match="no import is known here, or its list is damaged"):
+        fill(layout, folder, keep_splits=True, replace=True)
+    layout.origins_csv.write_text(text)
+    fill(layout, folder, keep_splits=True, replace=True)

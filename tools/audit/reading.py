@@ -19,6 +19,7 @@ from tools.layout import SPLITS, Layout
 from tools.metadata.finding import find_texts
 from tools.pictures import (
     READ_FAULTS,
+    check_plain,
     describe_fault,
     hash_picture,
     ignore_warnings,
@@ -141,6 +142,7 @@ def _read_one(
 ) -> _Facts | str:
     """Read an image and fill in its gray levels; gives why it cannot be read instead."""
     try:
+        check_plain(path)
         with open(path, "rb") as file:
             data, time_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
         with reading(data) as opened:

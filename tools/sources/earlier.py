@@ -37,14 +37,17 @@ def read_earlier(layout: Layout) -> Earlier:
     """Read what the last import left; empty where none is known."""
     found: dict[str, set[str]] = defaultdict(set)
     gone = 0
-    for image in read_origins(layout.origins_csv):
-        if image.split in SPLITS:
-            file = layout.split_dir(image.split) / image.file
-            seen = image.pixels_sha256 or _hash_again(file, image.sha256)
-            gone += seen is None
-            for key in (image.sha256, seen):
-                if key:
-                    found[key].add(image.split)
+    origins = read_origins(layout.origins_csv)
+    if any(image.split not in SPLITS for image in origins):
+        # Damaged: an image whose split is lost would be taken for a new one, and might not stay hidden.
+        return Earlier({})
+    for image in origins:
+        file = layout.split_dir(image.split) / image.file
+        seen = image.pixels_sha256 or _hash_again(file, image.sha256)
+        gone += seen is None
+        for key in (image.sha256, seen):
+            if key:
+                found[key].add(image.split)
     return Earlier({key: frozenset(splits) for key, splits in found.items()}, gone)
 
 
@@ -74,7 +77,11 @@ def check_known(images: Sequence[StagedImage], earlier: Earlier) -> None:
         DataError: There was no import, or it had none of these images.
     """
     if not any(map(earlier.splits_of, images)):
-        had = "the last import had none of these images" if earlier.splits else "no import is known here"
+        had = (
+            "the last import had none of these images"
+            if earlier.splits
+            else "no import is known here, or its list is damaged"
+        )
         raise DataError(f"there are no splits to keep: {had} (.bundle/origins.csv); leave out --keep-splits")
 
 
