@@ -400,6 +400,9 @@ def test_whoever_has_the_public_key_checks_the_signature(site: Site, row: Row, t
         main, ["--bundle", str(tmp_path), "verify", str(receipt), "--public-key", str(public)]
     )
     assert (nowhere.exit_code, nowhere.output) == (0, "same    signature\n")
+    without_key = CliRunner().invoke(main, ["--bundle", str(tmp_path), "verify", str(receipt)])
+    assert without_key.exit_code == 1
+    assert "what the organiser has, which is not here; --public-key FILE" in without_key.output
     changed = tmp_path / "changed.json"
     changed.write_text(receipt.read_text().replace('"team 1"', '"team 2"'))
     found = verify(site, changed, "--public-key", public)

@@ -165,6 +165,12 @@ def verify(
     if public_key:
         _show_checks([check_signature(document, read_public_key(public_key))], receipt)
         return
+    if not layout.solution_csv("testing").exists():
+        raise DataError(
+            "compared with what the organiser has, which is not here; --public-key FILE (beside the board)"
+            " checks its signature",
+            receipt,
+        )
     with working(layout) as display, opened(read_bundle(layout), layout, database) as (site, records):
         checks = check_stored(site, records, document)
         if any(check.what == "digests, results" and check.good for check in checks):
