@@ -353,7 +353,7 @@ def _read(container: Any, path: str) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
 def build_original(folder: Path, tag: str) -> str:
     """Build a folder as the engine's own command does; gives its complaint, empty if there is none."""
     done = subprocess.run(
-        ["docker", "build", "--network", "none", "-q", "-t", tag, str(folder)],
+        ["docker", "build", "--force-rm", "--network", "none", "-q", "-t", tag, str(folder)],
         env={**os.environ, "DOCKER_BUILDKIT": "0"},
         capture_output=True,
         text=True,
