@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,7 +96,8 @@ def find_in_files(
         yield from map(listed, check_rules(recipe, context, taken, rules))
     for check in (_check_files(context, taken), _check_card(root), _check_model_card(root, class_names)):
         yield from (item if isinstance(item, At) else listed(item) for item in check)
-    for item in _check_code(root):
+    newer = recipe is not None and any(_has_newer_python(base.name) for base in recipe.bases)
+    for item in _check_code(root, frozenset() if newer else taken):
         yield item if isinstance(item, At) else listed(item)
 
 
@@ -213,8 +215,20 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
             yield Finding("error", name, what, "train on this challenge's images")
 
 
-def _check_code(folder: Path) -> Iterator[Finding | At]:
-    """Parse the code, small files first: one that takes too long ends this."""
+def _has_newer_python(image: str) -> bool:
+    """Tell whether an image's name says that its Python knows more than the one that parses here."""
+    version = re.search(r"python:?3\.(\d+)", image)
+    return version is not None and int(version[1]) > sys.version_info.minor
+
+
+def _check_code(folder: Path, run_here: frozenset[str]) -> Iterator[Finding | At]:
+    """Parse the code, small files first: one that takes too long ends this.
+
+    Args:
+        folder: The unpacked zip.
+        run_here: Files that come into an image whose Python is not newer than this one. What cannot be parsed
+            in any other is a warning, for it may be right there, or is never run.
+    """
     left = MAX_CODE_BYTES
     files = [(path.stat().st_size, path) for path in folder.rglob("*.py") if path.is_file()]
     for size, path in sorted(files):
@@ -232,7 +246,9 @@ def _check_code(folder: Path) -> Iterator[Finding | At]:
             what = "is nested too deeply, or needs too much memory, to be parsed"
             yield Finding("error", name, what, "make it simpler")
         except (SyntaxError, ValueError) as fault:
-            yield Finding("error", name, f"is not valid Python ({fault})", "mend it")
+            version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+            severity = "error" if name in run_here else "warning"
+            yield Finding(severity, name, f"is not valid Python ({fault})", f"correct it for {version}")
 
 
 def _read_text(path: Path, limit_bytes: int = MAX_TEXT_BYTES) -> str | None:

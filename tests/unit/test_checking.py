@@ -356,3 +356,27 @@ def test_a_model_json_of_another_kind_is_the_participants_own(
     found = [line for line in find(make_zip(tmp_path / "s.zip", files)) if "model.json" in line]
     assert len(found) == refused, found
     assert all(line.startswith("error: model_output/model.json: ") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("image", "severity"),
+    [
+        ("python:3.99-slim", "warning"),
+        ("python:3.11-slim", "error"),
+        ("x/python3.99:1", "warning"),
+        ("a:1", "error"),
+    ],
+)
+def test_code_of_a_newer_python_than_this_one_may_be_right(tmp_path: Path, image: str, severity: str) -> None:
+    dockerfile = f"FROM {image}\n" + DOCKERFILE.split("\n", 1)[1]
+    files = GOOD | {"Dockerfile": dockerfile, "infer.py": "type A[T] = list[T] = 1\n"}
+    found = find(make_zip(tmp_path / "s.zip", files))
+    assert [line.split(" (")[0] for line in found] == [f"{severity}: infer.py: is not valid Python"]
+
+
+def test_code_that_is_not_copied_is_never_run(tmp_path: Path) -> None:
+    found = find(make_zip(tmp_path / "s.zip", GOOD | {"notes/old.py": "print 'Python 2'\n"}))
+    assert [line.split(" (")[0].split(";")[0] for line in sorted(found)] == [
+        "warning: notes/old.py: is not valid Python",
+        "warning: notes/old.py: the Dockerfile does not copy it",
+    ]
