@@ -36,7 +36,7 @@ TEST_TIME_S = 60
 """Tests that take longer have met a fault that hangs."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "tools/archive.py": ("tests/unit/test_checking.py",),
+    "tools/archive.py": ("tests/unit/test_archive.py",),
     "tools/checking.py": ("tests/unit/test_checking.py",),
     "tools/collecting.py": ("tests/unit/test_collecting.py",),
     "tools/curves.py": ("tests/unit/test_curves.py",),
