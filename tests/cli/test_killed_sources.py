@@ -172,13 +172,21 @@ def run_import(source: str, layout: Layout) -> None:
     subprocess.run(import_command(source, layout), check=True, stdout=subprocess.DEVNULL)
 
 
+def count_files(folder: Path) -> int:
+    """How many there are; none in a folder that comes and goes."""
+    try:
+        return len(os.listdir(folder))
+    except FileNotFoundError:
+        return 0
+
+
 def kill_import(source: str, layout: Layout) -> None:
     """Kill it twice while it copies images, the second time later than the first."""
     staged = layout.input_data / ".incoming" / "images"
     for share in (50, 150):
         kill_when(
             import_command(source, layout),
-            lambda share=share: staged.is_dir() and len(os.listdir(staged)) > share,  # type: ignore[misc]
+            lambda share=share: count_files(staged) > share,  # type: ignore[misc]
         )
         assert not layout.origins_csv.exists()
 

@@ -1,6 +1,8 @@
 """A database by its URL: SQLite or PostgreSQL, durable, with tables of this version of the tool."""
 
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from tools.redaction import redact, secrets_in
 
 _KINDS = ("sqlite", "postgresql", "postgres")
 _FORMS = "sqlite:///FILE or postgresql://HOST/NAME"
+
+_WAIT_S = 30
+"""How long SQLite waits for a lock of another process."""
 
 _NO_DATABASE = re.compile(r'database "(.+)" does not exist')
 
@@ -162,14 +167,27 @@ def speaking(schema: Schema, url: str = "") -> Iterator[None]:
 
 def _set_sqlite_up(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute(f"PRAGMA busy_timeout={_WAIT_S * 1000}")
+    _use_wal(cursor)
     # In WAL mode a record would survive a crash of this tool, but not always a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=30000")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
     # PostgreSQL has it: with it both put rows into the same random order.
     connection.create_function("md5", 1, _md5, deterministic=True)
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch to WAL mode; SQLite does not wait for a lock there, so two that make a database would clash."""
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if "locked" not in str(fault) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _md5(text: str) -> str:
