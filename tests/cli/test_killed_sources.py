@@ -388,7 +388,7 @@ def test_a_download_of_mednist(server: str, images: Path, tmp_path: Path) -> Non
     kill_when(command, lambda: part.is_file() and part.stat().st_size > 0)
     kept = part.stat().st_size
     assert 0 < kept < archive.stat().st_size
-    kill_when(command, lambda: unpacking.is_dir() and len(os.listdir(unpacking)) > 50)
+    kill_when(command, lambda: count_files(unpacking) > 50)
     assert [wanted for _, wanted in Slow.asked] == [None, f"bytes={kept}-"]
     subprocess.run(command, check=True, cwd=PROJECT_ROOT)
 
