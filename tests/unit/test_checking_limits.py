@@ -66,7 +66,7 @@ def test_code_that_takes_too_long_is_one_finding_among_all_others(tmp_path: Path
         "z.py": "def (",
         "a.onnx": "x",
         CARD_NAME: "{",
-        "Dockerfile": DOCKERFILE + "ADD b /\n",
+        "Dockerfile": DOCKERFILE + "ADD b /\nCOPY z.py /\n",
     }
     path = make_zip(tmp_path / "s.zip", {})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -92,7 +92,9 @@ def test_code_beyond_a_sum_is_not_parsed(tmp_path: Path) -> None:
     settings = SubmissionSettings(zip_mb=64, unpacked_mb=64, files=100)
     # Of 4 MB, four files of nearly 1 MB are parsed; what is larger than those comes later.
     files = {f"{number}.py": "#" * 1_000_000 for number in range(4)} | {"z.py": "(" + "#" * 1_000_000}
-    path = make_zip(tmp_path / "s.zip", GOOD | files | {"y.py": "("})
+    path = make_zip(
+        tmp_path / "s.zip", GOOD | files | {"y.py": "(", "Dockerfile": DOCKERFILE + "COPY *.py /\n"}
+    )
     errors = [finding for finding in check_submission(path, settings, ()) if finding.severity == "error"]
     assert [finding.where for finding in errors] == ["y.py"]
 
