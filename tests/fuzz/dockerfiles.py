@@ -14,7 +14,7 @@ from typing import Any
 
 from tools.runners.context import submission_files
 from tools.runners.docker import DockerRunner
-from tools.runners.images import ImagePlan, prepare_build, write_context
+from tools.runners.images import ImagePlan, prepare_build, start_build
 
 TINY = "challenge-fuzz:base"
 OTHER = "challenge-fuzz:other"
@@ -365,19 +365,7 @@ def build_original(folder: Path, tag: str) -> str:
 
 def build_written(runner: DockerRunner, plan: ImagePlan, tag: str) -> str:
     """Build what is written again of a submission; gives the engine's complaint, empty if there is none."""
-    prepared = prepare_build(plan, None)
-    out = io.BytesIO()
-    write_context(prepared.files, out)
-    stream = runner.client.api.build(
-        fileobj=out,
-        custom_context=True,
-        dockerfile=prepared.dockerfile,
-        tag=tag,
-        rm=True,
-        forcerm=True,
-        decode=True,
-        network_mode="none",
-    )
+    stream = start_build(runner.client, prepare_build(plan, None), tag, network_mode="none")
     errors = [str(message["error"]) for message in stream if "error" in message]
     return errors[0] if errors else ""
 

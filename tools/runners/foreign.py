@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -18,7 +17,7 @@ from tools.manifest import EvaluationSettings
 from tools.runners.base import KILLED, OnLine, printable
 from tools.runners.cleaning import BUILD_LABEL, remove_layers
 from tools.runners.engine import says_disk_is_full
-from tools.runners.images import ImagePlan, prepare_build, write_context
+from tools.runners.images import ImagePlan, prepare_build, start_build
 from tools.runners.watching import RESERVE_BYTES, Watchdog
 
 if TYPE_CHECKING:
@@ -151,23 +150,15 @@ def _start(
     """Begin a build; gives the engine's messages."""
     memory_bytes = settings.build_memory_mb * _MB
     prepared = prepare_build(plan, wheelhouse, stage_labels=labels)
-    with tempfile.TemporaryFile() as archive:
-        write_context(prepared.files, archive)
-        stream: Iterable[dict[str, Any]] = client.api.build(
-            fileobj=archive,
-            custom_context=True,
-            dockerfile=prepared.dockerfile,
-            tag=plan.tag,
-            rm=True,
-            forcerm=True,
-            nocache=True,
-            decode=True,
-            buildargs=dict(prepared.arguments),
-            network_mode="default" if settings.build_network else "none",
-            container_limits={"memory": memory_bytes, "memswap": memory_bytes},
-            timeout=settings.build_time_s + CUT_GRACE_S + 60,
-        )
-    return stream
+    return start_build(
+        client,
+        prepared,
+        plan.tag,
+        nocache=True,
+        network_mode="default" if settings.build_network else "none",
+        container_limits={"memory": memory_bytes, "memswap": memory_bytes},
+        timeout=settings.build_time_s + CUT_GRACE_S + 60,
+    )
 
 
 def _judge(

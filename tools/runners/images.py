@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from tools.errors import DataError, ProgramError
 from tools.files import hash_file, is_executable
@@ -170,23 +170,39 @@ def build_image(
     prepared = prepare_build(
         plan, wheelhouse, {name: os.environ[name] for name in _PIPS_OWN if name in os.environ}
     )
+    network = "none" if wheelhouse else None
+    stream = start_build(client, prepared, plan.tag, labels=dict(labels), network_mode=network)
+    _follow_build(stream, plan, on_line)
+    return plan.tag, True
+
+
+def start_build(
+    client: "docker.DockerClient", prepared: PreparedBuild, tag: str, **options: Any
+) -> Iterable[dict[str, Any]]:
+    """Begin a build; gives the engine's messages, which are to be read to their end.
+
+    Args:
+        client: Speaks to the engine.
+        prepared: What it gets.
+        tag: The image's full name.
+        options: Further arguments of docker's `build`.
+    """
     # On disk, not in memory: models and wheels are large.
     with tempfile.TemporaryFile() as archive:
         write_context(prepared.files, archive)
-        stream = client.api.build(
+        # The request is sent, and the archive read, before this returns.
+        stream: Iterable[dict[str, Any]] = client.api.build(
             fileobj=archive,
             custom_context=True,
             dockerfile=prepared.dockerfile,
-            tag=plan.tag,
+            tag=tag,
             rm=True,
             forcerm=True,
             decode=True,
             buildargs=dict(prepared.arguments),
-            labels=dict(labels),
-            network_mode="none" if wheelhouse else None,
+            **options,
         )
-        _follow_build(stream, plan, on_line)
-    return plan.tag, True
+    return stream
 
 
 def label_stages(recipe: Recipe, labels: Mapping[str, str]) -> str:
@@ -261,7 +277,7 @@ def cut(text: str) -> str:
     return text if len(text) <= SHOWN_STEP_CHARACTERS else text[:SHOWN_STEP_CHARACTERS] + "..."
 
 
-def _follow_build(stream: Iterable[dict[str, str]], plan: ImagePlan, on_line: OnLine) -> None:
+def _follow_build(stream: Iterable[dict[str, Any]], plan: ImagePlan, on_line: OnLine) -> None:
     said: list[str] = []
     error = ""
     # Read to its end in any case: a stream cut off leaks its socket.

@@ -34,7 +34,7 @@ from tools.sources.earlier import read_earlier
 from tools.sources.grouping import check_parted, find_groups, refuse_one_group, warn_of_unknown
 from tools.sources.invalidating import keep_evaluation
 from tools.sources.placed import DataSummary, refuse_to_replace_foreign
-from tools.sources.publishing import READY, recover_import, secret_staging_dir, staging_dir
+from tools.sources.publishing import recover_import, secret_staging_dir, staging_dir, staging_folders
 from tools.sources.splitting import missing_splits, rank, sample
 from tools.sources.staging import StagedImage, describe_files, stage_images
 
@@ -49,10 +49,7 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
     if not request.replace:
         refuse_to_replace_foreign(layout)
     earlier = read_earlier(layout)
-    staging, secret = staging_dir(layout), secret_staging_dir(layout)
-    staging.mkdir(parents=True)
-    secret.mkdir(parents=True)
-    try:
+    with staging_folders(layout) as (staging, secret):
         listing = source.list_images(request, progress)
         listed = listing.images
         refuse_odd_names(listed)
@@ -82,11 +79,6 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         shutil.rmtree(staging / "images")
         put_away = keep_evaluation(layout, staging, secret, request.replace)
         summary = replace(summary, warnings=(*summary.warnings, *filter(None, [put_away])))
-        (secret / READY).touch()
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(secret, ignore_errors=True)
-        raise
     recover_import(layout)
     _open_outputs(layout)
     return summary

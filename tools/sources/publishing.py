@@ -3,7 +3,8 @@
 import errno
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.files import replacing, synchronise, write_text
@@ -24,6 +25,24 @@ def staging_dir(layout: Layout) -> Path:
 def secret_staging_dir(layout: Layout) -> Path:
     """For the classes of the testing images: input_data/ is handed out and mounted."""
     return layout.state / "incoming"
+
+
+@contextmanager
+def staging_folders(layout: Layout) -> Iterator[tuple[Path, Path]]:
+    """Yield empty staging folders, the public and the secret one; at the block's end what is there is ready.
+
+    If the block fails they are removed. `recover_import` publishes what is ready.
+    """
+    staging, secret = staging_dir(layout), secret_staging_dir(layout)
+    staging.mkdir(parents=True)
+    secret.mkdir(parents=True, mode=0o700)
+    try:
+        yield staging, secret
+        (secret / READY).touch()
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(secret, ignore_errors=True)
+        raise
 
 
 def put_away(layout: Layout, sources: Sequence[Path], shelf: Path) -> Path:

@@ -12,7 +12,7 @@ from tools.files import synchronise, write_csv
 from tools.formats.label_table import LabelTable, base_name, read_label_table
 from tools.formats.origins import read_origins, write_origins
 from tools.layout import SPLITS, Layout
-from tools.sources.publishing import READY, put_away, recover_import, secret_staging_dir, staging_dir
+from tools.sources.publishing import put_away, recover_import, staging_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,7 @@ def apply_corrections(corrections: list[Correction], path: Path, layout: Layout)
         The folder that keeps what was there before.
     """
     recover_import(layout)
-    staging, secret = staging_dir(layout), secret_staging_dir(layout)
-    staging.mkdir(parents=True)
-    secret.mkdir(parents=True, mode=0o700)
-    try:
+    with staging_folders(layout) as (staging, secret):
         class_of = {(one.split, one.name): one.after for one in corrections}
         replaced = [layout.solution_csv(split) for split in dict.fromkeys(one.split for one in corrections)]
         for split in dict.fromkeys(one.split for one in corrections):
@@ -104,11 +101,6 @@ def apply_corrections(corrections: list[Correction], path: Path, layout: Layout)
             synchronise(kept / name)
         synchronise(kept)
         folder = put_away(layout, [kept], layout.relabels)
-        (secret / READY).touch()
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(secret, ignore_errors=True)
-        raise
     recover_import(layout)
     return folder / kept.name
 
