@@ -4,7 +4,6 @@ import copy
 import json
 import shutil
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -59,12 +58,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(template: Path, tmp_path: Path) -> Site:
     root = shutil.copytree(template, tmp_path / "bundle")
     return read_site(read_manifest(root / "bundle.toml"), Layout(root))
-
-
-@pytest.fixture
-def records(site: Site) -> Iterator[Records]:
-    with closing(open_records(site)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import csv
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.conftest import say_nothing, write_image
-from tests.evaluations import make_site, open_records, put_scored, reread, scoring_runner
+from tests.evaluations import put_scored, reread, scoring_runner
 from tools.bundle import main
 from tools.errors import DataError
 from tools.evaluation.records import Records
@@ -248,17 +246,6 @@ def test_the_command_previews_and_then_does_it(filled: Layout, tmp_path: Path) -
     assert again.exit_code == 0
     assert "classes that change: 0 training, 0 validation, 0 testing\n" in again.output
     assert not (filled.relabels / "2").exists()
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path / "bundle")
-
-
-@pytest.fixture
-def records(site: Site) -> Iterator[Records]:
-    with closing(open_records(site)) as opened:
-        yield opened
 
 
 def test_a_label_fix_from_the_preview_to_the_board(site: Site, records: Records, tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 """Scoring again after the reference, the program or the metric changed; it runs as a process."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import say_nothing
-from tests.evaluations import MANIFEST, make_site, open_records, put_scored, reread, scoring_runner, wrong_in
+from tests.evaluations import MANIFEST, put_scored, reread, scoring_runner, wrong_in
 from tools.errors import DataError, ProgramError
 from tools.evaluation.outputs import current_scores, results_of, stale_rows
 from tools.evaluation.receipts import check_stored, receipt_path
@@ -18,17 +15,6 @@ from tools.evaluation.site import Site
 from tools.evaluation.standings import make_board
 from tools.files import remove_tree
 from tools.formats.receipt import read_receipt
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path / "bundle")
-
-
-@pytest.fixture
-def records(site: Site) -> Iterator[Records]:
-    with closing(open_records(site)) as opened:
-        yield opened
 
 
 def relabel(site: Site, name: str, class_name: str) -> Site:
