@@ -15,6 +15,11 @@ def readable(text: str) -> str:
     return text if text.isprintable() else shown(text)
 
 
+def without_controls(text: str) -> str:
+    """A foreign text with ? for each character that does not print: none may command a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def install_cure(extra: str) -> str:
     """How an extra of pyproject.toml comes here: from the folder, for the project is on no index."""
     return (

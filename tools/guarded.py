@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools.errors import BundleError, DataError, SubmissionError
+from tools.errors import BundleError, DataError, SubmissionError, without_controls
 from tools.files import OUR_FAULTS
 from tools.findings import Finding
 
@@ -195,8 +195,7 @@ def _submission_error(message: str, path: str | None, row: int | None) -> Submis
 
 def _text(value: Any) -> str:
     """A text of the child as it may be shown, whatever became of the child."""
-    cut = str(value)[:_MAX_TEXT_CHARACTERS]
-    return "".join(character if character.isprintable() else "?" for character in cut)
+    return without_controls(str(value)[:_MAX_TEXT_CHARACTERS])
 
 
 def _reason_of(status: int | None) -> str:

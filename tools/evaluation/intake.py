@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.build_rules import NO_RULES, BuildRules
 from tools.checking import check_submission
-from tools.errors import DataError, SubmissionError, UnavailableError, shown
+from tools.errors import DataError, SubmissionError, UnavailableError, shown, without_controls
 from tools.evaluation.teams import clean_name
 from tools.evaluation.verdicts import MESSAGES, Refusal
 from tools.files import hash_file, replacing
@@ -99,8 +99,7 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
         received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
         raise DataError("its time is none; correct it (touch), it counts as that of receipt", path) from None
-    file_name = "".join(character if character.isprintable() else "?" for character in path.name)
-    return Submission(sha256, team, method, received, file_name)
+    return Submission(sha256, team, method, received, without_controls(path.name))
 
 
 def is_too_large(path: Path, settings: SubmissionSettings) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from tools.audit.auditing import Audit
 from tools.audit.balance import count_images
 from tools.audit.base import MAX_EXAMPLES, SEVERITIES, AuditFinding, ImageTable, counted
+from tools.errors import without_controls
 from tools.files import write_text
 from tools.layout import SPLITS, Layout
 from tools.pictures import READ_FAULTS, reading, thumbnail_url
@@ -42,8 +43,7 @@ def audit_text(audit: Audit) -> str:
     counts = ", ".join(counted(audit.count(kind), kind, f"{kind}s") for kind in SEVERITIES)
     asked = f" (checks: {', '.join(audit.checks)})" if audit.partial else ""
     lines.append(f"{len(audit.images):,} images: {counts}{asked}")
-    # Names are strangers': none of their characters may command the terminal.
-    return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)
+    return "\n".join(map(without_controls, lines))
 
 
 def audit_document(audit: Audit, source: str = "") -> dict[str, Any]:
