@@ -39,7 +39,7 @@ mutants: $(INSTALLED) ## put small faults into the modules that guard data and m
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tools install.py benchmarks/run.py benchmarks/endurance.py benchmarks/mutants.py
+	$(BIN)/mypy tools/bundle.py tools/challenge_bundle install.py benchmarks/run.py benchmarks/endurance.py benchmarks/mutants.py
 	cd bundle_training && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd bundle_inference && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	cd scoring_program && ../$(BIN)/mypy --config-file ../pyproject.toml .

@@ -7,9 +7,9 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tools.dicom.augmenting import Augmentation
-from tools.dicom.batches import ContourBatches
-from tools.dicom.linked import read_links
+from challenge_bundle.dicom.augmentation import Augmentation
+from challenge_bundle.dicom.batches import ContourBatches
+from challenge_bundle.dicom.sunnybrook import read_links
 
 
 def main(folder: Path, epochs: int, cache: Path, augmented: bool) -> None:

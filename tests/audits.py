@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from challenge_bundle.audit.base import ImageTable
+from challenge_bundle.audit.reading import read_images
+from challenge_bundle.files import write_csv
+from challenge_bundle.formats.label_table import HEADER
+from challenge_bundle.layout import SPLITS, Layout
 from tests.conftest import say_nothing
-from tools.audit.base import ImageTable
-from tools.audit.reading import read_images
-from tools.files import write_csv
-from tools.formats.label_table import HEADER
-from tools.layout import SPLITS, Layout
 
 IMAGES = 20
 """Of each class in each split."""

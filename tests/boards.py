@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tools.evaluation.agreement import find_agreements
-from tools.evaluation.board import Board, Entry, HistoryPoint, Unranked
-from tools.evaluation.counts import class_scores, count_cells, parse_metric, score_counts
-from tools.evaluation.ranking import rank_entries
-from tools.manifest import METRICS
+from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked
+from challenge_bundle.leaderboard.ranking import rank_entries
+from challenge_bundle.leaderboard.resampling import class_scores, count_cells, parse_metric, score_counts
+from challenge_bundle.leaderboard.similarity import find_agreements
+from challenge_bundle.settings import METRICS
 
 CLASS_NAMES = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
 METRIC = "weighted_f1"

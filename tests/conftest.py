@@ -21,12 +21,12 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from tools.errors import UnavailableError
-from tools.layout import PROJECT_ROOT, Layout
-from tools.runners.docker import DockerRunner
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.synthetic import SyntheticSource
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import SyntheticSource
 
 MANIFEST = """\
 [bundle]

@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
+from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
+from challenge_bundle.evaluation.intake import Submission, kept_zip
+from challenge_bundle.evaluation.receipts import write_receipt
+from challenge_bundle.evaluation.records import Records, Row
+from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
+from challenge_bundle.evaluation.steps import score
+from challenge_bundle.evaluation.verdicts import SCORED, Verdict
+from challenge_bundle.files import hash_file, write_csv
+from challenge_bundle.layout import PROJECT_ROOT, RESULTS_NAME, Layout
+from challenge_bundle.settings import read_manifest
 from tests.conftest import write_image
-from tools.evaluation.intake import Submission, kept_zip
-from tools.evaluation.receipts import write_receipt
-from tools.evaluation.records import Records, Row
-from tools.evaluation.site import Site, read_site, steps_dir, zips_dir
-from tools.evaluation.steps import StepRecord, do_once, make_key
-from tools.evaluation.verdicts import SCORED, Verdict
-from tools.evaluation.work import score
-from tools.files import hash_file, write_csv
-from tools.layout import PROJECT_ROOT, RESULTS_NAME, Layout
-from tools.manifest import read_manifest
-from tools.runners.base import OnLine, Outcome, ProgramRun
-from tools.runners.docker import DockerRunner
-from tools.runners.local import LocalRunner
 
 LIMITS = {"time_s": 6, "memory_mb": 256, "cpus": 1.0, "pids": 32, "output_mb": 8}
 ENGINE = "Docker Engine 20.10"
@@ -73,7 +73,7 @@ def scoring_runner() -> DockerRunner:
     return cast(DockerRunner, ScoringProcess())
 
 
-def make_site(root: Path, manifest: str = MANIFEST, images: int = 12, class_names: str = "AB") -> Site:
+def make_context(root: Path, manifest: str = MANIFEST, images: int = 12, class_names: str = "AB") -> Context:
     """A bundle with testing images of several classes in turn, and their reference."""
     layout = Layout(root)
     names = [f"{number:03d}.png" for number in range(images)]
@@ -82,22 +82,22 @@ def make_site(root: Path, manifest: str = MANIFEST, images: int = 12, class_name
     rows = [(f"testing-data/{name}", class_names[n % len(class_names)]) for n, name in enumerate(names)]
     write_csv(layout.solution_csv("testing"), ("file", "class"), rows)
     layout.manifest.write_text(manifest)
-    return read_site(read_manifest(layout.manifest), layout)
+    return read_context(read_manifest(layout.manifest), layout)
 
 
-def reread(site: Site) -> Site:
+def reread(context: Context) -> Context:
     """The same bundle after a file of it was changed."""
-    return read_site(read_manifest(site.layout.manifest), site.layout)
+    return read_context(read_manifest(context.layout.manifest), context.layout)
 
 
-def open_records(site: Site) -> Records:
+def open_records(context: Context) -> Records:
     """The bundle's records, where the commands look for them."""
-    site.layout.evaluation.mkdir(parents=True, exist_ok=True)
-    return Records(f"sqlite:///{site.layout.evaluation / 'records.sqlite'}")
+    context.layout.evaluation.mkdir(parents=True, exist_ok=True)
+    return Records(f"sqlite:///{context.layout.evaluation / 'records.sqlite'}")
 
 
 def put_scored(
-    site: Site,
+    context: Context,
     records: Records,
     number: int,
     answer_of: Mapping[str, str],
@@ -106,38 +106,40 @@ def put_scored(
 ) -> Row:
     """Leave what a submission leaves that was taken in, built, run and scored."""
     content = b"PK %d" % number
-    arrived = site.layout.root / f"{number}.zip"
+    arrived = context.layout.root / f"{number}.zip"
     arrived.write_bytes(content)
     sha256 = hash_file(arrived)
-    kept = kept_zip(zips_dir(site.layout), sha256)
+    kept = kept_zip(zips_dir(context.layout), sha256)
     kept.parent.mkdir(parents=True, exist_ok=True)
     arrived.replace(kept)
     received = datetime(2026, 3, number, tzinfo=UTC)
     submission = Submission(sha256, team or f"team {number}", "m", received, f"{number}.zip")
     records.add(submission, phase, None)
     image = f"sha256:{number:064x}"
-    built = _step(site, "build", [sha256], lambda folder: {"tag": "t", "image": image, "image_bytes": 1000})
+    built = _step(
+        context, "build", [sha256], lambda folder: {"tag": "t", "image": image, "image_bytes": 1000}
+    )
 
     def infer(folder: Path) -> dict[str, Any]:
-        header = ("file", "class", *(f"probability_{name}" for name in site.class_names))
+        header = ("file", "class", *(f"probability_{name}" for name in context.class_names))
         rows = [
             (
                 file,
                 answer,
                 *(
-                    "0.75" if name == answer else f"{0.25 / (len(site.class_names) - 1)}"
-                    for name in site.class_names
+                    "0.75" if name == answer else f"{0.25 / (len(context.class_names) - 1)}"
+                    for name in context.class_names
                 ),
             )
             for file, answer in sorted(answer_of.items())
         ]
         write_csv(folder / RESULTS_NAME, header, rows)
         facts = {"seconds": 1.5, "cpu_seconds": 1.25, "peak_memory_bytes": 2048, "limits": dict(LIMITS)}
-        return {"image": image, "testing_images": site.testing_sha256, **facts}
+        return {"image": image, "testing_images": context.testing_sha256, **facts}
 
-    inferred = _step(site, "inference", [built.key, site.testing_sha256], infer)
+    inferred = _step(context, "inference", [built.key, context.testing_sha256], infer)
     results = inferred.folder / RESULTS_NAME
-    scored = {part: score(site, scoring_runner(), results, part) for part in site.parts}
+    scored = {part: score(context, scoring_runner(), results, part) for part in context.parts}
     for name, record in {"build": built, "inference": inferred}.items():
         records.add_step(submission.id, name, record.key, 1.0)
     for part, record in scored.items():
@@ -149,16 +151,18 @@ def put_scored(
             for part, record in scored.items()
         ]
     )
-    write_receipt(site, records, submission, ENGINE, built, inferred, scored)
+    write_receipt(context, records, submission, ENGINE, built, inferred, scored)
     records.set_state(submission.id, SCORED, Verdict(SCORED))
     return next(row for row in records.rows() if row.submission.id == submission.id)
 
 
-def _step(site: Site, name: str, parts: list[Any], work: Callable[[Path], dict[str, Any]]) -> StepRecord:
-    return do_once(steps_dir(site.layout, name), make_key(name, *parts), work)
+def _step(
+    context: Context, name: str, parts: list[Any], work: Callable[[Path], dict[str, Any]]
+) -> StepRecord:
+    return do_once(steps_dir(context.layout, name), make_key(name, *parts), work)
 
 
-def wrong_in(site: Site, names: frozenset[str]) -> dict[str, str]:
+def wrong_in(context: Context, names: frozenset[str]) -> dict[str, str]:
     """Answers that are right but for these images."""
-    other = dict(zip(site.class_names, (*site.class_names[1:], site.class_names[0]), strict=True))
-    return {n: other[c] if n in names else c for n, c in site.reference.class_of.items()}
+    other = dict(zip(context.class_names, (*context.class_names[1:], context.class_names[0]), strict=True))
+    return {n: other[c] if n in names else c for n, c in context.reference.class_of.items()}

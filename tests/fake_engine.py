@@ -5,16 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.evaluation.site import Site, read_site
-from tools.formats.build_recipe import DEFAULT_SHELL, BaseConfig
-from tools.layout import RESULTS_NAME, Layout
-from tools.manifest import EvaluationSettings, read_manifest
-from tools.runners.base import OnLine, Outcome, ProgramRun
-from tools.runners.bases import FoundImage
-from tools.runners.container import Host
-from tools.runners.foreign import BuildOutcome
-from tools.runners.images import ImagePlan
-from tools.runners.local import LocalRunner
+from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
+from challenge_bundle.engines.docker.base_images import FoundImage
+from challenge_bundle.engines.docker.container import Host
+from challenge_bundle.engines.docker.images import ImagePlan
+from challenge_bundle.engines.docker.submission_build import BuildOutcome
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.evaluation.context import Context, read_context
+from challenge_bundle.formats.build_recipe import DEFAULT_SHELL, BaseConfig
+from challenge_bundle.layout import RESULTS_NAME, Layout
+from challenge_bundle.settings import EvaluationSettings, read_manifest
 
 MANIFEST = """\
 [bundle]
@@ -35,10 +35,10 @@ Program = Callable[[ProgramRun], Outcome]
 WELL = Outcome(0, "", "", 1.0)
 
 
-def make_site(layout: Layout) -> Site:
-    """The site of a bundle whose images are there."""
+def make_context(layout: Layout) -> Context:
+    """The context of a bundle whose images are there."""
     layout.manifest.write_text(MANIFEST)
-    return read_site(read_manifest(layout.manifest), layout)
+    return read_context(read_manifest(layout.manifest), layout)
 
 
 def put_zip(folder: Path, team: str, version: int = 1) -> Path:
@@ -56,7 +56,7 @@ class World:
     """An engine, its machine and what each team's submission does there.
 
     Args:
-        site: Gives the right answers.
+        context: Gives the right answers.
         is_well: Whether the engine does harmless things.
         builds: What happens when the submission of a team is built; by default it is.
         programs: What the program of a team does; by default it answers rightly.
@@ -64,7 +64,7 @@ class World:
         log: What was asked of the engine, by the team.
     """
 
-    site: Site
+    context: Context
     is_well: bool = True
     builds: dict[str, Callable[[], BuildOutcome]] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -78,8 +78,8 @@ class World:
     def answer(self, run: ProgramRun) -> Outcome:
         """Write the right classes for the test images by their pixels, whatever the files' names."""
         content = {
-            (self.site.layout.testing_data / name).read_bytes(): class_name
-            for name, class_name in self.site.reference.class_of.items()
+            (self.context.layout.testing_data / name).read_bytes(): class_name
+            for name, class_name in self.context.reference.class_of.items()
         }
         rows = [f"{path.name},{content[path.read_bytes()]}\n" for path in sorted(run.input_dir.iterdir())]
         (run.output_dir / RESULTS_NAME).write_text("file,class\n" + "".join(rows))
@@ -149,7 +149,7 @@ class FakeRunner:
         return self.world.programs.get(team, self.world.answer)(run)
 
     def team_of(self, sha256: str) -> str:
-        with zipfile.ZipFile(self.world.site.layout.evaluation / "zips" / f"{sha256}.zip") as archive:
+        with zipfile.ZipFile(self.world.context.layout.evaluation / "zips" / f"{sha256}.zip") as archive:
             return archive.read("infer.py").decode().split("'")[1]
 
     def forget_image(self, name: str) -> None:

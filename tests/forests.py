@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.layout import PROJECT_ROOT
 
 FOREST = Path(__file__).parent / "forest"
 COPIED = "COPY model_output/best_metric_model.onnx model_output/model.json model_output/"

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.build_rules import BuildRules
-from tools.checking import find_in_files
-from tools.findings import Finding
-from tools.guarded import At
+from challenge_bundle.findings import Finding
+from challenge_bundle.guarded import At
+from challenge_bundle.submission.build_rules import BuildRules
+from challenge_bundle.submission.check import find_in_files
 
 
 def find_in(

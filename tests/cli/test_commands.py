@@ -16,18 +16,18 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from challenge_bundle.cli import main
+from challenge_bundle.display import TerminalDisplay
+from challenge_bundle.files import write_csv
+from challenge_bundle.formats.label_table import HEADER, read_label_table
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.run_all import import_if_empty
+from challenge_bundle.runs.programs import may_be_of_other_data
+from challenge_bundle.settings import read_manifest
 from tests.audits import find, sound_rows
 from tests.conftest import write_image
 from tests.csv_faults import FAULTS
 from tests.dicoms import circle, contour_path, write_contour, write_linked
-from tools.bundle import main
-from tools.display import TerminalDisplay
-from tools.files import write_csv
-from tools.formats.label_table import HEADER, read_label_table
-from tools.layout import PROJECT_ROOT, Layout
-from tools.manifest import read_manifest
-from tools.pipeline import import_if_empty
-from tools.programs import may_be_of_other_data
 
 HEAVY = (
     "numpy",
@@ -213,7 +213,7 @@ def test_two_csvs_to_score(filled_layout: Layout) -> None:
 
 
 def test_two_commands_at_once(layout: Layout) -> None:
-    from tools.lock import bundle_lock
+    from challenge_bundle.lock import bundle_lock
 
     with bundle_lock(layout):
         result = bundle(layout, "data", "import")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.layout import PROJECT_ROOT, Layout
 from tests.conftest import MANIFEST
-from tools.layout import PROJECT_ROOT, Layout
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]
 

@@ -23,16 +23,16 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from challenge_bundle.database.connect import with_driver
+from challenge_bundle.dataset.ingest import ingest_images
+from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.folder import FolderSource
+from challenge_bundle.store.images import ImageStore
+from challenge_bundle.store.tables import ANNOTATIONS, CATEGORIES, IMAGES
 from tests.conftest import say_nothing, upload_folder, write_image
 from tests.dicoms import write_dicom
 from tests.forwarding import forwarding
-from tools.database.opening import with_driver
-from tools.layout import PROJECT_ROOT, SPLITS, Layout
-from tools.sources.base import ImportRequest
-from tools.sources.folder import FolderSource
-from tools.sources.ingesting import ingest_images
-from tools.store.images import ImageStore
-from tools.store.tables import ANNOTATIONS, CATEGORIES, IMAGES
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]
 COUNT = 3000
@@ -42,10 +42,10 @@ CHUNK_BYTES = 1 << 13
 DOWNLOAD_MEDNIST = """
 import sys
 from pathlib import Path
-from tools.layout import Layout
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.mednist import MedNISTSource
+from challenge_bundle.layout import Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.sources.mednist import MedNISTSource
 
 url, md5, cache, bundle = sys.argv[1:]
 import_images(MedNISTSource(url, md5, Path(cache)), ImportRequest(), Layout(Path(bundle)), lambda *_: None)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.test_packing import fill
+from challenge_bundle.cli import main
+from challenge_bundle.evaluation.intake import take_in
+from challenge_bundle.formats.kit_json import Kit, kit_text, read_kit
+from challenge_bundle.layout import Layout
+from challenge_bundle.settings import SubmissionSettings
+from tests.unit.test_pack import fill
 from tests.wheels import use_index, write_wheel
-from tools.bundle import main
-from tools.evaluation.intake import take_in
-from tools.formats.kit_json import Kit, kit_text, read_kit
-from tools.layout import Layout
-from tools.manifest import SubmissionSettings
 
 MANIFEST = '[bundle]\nname = "tiny"\nclass_names = ["CXR", "Hand"]\n'
 OVER = '\n[[phases]]\nname = "first"\ncloses = 2020-01-01T00:00:00Z\n'

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from tools.bundle import main
-from tools.layout import SPLITS, Layout
+from challenge_bundle.cli import main
+from challenge_bundle.layout import SPLITS, Layout
 
 NAME = "Doe^Jane 1950-01-01"
 SUFFIXES = ("jpg", "png", "tif", "bmp", "gif", "webp", "pgm")

@@ -4,9 +4,9 @@ import csv
 import json
 import zipfile
 
+from challenge_bundle.layout import Layout
 from tests.cli.test_commands import bundle
 from tests.forests import write_forest_programs
-from tools.layout import Layout
 
 
 def test_a_random_forest_from_training_to_the_check(filled_layout: Layout) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
 from tests.conftest import new_database, upload_folder
-from tools.layout import PROJECT_ROOT, SPLITS, Layout
 
 DATA = PROJECT_ROOT.parent / "shared" / "data"
 X_RAY_PATIENT = r"person(\d+)_|NORMAL2-(IM-\d+)|(IM-\d+)"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from challenge_bundle.dataset.ingest import ingest_images
+from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
-from tools.layout import PROJECT_ROOT
-from tools.sources.base import ImportRequest
-from tools.sources.choice import choose_source
-from tools.sources.ingesting import ingest_images
-from tools.store.images import ImageStore
 
 PRINTED_URL = "sqlite:///.bundle/store.sqlite"
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from tools.errors import UnavailableError
-from tools.evaluation.intake import Submission
-from tools.evaluation.records import METADATA, QUEUED, REFUSED, RUNNING, WAITING, Records
-from tools.evaluation.verdicts import SCORED, Verdict
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.evaluation.intake import Submission
+from challenge_bundle.evaluation.records import METADATA, QUEUED, REFUSED, RUNNING, WAITING, Records
+from challenge_bundle.evaluation.verdicts import SCORED, Verdict
 
 
 @pytest.fixture

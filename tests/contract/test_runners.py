@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import ProgramError
-from tools.manifest import Limits
-from tools.programs import SCORING, check_outcome
-from tools.runners.base import Outcome, ProgramRun, Runner
-from tools.runners.container import OWNER_LABEL
-from tools.runners.docker import DockerRunner
-from tools.runners.local import LocalRunner
+from challenge_bundle.engines.base import Outcome, ProgramRun, Runner
+from challenge_bundle.engines.docker.container import OWNER_LABEL
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.errors import ProgramError
+from challenge_bundle.runs.programs import SCORING, check_outcome
+from challenge_bundle.settings import Limits
 
 PRELUDE = """\
 import os, signal, sys, time

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.dataset.ingest import ingest_images
+from challenge_bundle.dicom.display import encode_png
+from challenge_bundle.errors import DataError
+from challenge_bundle.layout import Layout
+from challenge_bundle.sources.base import ImportRequest, Source
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.sources.dicom import DicomSource
+from challenge_bundle.sources.synthetic import CLASS_NAMES
+from challenge_bundle.store.images import ImageStore
 from tests.conftest import DATABASES, new_database, say_nothing, upload_folder, write_image
 from tests.dicoms import write_dicom
-from tools.dicom.display import encode_png
-from tools.errors import DataError
-from tools.layout import Layout
-from tools.sources.base import ImportRequest, Source
-from tools.sources.choice import choose_source
-from tools.sources.dicom import DicomSource
-from tools.sources.importing import import_images
-from tools.sources.ingesting import ingest_images
-from tools.sources.synthetic import CLASS_NAMES
-from tools.store.images import ImageStore
 
 Place = Callable[[Path], Source]
 """Puts class folders where the source reads them."""

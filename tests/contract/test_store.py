@@ -17,20 +17,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from PIL import Image
 
+from challenge_bundle.database.connect import connect
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.dataset.ingest import Ingested, ingest_images
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.evaluation.records import Records
+from challenge_bundle.layout import Layout
+from challenge_bundle.sources.base import ImportRequest, Listing, Progress, SourceImage
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.store.images import ImageStore, StoredImage
+from challenge_bundle.store.query import NAMED, query_frame, run_query, write_rows
+from challenge_bundle.store.tables import METADATA
 from tests.conftest import say_nothing, write_image
 from tests.dicoms import write_dicom
 from tests.unit.test_coco import write_annotations, write_images
-from tools.database.opening import connect
-from tools.errors import DataError, UnavailableError
-from tools.evaluation.records import Records
-from tools.layout import Layout
-from tools.sources.base import ImportRequest, Listing, Progress, SourceImage
-from tools.sources.choice import choose_source
-from tools.sources.importing import import_images
-from tools.sources.ingesting import Ingested, ingest_images
-from tools.store.images import ImageStore, StoredImage
-from tools.store.query import NAMED, query_frame, run_query, write_rows
-from tools.store.tables import METADATA
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_shares_of_several_workers_make_the_whole(store: ImageStore, folder: Pat
 def test_a_torch_loader_reads_every_image_once(store: ImageStore, folder: Path) -> None:
     from torch.utils.data import DataLoader
 
-    from tools.store.dataset import StoreDataset
+    from challenge_bundle.store.torch_dataset import StoreDataset
 
     ingest(store, folder)
     dataset = StoreDataset(store.images(seed=1), lambda pixels: int(pixels.sum()))

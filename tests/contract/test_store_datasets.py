@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from challenge_bundle.database import connect as opening
+from challenge_bundle.database.connect import connect
+from challenge_bundle.dataset.ingest import Ingested, ingest_images
+from challenge_bundle.errors import DataError
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.store.images import ImageStore
+from challenge_bundle.store.query import run_query
+from challenge_bundle.store.tables import SCHEMA, UNNAMED
 from tests.conftest import say_nothing, write_image
-from tools.database import opening
-from tools.database.opening import connect
-from tools.errors import DataError
-from tools.sources.base import ImportRequest
-from tools.sources.choice import choose_source
-from tools.sources.ingesting import Ingested, ingest_images
-from tools.store.images import ImageStore
-from tools.store.query import run_query
-from tools.store.tables import SCHEMA, UNNAMED
 
 Document = dict[str, Any]
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.build_context import submission_files
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.building import build_files
+from challenge_bundle.evaluation.context import Context, read_context
+from challenge_bundle.evaluation.verdicts import Inconclusive, Refusal, Verdict
+from challenge_bundle.layout import Layout
+from challenge_bundle.settings import read_manifest
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import BASE_IMAGE
-from tools.errors import DataError
-from tools.evaluation.building import build_files
-from tools.evaluation.site import Site, read_site
-from tools.evaluation.verdicts import Doubtful, Refusal, Verdict
-from tools.keptlog import KeptLog
-from tools.layout import Layout
-from tools.manifest import read_manifest
-from tools.runners.context import submission_files
-from tools.runners.docker import DockerRunner
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.synthetic import SyntheticSource
 
 OURS = "challenge-test-scoring:latest"
 TRIGGERED = "challenge-test-triggered:1"
@@ -50,13 +50,13 @@ def images(engine: DockerRunner) -> Iterator[dict[str, str]]:
         engine.client.images.remove(name, force=True)
 
 
-def site_of(root: Path, settings: str = "") -> Site:
+def site_of(root: Path, settings: str = "") -> Context:
     root.mkdir(exist_ok=True)
     (root / "bundle.toml").write_text(f'[bundle]\nname = "tiny"\n[evaluation]\nbuild_time_s = 60\n{settings}')
     layout = Layout(root)
     if not layout.testing_data.is_dir():
         import_images(SyntheticSource(), ImportRequest(sample_size=1), layout, say_nothing)
-    return read_site(read_manifest(layout.manifest), layout)
+    return read_context(read_manifest(layout.manifest), layout)
 
 
 @pytest.fixture
@@ -69,16 +69,16 @@ def verdict(engine: DockerRunner, images: dict[str, str], tmp_path: Path):
         (folder / "Dockerfile").write_text(dockerfile)
         (folder / "x.py").write_text("print()\n")
         (tmp_path / "log").unlink(missing_ok=True)
-        site = site_of(tmp_path / "bundle", settings)
+        context = site_of(tmp_path / "bundle", settings)
         found: Verdict | None = None
         try:
             with KeptLog(tmp_path / "log") as log:
                 files, hides = submission_files(folder)
-                facts = build_files(site, engine, files, "challenge-test", log, hides_dockerfile=hides)
+                facts = build_files(context, engine, files, "challenge-test", log, hides_dockerfile=hides)
             engine.forget_image(str(facts["tag"]))
         except Refusal as refusal:
             found = refusal.verdict
-        except Doubtful as doubt:
+        except Inconclusive as doubt:
             found = doubt.refusal.verdict
         return found, (tmp_path / "log").read_text()
 

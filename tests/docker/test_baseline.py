@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from challenge_bundle.cli import main
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.evaluation.records import Records
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.models import make_graph
 from tests.wheels import use_index, write_wheel
-from tools.bundle import main
-from tools.evaluation.records import Records
-from tools.layout import PROJECT_ROOT, Layout
-from tools.runners.docker import DockerRunner
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.synthetic import SyntheticSource
 
 MANIFEST = '[bundle]\nname = "{name}"\n\n[evaluation]\nattempts = 1\n'
 

@@ -12,18 +12,26 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.docker.container import OWNER_LABEL
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.errors import ProgramError
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.runs.programs import (
+    INFERENCE,
+    PROGRAMS,
+    SCORING,
+    TRAINING,
+    Program,
+    plan_run,
+    run_program,
+)
+from challenge_bundle.settings import read_manifest
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import SyntheticSource
+from challenge_bundle.submission.pack import pack_submission
 from tests.conftest import MANIFEST
-from tools.errors import ProgramError
-from tools.layout import PROJECT_ROOT, Layout
-from tools.manifest import read_manifest
-from tools.packing import pack_submission
-from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, Program, plan_run, run_program
-from tools.runners.container import OWNER_LABEL
-from tools.runners.docker import DockerRunner
-from tools.runners.local import LocalRunner
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.synthetic import SyntheticSource
 
 pytestmark = pytest.mark.timeout(600)
 

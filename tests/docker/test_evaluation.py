@@ -18,31 +18,31 @@ from typing import Any
 import pytest
 
 from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
-from tools.errors import UnavailableError
-from tools.evaluation.admission import take_all
-from tools.evaluation.decisions import reopen
-from tools.evaluation.evaluate import evaluate
-from tools.evaluation.feedback import feedback_text
-from tools.evaluation.intake import find_zips
-from tools.evaluation.probing import probe_all
-from tools.evaluation.receipts import check_scores, check_stored, receipt_path
-from tools.evaluation.records import REFUSED, SET_ASIDE, WAITING, Records, Row
-from tools.evaluation.rescore import rescore
-from tools.evaluation.service import opened, run_step
-from tools.evaluation.site import Site, read_site, submission_lock
-from tools.evaluation.steps import StepRecord
-from tools.evaluation.verdicts import SCORED
-from tools.evaluation.work import infer
-from tools.formats.receipt import Check, read_receipt
-from tools.layout import PROJECT_ROOT, Layout
-from tools.manifest import read_manifest
-from tools.programs import SCORING, plan_run
-from tools.runners.cleaning import BUILD_LABEL
-from tools.runners.container import KEY_LABEL, OWNER_LABEL
-from tools.runners.docker import DockerRunner
-from tools.sources.base import ImportRequest
-from tools.sources.importing import import_images
-from tools.sources.synthetic import SyntheticSource
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
+from challenge_bundle.engines.docker.container import KEY_LABEL, OWNER_LABEL
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.evaluation.admission import take_all
+from challenge_bundle.evaluation.context import Context, read_context, submission_lock
+from challenge_bundle.evaluation.decisions import reopen
+from challenge_bundle.evaluation.evaluator import evaluate
+from challenge_bundle.evaluation.feedback import feedback_text
+from challenge_bundle.evaluation.intake import find_zips
+from challenge_bundle.evaluation.invariance import probe_all
+from challenge_bundle.evaluation.receipts import check_scores, check_stored, receipt_path
+from challenge_bundle.evaluation.records import REFUSED, SET_ASIDE, WAITING, Records, Row
+from challenge_bundle.evaluation.rescore import rescore
+from challenge_bundle.evaluation.service import opened, run_step
+from challenge_bundle.evaluation.step_cache import StepRecord
+from challenge_bundle.evaluation.steps import infer
+from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.formats.receipt import Check, read_receipt
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.runs.programs import SCORING, plan_run
+from challenge_bundle.settings import read_manifest
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import SyntheticSource
 
 MANIFEST = """\
 [bundle]
@@ -78,19 +78,19 @@ def say_nothing(*what: object) -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def context(tmp_path: Path) -> Context:
     """A bundle with four drawn images of each class in each split."""
     root = tmp_path / "bundle"
     root.mkdir()
     (root / "bundle.toml").write_text(MANIFEST)
     layout = Layout(root)
     import_images(SyntheticSource(), ImportRequest(sample_size=4), layout, say_nothing)
-    return read_site(read_manifest(layout.manifest), layout)
+    return read_context(read_manifest(layout.manifest), layout)
 
 
 @pytest.fixture
-def records(site: Site) -> Iterator[Records]:
-    with opened(site.bundle, site.layout, None) as (_, found):
+def records(context: Context) -> Iterator[Records]:
+    with opened(context.bundle, context.layout, None) as (_, found):
         yield found
 
 
@@ -105,14 +105,14 @@ def connect() -> DockerRunner:
     return DockerRunner.connect("none", Path(wheelhouse) if wheelhouse else None)
 
 
-def right_rows(site: Site) -> list[tuple[str, str]]:
-    return sorted(site.reference.class_of.items())
+def right_rows(context: Context) -> list[tuple[str, str]]:
+    return sorted(context.reference.class_of.items())
 
 
-def program(site: Site, answer: str) -> str:
+def program(context: Context, answer: str) -> str:
     """A program that answers for each image by an expression of its `data`, its `name` and all `rows`."""
-    classes = f"CLASSES = {list(site.class_names)!r}\n"
-    return classes + HONEST.replace("ANSWER", f"({answer}) % {len(site.class_names)}")
+    classes = f"CLASSES = {list(context.class_names)!r}\n"
+    return classes + HONEST.replace("ANSWER", f"({answer}) % {len(context.class_names)}")
 
 
 def put(zips: Path, name: str, code: str, dockerfile: str = DOCKERFILE) -> None:
@@ -121,10 +121,10 @@ def put(zips: Path, name: str, code: str, dockerfile: str = DOCKERFILE) -> None:
         archive.writestr("bundle_inference/infer.py", code)
 
 
-def run(site: Site, records: Records, zips: Path) -> dict[str, Row]:
+def run(context: Context, records: Records, zips: Path) -> dict[str, Row]:
     """Evaluate all; gives the rows by team."""
-    take_all(find_zips((zips,)), site, records)
-    evaluate(site, records, connect, 2, say_nothing)
+    take_all(find_zips((zips,)), context, records)
+    evaluate(context, records, connect, 2, say_nothing)
     return {row.submission.team: row for row in records.rows()}
 
 
@@ -139,11 +139,11 @@ def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: 
 
 
 def test_faults_are_told_by_their_kind_and_carry_nothing(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
     for number, kind in enumerate([*FAULTY_CODE, "half csv", "unknown class", "build fails", "good"]):
-        write_zip(zips / f"{kind}__m.zip", kind, right_rows(site), number)
-    rows = run(site, records, zips)
+        write_zip(zips / f"{kind}__m.zip", kind, right_rows(context), number)
+    rows = run(context, records, zips)
     codes = {team: row.verdict.code for team, row in rows.items() if row.verdict}
     assert codes == {
         "crash": "failed",
@@ -160,7 +160,7 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
     }
     for row in rows.values():
         text = feedback_text(row)
-        for name, class_name in site.reference.class_of.items():
+        for name, class_name in context.reference.class_of.items():
             assert name not in text
             assert name.rpartition(".")[0] not in text
             assert class_name not in text
@@ -190,14 +190,14 @@ ODD_CSVS = {
 
 
 def test_odd_csvs_and_slow_code_end_and_hold_up_nobody(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
     for team, (folder, _) in ODD_CSVS.items():
-        code = f"CLASSES = {list(site.class_names)!r}\n{RAW}".replace("b'FOLDER/'", f"{folder} + b'/'")
+        code = f"CLASSES = {list(context.class_names)!r}\n{RAW}".replace("b'FOLDER/'", f"{folder} + b'/'")
         put(zips, f"{team}__m", code)
     # Half a megabyte, of which Python's parser makes minutes.
     put(zips, "slow__m", "x = f'" + "{1}" * 180_000 + "'\n")
-    rows = run(site, records, zips)
+    rows = run(context, records, zips)
     codes = {team: row.verdict.code for team, row in rows.items() if row.verdict}
     assert codes == {team: code for team, (_, code) in ODD_CSVS.items()} | {"slow": "zip"}
     assert rows["doubled"].verdict is not None
@@ -220,20 +220,20 @@ def test_odd_csvs_and_slow_code_end_and_hold_up_nobody(
     ],
 )
 def test_a_build_has_limits(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, step: str, code: str
+    engine: DockerRunner, context: Context, records: Records, zips: Path, step: str, code: str
 ) -> None:
     put(zips, "A__m", "pass", DOCKERFILE.replace("USER", f"{step}\nUSER"))
-    row = run(site, records, zips)["A"]
+    row = run(context, records, zips)["A"]
     assert row.verdict is not None
     assert row.verdict.code == code
 
 
 def test_a_build_that_is_cut_off_ends_at_the_engine(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
     before = {container.id for container in engine.client.containers.list()}
     put(zips, "A__m", "pass", DOCKERFILE.replace("USER", "RUN sleep 300\nUSER"))
-    assert run(site, records, zips)["A"].state == REFUSED
+    assert run(context, records, zips)["A"].state == REFUSED
     deadline = time.monotonic() + 30
     while {container.id for container in engine.client.containers.list()} - before:
         assert time.monotonic() < deadline, "the build's container runs on"
@@ -241,9 +241,9 @@ def test_a_build_that_is_cut_off_ends_at_the_engine(
 
 
 def test_no_image_of_this_tool_is_built_on(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
-    write_zip(zips / "A__m.zip", "good", right_rows(site), 0)
+    write_zip(zips / "A__m.zip", "good", right_rows(context), 0)
     built = engine.client.images.build(
         fileobj=io.BytesIO(b"FROM python:3.11-slim\nRUN true\n"),
         rm=True,
@@ -252,7 +252,7 @@ def test_no_image_of_this_tool_is_built_on(
     )[0]
     try:
         put(zips, "B__m", "pass", DOCKERFILE.replace("USER", "COPY --from=tiny-rival /etc /opt/x\nUSER"))
-        rows = run(site, records, zips)
+        rows = run(context, records, zips)
     finally:
         engine.client.images.remove("tiny-rival:latest", force=True)
     assert built is not None
@@ -262,7 +262,7 @@ def test_no_image_of_this_tool_is_built_on(
 
 
 def test_what_hangs_on_circumstances_is_found(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
     answers = {
         "honest": "sum(data)",
@@ -272,11 +272,11 @@ def test_what_hangs_on_circumstances_is_found(
         "chance": "os.urandom(1)[0]",
     }
     for team, answer in answers.items():
-        put(zips, f"{team}__m", program(site, answer))
-    rows = run(site, records, zips)
+        put(zips, f"{team}__m", program(context, answer))
+    rows = run(context, records, zips)
     assert {row.state for row in rows.values()} == {SCORED}
     with closing(connect()) as runner:
-        probe_all(site, records, runner, say_nothing)
+        probe_all(context, records, runner, say_nothing)
     found = {
         row.submission.team: {line.partition(":")[0] for line in row.probe or ()} for row in records.rows()
     }
@@ -289,20 +289,20 @@ def test_what_hangs_on_circumstances_is_found(
     assert "again" in found["chance"]
 
 
-def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Records, zips: Path) -> None:
-    right = right_rows(site)
-    classes = list(site.class_names)
+def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records: Records, zips: Path) -> None:
+    right = right_rows(context)
+    classes = list(context.class_names)
     write_zip(zips / "A__m.zip", "good", right, 0)
     write_zip(zips / "B__m.zip", "good", [(right[0][0], other(classes, right[0][1])), *right[1:]], 1)
-    rows = run(site, records, zips)
-    receipt = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
+    rows = run(context, records, zips)
+    receipt = read_receipt(receipt_path(context.layout, rows["A"].submission.sha256))
     with closing(connect()) as runner:
-        assert all(check.good for check in check_all(site, records, runner, receipt))
-        assert rescore(site, records, runner, say_nothing).moves == []
+        assert all(check.good for check in check_all(context, records, runner, receipt))
+        assert rescore(context, records, runner, say_nothing).moves == []
         # The organiser finds that B was right all along.
-        reference = site.layout.solution_csv("testing")
+        reference = context.layout.solution_csv("testing")
         rewrite(reference, right[0][0], other(classes, right[0][1]))
-        changed = read_site(site.bundle, site.layout)
+        changed = read_context(context.bundle, context.layout)
         moves = rescore(changed, records, runner, say_nothing).moves
         assert [(move.row.submission.team, move.rank_before, move.rank_after) for move in moves] == [
             ("B", 2, 1),
@@ -312,7 +312,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
         differing = {check.what for check in check_all(changed, records, runner, receipt) if not check.good}
         assert {"digests, reference", "scores, all, accuracy", "scored again, all: accuracy"} <= differing
         assert "digests, image" not in differing
-        renewed = read_receipt(receipt_path(site.layout, rows["A"].submission.sha256))
+        renewed = read_receipt(receipt_path(context.layout, rows["A"].submission.sha256))
         assert all(check.good for check in check_all(changed, records, runner, renewed))
         forged = renewed | {"submission": renewed["submission"] | {"team": "C"}}
         assert [check.what for check in check_all(changed, records, runner, forged) if not check.good] == [
@@ -321,8 +321,10 @@ def test_rescoring_and_receipts(engine: DockerRunner, site: Site, records: Recor
         ]
 
 
-def check_all(site: Site, records: Records, runner: DockerRunner, receipt: dict[str, Any]) -> list[Check]:
-    return check_stored(site, records, receipt) + check_scores(site, runner, records, receipt)
+def check_all(
+    context: Context, records: Records, runner: DockerRunner, receipt: dict[str, Any]
+) -> list[Check]:
+    return check_stored(context, records, receipt) + check_scores(context, runner, records, receipt)
 
 
 def other(classes: list[str], class_name: str) -> str:
@@ -395,10 +397,10 @@ def gate(engine: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # Connections that break are dropped unclosed by the docker package.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_comes_back_is_waited_for(
-    engine: DockerRunner, gate: Gate, site: Site, records: Records, zips: Path
+    engine: DockerRunner, gate: Gate, context: Context, records: Records, zips: Path
 ) -> None:
-    put(zips, "A__m", "import time; time.sleep(3)\n" + program(site, "sum(data)"))
-    take_all(find_zips((zips,)), site, records)
+    put(zips, "A__m", "import time; time.sleep(3)\n" + program(context, "sum(data)"))
+    take_all(find_zips((zips,)), context, records)
     states: list[str] = []
     closing_time = threading.Timer(2.0, gate.close)
     opening_time = threading.Timer(2.5, gate.open)
@@ -409,74 +411,78 @@ def test_an_engine_that_comes_back_is_waited_for(
             opening_time.start()
         states.append(state)
 
-    evaluate(site, records, connect, 1, show)
+    evaluate(context, records, connect, 1, show)
     (row,) = records.rows()
     assert row.state == SCORED
     assert WAITING in states
     assert row.attempts == 1
-    assert not engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={site.owner}"})
+    assert not engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={context.owner}"})
 
 
 # Connections that break are dropped unclosed by the docker package.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_stays_away_costs_no_submission(
-    gate: Gate, site: Site, records: Records, zips: Path
+    gate: Gate, context: Context, records: Records, zips: Path
 ) -> None:
     for team in "ABC":
-        put(zips, f"{team}__m", program(site, f"sum(data) + {ord(team)}"))
-    take_all(find_zips((zips,)), site, records)
+        put(zips, f"{team}__m", program(context, f"sum(data) + {ord(team)}"))
+    take_all(find_zips((zips,)), context, records)
 
     def show(sha256: str, who: str, state: str, note: str, has_ended: bool) -> None:
         if note == "inference":
             with suppress(OSError):
                 gate.close()
 
-    waiting = evaluate(site, records, connect, 1, show)
+    waiting = evaluate(context, records, connect, 1, show)
     assert len(waiting) == 3
     assert {row.state for row in records.rows()} <= {WAITING, "queued", "running"}
     with pytest.raises(UnavailableError):
-        evaluate(site, records, connect, 1, say_nothing)
+        evaluate(context, records, connect, 1, say_nothing)
     gate.open()
-    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert evaluate(context, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}
 
 
 def test_a_fault_of_the_tool_ends_one_submission_alone(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerRunner,
+    context: Context,
+    records: Records,
+    zips: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for team in "AB":
-        put(zips, f"{team}__m", program(site, f"sum(data) + {ord(team)}"))
-    take_all(find_zips((zips,)), site, records)
+        put(zips, f"{team}__m", program(context, f"sum(data) + {ord(team)}"))
+    take_all(find_zips((zips,)), context, records)
     (first, _) = (row.submission.sha256 for row in records.rows())
 
-    def spoiled(site: Site, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
+    def spoiled(context: Context, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
         if sha256 == first:
             raise ZeroDivisionError("never thought of")
-        return infer(site, runner, sha256, built)
+        return infer(context, runner, sha256, built)
 
     with monkeypatch.context() as fault:
-        fault.setattr("tools.evaluation.evaluate.infer", spoiled)
-        fault.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
-        assert evaluate(site, records, connect, 2, say_nothing) == {}
+        fault.setattr("challenge_bundle.evaluation.evaluator.infer", spoiled)
+        fault.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+        assert evaluate(context, records, connect, 2, say_nothing) == {}
     states = {row.submission.sha256: (row.state, row.cause) for row in records.rows()}
     assert [state for state, _ in states.values()].count(SCORED) == 1, states
     state, cause = states[first]
     assert state == SET_ASIDE
     assert "never thought of" in Path(cause.rpartition(": ")[2]).read_text()
-    reopen(site, records, first)
-    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    reopen(context, records, first)
+    assert evaluate(context, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}
 
 
-def images(engine: DockerRunner, site: Site) -> set[str]:
+def images(engine: DockerRunner, context: Context) -> set[str]:
     """The images of this bundle: others may use the engine at the same time."""
-    found = engine.client.api.images(all=True, filters={"label": f"{OWNER_LABEL}={site.owner}"})
+    found = engine.client.api.images(all=True, filters={"label": f"{OWNER_LABEL}={context.owner}"})
     return {image["Id"] for image in found}
 
 
 @pytest.mark.timeout(300)
 def test_equal_submissions_break_no_build_of_one_another(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
     """The same files under other methods, built, run and removed at once."""
     step = "RUN head -c 1m /dev/zero > /opt/zeros && true"
@@ -484,20 +490,20 @@ def test_equal_submissions_break_no_build_of_one_another(
         put(
             zips,
             f"T{number % 3}__m{number}",
-            program(site, "sum(data)"),
+            program(context, "sum(data)"),
             DOCKERFILE.replace("USER", f"{step}\nUSER"),
         )
         with zipfile.ZipFile(zips / f"T{number % 3}__m{number}.zip", "a") as archive:
             archive.writestr("submission.toml", f'method = "m{number}"\n')
-    take_all(find_zips((zips,)), site, records)
-    before = images(engine, site)
-    assert evaluate(site, records, connect, 4, say_nothing) == {}
+    take_all(find_zips((zips,)), context, records)
+    before = images(engine, context)
+    assert evaluate(context, records, connect, 4, say_nothing) == {}
     rows = records.rows()
     assert [(row.state, row.attempts) for row in rows] == [(SCORED, 0)] * 8
     assert len({row.results_sha256 for row in rows}) == 1
     # The scoring program's own image is there from now on.
-    assert {tag for image in images(engine, site) - before for tag in tags(engine, image)} <= {
-        scoring_tag(site)
+    assert {tag for image in images(engine, context) - before for tag in tags(engine, image)} <= {
+        scoring_tag(context)
     }
 
 
@@ -505,17 +511,21 @@ def tags(engine: DockerRunner, image: str) -> list[str]:
     return engine.client.images.get(image).tags or [image]
 
 
-def scoring_tag(site: Site) -> str:
+def scoring_tag(context: Context) -> str:
     with closing(connect()) as runner:
-        return runner.build(plan_run(SCORING, site.bundle, site.layout, ()), say_nothing)
+        return runner.build(plan_run(SCORING, context.bundle, context.layout, ()), say_nothing)
 
 
 @pytest.mark.timeout(300)
 def test_poisoned_submissions_stop_no_other(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerRunner,
+    context: Context,
+    records: Records,
+    zips: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
-    good = program(site, "sum(data)")
+    monkeypatch.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+    good = program(context, "sum(data)")
     for team in "ABCDE":
         put(zips, f"{team}__m", good + f"# {team}\n")
     put(zips, "unknown__m", good + "# u\n", DOCKERFILE + "FLY away\n")
@@ -529,28 +539,32 @@ def test_poisoned_submissions_stop_no_other(
         with zipfile.ZipFile(zips / f"{team}__m.zip", "a") as archive:
             archive.writestr(name, "not a folder")
             archive.writestr(f"{name.rpartition('/')[0]}/requirements.txt".lstrip("/"), "numpy\n")
-    before = images(engine, site)
-    rows = run(site, records, zips)
+    before = images(engine, context)
+    rows = run(context, records, zips)
     states = {team: row.state for team, row in rows.items()}
     assert {team for team, state in states.items() if state == SCORED} >= set("ABCDE")
     for team in ("unknown", "long row", "return", "no text"):
         assert states[team] == REFUSED, rows[team]
     assert {states["wheelhouse"], states["bundle_inference wheelhouse"]} <= {SCORED, REFUSED}
-    assert {tag for image in images(engine, site) - before for tag in tags(engine, image)} <= {
-        scoring_tag(site)
+    assert {tag for image in images(engine, context) - before for tag in tags(engine, image)} <= {
+        scoring_tag(context)
     }
-    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert evaluate(context, records, connect, 2, say_nothing) == {}
 
 
 def test_a_probe_that_a_program_escapes_is_its_finding(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerRunner,
+    context: Context,
+    records: Records,
+    zips: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = sorted(site.image_names)
+    names = sorted(context.image_names)
     escape = f"import os\nif sorted(os.listdir('/mnt/in')) != {names!r}: os.kill(os.getpid(), 9)\n"
-    put(zips, "A__m", escape + program(site, "sum(data)"))
-    assert run(site, records, zips)["A"].state == SCORED
+    put(zips, "A__m", escape + program(context, "sum(data)"))
+    assert run(context, records, zips)["A"].state == SCORED
     with closing(connect()) as runner:
-        probe_all(site, records, runner, say_nothing)
+        probe_all(context, records, runner, say_nothing)
     (row,) = records.rows()
     assert [line.partition(";")[0] for line in row.probe or ()] == [
         "renamed: the run failed (exit status 137)",
@@ -559,28 +573,32 @@ def test_a_probe_that_a_program_escapes_is_its_finding(
 
 
 def test_what_a_killed_build_left_is_removed_by_the_next_run(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
-    before = images(engine, site)
-    labels = {OWNER_LABEL: site.owner, KEY_LABEL: "0" * 64, BUILD_LABEL: "left"}
+    before = images(engine, context)
+    labels = {OWNER_LABEL: context.owner, KEY_LABEL: "0" * 64, BUILD_LABEL: "left"}
     text = "FROM python:3.11-slim\nLABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
     engine.client.images.build(fileobj=io.BytesIO(f"{text}\nRUN true\n".encode()), rm=True)
-    assert len(images(engine, site) - before) == 2
-    with submission_lock(site, "0" * 64):
+    assert len(images(engine, context) - before) == 2
+    with submission_lock(context, "0" * 64):
         # It is being built by a `step` of another process.
-        evaluate(site, records, connect, 1, say_nothing)
-        assert len(images(engine, site) - before) == 2
-    evaluate(site, records, connect, 1, say_nothing)
-    assert images(engine, site) == before
+        evaluate(context, records, connect, 1, say_nothing)
+        assert len(images(engine, context) - before) == 2
+    evaluate(context, records, connect, 1, say_nothing)
+    assert images(engine, context) == before
 
 
 def test_a_program_that_kills_itself_is_refused_after_all(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerRunner,
+    context: Context,
+    records: Records,
+    zips: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same is seen of an engine that is being stopped, so it is tried again first."""
-    monkeypatch.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
+    monkeypatch.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
     put(zips, "A__m", "import os; os.kill(os.getpid(), 9)")
-    row = run(site, records, zips)["A"]
+    row = run(context, records, zips)["A"]
     assert row.attempts == 2
     assert row.verdict is not None
     assert row.verdict.code == "failed"
@@ -588,32 +606,36 @@ def test_a_program_that_kills_itself_is_refused_after_all(
 
 
 def test_steps_can_be_called_one_by_one(
-    engine: DockerRunner, site: Site, records: Records, zips: Path
+    engine: DockerRunner, context: Context, records: Records, zips: Path
 ) -> None:
-    put(zips, "A__m", program(site, "sum(data)"))
-    (arrival,) = take_all(find_zips((zips,)), site, records)
+    put(zips, "A__m", program(context, "sum(data)"))
+    (arrival,) = take_all(find_zips((zips,)), context, records)
     for name in ("build", "inference", "scoring"):
-        record = run_step(site.bundle, site.layout, connect, arrival.submission.sha256, name)
+        record = run_step(context.bundle, context.layout, connect, arrival.submission.sha256, name)
         assert record.verdict is None
     assert "scores.json" in record.files
-    steps = sorted((site.layout.evaluation / "steps").glob("*/*/record.json"))
+    steps = sorted((context.layout.evaluation / "steps").glob("*/*/record.json"))
     times = [path.stat().st_mtime_ns for path in steps]
-    assert run(site, records, zips)["A"].state == SCORED
+    assert run(context, records, zips)["A"].state == SCORED
     assert [path.stat().st_mtime_ns for path in steps] == times
 
 
 def test_a_full_disk_is_not_the_submissions_fault(
-    engine: DockerRunner, site: Site, records: Records, zips: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerRunner,
+    context: Context,
+    records: Records,
+    zips: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put(zips, "A__m", program(site, "sum(data)"))
-    take_all(find_zips((zips,)), site, records)
+    put(zips, "A__m", program(context, "sum(data)"))
+    take_all(find_zips((zips,)), context, records)
     with monkeypatch.context() as full:
-        full.setattr("tools.runners.docker.RESERVE_BYTES", 1 << 60)
-        full.setattr("tools.evaluation.work.RESERVE_BYTES", 1 << 60)
-        full.setattr("tools.evaluation.evaluate.BACKOFF_S", (0.1,))
-        put(zips, "A__m", "import time; time.sleep(2)\n" + program(site, "sum(data)"))
-        take_all(find_zips((zips,)), site, records)
-        waiting = evaluate(site, records, connect, 1, say_nothing)
+        full.setattr("challenge_bundle.engines.docker.engine.RESERVE_BYTES", 1 << 60)
+        full.setattr("challenge_bundle.evaluation.steps.RESERVE_BYTES", 1 << 60)
+        full.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+        put(zips, "A__m", "import time; time.sleep(2)\n" + program(context, "sum(data)"))
+        take_all(find_zips((zips,)), context, records)
+        waiting = evaluate(context, records, connect, 1, say_nothing)
     assert any("disk is short of room" in reason for reason in waiting.values())
-    assert evaluate(site, records, connect, 2, say_nothing) == {}
+    assert evaluate(context, records, connect, 2, say_nothing) == {}
     assert {row.state for row in records.rows()} == {SCORED}

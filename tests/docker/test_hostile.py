@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
+from challenge_bundle.engines.docker.container import OWNER_LABEL
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.images import ImagePlan
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.errors import BundleError
+from challenge_bundle.layout import Layout
+from challenge_bundle.runs.programs import INFERENCE, SCORING, plan_run, run_program
+from challenge_bundle.settings import EvaluationSettings, read_manifest
 from tests.conftest import BASE_IMAGE, write_image
-from tools.errors import BundleError
-from tools.layout import Layout
-from tools.manifest import EvaluationSettings, read_manifest
-from tools.programs import INFERENCE, SCORING, plan_run, run_program
-from tools.runners.cleaning import BUILD_LABEL
-from tools.runners.container import OWNER_LABEL
-from tools.runners.docker import DockerRunner
-from tools.runners.images import ImagePlan
-from tools.runners.local import LocalRunner
 
 HOSTILE = Path(__file__).parent / "hostile"
 IMAGES = 20

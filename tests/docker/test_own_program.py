@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.layout import Layout
+from challenge_bundle.runs.programs import INFERENCE, TRAINING, Program, plan_run, run_program
+from challenge_bundle.settings import read_manifest
 from tests.forests import write_forest_programs
-from tools.layout import Layout
-from tools.manifest import read_manifest
-from tools.programs import INFERENCE, TRAINING, Program, plan_run, run_program
-from tools.runners.docker import DockerRunner
-from tools.runners.local import LocalRunner
 
 pytestmark = pytest.mark.timeout(600)
 

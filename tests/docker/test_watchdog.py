@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.layout import PROJECT_ROOT
-from tools.manifest import EvaluationSettings
-from tools.runners.container import OWNER_LABEL
-from tools.runners.docker import DockerRunner
-from tools.runners.foreign import BuildOutcome
-from tools.runners.images import ImagePlan
-from tools.runners.watchdog import BUILD_PIDS
-from tools.runners.watching import watchdog_of
+from challenge_bundle.engines.docker.container import OWNER_LABEL
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.images import ImagePlan
+from challenge_bundle.engines.docker.submission_build import BuildOutcome
+from challenge_bundle.engines.docker.watchdog import watchdog_of
+from challenge_bundle.engines.docker.watchdog_process import BUILD_PIDS
+from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.settings import EvaluationSettings
 
 BASE = "FROM python:3.11-slim\n"
 SETTINGS = EvaluationSettings(build_time_s=4, build_memory_mb=256, image_mb=200)
@@ -29,9 +29,9 @@ RUN = """\
 import re, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tools.manifest import Limits
-from tools.runners.base import ProgramRun
-from tools.runners.docker import DockerRunner
+from challenge_bundle.settings import Limits
+from challenge_bundle.engines.base import ProgramRun
+from challenge_bundle.engines.docker.engine import DockerRunner
 here = Path({here!r})
 for name in ("in", "out"):
     (here / name).mkdir(exist_ok=True)
@@ -201,9 +201,9 @@ def test_the_tools_death_ends_its_build_and_removes_its_layers(engine: DockerRun
 import sys
 sys.path.insert(0, {str(PROJECT_ROOT)!r})
 from pathlib import Path
-from tools.manifest import EvaluationSettings
-from tools.runners.docker import DockerRunner
-from tools.runners.images import ImagePlan
+from challenge_bundle.settings import EvaluationSettings
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.images import ImagePlan
 plan = ImagePlan("watchdog-dying", "f", {{"Dockerfile": Path({str(tmp_path / "Dockerfile")!r})}})
 settings = EvaluationSettings(build_time_s=200, build_memory_mb=256, image_mb=400)
 runner = DockerRunner.connect("none")

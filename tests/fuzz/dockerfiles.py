@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.runners.context import submission_files
-from tools.runners.docker import DockerRunner
-from tools.runners.images import ImagePlan, prepare_build, start_build
+from challenge_bundle.engines.build_context import submission_files
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.images import ImagePlan, prepare_build, start_build
 
 TINY = "challenge-fuzz:base"
 OTHER = "challenge-fuzz:other"

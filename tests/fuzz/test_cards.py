@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from challenge_bundle.errors import DataError, SubmissionError
+from challenge_bundle.formats.model_json import parse_model_json
+from challenge_bundle.formats.submission_toml import parse_card
+from challenge_bundle.guarded import Limits, find_guarded
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.mutating import mutate
-from tools.errors import DataError, SubmissionError
-from tools.formats.card import parse_card
-from tools.formats.model_json import parse_model_json
-from tools.guarded import Limits, find_guarded
 
 CARD = b'team = "Team A"\nmethod = \'net\'\n[more]\n"a.b".c = [1, 2.5, 2026-01-01, { x = true }]\n'
 TOML_TOKENS = (
@@ -225,7 +225,7 @@ def test_deep_and_long_texts_end_within_their_limits(rounds: Rounds, tmp_path: P
     for rng in rounds():
         for name in ("infer.py", "submission.toml", "model_output/model.json"):
             (tmp_path / name).write_text(deep(rng))
-        found = find_guarded("tools.checking:find_in_files", arguments, "the zip", limits)
+        found = find_guarded("challenge_bundle.submission.check:find_in_files", arguments, "the zip", limits)
         places = {finding.where.partition(":")[0] for finding in found}
         assert "weights.onnx" in places or any(
             finding.what.startswith("takes more than") for finding in found

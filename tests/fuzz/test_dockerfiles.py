@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.images import ImagePlan, prepare_build
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.build_recipe import read_recipe
+from challenge_bundle.formats.dockerfile import DockerfileError, parse_dockerfile
 from tests.conftest import BASE_IMAGE
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.dockerfiles import (
@@ -20,11 +25,6 @@ from tests.fuzz.dockerfiles import (
     make_case,
     plan_of,
 )
-from tools.errors import DataError
-from tools.formats.build_recipe import read_recipe
-from tools.formats.dockerfile import DockerfileError, parse_dockerfile
-from tools.runners.docker import DockerRunner
-from tools.runners.images import ImagePlan, prepare_build
 
 TAGS = ("challenge-fuzz:original", "challenge-fuzz:written")
 

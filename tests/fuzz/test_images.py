@@ -7,9 +7,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from tests.fuzz.conftest import Rounds
-from tests.fuzz.mutating import mutate
-from tools.pictures import (
+from challenge_bundle.image_io import (
     FORMATS,
     MAX_PIXELS,
     MODES,
@@ -20,6 +18,8 @@ from tools.pictures import (
     reading,
     thumbnail_url,
 )
+from tests.fuzz.conftest import Rounds
+from tests.fuzz.mutating import mutate
 
 MODES_OF_FORMAT = {
     "JPEG": ("L", "RGB", "CMYK"),

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.errors import SubmissionError
+from challenge_bundle.evaluation.results import check_results, find_fault, write_rows
+from challenge_bundle.evaluation.verdicts import Refusal
+from challenge_bundle.formats.label_table import check_predictions, check_probabilities, read_probabilities
+from challenge_bundle.layout import RESULTS_NAME
 from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.mutating import mutate
-from tools.errors import SubmissionError
-from tools.evaluation.results import check_results, find_fault, write_rows
-from tools.evaluation.verdicts import Refusal
-from tools.formats.label_table import check_predictions, check_probabilities, read_probabilities
-from tools.layout import RESULTS_NAME
 
 CLASS_NAMES = sorted(set(REFERENCE.values()))
 SEEDS = [content for content in TOLERATED.values() if len(content) < 5000]

@@ -7,17 +7,17 @@ import warnings
 import zipfile
 from pathlib import Path
 
+from challenge_bundle.evaluation.intake import check_zip, read_card
+from challenge_bundle.evaluation.verdicts import Refusal
+from challenge_bundle.findings import Finding
+from challenge_bundle.guarded import At
+from challenge_bundle.settings import SubmissionSettings
+from challenge_bundle.submission.check import check_submission, find_in_files
+from challenge_bundle.submission.unpack import unpack_checked
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.mutating import mutate
 from tests.models import make_graph
-from tests.unit.test_checking import GOOD
-from tools.archive import unpack_checked
-from tools.checking import check_submission, find_in_files
-from tools.evaluation.intake import check_zip, read_card
-from tools.evaluation.verdicts import Refusal
-from tools.findings import Finding
-from tools.guarded import At
-from tools.manifest import SubmissionSettings
+from tests.unit.test_check import GOOD
 
 SETTINGS = SubmissionSettings(zip_mb=4, unpacked_mb=1, files=20)
 TOKENS = (

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from challenge_bundle import image_io
+from challenge_bundle.image_io import hash_picture, reading
 from tests.conftest import RunProgram, write_image
 from tests.image_files import REFUSED, SAME_GRAY, TAKEN
-from tools import pictures
-from tools.pictures import hash_picture, reading
 
 INFER = "bundle_inference/infer.py"
 CLASS_NAMES = ["cold", "warm"]
@@ -175,9 +175,9 @@ def test_what_an_import_refuses_no_program_reads(name: str, tmp_path: Path, prog
 def test_the_same_formats_and_modes_everywhere(program_module, infer) -> None:
     images = program_module("bundle_training", "images")
     for name in ("FORMATS", "MODES", "DEEP_MODES", "MAX_PIXELS"):
-        assert getattr(images, name) == getattr(infer, name) == getattr(pictures, name)
-    assert images.PNM_MODES == infer.PNM_MODES == pictures.PNM_MODES
-    assert images.GRAY_MODES == infer.GRAY_MODES == pictures.DEEP_MODES | {"1", "L", "LA"}
+        assert getattr(images, name) == getattr(infer, name) == getattr(image_io, name)
+    assert images.PNM_MODES == infer.PNM_MODES == image_io.PNM_MODES
+    assert images.GRAY_MODES == infer.GRAY_MODES == image_io.DEEP_MODES | {"1", "L", "LA"}
 
 
 def test_pictures_that_count_as_the_same_are_the_same_to_the_network(tmp_path: Path, infer) -> None:

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from sklearn.metrics import f1_score
 
+from challenge_bundle.layout import PROJECT_ROOT
 from tests.conftest import RunProgram
-from tools.layout import PROJECT_ROOT
 
 TRAIN = "bundle_training/train.py"
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from challenge_bundle.dataset.staging import LARGEST_OWN_PIXELS
 from tests.conftest import RunProgram
-from tools.sources.staging import LARGEST_OWN_PIXELS
 
 TRAIN = "bundle_training/train.py"
 

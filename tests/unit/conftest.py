@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluations import make_site, open_records
-from tools.evaluation.records import Records
-from tools.evaluation.site import Site
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.records import Records
+from tests.evaluations import make_context, open_records
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def context(tmp_path: Path) -> Context:
     """A bundle whose submissions can be scored; a module may have another one."""
-    return make_site(tmp_path / "bundle")
+    return make_context(tmp_path / "bundle")
 
 
 @pytest.fixture
-def records(site: Site) -> Iterator[Records]:
+def records(context: Context) -> Iterator[Records]:
     """The records of that bundle, or of the module's own."""
-    with closing(open_records(site)) as opened:
+    with closing(open_records(context)) as opened:
         yield opened

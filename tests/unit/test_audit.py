@@ -11,23 +11,29 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from challenge_bundle.audit.balance import cramers_v
+from challenge_bundle.audit.base import AuditFinding, ImageTable
+from challenge_bundle.audit.baselines import find_baselines, nearest
+from challenge_bundle.audit.names import CHECKS
+from challenge_bundle.audit.near_duplicates import (
+    MIN_CORRELATIONS,
+    correlate,
+    describe_pictures,
+    find_near_copies,
+    near_pairs,
+)
+from challenge_bundle.audit.patient_leaks import find_shared_groups
+from challenge_bundle.audit.reading import read_images
+from challenge_bundle.audit.run import Audit, audit_images, make_checks, run_audit
+from challenge_bundle.audit.shift import find_shift
+from challenge_bundle.audit.shortcuts import measure_telling
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.formats.group_rules import parse_group_rule
+from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.folder import FolderSource
 from tests.audits import IMAGES, Row, find, noise, picture, place, renamed, sound_rows, table_of
 from tests.conftest import say_nothing, write_image
-from tools.audit.auditing import Audit, audit_images, make_checks, run_audit
-from tools.audit.balance import cramers_v
-from tools.audit.base import AuditFinding, ImageTable
-from tools.audit.baselines import find_baselines, nearest
-from tools.audit.groups import find_shared_groups
-from tools.audit.names import CHECKS
-from tools.audit.near import MIN_CORRELATIONS, correlate, describe_pictures, find_near_copies, near_pairs
-from tools.audit.reading import read_images
-from tools.audit.shift import find_shift
-from tools.audit.telling import measure_telling
-from tools.formats.groups import parse_group_rule
-from tools.layout import SPLITS, Layout
-from tools.sources.base import ImportRequest
-from tools.sources.folder import FolderSource
-from tools.sources.importing import import_images
 
 
 def audit(layout: Layout, rows: list[Row], group: str | None = None) -> Audit:
@@ -442,7 +448,7 @@ def test_processes_read_what_threads_read(layout: Layout, monkeypatch: pytest.Mo
         Row("training", "000000y.png", "cat", picture(side=48).convert("RGB")),
     ]
     one = table_of(layout, rows)
-    monkeypatch.setattr("tools.audit.reading.MIN_IMAGES_FOR_PROCESSES", 1)
+    monkeypatch.setattr("challenge_bundle.audit.reading.MIN_IMAGES_FOR_PROCESSES", 1)
     other = read_images(layout, say_nothing)
     for field in dataclasses.fields(ImageTable):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
@@ -482,8 +488,8 @@ def alike(count: int, seed: int = 0) -> np.ndarray:
 
 
 def test_near_pairs_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.audit.near._ROWS", 16)
-    monkeypatch.setattr("tools.audit.near._COLUMNS", 100)
+    monkeypatch.setattr("challenge_bundle.audit.near_duplicates._ROWS", 16)
+    monkeypatch.setattr("challenge_bundle.audit.near_duplicates._COLUMNS", 100)
     small = np.concatenate([alike(400), shrunk(*map(picture, range(100, 200)))])
     told = np.corrcoef(small)
     for least in (0.9, 0.99, 0.999):
@@ -519,7 +525,7 @@ def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch, lay
     assert not complete
     assert len(pairs) == len(correlations) > 1000
     assert peak < 400 * 2**20
-    monkeypatch.setattr("tools.audit.near.MAX_CANDIDATES", 1000)
+    monkeypatch.setattr("challenge_bundle.audit.near_duplicates.MAX_CANDIDATES", 1000)
     same = shrunk(*[picture()] * 60) + np.eye(60, 1024, dtype=np.uint8)
     rows = [
         Row("training", f"{number:06d}.png", "cat", Image.fromarray(pixels.reshape(32, 32)))

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from challenge_bundle.audit.reading import read_images
+from challenge_bundle.audit.run import Audit, audit_images
+from challenge_bundle.layout import Layout
+from challenge_bundle.report.audit_page import audit_text, write_audit
 from tests.audits import Row, find, noise, picture, renamed, sound_rows, table_of
 from tests.boards import HOSTILE
 from tests.browsing import dom, framed
 from tests.conftest import say_nothing
-from tools.audit.auditing import Audit, audit_images
-from tools.audit.reading import read_images
-from tools.layout import Layout
-from tools.report.audit import audit_text, write_audit
 
 
 def spoiled_rows() -> list[Row]:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.unit.test_packing import fill
-from tools.evaluation.baseline import baseline_files
-from tools.layout import PROJECT_ROOT, Layout
+from challenge_bundle.evaluation.baseline import baseline_files
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from tests.unit.test_pack import fill
 
 NAMES = [
     "Dockerfile",

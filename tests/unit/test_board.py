@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.errors import DataError
+from challenge_bundle.leaderboard.board import Board, HistoryPoint, Unranked, board_document, board_rows
+from challenge_bundle.report.leaderboard_page import CSV_COLUMNS, board_text, render_board, write_board
 from tests.boards import CLASS_NAMES, HOSTILE, METRIC, make_board
-from tools.errors import DataError
-from tools.evaluation.board import Board, HistoryPoint, Unranked, board_document, board_rows
-from tools.report.board import CSV_COLUMNS, board_text, render_board, write_board
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError
-from tools.formats.bounded_json import MAX_BYTES, MAX_DEPTH, read_bounded_json
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.bounded_json import MAX_BYTES, MAX_DEPTH, read_bounded_json
 
 
 def read(tmp_path: Path, content: bytes, **limits: int) -> object:

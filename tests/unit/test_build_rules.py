@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.docker.images import wheels_folder
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.intake import check_zip
+from challenge_bundle.evaluation.verdicts import Refusal
+from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text
+from challenge_bundle.formats.requirements import parse_wheels
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.settings import Bundle, EvaluationSettings, SubmissionSettings
+from challenge_bundle.submission.build_rules import NO_RULES, BuildRules, parse_rules
+from challenge_bundle.submission.check import check_submission
+from challenge_bundle.wheelhouse import read_rules
 from tests.submissions import find_in
 from tests.wheels import write_wheel
-from tools.build_rules import NO_RULES, BuildRules, parse_rules
-from tools.checking import check_submission
-from tools.errors import DataError
-from tools.evaluation.intake import check_zip
-from tools.evaluation.verdicts import Refusal
-from tools.formats.kit_json import KIT_NAME, Kit, kit_text
-from tools.formats.requirements import parse_wheels
-from tools.layout import PROJECT_ROOT, Layout
-from tools.manifest import Bundle, EvaluationSettings, SubmissionSettings
-from tools.runners.images import wheels_folder
-from tools.wheelhouse import read_rules
 
 WHEELS = parse_wheels(["alpha-1.0-py3-none-any.whl", "beta-2.5-py3-none-any.whl"])
 RULES = BuildRules(Kit(WHEELS, "3.11", "x86_64", "python:3.11-slim"))

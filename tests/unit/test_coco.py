@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.coco import read_coco
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.coco import CocoSource, parse_question
 from tests.conftest import say_nothing, write_image
-from tools.errors import DataError
-from tools.formats.coco import read_coco
-from tools.layout import PROJECT_ROOT, Layout
-from tools.sources.base import ImportRequest
-from tools.sources.coco import CocoSource, parse_question
-from tools.sources.importing import import_images
 
 REAL = PROJECT_ROOT.parent / "shared" / "data" / "coco" / "open_licence"
 

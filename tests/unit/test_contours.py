@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 
+from challenge_bundle.dicom.contours import check_contour, check_pair, contour_to_mask, parse_contour
+from challenge_bundle.errors import DataError
 from tests.dicoms import circle
-from tools.dicom.contours import check_contour, check_pair, contour_to_mask, parse_contour
-from tools.errors import DataError
 
 SQUARE = np.array([[4.0, 4.0], [12.0, 4.0], [12.0, 12.0], [4.0, 12.0]])
 NOTCHED = np.array([[2.0, 2.0], [20.0, 2.0], [20.0, 20.0], [11.0, 8.0], [2.0, 20.0]])

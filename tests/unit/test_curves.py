@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import curves
-from tools.curves import RUNS_KEPT, bring, visible_curves
+from challenge_bundle.runs import curves
+from challenge_bundle.runs.curves import RUNS_KEPT, bring, visible_curves
 
 EVENTS = "events.out.tfevents.1"
 LIMIT = 10_000

@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from challenge_bundle.dicom import sample_cache as samples
+from challenge_bundle.dicom.augmentation import Augmentation, draw_affine, warp
+from challenge_bundle.dicom.batches import ContourBatches
+from challenge_bundle.dicom.contours import contour_to_mask, read_contour
+from challenge_bundle.dicom.sample_cache import SampleForm
+from challenge_bundle.dicom.sunnybrook import ContourSlice, read_links
+from challenge_bundle.dicom.torch_batches import TorchBatches
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.layout import PROJECT_ROOT
 from tests.dicoms import REAL, SIZE_PX, circle, contour_path, write_contour, write_dicom, write_linked
-from tools.dicom import samples
-from tools.dicom.augmenting import Augmentation, draw_affine, warp
-from tools.dicom.batches import ContourBatches
-from tools.dicom.contours import contour_to_mask, read_contour
-from tools.dicom.linked import ContourSlice, read_links
-from tools.dicom.samples import SampleForm
-from tools.dicom.torch_batches import TorchBatches
-from tools.errors import DataError, UnavailableError
-from tools.layout import PROJECT_ROOT
 
 RAW = SampleForm(standardise=False)
 
@@ -287,8 +287,8 @@ def test_as_a_torch_dataset(make: Callable[..., ContourBatches], workers: int) -
 SCRIPT = """
 import sys
 from pathlib import Path
-from tools.dicom.batches import ContourBatches
-from tools.dicom.linked import read_links
+from challenge_bundle.dicom.batches import ContourBatches
+from challenge_bundle.dicom.sunnybrook import read_links
 index = read_links(Path(sys.argv[1])).slices * 50
 progress = lambda what, done, total: print(done, flush=True)
 for images, masks in ContourBatches(index, 8, cache=Path(sys.argv[2]), progress=progress):

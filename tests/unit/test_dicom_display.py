@@ -8,13 +8,13 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+from challenge_bundle.dicom.display import to_gray
+from challenge_bundle.dicom.lookup import Lut
+from challenge_bundle.dicom.reading import Window, read_dicom, read_header
+from challenge_bundle.dicom.sample_cache import SampleForm, _standardise
+from challenge_bundle.dicom.sunnybrook import ContourSlice
+from challenge_bundle.errors import DataError
 from tests.dicoms import change_element, lut_item, write_dicom
-from tools.dicom.display import to_gray
-from tools.dicom.linked import ContourSlice
-from tools.dicom.lookup import Lut
-from tools.dicom.reading import Window, read_dicom, read_header
-from tools.dicom.samples import SampleForm, _standardise
-from tools.errors import DataError
 
 RAMP = np.arange(12, dtype=np.int16).reshape(3, 4)
 """3 rows, 4 columns: not a square."""

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from pydicom.pixels.processing import apply_windowing
 
+from challenge_bundle.dicom.display import apply_window, encode_png, to_gray
+from challenge_bundle.dicom.reading import Window, check_tag, is_dicom, read_dicom, read_header
+from challenge_bundle.errors import DataError, UnavailableError
 from tests.dicoms import write_dicom
-from tools.dicom.display import apply_window, encode_png, to_gray
-from tools.dicom.reading import Window, check_tag, is_dicom, read_dicom, read_header
-from tools.errors import DataError, UnavailableError
 
 RAMP = np.arange(-8, 8, dtype=np.int16).reshape(4, 4)
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.dataset.ingest import ingest_images
+from challenge_bundle.dataset.stratify import rank
+from challenge_bundle.dicom.display import to_gray
+from challenge_bundle.dicom.reading import read_dicom
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.sources.base import ImportRequest, Listing, image_key
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing
 from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom, write_linked
-from tools.dicom.display import to_gray
-from tools.dicom.reading import read_dicom
-from tools.errors import DataError
-from tools.formats.label_table import read_label_table
-from tools.layout import SPLITS, Layout
-from tools.sources.base import ImportRequest, Listing, image_key
-from tools.sources.choice import choose_source
-from tools.sources.importing import import_images
-from tools.sources.ingesting import ingest_images
-from tools.sources.splitting import rank
-from tools.store.images import ImageStore
 
 
 def listing(folder: Path, query: str = "") -> Listing:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tools import display
-from tools.display import QUIET_S, SubmissionDisplay
+from challenge_bundle import display
+from challenge_bundle.display import QUIET_S, SubmissionDisplay
 
 
 def shown(stream: io.StringIO) -> list[str]:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError
-from tools.layout import Layout
-from tools.manifest import Limits, read_manifest
-from tools.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
-from tools.runners.base import ProgramRun, split_lines
-from tools.runners.container import Host, container_config, read_host
-from tools.runners.context import context_files
-from tools.runners.images import ImagePlan, with_wheels
+from challenge_bundle.engines.base import ProgramRun, split_lines
+from challenge_bundle.engines.build_context import context_files
+from challenge_bundle.engines.docker.container import Host, container_config, read_host
+from challenge_bundle.engines.docker.images import ImagePlan, with_wheels
+from challenge_bundle.errors import DataError
+from challenge_bundle.layout import Layout
+from challenge_bundle.runs.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
+from challenge_bundle.settings import Limits, read_manifest
 
 HOST = Host(cpus=2, gives_gpu=False, user="1000:65534")
 GPU_HOST = replace(HOST, gives_gpu=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.formats.build_recipe import BaseConfig, read_recipe
-from tools.formats.dockerfile import MAX_BYTES, MAX_INSTRUCTIONS, DockerfileError, parse_dockerfile
-from tools.formats.image_name import canonical_image, is_allowed
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.formats.build_recipe import BaseConfig, read_recipe
+from challenge_bundle.formats.dockerfile import MAX_BYTES, MAX_INSTRUCTIONS, DockerfileError, parse_dockerfile
+from challenge_bundle.formats.image_name import canonical_image, is_allowed
+from challenge_bundle.layout import PROJECT_ROOT
 
 TEXT = """\
 # syntax=docker/dockerfile:1

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tools.errors import DataError
-from tools.formats.dockerignore import MAX_BYTES, MAX_PATTERNS, parse_dockerignore
-from tools.formats.path_patterns import has_wildcards, parse_pattern
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.dockerignore import MAX_BYTES, MAX_PATTERNS, parse_dockerignore
+from challenge_bundle.formats.path_patterns import has_wildcards, parse_pattern
 
 
 @pytest.mark.parametrize(

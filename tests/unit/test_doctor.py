@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.doctor import Diagnosis, can_run, examine
+from challenge_bundle.layout import Layout
 from tests.wheels import write_wheel
-from tools.doctor import Diagnosis, can_run, examine
-from tools.layout import Layout
 
 
 @pytest.fixture

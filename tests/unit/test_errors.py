@@ -5,8 +5,8 @@ import tomllib
 
 import pytest
 
-from tools.errors import install_cure
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.errors import install_cure
+from challenge_bundle.layout import PROJECT_ROOT
 
 EXTRAS = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 CODE = [path for folder in ("tools", "tests", "benchmarks") for path in (PROJECT_ROOT / folder).rglob("*.py")]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability import recorded
-from tools.errors import UnavailableError
-from tools.files import (
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.files import (
     MAX_DEPTH,
     check_writable,
     hash_file,
@@ -22,6 +21,7 @@ from tools.files import (
     write_csv,
     write_text,
 )
+from tests.durability import recorded
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-import tools.guarded
-from tools.errors import SubmissionError
-from tools.findings import Finding
-from tools.guarded import Exceeded, Limits, find_guarded, listed, run_guarded
-from tools.layout import PROJECT_ROOT
+import challenge_bundle.guarded
+from challenge_bundle.errors import SubmissionError
+from challenge_bundle.findings import Finding
+from challenge_bundle.guarded import Exceeded, Limits, find_guarded, listed, run_guarded
+from challenge_bundle.layout import PROJECT_ROOT
+
+PACKAGE = PROJECT_ROOT / "tools" / "challenge_bundle"
 
 SMALL = Limits(cpu_s=1, wall_s=30, memory_mb=128, answer_bytes=1000)
 
@@ -25,8 +27,8 @@ CODE = '''
 """Functions that a guarded process calls in the tests."""
 import ctypes, errno, json, os, signal, sys, time, zlib
 from pathlib import Path
-from tools.errors import DataError, SubmissionError, UnavailableError
-from tools.guarded import At
+from challenge_bundle.errors import DataError, SubmissionError, UnavailableError
+from challenge_bundle.guarded import At
 
 
 def echo(**values):
@@ -150,21 +152,21 @@ def ignores_alarm(folder):
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second copy of the package that has the functions of these tests."""
     root = tmp_path_factory.mktemp("root")
-    package = root / "tools"
+    package = root / "challenge_bundle"
     package.mkdir()
     for name in ("__init__", "errors", "files", "findings", "guarded"):
-        (package / f"{name}.py").write_text((PROJECT_ROOT / "tools" / f"{name}.py").read_text())
+        (package / f"{name}.py").write_text((PACKAGE / f"{name}.py").read_text())
     (package / "given.py").write_text(CODE)
     return root
 
 
 @pytest.fixture(autouse=True)
 def _use(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools.guarded, "_ROOT", root)
+    monkeypatch.setattr(challenge_bundle.guarded, "_ROOT", root)
 
 
 def call(name: str, limits: Limits = SMALL, **arguments: Any) -> list[Any]:
-    return run_guarded(f"tools.given:{name}", arguments, limits)
+    return run_guarded(f"challenge_bundle.given:{name}", arguments, limits)
 
 
 def exceeded(name: str, limits: Limits = SMALL, **arguments: Any) -> Exceeded:
@@ -227,7 +229,10 @@ def test_the_limits_that_hold_where_none_are_given() -> None:
 
 
 def find(more: list[Any]) -> list[str]:
-    return [str(finding) for finding in find_guarded("tools.given:finds", {"more": more}, "the zip", SMALL)]
+    return [
+        str(finding)
+        for finding in find_guarded("challenge_bundle.given:finds", {"more": more}, "the zip", SMALL)
+    ]
 
 
 def test_findings_and_what_exceeded_a_limit() -> None:
@@ -238,7 +243,7 @@ def test_findings_and_what_exceeded_a_limit() -> None:
     assert find([]) == [first, deep]
     for item in ("abcde", ["a"] * 4, ["a"] * 6, 3, None, {"a": 1}):
         assert find([item]) == [first, broken]
-    no_place = find_guarded("tools.given:talks", {}, "the zip", SMALL)
+    no_place = find_guarded("challenge_bundle.given:talks", {}, "the zip", SMALL)
     assert [str(finding) for finding in no_place] == [broken]
 
 
@@ -250,7 +255,7 @@ def test_a_finding_comes_through_as_it_is() -> None:
 def test_one_that_keeps_its_alarm_from_ending_it_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tools.guarded, "_GRACE_S", 0.2)
+    monkeypatch.setattr(challenge_bundle.guarded, "_GRACE_S", 0.2)
     assert exceeded("ignores_alarm", Limits(wall_s=1.0), folder=str(tmp_path)).reason == "time"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -313,7 +318,7 @@ def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
 def test_it_leaves_no_compiled_module(root: Path) -> None:
     """One that a limit cut off would end every later call."""
     assert call("echo", Limits(answer_bytes=100)) == [{}, None]
-    assert not (root / "tools" / "__pycache__").exists()
+    assert not (root / "challenge_bundle" / "__pycache__").exists()
 
 
 def test_an_answer_up_to_its_limit() -> None:
@@ -324,7 +329,13 @@ def test_an_answer_up_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["os:getcwd", "toolsx.given:echo", "tools.given:_private", "tools.given"]
+    "function",
+    [
+        "os:getcwd",
+        "challenge_bundlex.given:echo",
+        "challenge_bundle.given:_private",
+        "challenge_bundle.given",
+    ],
 )
 def test_only_functions_of_this_package_are_called(function: str) -> None:
     with pytest.raises(Exceeded) as fault:
@@ -337,8 +348,8 @@ def test_it_dies_with_the_process_that_started_it(root: Path, tmp_path: Path) ->
     script = textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(root)!r})
-        from tools.guarded import Limits, run_guarded
-        run_guarded("tools.given:lingers", {{"folder": {str(tmp_path)!r}}}, Limits(wall_s=250))
+        from challenge_bundle.guarded import Limits, run_guarded
+        run_guarded("challenge_bundle.given:lingers", {{"folder": {str(tmp_path)!r}}}, Limits(wall_s=250))
     """)
     process = subprocess.Popen([sys.executable, "-c", script])
     pid_file = tmp_path / "pid"
@@ -357,5 +368,5 @@ def test_it_dies_with_the_process_that_started_it(root: Path, tmp_path: Path) ->
 
 def test_requests_are_json() -> None:
     with pytest.raises(TypeError):
-        run_guarded("tools.given:echo", {"path": Path("/x")})
+        run_guarded("challenge_bundle.given:echo", {"path": Path("/x")})
     assert json.dumps(call("echo", a={"b": [1]})[0]) == '{"a": {"b": [1]}}'

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.findings import Finding
+from challenge_bundle.formats.build_recipe import read_recipe
+from challenge_bundle.formats.dockerignore import parse_dockerignore
+from challenge_bundle.formats.kit_json import Kit
+from challenge_bundle.formats.requirements import parse_wheels
+from challenge_bundle.submission.build_rules import BuildRules
+from challenge_bundle.submission.recipe_checks import BuildContext, taken_files
 from tests.models import make_graph
 from tests.submissions import find_in
-from tools.build_rules import BuildRules
-from tools.findings import Finding
-from tools.formats.build_recipe import read_recipe
-from tools.formats.dockerignore import parse_dockerignore
-from tools.formats.kit_json import Kit
-from tools.formats.requirements import parse_wheels
-from tools.recipe_checks import BuildContext, taken_files
 
 Files = dict[str, str | bytes]
 

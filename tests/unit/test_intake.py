@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError, UnavailableError
-from tools.evaluation.admission import admit, take_all
-from tools.evaluation.intake import (
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.evaluation.admission import admit, take_all
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.intake import (
     Submission,
     check_sender,
     check_zip,
@@ -23,12 +24,11 @@ from tools.evaluation.intake import (
     read_card,
     take_in,
 )
-from tools.evaluation.records import QUEUED, REFUSED, Records, Row
-from tools.evaluation.site import Site
-from tools.evaluation.verdicts import Refusal, Verdict
-from tools.formats.label_table import LabelTable
-from tools.layout import Layout
-from tools.manifest import Bundle, EvaluationSettings, Phase, SubmissionSettings
+from challenge_bundle.evaluation.records import QUEUED, REFUSED, Records, Row
+from challenge_bundle.evaluation.verdicts import Refusal, Verdict
+from challenge_bundle.formats.label_table import LabelTable
+from challenge_bundle.layout import Layout
+from challenge_bundle.settings import Bundle, EvaluationSettings, Phase, SubmissionSettings
 
 
 def at(day: int, hour: int = 0) -> datetime:
@@ -142,14 +142,14 @@ def test_no_team_no_evaluation() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def context(tmp_path: Path) -> Context:
     bundle = Bundle(
         name="x",
         title="x",
         submission=SubmissionSettings(zip_mb=1),
         evaluation=EvaluationSettings(phases=PHASES),
     )
-    return Site(bundle, Layout(tmp_path), LabelTable({}, {}, {}, ()), "", "", {})
+    return Context(bundle, Layout(tmp_path), LabelTable({}, {}, {}, ()), "", "", {})
 
 
 @pytest.fixture
@@ -173,44 +173,46 @@ def states(records: Records) -> list[tuple[str, str, str]]:
 
 
 def test_the_same_bytes_are_one_submission_in_a_phase_and_another_in_the_next(
-    tmp_path: Path, site: Site, records: Records
+    tmp_path: Path, context: Context, records: Records
 ) -> None:
     first = put(tmp_path, "A__m.zip", b"x", at(5))
     thief = put(tmp_path, "B__m.zip", b"x", at(6))
-    take_all([thief, first], site, records)
-    arrivals = take_all([thief, first], site, records)
+    take_all([thief, first], context, records)
+    arrivals = take_all([thief, first], context, records)
     assert [bool(arrival.note) for arrival in arrivals] == [False, True]
     assert states(records) == [("A", "first", QUEUED)]
-    take_all([put(tmp_path, "A__m.zip", b"x", at(20))], site, records)
-    take_all([put(tmp_path, "A__m.zip", b"x", at(21))], site, records)
+    take_all([put(tmp_path, "A__m.zip", b"x", at(20))], context, records)
+    take_all([put(tmp_path, "A__m.zip", b"x", at(21))], context, records)
     assert states(records) == [("A", "first", QUEUED), ("A", "second", QUEUED)]
     ids = {row.submission.id for row in records.rows()}
     assert len(ids) == 2
     assert len({row.submission.sha256 for row in records.rows()}) == 1
 
 
-def test_what_came_at_the_wrong_time_may_come_again(tmp_path: Path, site: Site, records: Records) -> None:
+def test_what_came_at_the_wrong_time_may_come_again(
+    tmp_path: Path, context: Context, records: Records
+) -> None:
     zips = [put(tmp_path, f"A__{n}.zip", b"%d" % n, at(5, n)) for n in range(3)]
-    take_all(zips, site, records)
+    take_all(zips, context, records)
     assert states(records)[-1] == ("A", "first", "quota")
-    take_all(zips, site, records)
+    take_all(zips, context, records)
     assert len(states(records)) == 3
-    take_all([put(tmp_path, "A__2.zip", b"2", at(6))], site, records)
+    take_all([put(tmp_path, "A__2.zip", b"2", at(6))], context, records)
     assert states(records) == [("A", "first", QUEUED)] * 3
     early = put(tmp_path, "C__m.zip", b"c", at(11))
-    take_all([early], site, records)
+    take_all([early], context, records)
     assert states(records)[-1] == ("C", "", "closed")
-    take_all([put(tmp_path, "C__m.zip", b"c", at(12))], site, records)
+    take_all([put(tmp_path, "C__m.zip", b"c", at(12))], context, records)
     assert states(records)[-1] == ("C", "second", QUEUED)
     assert len(states(records)) == 4
 
 
 def test_one_that_cannot_be_taken_does_not_hold_up_the_others(
-    tmp_path: Path, site: Site, records: Records
+    tmp_path: Path, context: Context, records: Records
 ) -> None:
     good = put(tmp_path, "A__m.zip", b"x", at(5))
     huge = put(tmp_path, "B__m.zip", bytes(2 << 20), at(5))
-    arrivals = take_all([tmp_path / "gone__m.zip", good, huge], site, records)
+    arrivals = take_all([tmp_path / "gone__m.zip", good, huge], context, records)
     assert [arrival.submission is None for arrival in arrivals] == [True, False, False]
     assert sorted(states(records)) == [("A", "first", QUEUED), ("B", "first", "zip")]
 
@@ -224,7 +226,9 @@ def test_a_card_that_takes_gigabytes_to_read_is_passed_over(tmp_path: Path) -> N
 
 def test_a_card_is_not_read_where_the_name_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    monkeypatch.setattr("tools.evaluation.intake.read_card", lambda path, settings: read.append(path) or {})
+    monkeypatch.setattr(
+        "challenge_bundle.evaluation.intake.read_card", lambda path, settings: read.append(path) or {}
+    )
     for name in ("A__m.zip", "A__.zip", "x.zip"):
         (tmp_path / name).write_bytes(name.encode())
         take_in(tmp_path / name, tmp_path / "zips", SubmissionSettings())
@@ -269,7 +273,7 @@ def test_a_zip_that_changes_while_it_is_copied_is_not_kept(
     def copy_what_came_meanwhile(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes() + b", and more")
 
-    monkeypatch.setattr("tools.evaluation.intake.shutil.copyfile", copy_what_came_meanwhile)
+    monkeypatch.setattr("challenge_bundle.evaluation.intake.shutil.copyfile", copy_what_came_meanwhile)
     with pytest.raises(DataError, match="changed while it was read"):
         take_in(path, tmp_path / "zips", SubmissionSettings())
     assert list((tmp_path / "zips").iterdir()) == []

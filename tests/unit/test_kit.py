@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError
-from tools.formats.kit_json import Kit, kit_text, read_kit
-from tools.formats.label_table import read_label_table
-from tools.formats.requirements import parse_wheel
-from tools.kit import kit_files, write_kit
-from tools.kit_texts import public_manifest, readme_text
-from tools.layout import Layout
-from tools.manifest import (
+from challenge_bundle.dataset.summary import read_summary
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.kit_json import Kit, kit_text, read_kit
+from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.requirements import parse_wheel
+from challenge_bundle.kit.texts import public_manifest, readme_text
+from challenge_bundle.kit.write import kit_files, write_kit
+from challenge_bundle.layout import Layout
+from challenge_bundle.settings import (
     Bundle,
     DataSettings,
     EvaluationSettings,
@@ -28,7 +29,6 @@ from tools.manifest import (
     parse_manifest,
     read_manifest,
 )
-from tools.sources.placed import read_summary
 
 WHEELS = tuple(wheel for text in ("numpy==2.4.6", "torch==2.13.0+cpu") if (wheel := parse_wheel(text)))
 KIT = Kit(WHEELS, "3.12", "aarch64", "python:3.12-slim")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.csv_faults import FAULTS, REFERENCE, TOLERATED
-from tools.errors import DataError, SubmissionError
-from tools.formats.label_table import (
+from challenge_bundle.errors import DataError, SubmissionError
+from challenge_bundle.formats.label_table import (
     check_predictions,
     check_probabilities,
     count_predictions,
@@ -16,6 +15,7 @@ from tools.formats.label_table import (
     read_label_table,
     read_probabilities,
 )
+from tests.csv_faults import FAULTS, REFERENCE, TOLERATED
 
 CLASS_NAMES = sorted(set(REFERENCE.values()))
 

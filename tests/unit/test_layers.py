@@ -1,4 +1,4 @@
-"""Imports inside tools/ point one way."""
+"""Imports inside the package point one way."""
 
 import ast
 import re
@@ -6,49 +6,52 @@ from pathlib import Path
 
 import pytest
 
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.layout import PROJECT_ROOT
 
 # Each stands on those above it; what shares a line may not import one another.
 LAYERS = [
     {"errors", "findings", "lookalikes", "progress", "redaction"},
-    {"layout", "files", "picture_forms"},
-    {"pictures"},
+    {"layout", "files", "image_forms"},
+    {"image_io"},
     {"guarded"},
     {"metadata"},
-    {"lock", "stages", "collecting", "curves", "display", "keptlog", "database", "zip_names"},
-    {"formats", "zip_records"},
-    {"manifest", "store"},
+    {"lock", "display", "bounded_log", "database"},
+    {"formats"},
+    {"settings", "store"},
     {"dicom"},
-    {"sources", "runners", "audit"},
-    {"programs", "archive"},
-    {"packing", "recipe_checks", "kit_texts"},
-    {"build_rules"},
-    {"checking", "wheelhouse"},
+    {"sources", "engines", "audit"},
+    {"runs"},
+    {"dataset"},
+    {"submission"},
+    {"wheelhouse"},
     {"kit", "doctor"},
     {"evaluation"},
+    {"leaderboard"},
     {"report"},
-    {"pipeline"},
+    {"run_all"},
     {"commands"},
-    {"bundle"},
+    {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TOOLS = PROJECT_ROOT / "tools"
+PACKAGE = PROJECT_ROOT / "tools" / "challenge_bundle"
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of tools/ that a file imports, anywhere in it."""
+    """The modules of the package that a file imports, anywhere in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tools"):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("challenge_bundle"):
             found.add(node.module)
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names if name.name.startswith("tools")}
+            found |= {name.name for name in node.names if name.name.startswith("challenge_bundle")}
     return found
 
 
-@pytest.mark.parametrize("path", sorted(TOOLS.rglob("*.py")), ids=lambda path: str(path.relative_to(TOOLS)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_imports_point_down(path: Path) -> None:
-    own = path.relative_to(TOOLS).with_suffix("").parts[0]
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
     for module in imports_of(path):
         assert module.count(".") >= 1, f"import the module, not the package: {module}"
         other = module.split(".")[1]
@@ -56,8 +59,8 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_only_the_command_line_imports_click() -> None:
-    users = [path for path in TOOLS.rglob("*.py") if re.search(r"(import|from) click\b", path.read_text())]
-    assert {path.relative_to(TOOLS).parts[0] for path in users} == {"bundle.py", "commands"}
+    users = [path for path in PACKAGE.rglob("*.py") if re.search(r"(import|from) click\b", path.read_text())]
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"cli.py", "commands"}
 
 
 @pytest.mark.parametrize("folder", ["bundle_training", "bundle_inference", "scoring_program"])

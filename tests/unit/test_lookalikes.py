@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.lookalikes import casefold, is_ignorable, skeleton
+from challenge_bundle.lookalikes import casefold, is_ignorable, skeleton
 
 
 @pytest.mark.parametrize(

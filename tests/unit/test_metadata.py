@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
-from tools.metadata.finding import find_texts
-from tools.metadata.stripping import strip_metadata, strip_segments
-from tools.pictures import READ_FAULTS, hash_picture, reading
+from challenge_bundle.image_io import READ_FAULTS, hash_picture, reading
+from challenge_bundle.metadata.detect import find_texts
+from challenge_bundle.metadata.strip import strip_metadata, strip_segments
 
 SECRET = "Doe^Jane"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>Doe^Jane</dc:creator></x:xmpmeta>'

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tools.errors import DataError, SubmissionError
-from tools.formats.model_json import parse_model_json, read_model_json
+from challenge_bundle.errors import DataError, SubmissionError
+from challenge_bundle.formats.model_json import parse_model_json, read_model_json
 
 GRAY = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "standard_deviation": [0.2]}
 RGB = {"channels": 3, "height": 8, "width": 8, "mean": [0, 0.5, 1], "standard_deviation": [1, 1e-9, 2]}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.audit.parallel import count_processors, work_in_parallel
-from tools.errors import UnavailableError
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.audit.parallel import count_processors, work_in_parallel
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.layout import PROJECT_ROOT
 
 
 def square(number: int) -> int:
@@ -44,7 +44,7 @@ def test_a_process_that_is_ended_is_a_sentence() -> None:
 
 PARENT = """
 import time
-from tools.audit.parallel import work_in_parallel
+from challenge_bundle.audit.parallel import work_in_parallel
 
 def prepare():
     import os
@@ -85,7 +85,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import signal, time
-from tools.audit.parallel import work_in_parallel
+from challenge_bundle.audit.parallel import work_in_parallel
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)

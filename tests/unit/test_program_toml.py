@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import ManifestError
-from tools.formats.program_toml import MAX_BYTES, Written, read_program_toml
+from challenge_bundle.errors import ManifestError
+from challenge_bundle.formats.program_toml import MAX_BYTES, Written, read_program_toml
 
 DEFAULT = ("best_metric_model.onnx", "model.json")
 

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import ManifestError, ProgramError
-from tools.layout import Layout
-from tools.manifest import read_manifest
-from tools.programs import INFERENCE, TRAINING, is_current, may_be_of_other_data, output_files, run_program
-from tools.runners.local import LocalRunner
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.errors import ManifestError, ProgramError
+from challenge_bundle.layout import Layout
+from challenge_bundle.runs.programs import (
+    INFERENCE,
+    TRAINING,
+    is_current,
+    may_be_of_other_data,
+    output_files,
+    run_program,
+)
+from challenge_bundle.settings import read_manifest
 
 BEGIN = "import os, pathlib, sys\nout = pathlib.Path(sys.argv[2])\n"
 
@@ -170,7 +177,7 @@ def test_curves_are_seen_while_it_trains_and_a_half_model_never_is(filled_layout
     """Also when it is killed: the next training's run is another folder, or the same if it continues."""
     write_training(filled_layout, CURVES)
     run = filled_layout.curves / "20270101-000000-own"
-    code = "import sys; sys.argv[0] = 'bundle'; from tools.bundle import main; main()"  # as `bundle train`
+    code = "import sys; sys.argv[0] = 'bundle'; from challenge_bundle.cli import main; main()"
     command = [sys.executable, "-c", code, "--bundle", str(filled_layout.root), "train", "--runner", "local"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         wait_until(lambda: below(run) == {"events.out.tfevents.1": "first epoch"})

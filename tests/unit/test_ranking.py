@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, classification_report
 
-from tools.evaluation.counts import (
+from challenge_bundle.leaderboard.ranking import (
+    Ranking,
+    group_entries,
+    rank_correlations,
+    rank_entries,
+    rank_scores,
+)
+from challenge_bundle.leaderboard.resampling import (
     Metric,
     class_scores,
     count_cells,
@@ -13,9 +20,8 @@ from tools.evaluation.counts import (
     parse_metric,
     score_counts,
 )
-from tools.evaluation.pairwise import pair_p_values
-from tools.evaluation.ranking import Ranking, group_entries, rank_correlations, rank_entries, rank_scores
-from tools.manifest import METRICS
+from challenge_bundle.leaderboard.significance import pair_p_values
+from challenge_bundle.settings import METRICS
 
 RESAMPLES = 100
 
@@ -94,9 +100,9 @@ def test_intervals_are_those_of_other_draws() -> None:
 def test_draws_are_alike_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, predictions = make_board(4, 50, 5, 3)
     whole = rank_entries(reference, predictions, 3, "weighted_f1", RESAMPLES)
-    monkeypatch.setattr("tools.evaluation.counts.DRAWN_AT_ONCE", 50 * 7)
-    monkeypatch.setattr("tools.evaluation.counts.INDICATORS_AT_ONCE", 50 * 3 * 2)
-    monkeypatch.setattr("tools.evaluation.ranking.PAIRS_AT_ONCE", 10 * 11)
+    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.DRAWN_AT_ONCE", 50 * 7)
+    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.INDICATORS_AT_ONCE", 50 * 3 * 2)
+    monkeypatch.setattr("challenge_bundle.leaderboard.ranking.PAIRS_AT_ONCE", 10 * 11)
     assert_same(rank_entries(reference, predictions, 3, "weighted_f1", RESAMPLES), whole)
 
 
@@ -253,7 +259,7 @@ def test_the_level_is_five_percent_with_its_edge(
 ) -> None:
     reference, predictions = mcnemar_entries([3, 12])
     table = np.array([[1.0, p_value], [p_value, 1.0]])
-    monkeypatch.setattr("tools.evaluation.ranking.pair_p_values", lambda *arguments: table.copy())
+    monkeypatch.setattr("challenge_bundle.leaderboard.ranking.pair_p_values", lambda *arguments: table.copy())
     ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
     assert bool(ranking.wins[0, 1]) == wins
     # The worse one never wins, whatever the test says.
@@ -331,7 +337,7 @@ def test_no_score_falls_back_to_another() -> None:
 
 
 def test_a_name_that_only_the_list_knows_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.evaluation.counts.METRICS", ("micro_f1", "macro_auc"))
+    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.METRICS", ("micro_f1", "macro_auc"))
     for name in ("micro_f1", "macro_auc"):
         with pytest.raises(ValueError, match="no weighted or macro average|expected one of precision"):
             parse_metric(name)

@@ -12,34 +12,34 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from challenge_bundle.cli import main
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
+from challenge_bundle.evaluation.intake import kept_zip
+from challenge_bundle.evaluation.receipts import (
+    check_scores,
+    check_stored,
+    is_receipt_current,
+    receipt_path,
+)
+from challenge_bundle.evaluation.records import Records, Row
+from challenge_bundle.evaluation.signing import key_path, keyed_digest, public_text, sign, signing_key
+from challenge_bundle.evaluation.step_cache import make_key
+from challenge_bundle.files import hash_file
+from challenge_bundle.formats.receipt import FULL, PUBLIC, Check, read_receipt
+from challenge_bundle.layout import RESULTS_NAME, Layout
+from challenge_bundle.settings import METRICS, read_manifest
 from tests.evaluations import (
     ENGINE,
     LIMITS,
     MANIFEST,
-    make_site,
+    make_context,
     open_records,
     put_scored,
     reread,
     scoring_runner,
     wrong_in,
 )
-from tools.bundle import main
-from tools.errors import DataError
-from tools.evaluation.intake import kept_zip
-from tools.evaluation.receipts import (
-    check_scores,
-    check_stored,
-    is_receipt_current,
-    receipt_path,
-)
-from tools.evaluation.records import Records, Row
-from tools.evaluation.signing import key_path, keyed_digest, public_text, sign, signing_key
-from tools.evaluation.site import Site, read_site, steps_dir, zips_dir
-from tools.evaluation.steps import make_key
-from tools.files import hash_file
-from tools.formats.receipt import FULL, PUBLIC, Check, read_receipt
-from tools.layout import RESULTS_NAME, Layout
-from tools.manifest import METRICS, read_manifest
 
 Receipt = dict[str, Any]
 
@@ -47,17 +47,17 @@ Receipt = dict[str, Any]
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with one submission that has an error in each part; made once, for scoring takes seconds."""
-    site = make_site(tmp_path_factory.mktemp("template") / "bundle")
-    errors = {min(names) for names in site.parts.values()}
-    with closing(open_records(site)) as records:
-        put_scored(site, records, 1, wrong_in(site, frozenset(errors)))
-    return site.layout.root
+    context = make_context(tmp_path_factory.mktemp("template") / "bundle")
+    errors = {min(names) for names in context.parts.values()}
+    with closing(open_records(context)) as records:
+        put_scored(context, records, 1, wrong_in(context, frozenset(errors)))
+    return context.layout.root
 
 
 @pytest.fixture
-def site(template: Path, tmp_path: Path) -> Site:
+def context(template: Path, tmp_path: Path) -> Context:
     root = shutil.copytree(template, tmp_path / "bundle")
-    return read_site(read_manifest(root / "bundle.toml"), Layout(root))
+    return read_context(read_manifest(root / "bundle.toml"), Layout(root))
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def row(records: Records) -> Row:
     return records.rows()[0]
 
 
-def read(site: Site, row: Row, kind: str = FULL) -> Receipt:
-    return read_receipt(receipt_path(site.layout, row.submission.id, kind))
+def read(context: Context, row: Row, kind: str = FULL) -> Receipt:
+    return read_receipt(receipt_path(context.layout, row.submission.id, kind))
 
 
 def bad(checks: list[Check]) -> set[str]:
@@ -74,24 +74,24 @@ def bad(checks: list[Check]) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", [FULL, PUBLIC])
-def test_a_receipt_is_as_it_was_written(site: Site, records: Records, row: Row, kind: str) -> None:
-    receipt = read(site, row, kind)
-    checks = check_stored(site, records, receipt)
+def test_a_receipt_is_as_it_was_written(context: Context, records: Records, row: Row, kind: str) -> None:
+    receipt = read(context, row, kind)
+    checks = check_stored(context, records, receipt)
     assert bad(checks) == set()
     # Every leaf of the receipt is compared: none of them is only said.
     assert len(checks) == 1 + count_leaves({k: v for k, v in receipt.items() if k != "signature"})
-    again = check_scores(site, scoring_runner(), records, receipt)
+    again = check_scores(context, scoring_runner(), records, receipt)
     assert bad(again) == set()
     assert "scored again, public: weighted f1" in {check.what for check in again}
-    assert list((site.layout.evaluation / "work").iterdir()) == []
+    assert list((context.layout.evaluation / "work").iterdir()) == []
 
 
 def count_leaves(value: Any) -> int:
     return sum(map(count_leaves, value.values())) if isinstance(value, dict) and value else 1
 
 
-def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
-    receipt = read(site, row)
+def test_what_a_receipt_says(context: Context, records: Records, row: Row) -> None:
+    receipt = read(context, row)
     submission = row.submission
     assert receipt["submission"] == {
         "id": submission.id,
@@ -101,10 +101,10 @@ def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
         "file_name": "1.zip",
         "received": "2026-03-01T00:00:00Z",
     }
-    key = signing_key(site.layout)
+    key = signing_key(context.layout)
     scores = {
         part: hash_file(
-            steps_dir(site.layout, "scoring")
+            steps_dir(context.layout, "scoring")
             / records.steps(submission.id)[f"scoring-{part}"][0]
             / "scores.json"
         )
@@ -113,9 +113,9 @@ def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
     assert receipt["digests"] == {
         "image": f"sha256:{1:064x}",
         "results": row.results_sha256,
-        "testing_images": keyed_digest(key, "testing images", site.testing_sha256),
-        "reference": keyed_digest(key, "reference", site.reference_sha256),
-        "scoring_program": site.scoring_sha256,
+        "testing_images": keyed_digest(key, "testing images", context.testing_sha256),
+        "reference": keyed_digest(key, "reference", context.reference_sha256),
+        "scoring_program": context.scoring_sha256,
         **{f"scores_{part}": keyed_digest(key, f"scores {part}", digest) for part, digest in scores.items()},
     }
     assert (receipt["bundle"], receipt["kind"]) == ("tiny", FULL)
@@ -142,54 +142,54 @@ def test_what_a_receipt_says(site: Site, records: Records, row: Row) -> None:
 
 
 @pytest.mark.parametrize("kind", [FULL, PUBLIC])
-def test_a_receipt_is_current_if_both_are_there_in_this_form(site: Site, row: Row, kind: str) -> None:
-    assert is_receipt_current(site.layout, row.submission.id)
-    assert not is_receipt_current(site.layout, "0" * 64)
-    path = receipt_path(site.layout, row.submission.id, kind)
+def test_a_receipt_is_current_if_both_are_there_in_this_form(context: Context, row: Row, kind: str) -> None:
+    assert is_receipt_current(context.layout, row.submission.id)
+    assert not is_receipt_current(context.layout, "0" * 64)
+    path = receipt_path(context.layout, row.submission.id, kind)
     text = path.read_text()
     path.write_text('{"receipt": 1}')
-    assert not is_receipt_current(site.layout, row.submission.id)
+    assert not is_receipt_current(context.layout, row.submission.id)
     path.unlink()
-    assert not is_receipt_current(site.layout, row.submission.id)
+    assert not is_receipt_current(context.layout, row.submission.id)
     path.write_text(text)
-    assert is_receipt_current(site.layout, row.submission.id)
+    assert is_receipt_current(context.layout, row.submission.id)
 
 
 def test_a_participants_receipt_has_nothing_of_the_hidden_part(
-    site: Site, records: Records, row: Row
+    context: Context, records: Records, row: Row
 ) -> None:
-    receipt = read(site, row, PUBLIC)
+    receipt = read(context, row, PUBLIC)
     assert receipt["scores"].keys() == {"public"}
     assert "final" not in json.dumps(receipt)
     # Nor what a made-up probability, or a program that takes its time, could tell of the test set.
     assert receipt["scores"]["public"].keys() == set(METRICS)
     assert receipt["resources"] == {"image_bytes": 1000}
-    assert receipt["digests"]["results"] not in (row.results_sha256, read(site, row)["digests"]["results"])
-    assert read(site, row)["digests"]["results"] == row.results_sha256
-    assert {"weighted_auc", "log_loss"} <= read(site, row)["scores"]["public"].keys()
-    full = receipt_path(site.layout, row.submission.id)
+    assert receipt["digests"]["results"] not in (row.results_sha256, read(context, row)["digests"]["results"])
+    assert read(context, row)["digests"]["results"] == row.results_sha256
+    assert {"weighted_auc", "log_loss"} <= read(context, row)["scores"]["public"].keys()
+    full = receipt_path(context.layout, row.submission.id)
     assert stat.S_IMODE(full.stat().st_mode) == 0o600
-    assert receipt_path(site.layout, row.submission.id, PUBLIC) != full
+    assert receipt_path(context.layout, row.submission.id, PUBLIC) != full
 
 
-def test_no_digest_lets_others_test_a_guess(site: Site, records: Records, row: Row) -> None:
+def test_no_digest_lets_others_test_a_guess(context: Context, records: Records, row: Row) -> None:
     """Who knows the tool and guesses the reference must not see in a receipt that he is right."""
-    texts = [receipt_path(site.layout, row.submission.id, kind).read_text() for kind in (FULL, PUBLIC)]
-    hidden = {site.reference_sha256, site.testing_sha256}
-    for part in site.parts:
-        hidden.add(site.score_key(part, row.results_sha256))
+    texts = [receipt_path(context.layout, row.submission.id, kind).read_text() for kind in (FULL, PUBLIC)]
+    hidden = {context.reference_sha256, context.testing_sha256}
+    for part in context.parts:
+        hidden.add(context.score_key(part, row.results_sha256))
         key = records.steps(row.submission.id)[f"scoring-{part}"][0]
-        hidden.add(hash_file(steps_dir(site.layout, "scoring") / key / "scores.json"))
+        hidden.add(hash_file(steps_dir(context.layout, "scoring") / key / "scores.json"))
         hidden.add(key)
     hidden |= {make_key("reference", secret) for secret in list(hidden)}
     assert len(hidden) >= 10
     for text in texts:
         assert not [secret for secret in hidden if secret in text]
     # Another bundle with the same data has other digests.
-    site.layout.state.joinpath("keys").rename(site.layout.state / "other-keys")
-    put_scored(site, records, 2, dict(site.reference.class_of))
+    context.layout.state.joinpath("keys").rename(context.layout.state / "other-keys")
+    put_scored(context, records, 2, dict(context.reference.class_of))
     (other,) = [one for one in records.rows() if one.submission.team == "team 2"]
-    assert read(site, other)["digests"]["reference"] != read(site, row)["digests"]["reference"]
+    assert read(context, other)["digests"]["reference"] != read(context, row)["digests"]["reference"]
 
 
 def change(document: Receipt, path: tuple[str, ...], value: Any) -> Receipt:
@@ -235,96 +235,106 @@ CHANGES: list[tuple[tuple[str, ...], Any, str]] = [
 
 @pytest.mark.parametrize(("path", "value", "what"), CHANGES, ids=[what for _, _, what in CHANGES])
 def test_every_change_is_named_signed_or_not(
-    site: Site, records: Records, row: Row, path: tuple[str, ...], value: Any, what: str, tmp_path: Path
+    context: Context,
+    records: Records,
+    row: Row,
+    path: tuple[str, ...],
+    value: Any,
+    what: str,
+    tmp_path: Path,
 ) -> None:
-    receipt = read(site, row)
+    receipt = read(context, row)
     changed = change(receipt, path, value)
     target = tmp_path / "changed.json"
     target.write_text(json.dumps(changed))
-    assert bad(check_stored(site, records, read_receipt(target))) == {"signature", what}
+    assert bad(check_stored(context, records, read_receipt(target))) == {"signature", what}
     # Even where the organiser's own key has signed it: what is stored says otherwise.
     del changed["signature"]
-    signed = sign(signing_key(site.layout), changed)
-    assert bad(check_stored(site, records, signed)) == {what}
+    signed = sign(signing_key(context.layout), changed)
+    assert bad(check_stored(context, records, signed)) == {what}
 
 
-def test_emptied_scores_and_an_added_hidden_part_are_named(site: Site, records: Records, row: Row) -> None:
-    receipt = read(site, row)
+def test_emptied_scores_and_an_added_hidden_part_are_named(
+    context: Context, records: Records, row: Row
+) -> None:
+    receipt = read(context, row)
     names = {
-        f"scores, {part}, {name.replace('_', ' ')}" for part in site.parts for name in receipt["scores"][part]
+        f"scores, {part}, {name.replace('_', ' ')}"
+        for part in context.parts
+        for name in receipt["scores"][part]
     }
     assert len(names) > 16
-    emptied = bad(check_stored(site, records, receipt | {"scores": {}}))
+    emptied = bad(check_stored(context, records, receipt | {"scores": {}}))
     assert emptied == names | {"signature", "scores"}
     without = receipt | {"scores": {"public": receipt["scores"]["public"]}}
-    found = bad(check_stored(site, records, without))
+    found = bad(check_stored(context, records, without))
     assert found == {"signature"} | {name for name in names if name.startswith("scores, final")}
-    public = read(site, row, PUBLIC)
+    public = read(context, row, PUBLIC)
     added = public | {"scores": public["scores"] | {"final": {"accuracy": 1.0}}}
-    assert bad(check_stored(site, records, added)) == {"signature", "scores, final, accuracy"}
+    assert bad(check_stored(context, records, added)) == {"signature", "scores, final, accuracy"}
     # A public receipt that is called a full one lacks the hidden part, and the other way round.
-    assert "scores, final, accuracy" in bad(check_stored(site, records, public | {"kind": FULL}))
-    assert "scores, final, accuracy" in bad(check_stored(site, records, receipt | {"kind": PUBLIC}))
+    assert "scores, final, accuracy" in bad(check_stored(context, records, public | {"kind": FULL}))
+    assert "scores, final, accuracy" in bad(check_stored(context, records, receipt | {"kind": PUBLIC}))
 
 
-def test_of_versions_only_the_signature_speaks(site: Site, records: Records, row: Row) -> None:
-    receipt = read(site, row)
+def test_of_versions_only_the_signature_speaks(context: Context, records: Records, row: Row) -> None:
+    receipt = read(context, row)
     changed = receipt | {"versions": receipt["versions"] | {"engine": "other"}}
-    assert bad(check_stored(site, records, changed)) == {"signature"}
+    assert bad(check_stored(context, records, changed)) == {"signature"}
 
 
-def test_a_key_of_ones_own_signs_nothing(site: Site, records: Records, row: Row) -> None:
-    body = {name: value for name, value in read(site, row).items() if name != "signature"}
+def test_a_key_of_ones_own_signs_nothing(context: Context, records: Records, row: Row) -> None:
+    body = {name: value for name, value in read(context, row).items() if name != "signature"}
     forged = sign(Ed25519PrivateKey.generate(), body)
-    assert bad(check_stored(site, records, forged)) == {"signature"}
+    assert bad(check_stored(context, records, forged)) == {"signature"}
 
 
-def test_what_changed_in_the_bundle_is_named(site: Site, records: Records, row: Row) -> None:
-    receipt = read(site, row)
-    zip_path = kept_zip(zips_dir(site.layout), row.submission.sha256)
+def test_what_changed_in_the_bundle_is_named(context: Context, records: Records, row: Row) -> None:
+    receipt = read(context, row)
+    zip_path = kept_zip(zips_dir(context.layout), row.submission.sha256)
     content = zip_path.read_bytes()
     zip_path.write_bytes(content + b"x")
-    assert bad(check_stored(site, records, receipt)) == {"submission, sha256"}
+    assert bad(check_stored(context, records, receipt)) == {"submission, sha256"}
     zip_path.unlink()
-    assert bad(check_stored(site, records, receipt)) == {"what its steps left"}
+    assert bad(check_stored(context, records, receipt)) == {"what its steps left"}
     zip_path.write_bytes(content)
-    path = site.layout.solution_csv("testing")
+    path = context.layout.solution_csv("testing")
     original = path.read_text()
     path.write_text(original.replace("000.png,A", "000.png,B"))
-    assert bad(check_stored(reread(site), records, receipt)) == {"digests, reference"}
-    scored = check_scores(reread(site), scoring_runner(), records, receipt)
+    assert bad(check_stored(reread(context), records, receipt)) == {"digests, reference"}
+    scored = check_scores(reread(context), scoring_runner(), records, receipt)
     assert "scored again, public: scores.json" in bad(scored) or "scored again, final: scores.json" in bad(
         scored
     )
     path.write_text(original)
-    image = site.layout.testing_data / "001.png"
+    image = context.layout.testing_data / "001.png"
     image.write_bytes(image.read_bytes() + b"x")
-    assert bad(check_stored(reread(site), records, receipt)) == {"digests, testing images"}
+    assert bad(check_stored(reread(context), records, receipt)) == {"digests, testing images"}
 
 
-def test_limits_are_those_that_held(site: Site, records: Records, row: Row) -> None:
+def test_limits_are_those_that_held(context: Context, records: Records, row: Row) -> None:
     """Limits in bundle.toml that were raised later are not those of the receipt."""
-    receipt = read(site, row)
-    site.layout.manifest.write_text(MANIFEST + "\n[inference]\ntime_s = 9999\n[scoring]\ntime_s = 9999\n")
-    assert reread(site).bundle.limits["inference"].time_s == 9999
-    assert bad(check_stored(reread(site), records, receipt)) == set()
+    receipt = read(context, row)
+    context.layout.manifest.write_text(MANIFEST + "\n[inference]\ntime_s = 9999\n[scoring]\ntime_s = 9999\n")
+    assert reread(context).bundle.limits["inference"].time_s == 9999
+    assert bad(check_stored(reread(context), records, receipt)) == set()
 
 
-def test_a_damaged_csv_is_named(site: Site, records: Records, row: Row) -> None:
+def test_a_damaged_csv_is_named(context: Context, records: Records, row: Row) -> None:
     key, _ = records.steps(row.submission.id)["inference"]
-    results = steps_dir(site.layout, "inference") / key / RESULTS_NAME
+    results = steps_dir(context.layout, "inference") / key / RESULTS_NAME
     results.write_text(
         results.read_text().replace("000.png,B", "000.png,A").replace("001.png,B", "001.png,A")
     )
-    (check,) = [c for c in check_stored(site, records, read(site, row)) if not c.good]
+    (check,) = [c for c in check_stored(context, records, read(context, row)) if not c.good]
     assert check.what == "what its steps left"
     assert "not as its step left it" in check.found
 
 
-def test_what_is_not_recorded_is_said(site: Site, records: Records, row: Row) -> None:
-    receipt = read(site, row)
+def test_what_is_not_recorded_is_said(context: Context, records: Records, row: Row) -> None:
+    receipt = read(context, row)
     unknown = receipt | {"submission": receipt["submission"] | {"id": "0" * 64}}
-    assert bad(check_stored(site, records, unknown)) == {"signature", "submission"}
+    assert bad(check_stored(context, records, unknown)) == {"signature", "submission"}
 
 
 @pytest.mark.parametrize(
@@ -352,10 +362,10 @@ def test_what_is_not_recorded_is_said(site: Site, records: Records, row: Row) ->
     ids=range(18),
 )
 def test_another_document_is_refused_in_a_line(
-    site: Site, row: Row, tmp_path: Path, path: tuple[str, ...], value: Any, word: str
+    context: Context, row: Row, tmp_path: Path, path: tuple[str, ...], value: Any, word: str
 ) -> None:
     target = tmp_path / "changed.json"
-    target.write_text(json.dumps(change(read(site, row), path, value)))
+    target.write_text(json.dumps(change(read(context, row), path, value)))
     with pytest.raises(DataError, match=word) as caught:
         read_receipt(target)
     assert len(str(caught.value).splitlines()) == 1
@@ -372,8 +382,8 @@ def test_no_receipt_at_all(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "name", ["receipt", "kind", "submission", "digests", "scores", "signature", "limits"]
 )
-def test_a_missing_field_is_named(site: Site, row: Row, tmp_path: Path, name: str) -> None:
-    receipt = read(site, row)
+def test_a_missing_field_is_named(context: Context, row: Row, tmp_path: Path, name: str) -> None:
+    receipt = read(context, row)
     del receipt[name]
     target = tmp_path / "x.json"
     target.write_text(json.dumps(receipt))
@@ -381,14 +391,14 @@ def test_a_missing_field_is_named(site: Site, row: Row, tmp_path: Path, name: st
         read_receipt(target)
 
 
-def verify(site: Site, *arguments: object) -> Result:
-    return CliRunner().invoke(main, ["--bundle", str(site.layout.root), "verify", *map(str, arguments)])
+def verify(context: Context, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["--bundle", str(context.layout.root), "verify", *map(str, arguments)])
 
 
-def test_whoever_has_the_public_key_checks_the_signature(site: Site, row: Row, tmp_path: Path) -> None:
+def test_whoever_has_the_public_key_checks_the_signature(context: Context, row: Row, tmp_path: Path) -> None:
     public = tmp_path / "key.pem"
-    public.write_text(public_text(signing_key(site.layout).public_key()))
-    receipt = receipt_path(site.layout, row.submission.id, PUBLIC)
+    public.write_text(public_text(signing_key(context.layout).public_key()))
+    receipt = receipt_path(context.layout, row.submission.id, PUBLIC)
     nowhere = CliRunner().invoke(
         main, ["--bundle", str(tmp_path), "verify", str(receipt), "--public-key", str(public)]
     )
@@ -398,18 +408,20 @@ def test_whoever_has_the_public_key_checks_the_signature(site: Site, row: Row, t
     assert "what the organiser has, which is not here; --public-key FILE" in without_key.output
     changed = tmp_path / "changed.json"
     changed.write_text(receipt.read_text().replace('"team 1"', '"team 2"'))
-    found = verify(site, changed, "--public-key", public)
+    found = verify(context, changed, "--public-key", public)
     assert found.exit_code == 1
     assert "DIFFERS signature: not of this key, or the receipt was changed" in found.output
-    key_path(site.layout).unlink()
-    public.write_text(public_text(signing_key(site.layout).public_key()))
-    assert verify(site, receipt, "--public-key", public).exit_code == 1
+    key_path(context.layout).unlink()
+    public.write_text(public_text(signing_key(context.layout).public_key()))
+    assert verify(context, receipt, "--public-key", public).exit_code == 1
 
 
-def test_verify_without_a_csv_of_that_digest_scores_nothing(site: Site, row: Row, tmp_path: Path) -> None:
+def test_verify_without_a_csv_of_that_digest_scores_nothing(
+    context: Context, row: Row, tmp_path: Path
+) -> None:
     changed = tmp_path / "changed.json"
-    changed.write_text(json.dumps(change(read(site, row), ("digests", "results"), "0" * 64)))
-    found = verify(site, changed)
+    changed.write_text(json.dumps(change(read(context, row), ("digests", "results"), "0" * 64)))
+    found = verify(context, changed)
     assert found.exit_code == 1
     assert "DIFFERS digests, results" in found.output
     assert "scored again" not in found.output

@@ -19,17 +19,17 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from challenge_bundle.cli import main
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.evaluation.feedback import write_feedback
+from challenge_bundle.evaluation.intake import Submission
+from challenge_bundle.evaluation.records import REFUSED, Row
+from challenge_bundle.evaluation.verdicts import Verdict
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.redaction import MASK, find_secrets, redact, secrets_in, without_paths, without_secrets
+from challenge_bundle.sources.choice import choose_source
+from challenge_bundle.store.images import ImageStore
 from tests.conftest import MANIFEST, write_image
-from tools.bundle import main
-from tools.errors import DataError, UnavailableError
-from tools.evaluation.feedback import write_feedback
-from tools.evaluation.intake import Submission
-from tools.evaluation.records import REFUSED, Row
-from tools.evaluation.verdicts import Verdict
-from tools.layout import PROJECT_ROOT, Layout
-from tools.redaction import MASK, find_secrets, redact, secrets_in, without_paths, without_secrets
-from tools.sources.choice import choose_source
-from tools.store.images import ImageStore
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_what_succeeds_writes_no_password_either(tmp_path: Path, postgresql_url:
 
 def test_a_traceback_holds_no_password(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from tools import bundle\n"
-        "sys.argv[1:] = ['--bundle', sys.argv[2], 'doctor', 'x://u:s3cret9@h']\n"
-        "sys.excepthook = bundle._show_traceback\n"
+        "import sys; from challenge_bundle import cli\n"
+        "sys.argv[1:] = ['--bundle', sys.argv[1], 'doctor', 'x://u:s3cret9@h']\n"
+        "sys.excepthook = cli._show_traceback\n"
         "raise RuntimeError('no way to x://u:s3cret9@h, nor cret9')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(PROJECT_ROOT), str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

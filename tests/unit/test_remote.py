@@ -14,16 +14,16 @@ from typing import Any, ClassVar
 import fsspec
 import pytest
 
+from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.dataset.ingest import ingest_images
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.sources import retry as retrying
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.folder import FolderSource
+from challenge_bundle.sources.remote import RemoteSource
+from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, upload_folder, write_image
-from tools.errors import DataError, UnavailableError
-from tools.layout import PROJECT_ROOT, Layout
-from tools.sources import retrying
-from tools.sources.base import ImportRequest
-from tools.sources.folder import FolderSource
-from tools.sources.importing import import_images
-from tools.sources.ingesting import ingest_images
-from tools.sources.remote import RemoteSource
-from tools.store.images import ImageStore
 
 CHEST = PROJECT_ROOT.parent / "shared" / "data" / "chest_xray" / "train"
 PATIENT = r"person(\d+)_|NORMAL2-(IM-\d+)|(IM-\d+)"

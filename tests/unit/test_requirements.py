@@ -3,7 +3,7 @@
 import pytest
 from packaging.version import Version
 
-from tools.formats.requirements import (
+from challenge_bundle.formats.requirements import (
     Wheel,
     missing_requirements,
     parse_requirement,

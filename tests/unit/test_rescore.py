@@ -4,24 +4,24 @@ import json
 
 import pytest
 
+from challenge_bundle.errors import DataError, ProgramError
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.receipts import check_stored, receipt_path
+from challenge_bundle.evaluation.records import Records
+from challenge_bundle.evaluation.rescore import Move, rescore
+from challenge_bundle.evaluation.step_outputs import current_scores, results_of, stale_rows
+from challenge_bundle.files import remove_tree
+from challenge_bundle.formats.receipt import read_receipt
+from challenge_bundle.leaderboard.build import make_board
 from tests.conftest import say_nothing
 from tests.evaluations import MANIFEST, put_scored, reread, scoring_runner, wrong_in
-from tools.errors import DataError, ProgramError
-from tools.evaluation.outputs import current_scores, results_of, stale_rows
-from tools.evaluation.receipts import check_stored, receipt_path
-from tools.evaluation.records import Records
-from tools.evaluation.rescore import Move, rescore
-from tools.evaluation.site import Site
-from tools.evaluation.standings import make_board
-from tools.files import remove_tree
-from tools.formats.receipt import read_receipt
 
 
-def relabel(site: Site, name: str, class_name: str) -> Site:
-    path = site.layout.solution_csv("testing")
-    old = site.reference.class_of[name]
+def relabel(context: Context, name: str, class_name: str) -> Context:
+    path = context.layout.solution_csv("testing")
+    old = context.reference.class_of[name]
     path.write_text(path.read_text().replace(f"{name},{old}", f"{name},{class_name}"))
-    return reread(site)
+    return reread(context)
 
 
 def seen(moves: list[Move]) -> list[tuple[str, str, float, float, int, int]]:
@@ -31,12 +31,12 @@ def seen(moves: list[Move]) -> list[tuple[str, str, float, float, int, int]]:
     ]
 
 
-def test_a_label_that_was_wrong_moves_who_said_so(site: Site, records: Records) -> None:
-    public = min(site.parts["public"])
-    put_scored(site, records, 1, dict(site.reference.class_of))
-    put_scored(site, records, 2, wrong_in(site, frozenset({public})))
-    put_scored(site, records, 3, dict(site.reference.class_of), phase="final")
-    changed = relabel(site, public, "B" if site.reference.class_of[public] == "A" else "A")
+def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Records) -> None:
+    public = min(context.parts["public"])
+    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 2, wrong_in(context, frozenset({public})))
+    put_scored(context, records, 3, dict(context.reference.class_of), phase="final")
+    changed = relabel(context, public, "B" if context.reference.class_of[public] == "A" else "A")
     with pytest.raises(DataError, match=r"not that of the scores of 2 submissions; run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
     found = rescore(changed, records, scoring_runner(), say_nothing)
@@ -55,33 +55,33 @@ def test_a_label_that_was_wrong_moves_who_said_so(site: Site, records: Records) 
     again = rescore(changed, records, scoring_runner(), say_nothing)
     assert (again.submissions, again.moves) == (0, [])
     for row in records.rows():
-        receipt = read_receipt(receipt_path(site.layout, row.submission.id))
+        receipt = read_receipt(receipt_path(context.layout, row.submission.id))
         assert [check.what for check in check_stored(changed, records, receipt) if not check.good] == []
 
 
-def test_the_public_part_stays_as_it_was(site: Site) -> None:
-    for name in sorted(site.image_names)[:6:2]:
-        changed = relabel(site, name, "B")
-        assert changed.parts == site.parts
-        site = changed
+def test_the_public_part_stays_as_it_was(context: Context) -> None:
+    for name in sorted(context.image_names)[:6:2]:
+        changed = relabel(context, name, "B")
+        assert changed.parts == context.parts
+        context = changed
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "weighted_precision", "macro_recall"])
-def test_another_metric_compares_like_with_like(site: Site, records: Records, metric: str) -> None:
-    public = min(site.parts["public"])
-    put_scored(site, records, 1, dict(site.reference.class_of))
-    put_scored(site, records, 2, wrong_in(site, frozenset({public})))
+def test_another_metric_compares_like_with_like(context: Context, records: Records, metric: str) -> None:
+    public = min(context.parts["public"])
+    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 2, wrong_in(context, frozenset({public})))
     # A scoring program of former days that gave one score only.
     first = records.rows()[0].submission.id
     key, content = records.scores("public")[first]
     old = {name: json.loads(content)[name] for name in ("weighted_f1", "per_class")}
     records.add_scores([(first, "public", key, json.dumps(old))])
     text = MANIFEST.replace("[evaluation]", f'[evaluation]\nmetric = "{metric}"')
-    site.layout.manifest.write_text(text)
-    changed = reread(site)
+    context.layout.manifest.write_text(text)
+    changed = reread(context)
     with pytest.raises(DataError, match=rf"is {metric}, but .* holds 'no such score'; .* \(weighted_f1\)"):
         make_board(changed, records, "development", None)
-    relabelled = relabel(changed, public, "B" if site.reference.class_of[public] == "A" else "A")
+    relabelled = relabel(changed, public, "B" if context.reference.class_of[public] == "A" else "A")
     found = rescore(relabelled, records, scoring_runner(), say_nothing)
     assert found.submissions == 2
     assert found.without_score == 1
@@ -93,21 +93,21 @@ def test_another_metric_compares_like_with_like(site: Site, records: Records, me
 
 
 @pytest.mark.parametrize("value", [float("nan"), "0.5", None, True, [1.0]])
-def test_a_score_that_is_no_number_ranks_nobody(site: Site, records: Records, value: object) -> None:
-    row = put_scored(site, records, 1, dict(site.reference.class_of))
+def test_a_score_that_is_no_number_ranks_nobody(context: Context, records: Records, value: object) -> None:
+    row = put_scored(context, records, 1, dict(context.reference.class_of))
     key, content = records.scores("public")[row.submission.id]
     records.add_scores(
         [(row.submission.id, "public", key, json.dumps(json.loads(content) | {"weighted_f1": value}))]
     )
     with pytest.raises(DataError, match=r"'evaluation.metric' is weighted_f1, but .* set it to one that"):
-        current_scores(site, records, "public", records.rows())
+        current_scores(context, records, "public", records.rows())
 
 
-def test_a_rescore_that_fails_leaves_the_old_scores(site: Site, records: Records) -> None:
-    row = put_scored(site, records, 1, dict(site.reference.class_of))
+def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: Records) -> None:
+    row = put_scored(context, records, 1, dict(context.reference.class_of))
     before = records.scores("public")
-    changed = relabel(site, min(site.parts["public"]), "B")
-    program = site.layout.root / "scoring_program"
+    changed = relabel(context, min(context.parts["public"]), "B")
+    program = context.layout.root / "scoring_program"
     program.mkdir()
     (program / "Dockerfile").write_text("FROM scratch\nCOPY score.py /\n")
     (program / "score.py").write_text("raise SystemExit('no')")
@@ -120,40 +120,40 @@ def test_a_rescore_that_fails_leaves_the_old_scores(site: Site, records: Records
 
 
 def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
-    site: Site, records: Records, monkeypatch: pytest.MonkeyPatch
+    context: Context, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_scored(site, records, 1, dict(site.reference.class_of))
-    row = put_scored(site, records, 2, wrong_in(site, frozenset({min(site.parts["public"])})))
-    changed = relabel(site, min(site.parts["public"]), "B")
+    put_scored(context, records, 1, dict(context.reference.class_of))
+    row = put_scored(context, records, 2, wrong_in(context, frozenset({min(context.parts["public"])})))
+    changed = relabel(context, min(context.parts["public"]), "B")
 
     def cut_off(*what: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as fault:
-        fault.setattr("tools.evaluation.rescore.renew_receipt", cut_off)
+        fault.setattr("challenge_bundle.evaluation.rescore.renew_receipt", cut_off)
         with pytest.raises(KeyboardInterrupt):
             rescore(changed, records, scoring_runner(), say_nothing)
-    stored = check_stored(changed, records, read_receipt(receipt_path(site.layout, row.submission.id)))
+    stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
     assert [check.what for check in stored if not check.good] != []
     assert rescore(changed, records, scoring_runner(), say_nothing).submissions == 0
-    stored = check_stored(changed, records, read_receipt(receipt_path(site.layout, row.submission.id)))
+    stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
     assert [check.what for check in stored if not check.good] == []
 
 
-def test_a_receipt_of_former_days_is_written_again(site: Site, records: Records) -> None:
-    row = put_scored(site, records, 1, dict(site.reference.class_of))
-    path = receipt_path(site.layout, row.submission.id)
+def test_a_receipt_of_former_days_is_written_again(context: Context, records: Records) -> None:
+    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    path = receipt_path(context.layout, row.submission.id)
     path.write_text('{"receipt": 1}')
-    rescore(site, records, scoring_runner(), say_nothing)
+    rescore(context, records, scoring_runner(), say_nothing)
     assert read_receipt(path)["receipt"] == 2
 
 
-def test_images_that_are_gone_are_no_circle(site: Site, records: Records) -> None:
-    row = put_scored(site, records, 1, dict(site.reference.class_of))
-    image = site.layout.testing_data / "003.png"
+def test_images_that_are_gone_are_no_circle(context: Context, records: Records) -> None:
+    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    image = context.layout.testing_data / "003.png"
     original = image.read_bytes()
     # Other pixels under the same names: no score may be taken for one on these.
-    image.write_bytes((site.layout.testing_data / "005.png").read_bytes())
+    image.write_bytes((context.layout.testing_data / "005.png").read_bytes())
     for act in (
         lambda there: make_board(there, records, "development", None),
         lambda there: rescore(relabel(there, "000.png", "B"), records, scoring_runner(), say_nothing),
@@ -161,10 +161,10 @@ def test_images_that_are_gone_are_no_circle(site: Site, records: Records) -> Non
         with pytest.raises(
             DataError, match=r"1 of 1 scored submissions ran on other testing images .* import those"
         ):
-            act(reread(site))
+            act(reread(context))
     image.write_bytes(original)
-    remove_tree(results_of(site, records, row).parent)
+    remove_tree(results_of(context, records, row).parent)
     with pytest.raises(
         DataError, match=r"ran on other testing images .* `data import --replace` put this one away"
     ):
-        make_board(relabel(site, "000.png", "A"), records, "development", None)
+        make_board(relabel(context, "000.png", "A"), records, "development", None)

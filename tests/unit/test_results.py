@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.errors import SubmissionError
+from challenge_bundle.evaluation.results import _limits, check_results, compare, cut_results, find_fault
+from challenge_bundle.evaluation.verdicts import Refusal
+from challenge_bundle.guarded import Limits
+from challenge_bundle.layout import RESULTS_NAME, Layout
+from challenge_bundle.settings import Bundle
+from challenge_bundle.submission.check import check_results as check_by_name
 from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
-from tools.checking import check_results as check_by_name
-from tools.errors import SubmissionError
-from tools.evaluation.results import _limits, check_results, compare, cut_results, find_fault
-from tools.evaluation.verdicts import Refusal
-from tools.guarded import Limits
-from tools.layout import RESULTS_NAME, Layout
-from tools.manifest import Bundle
 
 CLASS_NAMES = sorted(set(REFERENCE.values()))
 SHORT = Limits(cpu_s=1)
@@ -103,7 +103,7 @@ def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
 def test_a_process_that_was_taken_over_cannot_give_another_verdict(
     code: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.evaluation.results.run_guarded", lambda *_: [[code, "line", 1]])
+    monkeypatch.setattr("challenge_bundle.evaluation.results.run_guarded", lambda *_: [[code, "line", 1]])
     check_results(put(tmp_path, TOLERATED["plain"]), frozenset(REFERENCE), CLASS_NAMES)
 
 
@@ -121,8 +121,8 @@ def test_of_several_faults_the_first_is_told(rows: str, expected: object, tmp_pa
 
 def test_one_process_does_not_run_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank lines without end are no rows, and take no memory; time is what bounds them."""
-    monkeypatch.setattr("tools.guarded._GRACE_S", 0.0)
-    monkeypatch.setattr("tools.evaluation.results._limits", lambda *_: SHORT)
+    monkeypatch.setattr("challenge_bundle.guarded._GRACE_S", 0.0)
+    monkeypatch.setattr("challenge_bundle.evaluation.results._limits", lambda *_: SHORT)
     assert refusal(put(tmp_path, b"file,class\n" + b"\n" * (64 << 20))) == ("csv-unsound", {"line": 1})
 
 

@@ -1,113 +1,127 @@
-"""Which store: the environment before .env, .env before the default."""
+"""bundle.toml: every fault names its key and line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tools.errors import DataError, UnavailableError
-from tools.layout import Layout
-from tools.sources.choice import choose_source
-from tools.sources.stored import StoreSource
-from tools.store.settings import StoreSettings, read_settings
+from challenge_bundle.errors import ManifestError
+from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.settings import DEFAULT_LIMITS, parse_manifest, read_manifest
 
-ENV = """\
-# of docker compose
-POSTGRES_HOST=db
-POSTGRES_PORT=5433
-export POSTGRES_USER="me"
-POSTGRES_PASSWORD='p@ss/word'
-POSTGRES_DB=images # the name
-IMAGE_SAMPLE_SIZE=1000
-IMAGES_S3_LOCATION=bucket/medical
+PATH = Path("bundle.toml")
+
+
+def test_the_projects_own() -> None:
+    bundle = read_manifest(PROJECT_ROOT / "bundle.toml")
+    assert bundle.name == "mednist"
+    assert bundle.limits["inference"].memory_mb == 4096
+
+
+def test_leaks_are_allowed_by_name_alone() -> None:
+    assert not parse_manifest('[bundle]\nname = "x"\n', PATH).data.allow_leaks
+    text = '[bundle]\nname = "x"\n[data]\nallow_leaks = true\n'
+    assert parse_manifest(text, PATH).data.allow_leaks
+    assert not parse_manifest(text, PATH).data.any_size
+    assert parse_manifest(f"{text}any_size = true\n", PATH).data.any_size
+
+
+def test_metadata_are_removed_by_name_alone() -> None:
+    assert not parse_manifest('[bundle]\nname = "x"\n', PATH).data.strip_metadata
+    text = '[bundle]\nname = "x"\n[data]\nstrip_metadata = true\n'
+    assert parse_manifest(text, PATH).data.strip_metadata
+
+
+def test_the_least_there_can_be() -> None:
+    bundle = parse_manifest('[bundle]\nname = "x"\n', PATH)
+    assert bundle.title == "x"
+    assert bundle.limits == DEFAULT_LIMITS
+    assert bundle.data.source == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "bundle.toml: 'bundle.name' is missing"),
+        ("[bundle]\nname = 3\n", "bundle.toml:2: 'bundle.name' is 3"),
+        ('[bundle]\nname = "Has Blanks"\n', "bundle.toml:2: 'bundle.name' is 'Has Blanks'"),
+        (
+            '[bundle]\nname = "x"\ntask = "magic"\n',
+            "bundle.toml:3: 'bundle.task' is 'magic'; expected cl",
+        ),
+        (
+            '[bundle]\nname = "x"\n\n[scoring]\ntime_s = 0\n',
+            "bundle.toml:5: 'scoring.time_s' is 0; expected",
+        ),
+        ('[bundle]\nname = "x"\n[scoring]\ntime_s = true\n', "bundle.toml:4: 'scoring.time_s' is True"),
+        ('[bundle]\nname = "x"\n[scoring]\nspeed = 1\n', "bundle.toml:4: 'scoring.speed' is not known here"),
+        ('[bundle]\nname = "x"\n[score]\n', "bundle.toml:3: 'score' is not known here"),
+        ('scoring = 3\n[bundle]\nname = "x"\n', "bundle.toml:1: 'scoring' must be a table"),
+        (
+            '[bundle]\nname = "x"\nclass_names = ["a", "a"]\n',
+            "bundle.toml:3: 'bundle.class_names' names a",
+        ),
+        ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "bundle.toml:4: 'data.image_size'"),
+        ('[bundle]\nname = "x"\n[data]\nsplit = [0.5, 0.5, 0.5]\n', "bundle.toml:4: 'data.split'"),
+        ('[bundle]\nname = "x"\n[evaluation]\nmetric = "luck"\n', "bundle.toml:4: 'evaluation.metric'"),
+        ('[bundle]\nname = "x"\n[evaluation]\nbuild_network = 1\n', "'evaluation.build_network' is 1"),
+        ('phases = 3\n[bundle]\nname = "x"\n', "'phases' must be a list of tables; write each as [[phases]]"),
+        ('[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 3\n', "'phases.opens' is 3; expected a date"),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\npart = "public"\n',
+            "'phases.part' is 'public'; expected all",
+        ),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\n[[phases]]\nname = "a"\n',
+            "bundle.toml:6: 'phases.name' is 'a', as of another phase",
+        ),
+        (
+            '[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 2026-01-02T00:00:00Z\n'
+            "closes = 2026-01-01T00:00:00Z\n",
+            "bundle.toml:6: 'phases.closes' is not after 'opens'",
+        ),
+        ('[bundle\nname = "x"', "bundle.toml: not valid TOML"),
+    ],
+)
+def test_faults_name_key_and_line(text: str, message: str) -> None:
+    with pytest.raises(ManifestError) as fault:
+        parse_manifest(text, PATH)
+    assert message in str(fault.value)
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="not found; a bundle is a folder with a bundle.toml"):
+        read_manifest(tmp_path / "bundle.toml")
+
+
+def test_phases() -> None:
+    text = """
+[bundle]
+name = "x"
+
+[evaluation]
+public_share = 0.3
+
+[[phases]]
+name = "development"
+opens = 2026-01-01T00:00:00Z
+closes = 2026-02-01T01:00:00+01:00
+submissions_per_day = 5
+
+[[phases]]
+name = "final"
+opens = 2026-02-01T00:00:00
+part = "final"
 """
+    first, second = parse_manifest(text, PATH).evaluation.phases
+    assert (first.part, first.submissions_per_day, second.part) == ("public", 5, "final")
+    assert first.closes == second.opens
+    turn = datetime(2026, 2, 1, tzinfo=UTC)
+    assert second.is_open(turn)
+    assert not first.is_open(turn)
 
 
-def test_an_env_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(ENV)
-    url = "postgresql://me:p%40ss%2Fword@db:5433/images"
-    default = tmp_path / "x.sqlite"
-    assert read_settings(tmp_path / ".env", default, {}) == StoreSettings(url, "s3://bucket/medical", 1000)
-    changed = read_settings(tmp_path / ".env", default, {"POSTGRES_HOST": "other", "IMAGE_SAMPLE_SIZE": "3"})
-    assert changed.url == url.replace("@db", "@other")
-    assert changed.sample_size == 3
-
-
-def test_without_any(tmp_path: Path) -> None:
-    found = read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
-    assert found == StoreSettings(f"sqlite:///{tmp_path}/x.sqlite", None, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("POSTGRES_HOST\n", r"\.env:1: is not NAME=VALUE"),
-        ("IMAGE_SAMPLE_SIZE=many\n", "are whole numbers .*'many'"),
-        ("IMAGE_SAMPLE_SIZE=-1\n", "-1 is less than 0"),
-    ],
-)
-def test_faults(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
-
-
-def test_a_url_counts_before_the_parts_of_one(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(ENV)
-    changed = read_settings(
-        tmp_path / ".env", tmp_path / "x.sqlite", {"BUNDLE_STORE": "sqlite:////a/b.sqlite"}
-    )
-    assert changed.url == "sqlite:////a/b.sqlite"
-
-
-def test_the_source_named_store_is_the_database_of_the_settings(
-    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("BUNDLE_STORE", "POSTGRES_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    own = choose_source("store", tmp_path, layout=layout)
-    assert own.description == f"sqlite:///{layout.store_file}"
-    layout.env_file.write_text(ENV)
-    assert "me:***@db:5433/images" in choose_source("store", tmp_path, layout=layout).description
-
-
-def test_a_condition_stands_last_and_as_it_is(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BUNDLE_STORE", "POSTGRES_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    where = "'a:b&c=d+%20?where=' in origin and width>=64"
-    for text, place in (
-        (f"store?where={where}", f"sqlite:///{layout.store_file}"),
-        (f"sqlite:////a/b.sqlite?where={where}", "sqlite:////a/b.sqlite"),
-    ):
-        source = choose_source(text, layout.root, layout=layout)
-        assert source.description == f"{place}?where={where}"
-    there = f"postgresql://me:secret@/images?host=/run/p&where={where}"
-    source = choose_source(there, layout.root)
-    assert source.description == there.replace("secret", "***").replace("/run/p", "%2Frun%2Fp")
-    assert isinstance(source, StoreSource)
-    assert (source.url, source.where) == ("postgresql://me:secret@/images?host=/run/p", where)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("store?", "is not understood; expected store.where=CONDITION"),
-        ("store?label=a", "is not understood"),
-        ("store?where=", "is not understood"),
-        ("store?where=label == NORMAL", "cannot be read .NORMAL is no value"),
-    ],
-)
-def test_conditions_of_the_source_that_are_none(text: str, message: str, layout: Layout) -> None:
-    with pytest.raises(DataError, match=message):
-        choose_source(text, layout.root, layout=layout)
-
-
-@pytest.mark.parametrize("text", ["sqlite:nofile", "postgresql:host"])
-def test_what_is_no_url_is_said_in_a_line(text: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="the database's URL is not one"):
-        choose_source(text, tmp_path)
-
-
-def test_an_env_file_of_another_encoding_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes("POSTGRES_PASSWORD=\u00e4".encode("latin-1"))
-    with pytest.raises(DataError, match=r"\.env: is not UTF-8"):
-        read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
+def test_without_phases_one_is_open() -> None:
+    (phase,) = parse_manifest('[bundle]\nname = "x"\n', PATH).evaluation.phases
+    assert (phase.name, phase.part) == ("open", "all")
+    assert phase.is_open(datetime.now(UTC))

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from tools.errors import DataError
-from tools.evaluation import signing
-from tools.evaluation.signing import (
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation import signing
+from challenge_bundle.evaluation.signing import (
     canonical,
     is_signed,
     key_path,
@@ -30,7 +30,7 @@ from tools.evaluation.signing import (
     sign,
     signing_key,
 )
-from tools.layout import PROJECT_ROOT, Layout
+from challenge_bundle.layout import PROJECT_ROOT, Layout
 
 DOCUMENT = {"b": 1.5, "a": {"y": "\u00e4", "x": [1, None]}}
 
@@ -98,8 +98,8 @@ def test_of_two_that_make_a_key_both_take_the_first(layout: Layout, monkeypatch:
 
 def test_processes_that_start_at_once_have_one_key(layout: Layout) -> None:
     code = (
-        "import sys; from pathlib import Path; from tools.layout import Layout\n"
-        "from tools.evaluation.signing import public_hex, signing_key\n"
+        "import sys; from pathlib import Path; from challenge_bundle.layout import Layout\n"
+        "from challenge_bundle.evaluation.signing import public_hex, signing_key\n"
         "sys.stdin.readline(); print(public_hex(signing_key(Layout(Path(sys.argv[1]))).public_key()))"
     )
     started = [

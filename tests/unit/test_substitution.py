@@ -2,8 +2,8 @@
 
 import pytest
 
-from tools.formats.dockerfile import DockerfileError, parse_dockerfile, split_words
-from tools.formats.substitution import MAX_CHARACTERS, SubstitutionError, expand
+from challenge_bundle.formats.dockerfile import DockerfileError, parse_dockerfile, split_words
+from challenge_bundle.formats.substitution import MAX_CHARACTERS, SubstitutionError, expand
 
 VALUES = {"A": "a", "LONG_1": "long", "EMPTY": "", "SPACED": "x  y", "QUOTED": "\"'\\$A"}
 

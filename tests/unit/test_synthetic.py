@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
+from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.sources.synthetic import CLASS_NAMES, SyntheticSource
 from tests.conftest import say_nothing
-from tools.sources.base import ImportRequest
-from tools.sources.synthetic import CLASS_NAMES, SyntheticSource
 
 
 def load(request: ImportRequest, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from tools.evaluation.teams import MAX_NAME_CHARACTERS, clean_name, group_teams, same_team
+from challenge_bundle.evaluation.teams import MAX_NAME_CHARACTERS, clean_name, group_teams, same_team
 
 CYRILLIC_A, CYRILLIC_K, GREEK_ALPHA = "\u0430", "\u041a", "\u0391"
 

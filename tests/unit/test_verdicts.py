@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from tools.evaluation.verdicts import MESSAGES, WAITING_TEXT, Refusal, Verdict
-from tools.layout import PROJECT_ROOT
+from challenge_bundle.evaluation.verdicts import MESSAGES, WAITING_TEXT, Refusal, Verdict
+from challenge_bundle.layout import PROJECT_ROOT
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -23,7 +23,7 @@ def test_so_does_that_of_waiting() -> None:
 def refusals() -> list[tuple[str, set[str]]]:
     """(code, names of its numbers) wherever the evaluation refuses with a code that is written out."""
     found = []
-    for path in (PROJECT_ROOT / "tools" / "evaluation").glob("*.py"):
+    for path in (PROJECT_ROOT / "tools" / "challenge_bundle" / "evaluation").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_refusal = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal"
             if is_refusal and isinstance(node.args[0], ast.Constant):

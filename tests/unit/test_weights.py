@@ -7,9 +7,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from challenge_bundle.errors import SubmissionError
+from challenge_bundle.formats.weights import check_weights, is_pointer
 from tests.models import field, make_graph, make_safetensors
-from tools.errors import SubmissionError
-from tools.formats.weights import check_weights, is_pointer
 
 POINTER = (
     b"version https://git-lfs.github.com/spec/v1\n"

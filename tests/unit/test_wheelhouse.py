@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheels import use_index, write_wheel
-from tools.errors import UnavailableError
-from tools.layout import Layout
-from tools.manifest import Bundle, EvaluationSettings
-from tools.programs import INFERENCE, SCORING
-from tools.runners.local import LocalRunner
-from tools.wheelhouse import (
+from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.layout import Layout
+from challenge_bundle.runs.programs import INFERENCE, SCORING
+from challenge_bundle.settings import Bundle, EvaluationSettings
+from challenge_bundle.wheelhouse import (
     STAMP_NAME,
     Target,
     fill_wheelhouse,
@@ -21,6 +20,7 @@ from tools.wheelhouse import (
     target_of,
     wheels_in,
 )
+from tests.wheels import use_index, write_wheel
 
 BUNDLE = Bundle("x", "x")
 TARGET = Target("3.12", "aarch64")

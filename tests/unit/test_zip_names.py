@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from tools.zip_names import check_names, check_root, fold, has_second_name, look
+from challenge_bundle.submission.zip_names import check_names, check_root, fold, has_second_name, look
 
 KEPT = "that Windows keeps for itself"
 DROPPED = "which Windows drops"

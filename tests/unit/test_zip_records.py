@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.archive import check_archive
-from tools.manifest import SubmissionSettings
-from tools.zip_records import check_records
+from challenge_bundle.settings import SubmissionSettings
+from challenge_bundle.submission.unpack import check_archive
+from challenge_bundle.submission.zip_records import check_records
 
 SETTINGS = SubmissionSettings(zip_mb=8, unpacked_mb=8, files=50)
 FILES = {

@@ -1,0 +1,83 @@
+"""The public and the hidden part of the test cases."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from challenge_bundle.evaluation.public_split import cut_parts, reference_text
+from challenge_bundle.evaluation.results import cut_results
+from challenge_bundle.formats.label_table import LabelTable, read_label_table
+
+
+def table(count: int) -> LabelTable:
+    class_of = {f"{n:03d}.png": "AB"[n % 2] for n in range(count)}
+    return LabelTable(class_of, {name: f"testing-data/{name}" for name in class_of}, {}, ())
+
+
+def test_parts_are_whole_and_apart() -> None:
+    reference = table(100)
+    parts = cut_parts(reference, "secret", 0.3)
+    assert parts["public"] | parts["final"] == set(reference.class_of)
+    assert not parts["public"] & parts["final"]
+    assert Counter(reference.class_of[name] for name in parts["public"]) == {"A": 15, "B": 15}
+
+
+def test_which_image_is_public_hangs_on_the_reference() -> None:
+    assert cut_parts(table(100), "secret", 0.3) == cut_parts(table(100), "secret", 0.3)
+    assert cut_parts(table(100), "secret", 0.3) != cut_parts(table(100), "other", 0.3)
+
+
+def test_each_part_has_each_class() -> None:
+    parts = cut_parts(table(4), "secret", 0.01)
+    assert len(parts["public"]) == 2
+    assert cut_parts(table(4), "secret", 1.0) == {"all": frozenset(table(4).class_of)}
+
+
+@pytest.mark.parametrize(
+    ("share", "of_class", "public"),
+    [
+        (0.01, 2, 1),
+        (0.99, 2, 1),
+        (0.99, 3, 2),
+        (0.01, 3, 1),
+        (0.5, 4, 2),
+        (0.3, 10, 3),
+        (0.5, 1, 1),
+        (0.01, 1, 1),
+    ],
+)
+def test_of_each_class_either_part_has_its_share_and_one_at_least(
+    share: float, of_class: int, public: int
+) -> None:
+    parts = cut_parts(table(2 * of_class), "secret", share)
+    classes = Counter(table(2 * of_class).class_of[name] for name in parts["public"])
+    assert classes == {"A": public, "B": public}
+    assert len(parts["final"]) == 2 * (of_class - public)
+
+
+def test_a_part_is_drawn_by_a_keyed_hash_of_the_names() -> None:
+    order = sorted(
+        ("000.png", "002.png", "004.png", "006.png"),
+        key=lambda name: hashlib.sha256(b"secret/" + name.encode()).digest(),
+    )
+    public = cut_parts(table(8), "secret", 0.5)["public"]
+    assert {name for name in public if name in order} == set(order[:2])
+
+
+def test_a_part_is_written_with_unix_line_ends_whatever_the_rows_hold(tmp_path: Path) -> None:
+    whole = tmp_path / "r.csv"
+    whole.write_bytes(b'file,class,note\r\n"a,.png",A,"say ""so"""\r\nb.png,B,\r\n')
+    cut_results(whole, frozenset({"a,.png"}), tmp_path / "part.csv")
+    assert (tmp_path / "part.csv").read_bytes() == b'file,class,note\n"a,.png",A,"say ""so"""\n'
+    assert reference_text(table(2), frozenset({"000.png"})) == "file,class\ntesting-data/000.png,A\n"
+
+
+def test_rows_of_a_part_keep_their_columns(tmp_path: Path) -> None:
+    whole = tmp_path / "r.csv"
+    whole.write_bytes("\ufefffile,class,probability_A\r\n000.png,A,1\r\n\r\nx/001.png,B,0\r\n".encode())
+    cut_results(whole, frozenset({"001.png"}), tmp_path / "part.csv")
+    assert (tmp_path / "part.csv").read_text() == "file,class,probability_A\nx/001.png,B,0\n"
+    (tmp_path / "ref.csv").write_text(reference_text(table(4), frozenset({"001.png", "002.png"})))
+    assert read_label_table(tmp_path / "ref.csv").class_of == {"001.png": "B", "002.png": "A"}

@@ -1,0 +1,56 @@
+"""submission.toml: what is read of it, and what is written."""
+
+import pytest
+
+from challenge_bundle.errors import SubmissionError
+from challenge_bundle.formats.submission_toml import card_text, parse_card
+
+
+def refused(content: bytes) -> str:
+    with pytest.raises(SubmissionError) as fault:
+        parse_card(content)
+    return str(fault.value)
+
+
+def test_what_is_there_is_read() -> None:
+    assert parse_card(b"team = 'A'\nother = 1\n[x]\nmethod = 'no'") == {"team": "A"}
+    assert parse_card("method = 'ä'".encode()) == {"method": "ä"}
+    assert parse_card(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("team", "method"), [("A", "m"), ("A", ""), ("", "m"), ('"\\\u00e4\u2028', "'quoted'")]
+)
+def test_what_is_written_is_read(team: str, method: str) -> None:
+    given = {"team": team, "method": method}
+    assert parse_card(card_text(team, method).encode()) == {key: text for key, text in given.items() if text}
+
+
+def test_size_at_the_limit() -> None:
+    card = b"team = 'A'\n"
+    assert parse_card(card + b"#" * (65_536 - len(card))) == {"team": "A"}
+    assert "is larger than 64 KB" in refused(card + b"#" * (65_537 - len(card)))
+
+
+def test_parts_of_a_key_at_the_limit() -> None:
+    """Seventeen parts have sixteen dots; a value may have any number of them."""
+    assert parse_card(b"team = 'A'\n" + b"a." * 16 + b"a = '" + b"." * 1000 + b"'") == {"team": "A"}
+    assert parse_card(b" # " + b"." * 70 + b"\nteam = 'A'\n") == {"team": "A"}
+    assert refused(b"team = 'A'\n" + b"a." * 17 + b"a = 1") == (
+        "submission.toml:2: a key has too many parts; keep team and method"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"team = 1", "submission.toml: 'team' must be a text, in quotes"),
+        (b"method = ['m']", "submission.toml: 'method' must be a text, in quotes"),
+        (b"team.a = 'x'", "submission.toml: 'team' must be a text, in quotes"),
+        (b"team = '\xe9'", "submission.toml: is not TOML in UTF-8"),
+        (b"team = 'a'\nteam = 'b'", "submission.toml: is not TOML in UTF-8"),
+        (b"x = " + b"[" * 30_000, "submission.toml: is not TOML in UTF-8"),
+    ],
+)
+def test_what_is_refused(content: bytes, words: str) -> None:
+    assert refused(content).startswith(words)

@@ -1,1 +1,0 @@
-"""The tool around the three programs: fills their input, runs them, packs, checks and reports."""

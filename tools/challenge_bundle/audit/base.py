@@ -1,0 +1,158 @@
+"""What a check of a data set gets, and what it gives back."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from challenge_bundle.layout import SPLITS
+
+SEVERITIES = ("error", "warning", "note")
+"""`error`: its scores mean nothing until it is mended; `warning`: look at it; `note`: good to know."""
+
+SMALL_SIDE_PX = 32
+FULL_SIDE_PX = 64
+
+MAX_EXAMPLES = 200
+"""Of a finding, that are listed."""
+
+UNKNOWN = -1
+"""The label of an image whose class is not here, as the testing images' at a participant's."""
+
+TRAINING, VALIDATION, TESTING = range(len(SPLITS))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTable:
+    """The images of a bundle that can be read, a row each (N), split by split in the order of the csvs.
+
+    Args:
+        class_names: The classes (K); a label is a place in them.
+        files: (N,) path below input_data/, such as `training-data/000001.jpg`.
+        origins: (N,) the path before the import, where that is known, else the file.
+        groups: (N,) the patient, or the like, as the import was told; None where it was not.
+        splits: (N,) place in SPLITS.
+        labels: (N,) place in class_names, or UNKNOWN.
+        sizes_px: (N, 2) width, height.
+        modes: (N,) Pillow's mode, such as `L`.
+        sizes_bytes: (N,) of the files.
+        times_ns: (N,) when the files were changed.
+        metadata: (N,) what the file says besides the pixels: format, compression, EXIF.
+        texts: (N,) names of the fields that somebody may have written, one a line; empty if none are.
+        file_hashes: (N,) SHA-256 of the bytes.
+        pixel_hashes: (N,) SHA-256 of the pixels.
+        brightness: (N, 4) mean, standard deviation, least and greatest gray level, 0..255, of all pixels.
+        small: (N, 32 * 32) uint8, gray levels of a small copy.
+        full: (N, P) uint8, gray levels of all pixels, where the first image is at most 64 x 64 and they were
+            asked for; else None.
+        unreadable: (file, why) of each file that is no sound image.
+    """
+
+    class_names: tuple[str, ...]
+    files: tuple[str, ...]
+    origins: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    splits: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sizes_px: NDArray[np.int64]
+    modes: tuple[str, ...]
+    sizes_bytes: NDArray[np.int64]
+    times_ns: NDArray[np.int64]
+    metadata: tuple[str, ...]
+    texts: tuple[str, ...]
+    file_hashes: tuple[str, ...]
+    pixel_hashes: tuple[str, ...]
+    brightness: NDArray[np.float64]
+    small: NDArray[np.uint8]
+    full: NDArray[np.uint8] | None
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def class_name(self, row: int) -> str | None:
+        """The class of a row's image; None if it is not known."""
+        label = int(self.labels[row])
+        return None if label == UNKNOWN else self.class_names[label]
+
+    def origin_name(self, row: int) -> str:
+        """The base name that a row's image had before the import."""
+        return self.origins[row].replace("\\", "/").rpartition("/")[2]
+
+    def of_split(self, split: int) -> NDArray[np.int64]:
+        """Rows of a split's images whose class is known."""
+        return np.flatnonzero((self.splits == split) & (self.labels != UNKNOWN))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Numbers that belong to a finding, as a table."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture that shows what an image of the table alone does not.
+
+    Args:
+        caption: What it shows.
+        image: It.
+    """
+
+    caption: str
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFinding:
+    """One thing that was found in a data set.
+
+    Args:
+        check: Which check found it, such as `copies`; stable, for programs that read the JSON.
+        severity: One of SEVERITIES.
+        what: What was found; begins with how many, where it is counted.
+        mend: What to do; empty if nothing is.
+        count: How many images, pairs or groups.
+        examples: Rows of the image table that show it, those of one example together.
+        labels: What each example shows, such as its size; empty where the finding says it.
+        files: Files without a row that show it, each with what is wrong with it.
+        drawings: Pictures that show it where rows cannot.
+        figures: Its numbers.
+    """
+
+    check: str
+    severity: str
+    what: str
+    mend: str
+    count: int = 0
+    examples: tuple[tuple[int, ...], ...] = ()
+    files: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    figures: Figures | None = None
+    labels: tuple[str, ...] = ()
+
+
+Check = Callable[[ImageTable], list[AuditFinding]]
+"""A check finds nothing in a sound data set, or notes alone; it changes and prints nothing."""
+
+
+def repeated(keys: Iterable[Hashable]) -> list[tuple[int, ...]]:
+    """The rows that share a key, together, in the order of their first; keys that stand once are left out."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return [tuple(same) for same in rows.values() if len(same) > 1]
+
+
+def left_out(check: str, reason: str) -> AuditFinding:
+    """Say that a check could not be made, so that silence is not taken for soundness."""
+    return AuditFinding(check, "note", f"left out: {reason}", "")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """`1 image` or `1,200 images`."""
+    return f"{count:,} {one if count == 1 else many}"

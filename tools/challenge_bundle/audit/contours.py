@@ -1,0 +1,98 @@
+"""Contours that cannot be right: off their image, crossing each other, or without one."""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from challenge_bundle.audit.base import SEVERITIES, AuditFinding, Drawing, counted, left_out
+from challenge_bundle.dicom.contact_sheet import draw_tile, with_heading
+from challenge_bundle.dicom.sunnybrook import (
+    WITH_OUTER,
+    WITHOUT_OUTER,
+    ContourSlice,
+    check_slices,
+    finding_of,
+    has_links,
+    read_links,
+)
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.findings import Finding
+from challenge_bundle.progress import Progress
+
+MAX_DRAWINGS = 12
+
+_MEND = "do what each line says; `data contact-sheet` draws every image"
+
+
+def linked_folder(source: str, class_names: Collection[str] = ()) -> Path | None:
+    """The folder of a `dicom:` source, if it is in the link.csv layout, or gone and may have been.
+
+    Args:
+        source: What was imported.
+        class_names: Of its images: without a tag, they tell the layout of a folder that is gone.
+    """
+    kind, _, rest = source.partition(":")
+    path, _, query = rest.partition("?")
+    folder = Path(path)
+    by_contours = bool(class_names) and {WITH_OUTER, WITHOUT_OUTER}.issuperset(class_names)
+    was_linked = not folder.exists() and (by_contours or "label=" in query)
+    return folder if kind == "dicom" and (has_links(folder) or was_linked) else None
+
+
+def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
+    """Check every contour of a folder.
+
+    Args:
+        folder: In the link.csv layout; see read_links.
+        progress: Told of each image.
+    """
+    if not folder.is_dir():
+        return [left_out("contours", f"{folder} is gone; --contours DIR names it")]
+    try:
+        linked = read_links(folder, partly=True)
+        by_slice = check_slices(linked.slices, progress)
+    except DataError as fault:
+        found_fault = finding_of(fault)
+        what = f"no contour can be checked: {_say(found_fault, folder)}"
+        return [AuditFinding("contours", "error", what, found_fault.mend, 1)]
+    except UnavailableError as fault:
+        return [left_out("contours", str(fault))]
+    found = [*linked.findings, *(finding for of_slice in by_slice for finding in of_slice)]
+    inner, outer = (
+        sum(getattr(one, kind) is not None for one in linked.slices) for kind in ("inner", "outer")
+    )
+    checked = f"{inner:,} inner and {outer:,} outer contours"
+    if not found:
+        what = f"{checked}: each on its image, the inner ones inside the outer ones"
+        return [AuditFinding("contours", "note", what, "", inner + outer)]
+    return [
+        AuditFinding(
+            "contours",
+            severity,
+            f"{counted(len(alike), 'fault', 'faults')} in {checked}, the first: {_say(alike[0], folder)}",
+            _MEND,
+            len(alike),
+            files=tuple(f"{_say(finding, folder)}; {finding.mend}" for finding in alike),
+            drawings=_draw(linked.slices, by_slice, severity),
+        )
+        for severity in SEVERITIES
+        if (alike := [finding for finding in found if finding.severity == severity])
+    ]
+
+
+def _say(finding: Finding, folder: Path) -> str:
+    return f"{finding.where.removeprefix(f'{folder}/')}: {finding.what}"
+
+
+def _draw(
+    slices: Sequence[ContourSlice], by_slice: Sequence[Sequence[Finding]], severity: str
+) -> tuple[Drawing, ...]:
+    """The first images whose contours have a fault of a severity: alone, with each contour, and the mask."""
+    drawings: list[Drawing] = []
+    for item, found in zip(slices, by_slice, strict=True):
+        whats = [finding.what for finding in found if finding.severity == severity]
+        if whats and len(drawings) < MAX_DRAWINGS:
+            # An image that cannot be read is no picture; the line that says so is enough.
+            with suppress(DataError):
+                drawings.append(Drawing("; ".join([item.origin, *whats]), with_heading(draw_tile(item))))
+    return tuple(drawings)

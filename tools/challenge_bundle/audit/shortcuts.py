@@ -1,0 +1,133 @@
+"""Can the class be told without looking: from names, order, times, sizes, metadata?"""
+
+import re
+import warnings
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from challenge_bundle.audit.base import UNKNOWN, AuditFinding, Figures, ImageTable, left_out
+from challenge_bundle.layout import SPLITS
+
+FOLDS = 5
+MIN_GAIN = 0.05
+"""In accuracy over always saying the most common class; a gain that is sure but small harms nobody."""
+STRONG_SHARE = 0.5
+"""Of the way from that accuracy to 1; from there on a leak is an error."""
+MAX_P_VALUE = 0.001
+MIN_IMAGES_A_LEAF = 5
+
+_KINDS = {
+    "name": ("the file name", "number the images in random order, as `data import --new-names` does"),
+    "order": ("the place in the csv", "sort the csvs by names that tell nothing"),
+    "time": ("the time of the file", "give all files one time, as `data import` does"),
+    "metadata": (
+        "the file's metadata (format, compression, EXIF)",
+        "remove EXIF and texts with `data import --strip-metadata`; where it is format or compression,"
+        " save all images anew with one program and one setting",
+    ),
+    "dimensions": ("width, height and mode", "bring all images to one size and mode"),
+    "bytes": (
+        "the size in bytes",
+        "nothing, if it is the pictures that compress so; else save all images alike",
+    ),
+}
+"""Each kind: what it is, how to mend it."""
+
+_ALWAYS_WARNINGS = ("order", "dimensions", "bytes")
+"""They may be of the pictures themselves, or are not seen by participants."""
+
+
+def find_telling(images: ImageTable) -> list[AuditFinding]:
+    """Find what tells the class without the pixels.
+
+    A decision tree is asked for the class of each image after it was grown on other images (5 folds); its
+    accuracy is held against that of always saying the most common class.
+
+    Args:
+        images: All images; those of unknown class are passed over.
+
+    Returns:
+        An error or a warning for each kind that tells, and a note with all figures.
+    """
+    rows = np.flatnonzero(images.labels != UNKNOWN)
+    labels = images.labels[rows]
+    counts = np.bincount(labels, minlength=1)
+    rarest = int(counts[counts > 0].min()) if len(rows) else 0
+    if np.count_nonzero(counts) < 2 or rarest < FOLDS:
+        return [left_out("telling", f"what tells the class needs two classes of {FOLDS} images or more")]
+    chance = float(counts.max() / len(rows))
+    findings: list[AuditFinding] = []
+    table: list[tuple[str | int | float, ...]] = []
+    for kind, features in _features(images).items():
+        what, mend = _KINDS[kind]
+        accuracy, p_value = measure_telling(features[rows], labels)
+        table.append((what, round(accuracy, 4), round(chance, 4), float(f"{p_value:.2g}")))
+        if p_value <= MAX_P_VALUE and accuracy - chance >= MIN_GAIN:
+            strong = accuracy - chance >= STRONG_SHARE * (1.0 - chance)
+            if kind == "bytes" and not strong:
+                continue  # pictures that show more take more bytes, in any sound set
+            severity = "error" if strong and kind not in _ALWAYS_WARNINGS else "warning"
+            told = f"{what} tells the class: right for {accuracy:.1%} of the images, by chance {chance:.1%}"
+            findings.append(AuditFinding("telling", severity, told, mend, round(accuracy * len(rows))))
+    figures = Figures(("told from", "accuracy", "most common class", "p"), tuple(table))
+    note = f"what a decision tree tells of {len(rows):,} images without looking at them"
+    return [*findings, AuditFinding("telling", "note", note, "", figures=figures)]
+
+
+def measure_telling(features: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """How well features tell classes, on images that were not learned from.
+
+    Args:
+        features: (N, F).
+        labels: (N,) with FOLDS or more of each class.
+
+    Returns:
+        Accuracy, and the probability of as many right by always saying the most common class (binomial).
+    """
+    counts = np.bincount(labels)
+    chance = float(counts.max() / len(labels))
+    if (features == features[0]).all():
+        return chance, 1.0
+    from scipy.stats import binom
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(min_samples_leaf=MIN_IMAGES_A_LEAF, random_state=0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = cross_val_predict(tree, features, labels, cv=folds)
+    right = int((told == labels).sum())
+    return right / len(labels), float(binom.sf(right - 1, len(labels), chance))
+
+
+def _features(images: ImageTable) -> dict[str, NDArray[np.float64]]:
+    """(N, F) of each kind."""
+    stems = [PurePosixPath(file).stem for file in images.files]
+    numbers = [[float(digits[:15]) for digits in re.findall(r"\d+", stem)] or [-1.0] for stem in stems]
+    position = np.zeros(len(images))
+    for split in range(len(SPLITS)):
+        rows = np.flatnonzero(images.splits == split)
+        position[rows] = np.arange(len(rows)) / max(1, len(rows))
+    name = [
+        [len(stem) for stem in stems],
+        [found[0] for found in numbers],
+        [found[-1] for found in numbers],
+        _places([re.sub(r"\d+", "#", PurePosixPath(file).name) for file in images.files]),
+    ]
+    times = images.times_ns - images.times_ns.min(initial=0) if len(images) else images.times_ns
+    return {
+        "name": np.array(name, np.float64).T,
+        "order": position[:, None],
+        "time": (times / 1e6)[:, None],
+        "metadata": _places(list(images.metadata))[:, None],
+        "dimensions": np.column_stack([images.sizes_px, _places(list(images.modes))]).astype(np.float64),
+        "bytes": images.sizes_bytes[:, None].astype(np.float64),
+    }
+
+
+def _places(texts: list[str]) -> NDArray[np.float64]:
+    """(N,) the place of each text among the different ones, in order: similar texts are close together."""
+    return np.unique(np.array(texts), return_inverse=True)[1].astype(np.float64)

@@ -1,0 +1,1 @@
+"""What an import does with images: checks, splits, patient groups, publishing."""

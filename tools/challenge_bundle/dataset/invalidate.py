@@ -1,0 +1,67 @@
+"""An evaluation and the data that it is of: what an import would make of it, and how it is put away."""
+
+from pathlib import Path
+
+from challenge_bundle.dataset.publish import put_away
+from challenge_bundle.errors import DataError
+from challenge_bundle.files import hash_folder
+from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.layout import Layout, solution_name
+
+
+def count_evaluated(layout: Layout) -> tuple[int, int]:
+    """How many submissions were taken in, and how many of them have a receipt: they were scored."""
+    receipts = layout.evaluation / "receipts"
+    return len(list(layout.kept_zips.glob("*.zip"))), len(list(receipts.glob("*.json")))
+
+
+def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) -> str:
+    """Before an import is published: refuse what would make an evaluation useless, or have it put away.
+
+    Args:
+        layout: Of the bundle.
+        staging: Holds the new testing images.
+        secret: Holds the new reference.
+        replace: Whether the evaluation may be put away.
+
+    Returns:
+        What is to be said of it; empty where nothing is put away.
+
+    Raises:
+        DataError: Submissions were evaluated on other data, and it may not.
+    """
+    taken, scored = count_evaluated(layout)
+    change = _change(layout, staging / layout.testing_data.name, secret / solution_name("testing"))
+    if not taken or not change:
+        return ""
+    if not replace:
+        raise DataError(
+            f"{change}, and {taken} submissions were evaluated on those that are there ({scored} scored):"
+            " nothing was imported. Correct classes with `data relabel`, import into another bundle"
+            " (--bundle), or let --replace put this evaluation away, into .bundle/archive/",
+            layout.evaluation,
+        )
+    leaderboards = layout.leaderboard("", "").parent
+    findings = layout.findings_page("", "").parent
+    sources = [layout.evaluation, leaderboards, findings, layout.solution_csv("testing")]
+    folder = put_away(layout, sources, layout.archive)
+    return (
+        f"{change}: the evaluation of {taken} submissions ({scored} scored) was put away, into"
+        f" {folder.relative_to(layout.root)}/ (not what --database keeps elsewhere: use a new one)"
+    )
+
+
+def _change(layout: Layout, images: Path, reference: Path) -> str:
+    """What an import changes of the data that submissions are evaluated on; empty if nothing."""
+    try:
+        before = layout.tested_on.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        before = hash_folder(layout.testing_data) if layout.testing_data.is_dir() else ""
+    if hash_folder(images) != before:
+        return "the import changes the testing images"
+    old_path = layout.solution_csv("testing")
+    if not old_path.is_file():
+        return ""
+    old, new = read_label_table(old_path).class_of, read_label_table(reference).class_of
+    changed = sum(old.get(name) != class_name for name, class_name in new.items())
+    return f"the import changes the class of {changed} testing images" if changed else ""

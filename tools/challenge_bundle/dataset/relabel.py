@@ -1,0 +1,145 @@
+"""Correcting classes of images that are in place: what would change, then all of it or nothing."""
+
+import csv
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from challenge_bundle.dataset.publish import put_away, recover_import, staging_folders
+from challenge_bundle.errors import DataError, shown
+from challenge_bundle.files import synchronise, write_csv
+from challenge_bundle.formats.label_table import LabelTable, base_name, read_label_table
+from challenge_bundle.formats.origins import read_origins, write_origins
+from challenge_bundle.layout import SPLITS, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """An image that gets another class.
+
+    Args:
+        split: Where it lies.
+        name: Its base name.
+        before: Its class.
+        after: Its class from now on.
+    """
+
+    split: str
+    name: str
+    before: str
+    after: str
+
+
+def read_corrections(path: Path, layout: Layout) -> list[Correction]:
+    """Compare a csv of `file,class` rows with what is in place.
+
+    Returns:
+        What differs, in the order of splits and names.
+
+    Raises:
+        DataError: A row names no image or no class of this bundle, or a class would have no image left.
+    """
+    table = read_label_table(path)
+    tables = {
+        split: read_label_table(layout.solution_csv(split))
+        for split in SPLITS
+        if layout.solution_csv(split).is_file()
+    }
+    if not tables:
+        raise DataError("there are no classes to correct; run `data import` first", layout.input_data)
+    class_names = {name for known in tables.values() for name in known.class_of.values()}
+    found = []
+    for name, after in table.class_of.items():
+        split = _split_of(name, table, tables, path)
+        if after not in class_names:
+            raise DataError(
+                f"{shown(after)} is no class here; expected one of {', '.join(sorted(class_names))}",
+                path,
+                table.row_of[name],
+            )
+        before = tables[split].class_of[name]
+        if before != after:
+            found.append(Correction(split, name, before, after))
+    for split, known in tables.items():
+        _refuse_empty_classes(split, known, found, path)
+    return sorted(found, key=lambda one: (SPLITS.index(one.split), one.name))
+
+
+def apply_corrections(corrections: list[Correction], path: Path, layout: Layout) -> Path:
+    """Put the classes in place; a kill at any instant leaves the old or the new ones.
+
+    Args:
+        corrections: See read_corrections.
+        path: The csv that they are from.
+        layout: Of the bundle.
+
+    Returns:
+        The folder that keeps what was there before.
+    """
+    recover_import(layout)
+    with staging_folders(layout) as (staging, secret):
+        class_of = {(one.split, one.name): one.after for one in corrections}
+        replaced = [layout.solution_csv(split) for split in dict.fromkeys(one.split for one in corrections)]
+        for split in dict.fromkeys(one.split for one in corrections):
+            target = (secret if split == "testing" else staging) / layout.solution_csv(split).name
+            _write_corrected(layout.solution_csv(split), split, class_of, target)
+        if layout.origins_csv.is_file():
+            replaced.append(layout.origins_csv)
+            write_origins(
+                secret / layout.origins_csv.name,
+                (
+                    replace(one, class_name=class_of.get((one.split, one.file), one.class_name))
+                    for one in read_origins(layout.origins_csv)
+                ),
+            )
+        kept = secret / "before"
+        kept.mkdir(mode=0o700)
+        for old, name in [*((old, old.name) for old in replaced), (path, "corrections.csv")]:
+            shutil.copy(old, kept / name)
+            synchronise(kept / name)
+        synchronise(kept)
+        folder = put_away(layout, [kept], layout.relabels)
+    recover_import(layout)
+    return folder / kept.name
+
+
+def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], path: Path) -> str:
+    """The split of an image; where two have one of its name, the row must say which."""
+    splits = [split for split, known in tables.items() if name in known.class_of]
+    if len(splits) > 1:
+        splits = [split for split in splits if tables[split].file_of[name] == table.file_of[name]]
+        if len(splits) != 1:
+            raise DataError(
+                f"{shown(name)} is in several splits; write it with its folder, such as testing-data/{name}",
+                path,
+                table.row_of[name],
+            )
+    if not splits:
+        raise DataError(
+            f"{shown(name)} is no image of this bundle; write its name as in the bundle (.bundle/origins.csv"
+            " says where each came from)",
+            path,
+            table.row_of[name],
+        )
+    return splits[0]
+
+
+def _refuse_empty_classes(split: str, known: LabelTable, found: list[Correction], path: Path) -> None:
+    counts = Counter(known.class_of.values())
+    for one in found:
+        if one.split == split:
+            counts[one.before] -= 1
+            counts[one.after] += 1
+    empty = sorted(name for name, count in counts.items() if count <= 0)
+    if empty:
+        raise DataError(f"class {shown(empty[0])} would have no image left in the {split} split", path)
+
+
+def _write_corrected(source: Path, split: str, class_of: Mapping[tuple[str, str], str], target: Path) -> None:
+    with source.open(encoding="utf-8-sig", newline="") as opened:
+        header, *rows = (row for row in csv.reader(opened) if row)
+    corrected = [[row[0], class_of.get((split, base_name(row[0])), row[1]), *row[2:]] for row in rows]
+    write_csv(target, header, corrected, private=True)
+    shutil.copymode(source, target)

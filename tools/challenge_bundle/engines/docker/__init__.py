@@ -1,0 +1,1 @@
+"""Docker Engine: images, containers, and the watchdog that enforces their limits."""

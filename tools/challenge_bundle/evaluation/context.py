@@ -1,0 +1,173 @@
+"""What all submissions are evaluated with: the test images, the true classes, the programs and the limits."""
+
+import hashlib
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from challenge_bundle.engines.build_context import context_files
+from challenge_bundle.errors import DataError, shown
+from challenge_bundle.evaluation.public_split import cut_parts
+from challenge_bundle.evaluation.step_cache import make_key
+from challenge_bundle.files import hash_file, hash_folder, write_text
+from challenge_bundle.formats.label_table import LabelTable, read_label_table
+from challenge_bundle.layout import Layout
+from challenge_bundle.lock import file_lock
+from challenge_bundle.runs.programs import SCORING, plan_run
+from challenge_bundle.settings import Bundle
+
+
+@dataclass(frozen=True)
+class Context:
+    """One bundle as the organiser's submissions meet it; see read_context.
+
+    Args:
+        bundle: The manifest.
+        layout: Its paths.
+        reference: The true classes.
+        reference_sha256: Of the file's bytes, in hexadecimal.
+        testing_sha256: Of the names and contents of all test images, in hexadecimal.
+        parts: Base names of each part's images.
+    """
+
+    bundle: Bundle
+    layout: Layout
+    reference: LabelTable
+    reference_sha256: str
+    testing_sha256: str
+    parts: dict[str, frozenset[str]]
+
+    @property
+    def owner(self) -> str:
+        """The label of this bundle's containers and images."""
+        return plan_run(SCORING, self.bundle, self.layout, ()).owner
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The challenge's classes, in alphabetical order."""
+        return tuple(sorted(set(self.reference.class_of.values())))
+
+    @cached_property
+    def image_names(self) -> frozenset[str]:
+        """Base names of the test images."""
+        return frozenset(self.reference.class_of)
+
+    @cached_property
+    def scoring_sha256(self) -> str:
+        """SHA-256 over the scoring program's image: its Dockerfile and all that this copies."""
+        folder = self.layout.program_dir(SCORING.folder)
+        files = context_files(folder / "Dockerfile", folder, folder)
+        return make_key(self.bundle.base_image, {name: hash_file(path) for name, path in files.items()})
+
+    def score_key(self, part: str, results_sha256: str) -> str:
+        """What the scores of a csv on a part of the images depend on."""
+        arguments = self.bundle.arguments["scoring"]
+        names = self._names_sha256[part]
+        return make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
+
+    @cached_property
+    def _names_sha256(self) -> dict[str, str]:
+        """SHA-256 of each part's names: asked for once a submission, so it is computed once."""
+        return {
+            part: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+            for part, names in self.parts.items()
+        }
+
+
+def read_context(bundle: Bundle, layout: Layout) -> Context:
+    """Read what is needed, and find out before the first submission whether it is whole.
+
+    Raises:
+        DataError: The reference is not here, or is of other images than the testing split's.
+    """
+    path = layout.solution_csv("testing")
+    if not path.exists():
+        raise DataError("not found; submissions are evaluated where the reference is: `data import`", path)
+    reference = read_label_table(path)
+    if not layout.testing_data.is_dir():
+        raise DataError(
+            "not found, though the reference is there; put the testing images back, or import the same data"
+            " again (`data import --replace`): the same source, seed and settings give the same images",
+            layout.testing_data,
+        )
+    there = {entry.name for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
+    if there != reference.class_of.keys():
+        other = min(there ^ reference.class_of.keys())
+        raise DataError(
+            f"is not of the images in {layout.testing_data.name}/ ('{other}' is in one of the two alone);"
+            " import the data again",
+            path,
+        )
+    sha256 = hash_file(path)
+    testing_sha256 = hash_folder(layout.testing_data)
+    if not layout.tested_on.exists() or not any(layout.kept_zips.glob("*.zip")):
+        write_text(layout.tested_on, testing_sha256 + "\n")
+    parts = _kept_parts(layout, reference, sha256, bundle.evaluation.public_share)
+    for names in parts.values():
+        absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
+        if absent:
+            raise DataError(
+                f"class {shown(min(absent))} has no image in one of the two parts of the testing images; a"
+                " public and a final part need one of each class: set 'evaluation.public_share' to 1, or give"
+                " it more images",
+                path,
+            )
+    return Context(bundle, layout, reference, sha256, testing_sha256, parts)
+
+
+def _kept_parts(
+    layout: Layout, reference: LabelTable, sha256: str, share: float
+) -> dict[str, frozenset[str]]:
+    """Which image is in which part: as it was split at first, so that a corrected label moves no image.
+
+    Raises:
+        DataError: What is kept of it is damaged.
+    """
+    if share >= 1.0:
+        return cut_parts(reference, "", share)
+    path = layout.evaluation / "parts.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        public, final = frozenset(kept["public"]), frozenset(kept["final"])
+        if kept["share"] == share and public | final == reference.class_of.keys() and not public & final:
+            return {"public": public, "final": final}
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            "not which image is in which part of the testing images; bring it back from a backup, or remove"
+            " it: they are split again, and `evaluate --rescore` scores all again",
+            path,
+        ) from None
+    parts = cut_parts(reference, _secret(layout, sha256), share)
+    document = {"share": share} | {part: sorted(names) for part, names in parts.items()}
+    write_text(path, json.dumps(document, indent=1) + "\n", private=True)
+    return parts
+
+
+def _secret(layout: Layout, reference_sha256: str) -> str:
+    """What the split of the test images depends on: kept, so that another share splits them alike."""
+    path = layout.evaluation / "deal"
+    if not path.exists():
+        write_text(path, reference_sha256 + "\n", private=True)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def zips_dir(layout: Layout) -> Path:
+    """Where the zips are kept."""
+    return layout.kept_zips
+
+
+def steps_dir(layout: Layout, name: str) -> Path:
+    """Where the steps of one kind are kept."""
+    return layout.evaluation / "steps" / name
+
+
+def submission_lock(context: Context, sha256: str, wait: bool = True) -> AbstractContextManager[bool]:
+    """Let one thread of one process at a time work on a submission; see file_lock.
+
+    Its files, its image and its containers are known by its SHA-256, in each phase that it came in.
+    """
+    return file_lock(context.layout.evaluation / "locks" / f"{sha256 or 'none'}.lock", wait)

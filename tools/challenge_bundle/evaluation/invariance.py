@@ -1,0 +1,233 @@
+"""The same image on the same pixels under other circumstances, which no result should hang on."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.engines.base import KILLED
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.evaluation.context import Context, steps_dir, submission_lock
+from challenge_bundle.evaluation.records import Records, Row
+from challenge_bundle.evaluation.results import compare
+from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key, read_record
+from challenge_bundle.evaluation.steps import ensure_image, run_image, take_results, work_dir
+from challenge_bundle.evaluation.trial import is_well, one_line
+from challenge_bundle.evaluation.verdicts import SCORED, Inconclusive, Refusal
+from challenge_bundle.files import remove_tree
+from challenge_bundle.layout import RESULTS_NAME
+from challenge_bundle.metadata.strip import strip_segments
+from challenge_bundle.progress import Progress
+
+IMAGES_ALONE = 3
+TOLERANCE = 1e-3
+"""A probability may differ by so much: other batches are summed in another order."""
+
+MEANINGS: Mapping[str, str] = {
+    "again": "the result is not the same twice: it hangs on chance or time",
+    "renamed": "the result hangs on the names of the files",
+    "reordered": "the result hangs on the order of the files, or on their batch",
+    "alone": "the result hangs on the other images of the folder",
+    "stripped": "the result hangs on the files' metadata, not on the pixels",
+}
+"""What it means when a circumstance changes a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A folder of test images under other names.
+
+    Args:
+        name: Of the folder.
+        image_of: The test image that lies under each name.
+        stripped: Whether metadata are left out.
+    """
+
+    name: str
+    image_of: Mapping[str, str]
+    stripped: bool = False
+
+
+def probe_all(context: Context, records: Records, runner: DockerRunner, progress: Progress) -> None:
+    """Probe every submission that was scored and not probed yet.
+
+    Args:
+        context: Where it is evaluated.
+        records: Get what is found.
+        runner: Runs the images.
+        progress: Told of how far it has come.
+
+    Raises:
+        UnavailableError: The engine went away.
+    """
+    rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
+    for done, row in enumerate(rows, start=1):
+        try:
+            with submission_lock(context, row.submission.sha256):
+                found = probe(context, records, runner, row)
+        except UnavailableError:
+            raise
+        except Exception as fault:
+            # A participant's program may bring out a fault of this tool; the others are probed all the same.
+            found = [f"could not be probed: {one_line(fault)}"]
+        records.set_probe(row.submission.id, found)
+        progress("probing", done, len(rows))
+
+
+def probe(context: Context, records: Records, runner: DockerRunner, row: Row) -> list[str]:
+    """Run a submission under every circumstance.
+
+    Returns:
+        A sentence for each that changed a result or did not come to its end; empty if none did.
+
+    Raises:
+        UnavailableError: The engine went away.
+    """
+    sha256 = row.submission.sha256
+    steps = records.steps(row.submission.id)
+    built = read_record(steps_dir(context.layout, "build") / steps["build"][0])
+    inferred = read_record(steps_dir(context.layout, "inference") / steps["inference"][0])
+    found = []
+    try:
+        given_alone = f"{context.reference_sha256}/{inferred.key}"
+        for circumstance, inputs in circumstances(sorted(context.image_names), given_alone).items():
+            facts = [_run_surely(context, runner, sha256, built, inferred, given) for given in inputs]
+            if line := _finding(facts):
+                found.append(f"{circumstance}: {line}; {MEANINGS[circumstance]}")
+    finally:
+        runner.forget_image(str(built.facts["tag"]))
+        remove_tree(work_dir(context, sha256))
+    return found
+
+
+def _finding(facts: Sequence[Mapping[str, Any]]) -> str:
+    """What the runs under one circumstance have shown; empty if they gave the same results."""
+    failed = next((fact["failed"] for fact in facts if "failed" in fact), None)
+    if failed is not None:
+        return f"the run failed ({failed})"
+    changed, images = sum(fact["changed"] for fact in facts), sum(fact["images"] for fact in facts)
+    largest = max((fact["largest"] for fact in facts), default=0.0)
+    if not changed and largest <= TOLERANCE:
+        return ""
+    by = f", a probability differs by up to {largest:.3f}" if largest else ""
+    return f"{changed} of {images} images get another class{by}"
+
+
+def _run_surely(
+    context: Context,
+    runner: DockerRunner,
+    sha256: str,
+    built: StepRecord,
+    inferred: StepRecord,
+    given: Input,
+) -> Mapping[str, Any]:
+    """Run a submission on a folder, again where it may have been ended by the engine; gives the facts.
+
+    Raises:
+        UnavailableError: The engine is away.
+    """
+    cause = ""
+    for _ in range(context.bundle.evaluation.attempts):
+        try:
+            return _run(context, runner, sha256, built, inferred, given).facts
+        except Inconclusive as doubt:
+            verdict = doubt.refusal.verdict
+            cause = f"exit status {verdict.numbers['status']}" if verdict.numbers else verdict.code
+        except UnavailableError as fault:
+            cause = one_line(fault)
+        if not is_well(context, runner):
+            raise UnavailableError(f"a probe was broken off ({cause}); start the engine, and run it again")
+    return {"failed": cause}
+
+
+def circumstances(names: list[str], secret: str = "") -> dict[str, list[Input]]:
+    """What a submission is run on, besides the plain folder.
+
+    Args:
+        names: Of the test images, in order.
+        secret: Which images are given alone depends on it: a program that knew them could see to these alone.
+
+    Returns:
+        Folders by circumstance, one of MEANINGS.
+    """
+
+    def new_name(number: int, name: str) -> str:
+        # In the same order as before: names alone are changed here.
+        token = hashlib.sha256(f"renamed/{name}".encode()).hexdigest()[:8]
+        return f"{number:08d}-{token}{Path(name).suffix}"
+
+    of_suffix: dict[str, list[str]] = {}
+    for name in names:
+        of_suffix.setdefault(Path(name).suffix, []).append(name)
+    reversed_names = {
+        name: other for same in of_suffix.values() for name, other in zip(same, reversed(same), strict=True)
+    }
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{secret}/{name}".encode()).digest())
+    alone = [Input(f"alone-{n}", {name: name}) for n, name in enumerate(drawn[:IMAGES_ALONE])]
+    if len(names) > 2:
+        # What depends on their number modulo something may be the same for one and for all.
+        alone.append(Input("alone-two", {name: name for name in drawn[:2]}))
+    return {
+        "again": [Input("again", {name: name for name in names})],
+        "renamed": [Input("renamed", {new_name(n, name): name for n, name in enumerate(names)})],
+        "reordered": [Input("reordered", reversed_names)],
+        "alone": alone,
+        "stripped": [Input("stripped", {name: name for name in names}, stripped=True)],
+    }
+
+
+def _run(
+    context: Context,
+    runner: DockerRunner,
+    sha256: str,
+    built: StepRecord,
+    inferred: StepRecord,
+    given: Input,
+) -> StepRecord:
+    def work(folder: Path) -> dict[str, Any]:
+        place = work_dir(context, sha256)
+        input_dir = place / given.name
+        remove_tree(input_dir)
+        input_dir.mkdir(parents=True)
+        _fill(context, given, input_dir)
+        with KeptLog(folder / f"{given.name}.log") as log:
+            tag = ensure_image(context, runner, sha256, built, log)
+            outcome = run_image(context, runner, tag, sha256, input_dir, place / "output", log)
+        if outcome.limit == "disk" or (outcome.exit_status in KILLED and not outcome.limit):
+            raise Inconclusive(Refusal("failed", status=outcome.exit_status))
+        if outcome.limit or outcome.exit_status:
+            return {"failed": outcome.limit or f"exit status {outcome.exit_status}"}
+        take_results(context, place / "output", folder, frozenset(given.image_of))
+        changed, largest = compare(inferred.folder / RESULTS_NAME, folder / RESULTS_NAME, given.image_of)
+        return {"changed": changed, "images": len(given.image_of), "largest": largest}
+
+    key = make_key("probe", inferred.key, given.name, dict(given.image_of))
+    record = do_once(steps_dir(context.layout, "probe"), key, work)
+    return StepRecord(record.folder, key, {}, {"failed": record.verdict.code}) if record.verdict else record
+
+
+def _fill(context: Context, given: Input, folder: Path) -> None:
+    """Put the images in place; linked where that can be, for nothing is written there."""
+    for name, image in given.image_of.items():
+        source, target = context.layout.testing_data / image, folder / name
+        if given.stripped:
+            target.write_bytes(_without_metadata(source.read_bytes()))
+            shutil.copystat(source, target)
+            continue
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A jpg or png without metadata; one that is damaged stays the same file, whatever is made of it."""
+    try:
+        return strip_segments(data)
+    except ValueError:
+        return data

@@ -1,0 +1,236 @@
+"""What a participant may see of what a submission printed while it had the test images before it.
+
+A program that wants to carry images out prints them. So nothing is shown because it looks harmless: only what
+has one of a few forms is, and of that only words that were known before the program ran.
+"""
+
+import builtins
+import re
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from challenge_bundle.guarded import Exceeded, run_guarded
+
+LAST_LINES = 500
+"""So many of a log are looked at."""
+
+MAX_LINES = 40
+MAX_BYTES = 4096
+MAX_WORDS = 24
+MAX_NUMBERS = 4
+"""In one line of an error's message."""
+
+MAX_DIGITS = 5
+MAX_SIGNS = 2
+"""The most punctuation characters between two words of a message."""
+
+MAX_CHARACTERS = 300
+"""The longest part of a message that is shown."""
+
+MAX_ERRORS = 3
+"""Errors of which the message is shown: the last ones."""
+
+HIDDEN = "..."
+
+_MAX_SOURCE_BYTES = 1 << 22
+"""Of all files together: what comes after is as if it were not there."""
+
+_TRACEBACK = "Traceback (most recent call last):"
+_FRAME = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d{1,6})(?:, in (?P<name>[\w<>.]+))?$')
+_ERROR = re.compile(r"(?P<kind>[A-Za-z_][\w.]*)(?:: ?(?P<text>.*))?$")
+_PROGRESS = re.compile(r"[^\w/]*(?P<done>\d{1,9}) ?/ ?(?P<total>\d{1,9})\b")
+_SIGNS = frozenset(" .,:;()[]'\"=<>-/")
+_TOKEN = re.compile(r"\w+|\W")
+_WORD = re.compile(r"[^\W\d]\w*")
+_ERROR_NAMES = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+)
+
+_ERROR_WORDS = """
+Cannot Could Expected Failed Got Input Invalid Missing No Output Unable a access an and any are argument
+arguments array as assertion assignment associated at attribute available axis bad base batch be because
+before bool bounds broadcast by byte bytes call callable calling cannot changed channel channels
+character characters class codec columns command comparison complex concatenate connection continuation
+conversion convert could data decimal decode defined denied depth device dict dictionary dimension
+dimensions directory disk divided division does domain dtype during element elements empty encode enough
+error exceeded expected expects failed file files float for format found from function global got graph
+had has have height image images import in index indices initialize input inputs instance int integer
+invalid is it item iterable iteration kernel key keyword large length less limit line list literal load
+loaded local long many mask match math matrix maximum memory missing mode model module modulo more
+multiple must name named names negative no node not null number object of on one only open operand
+operands operation or out output outputs overflow path permission pixel position positional process
+provided range read readable recursion referenced refused required resource resources result returned
+rows runtime separator sequence session shape shapes should signal size space start status str string
+subscriptable such support supported system takes temporarily tensor than that the time to together too
+truncated tuple type types unable unavailable unexpected unhashable unknown unpack unsupported update use
+used value values variable was were while width with without writable write zero
+"""
+"""Words of the errors that Python and the numerical libraries raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known before the program ran.
+
+    Args:
+        sources: Lines of each Python file of the submission, by its name there.
+        words: Of those files; none that names a test image or a class.
+        images: Number of test images.
+    """
+
+    sources: Mapping[str, Sequence[str]]
+    words: frozenset[str]
+    images: int
+
+
+def show_log(
+    folder: Path, lines: Sequence[str], image_names: Collection[str], class_names: Collection[str]
+) -> tuple[str, ...]:
+    """Filter a log in a process of its own, which reads the submission's code; see filter_log."""
+    arguments = {"folder": str(folder.absolute()), "lines": list(lines[-LAST_LINES:])}
+    arguments |= {"image_names": sorted(image_names), "class_names": sorted(class_names)}
+    try:
+        shown = run_guarded("challenge_bundle.evaluation.log_redaction:find_shown", arguments)
+    except Exceeded:
+        return ()
+    return _within_budget([str(line) for line in shown])
+
+
+def find_shown(
+    folder: str, lines: list[str], image_names: list[str], class_names: list[str]
+) -> Iterator[str]:
+    """Yield what a participant may see of a log."""
+    yield from filter_log(lines, read_known(Path(folder), image_names, class_names))
+
+
+def read_known(folder: Path, image_names: Collection[str], class_names: Collection[str]) -> Known:
+    """Read what a submission's own texts hold.
+
+    Args:
+        folder: The unpacked submission.
+        image_names: Of the test set; never shown, not even if the submission had them.
+        class_names: Likewise: as printed words they would be labels.
+    """
+    sources: dict[str, list[str]] = {}
+    left = _MAX_SOURCE_BYTES
+    for path in sorted(folder.rglob("*.py")):
+        left -= path.stat().st_size
+        if left >= 0:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            sources[path.relative_to(folder).as_posix()] = text.splitlines()
+    forbidden = {name.casefold() for name in class_names}
+    for name in image_names:
+        forbidden |= {name.casefold(), name.rpartition(".")[0].casefold()}
+    found = {word for lines in sources.values() for line in lines for word in _WORD.findall(line)}
+    words = frozenset(word for word in found | set(_ERROR_WORDS.split()) if word.casefold() not in forbidden)
+    return Known(sources, words, len(image_names))
+
+
+def filter_log(lines: Iterable[str], known: Known) -> tuple[str, ...]:
+    """Keep tracebacks through the submission's own code, the last errors' messages, and the last progress.
+
+    Of a traceback, the source lines are those of the submission as it was handed in, not those that were
+    printed. A choice of words and numbers can still be a message; the budget bounds it to a few hundred bits.
+
+    Args:
+        lines: As the program printed them, made printable.
+        known: See Known.
+
+    Returns:
+        At most MAX_LINES lines, together at most MAX_BYTES bytes.
+    """
+    kept: list[str] = []
+    progress = ""
+    in_traceback = False
+    for line in deque(lines, maxlen=LAST_LINES):
+        if line.strip() == _TRACEBACK:
+            in_traceback = True
+            kept.append(_TRACEBACK)
+        elif in_traceback and (frame := _FRAME.match(line)):
+            kept += _show_frame(frame, known)
+        elif in_traceback and (error := _ERROR.match(line)):
+            kept.append(_show_error(error, known))
+            in_traceback = False
+        elif not in_traceback and (count := _PROGRESS.match(line)):
+            progress = _show_progress(count, known) or progress
+        elif not in_traceback and (error := _ERROR.match(line)) and error["kind"] in _ERROR_NAMES:
+            kept.append(_show_error(error, known))
+    return _within_budget([*([progress] if progress else []), *_last_errors(kept)])
+
+
+def _show_frame(frame: "re.Match[str]", known: Known) -> list[str]:
+    """A frame in the submission's own code with its source line; of a library's only that it is one."""
+    number = int(frame["line"])
+    for name, source in known.sources.items():
+        if frame["path"].endswith(f"/{Path(name).name}") and 1 <= number <= len(source):
+            function = frame["name"] or "<module>"
+            shown = function if function in known.words or function == "<module>" else HIDDEN
+            return [f'  File "{name}", line {number}, in {shown}', f"    {source[number - 1].strip()}"]
+    return ["  (in a library)"]
+
+
+def _show_error(error: "re.Match[str]", known: Known) -> str:
+    kind = error["kind"].rpartition(".")[2]
+    shown = kind if kind in _ERROR_NAMES or kind in known.words else HIDDEN
+    if not error["text"]:
+        return shown
+    return f"{shown}: {_show_message(error['text'], known)}"
+
+
+def _show_message(text: str, known: Known) -> str:
+    """A message with its known words and, each after a word, a few small numbers; the rest is dots."""
+    shown: list[str] = []
+    words = numbers = signs = 0
+    after_word = False
+    for token in _TOKEN.findall(text):
+        if token.isdigit():
+            numbers += 1
+            fits = after_word and numbers <= MAX_NUMBERS and len(token) <= MAX_DIGITS
+            shown.append(token if fits else HIDDEN)
+            after_word, signs = False, 0
+        elif token[0].isalnum() or token[0] == "_":
+            words += 1
+            after_word = words <= MAX_WORDS and token in known.words
+            shown.append(token if after_word else HIDDEN)
+            signs = 0
+        elif token in _SIGNS:
+            signs += 1
+            # They could carry something as well.
+            shown.append(token if signs <= MAX_SIGNS else "")
+    # What was hidden leaves one mark, however much it was.
+    message = re.sub(r"\.\.\.(?:\W*\.\.\.)+", HIDDEN, "".join(shown))
+    return message[:MAX_CHARACTERS].strip()
+
+
+def _show_progress(count: "re.Match[str]", known: Known) -> str:
+    done, total = int(count["done"]), int(count["total"])
+    return f"{done}/{total} images" if total == known.images and done <= total else ""
+
+
+def _last_errors(kept: Sequence[str]) -> list[str]:
+    """The last tracebacks; a frame that is repeated, as in endless recursion, is shown once."""
+    blocks: list[list[str]] = [[]]
+    for line in kept:
+        if line == _TRACEBACK and blocks[-1]:
+            blocks.append([])
+        if line not in blocks[-1] or not line.startswith("  "):
+            blocks[-1].append(line)
+        if not line.startswith("  ") and line != _TRACEBACK:
+            blocks.append([])
+    return [line for block in [block for block in blocks if block][-MAX_ERRORS:] for line in block]
+
+
+def _within_budget(lines: Sequence[str]) -> tuple[str, ...]:
+    """The last lines that fit."""
+    chosen: list[str] = []
+    left = MAX_BYTES
+    for line in reversed(lines[-MAX_LINES:]):
+        left -= len(line.encode()) + 1
+        if left < 0:
+            break
+        chosen.append(line)
+    return tuple(reversed(chosen))

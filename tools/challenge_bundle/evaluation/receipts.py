@@ -1,0 +1,297 @@
+"""The receipt of an evaluation: what was evaluated with what, signed, to be compared with what is stored."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
+from challenge_bundle.evaluation.intake import Submission, kept_zip
+from challenge_bundle.evaluation.records import Records, Row, format_time
+from challenge_bundle.evaluation.signing import is_signed, keyed_digest, sign, signing_key
+from challenge_bundle.evaluation.step_cache import StepRecord, read_record
+from challenge_bundle.evaluation.steps import score_anew
+from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.files import hash_file, remove_tree, write_text
+from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, Check, compare, read_receipt
+from challenge_bundle.layout import RESULTS_NAME, Layout
+from challenge_bundle.settings import METRICS
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SCORES_NAME = "scores.json"
+HIDDEN_PART = "final"
+
+
+def receipt_path(layout: Layout, submission: str, kind: str = FULL) -> Path:
+    """Where a submission's receipt lies."""
+    folder = layout.evaluation / "receipts"
+    return (folder / PUBLIC if kind == PUBLIC else folder) / f"{submission}.json"
+
+
+def write_receipts(
+    context: Context,
+    submission: Submission,
+    phase: str,
+    versions: Mapping[str, str],
+    steps: Mapping[str, StepRecord],
+) -> None:
+    """Write both receipts of a submission that was scored: the full one is for its owner's eyes alone.
+
+    Args:
+        context: Where it was evaluated.
+        submission: The submission.
+        phase: In which.
+        versions: See current_versions.
+        steps: What its steps left: `build`, `inference` and `scoring-PART` of each part.
+    """
+    key = signing_key(context.layout)
+    for kind in (FULL, PUBLIC):
+        document = sign(key, _content(context, submission, phase, SCORED, versions, steps, kind))
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_text(receipt_path(context.layout, submission.id, kind), text, private=kind == FULL)
+
+
+def write_receipt(
+    context: Context,
+    records: Records,
+    submission: Submission,
+    engine: str,
+    built: StepRecord,
+    inferred: StepRecord,
+    scored: Mapping[str, StepRecord],
+) -> None:
+    """Write the receipts of a submission that was scored just now.
+
+    Args:
+        context: Where it was evaluated.
+        records: Know its phase.
+        submission: The submission.
+        engine: The engine's name and version.
+        built: What its build left.
+        inferred: What its inference left.
+        scored: What its scoring left, by part.
+    """
+    phase = next(row.phase for row in records.rows() if row.submission.id == submission.id)
+    steps = {"build": built, "inference": inferred}
+    steps |= {f"scoring-{part}": record for part, record in scored.items()}
+    write_receipts(context, submission, phase, current_versions(engine), steps)
+
+
+def renew_receipt(context: Context, row: Row, engine: str, keys: Mapping[str, str]) -> None:
+    """Write the receipts again after the csv was scored again.
+
+    Args:
+        context: Where it was evaluated.
+        row: The submission.
+        engine: The engine's name and version.
+        keys: Of its steps, by name.
+    """
+    write_receipts(context, row.submission, row.phase, current_versions(engine), _read_steps(context, keys))
+
+
+def is_receipt_current(layout: Layout, submission: str) -> bool:
+    """Whether a submission has both receipts, in this form."""
+    try:
+        for kind in (FULL, PUBLIC):
+            read_receipt(receipt_path(layout, submission, kind))
+    except DataError:
+        return False
+    return True
+
+
+def current_versions(engine: str) -> dict[str, str]:
+    """The versions that a receipt names."""
+    return {
+        "challenge-bundle": importlib.metadata.version("challenge-bundle"),
+        "python": platform.python_version(),
+        "engine": engine,
+    }
+
+
+def check_signature(receipt: dict[str, Any], key: "Ed25519PublicKey") -> Check:
+    """Whether a receipt is as the owner of a key signed it."""
+    good = is_signed(key, receipt)
+    return Check("signature", good, "not of this key, or the receipt was changed after it was signed")
+
+
+def check_stored(context: Context, records: Records, receipt: dict[str, Any]) -> list[Check]:
+    """Compare a receipt with all that is stored here; runs nothing.
+
+    Args:
+        context: Where it was evaluated.
+        records: What is known of the submission.
+        receipt: See read_receipt.
+
+    Returns:
+        A check of the signature, then one of each thing that the receipt says or should say.
+    """
+    signature = check_signature(receipt, signing_key(context.layout).public_key())
+    row = next((row for row in records.rows() if row.submission.id == receipt["submission"]["id"]), None)
+    if row is None:
+        return [signature, Check("submission", False, "not recorded here")]
+    keys = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
+    try:
+        steps = _read_steps(context, keys)
+        state = str(row.verdict.code if row.verdict else row.state)
+        expected = _content(
+            context, row.submission, row.phase, state, receipt["versions"], steps, receipt["kind"]
+        )
+    except (DataError, UnavailableError, KeyError) as fault:
+        found = f"no step {fault}" if isinstance(fault, KeyError) else str(fault)
+        return [signature, Check("what its steps left", False, found)]
+    return [signature, *compare(receipt, expected)]
+
+
+def check_scores(
+    context: Context, runner: DockerRunner, records: Records, receipt: dict[str, Any]
+) -> list[Check]:
+    """Score the stored csv again, and compare the receipt's scores to the bit.
+
+    Args:
+        context: Where it was evaluated.
+        runner: Runs the scoring program.
+        records: Know where the csv is.
+        receipt: Of a submission that is recorded, with its csv; see check_stored.
+    """
+    key, _ = records.steps(receipt["submission"]["id"])["inference"]
+    results = steps_dir(context.layout, "inference") / key / RESULTS_NAME
+    checks = []
+    for part in _parts_of(context, receipt["kind"]):
+        folder = context.layout.evaluation / "work" / f"verify-{part}"
+        remove_tree(folder)
+        folder.mkdir(parents=True)
+        try:
+            score_anew(context, runner, results, part, folder)
+            content = (folder / SCORES_NAME).read_text(encoding="utf-8")
+            now = keyed_digest(signing_key(context.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
+        finally:
+            remove_tree(folder)
+        said = receipt["digests"].get(f"scores_{part}")
+        checks.append(Check(f"scored again, {part}: scores.json", said == now, now))
+        checks += [
+            dataclasses.replace(check, what=f"scored again, {part}: {check.what}")
+            for check in compare(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"]))
+        ]
+    return checks
+
+
+def _parts_of(context: Context, kind: str) -> list[str]:
+    return [part for part in context.parts if kind == FULL or part != HIDDEN_PART]
+
+
+def _content(
+    context: Context,
+    submission: Submission,
+    phase: str,
+    verdict: str,
+    versions: Mapping[str, str],
+    steps: Mapping[str, StepRecord],
+    kind: str,
+) -> dict[str, Any]:
+    """All that a receipt says, from what is stored.
+
+    What depends on the reference or on which case is hidden stands there as a digest with a key: a plain one
+    would say to anyone whether a guess is right. A public receipt has nothing else, either, through which a
+    program could carry out what it has seen, or a made-up probability could read a class: no measured
+    resource, no plain digest of the csv, no score of probabilities.
+    """
+    key = signing_key(context.layout)
+    built, inferred = steps["build"], steps["inference"]
+    scored = {part: steps[f"scoring-{part}"] for part in _parts_of(context, kind)}
+    zip_path = kept_zip(zips_dir(context.layout), submission.sha256)
+    if not zip_path.is_file():
+        raise DataError("not found, though it was taken in", zip_path)
+    return {
+        "receipt": FORMAT,
+        "kind": kind,
+        "bundle": context.bundle.name,
+        "phase": phase,
+        "verdict": verdict,
+        "submission": describe_submission(submission) | {"sha256": hash_file(zip_path)},
+        "digests": {
+            "image": str(inferred.facts["image"]),
+            "results": inferred.files[RESULTS_NAME]
+            if kind == FULL
+            else keyed_digest(key, "results", inferred.files[RESULTS_NAME]),
+            "testing_images": keyed_digest(key, "testing images", context.testing_sha256),
+            "reference": keyed_digest(key, "reference", context.reference_sha256),
+            "scoring_program": context.scoring_sha256,
+            **{
+                f"scores_{part}": keyed_digest(key, f"scores {part}", record.files[SCORES_NAME])
+                for part, record in scored.items()
+            },
+        },
+        "limits": {
+            "inference": _limits(context, inferred, "inference"),
+            "scoring": _limits(context, steps[f"scoring-{next(iter(context.parts))}"], "scoring"),
+        },
+        "resources": {
+            "image_bytes": built.facts["image_bytes"],
+            **(_measured(inferred, scored) if kind == FULL else {}),
+        },
+        "versions": dict(versions),
+        "scores": {
+            part: _shown_scores((record.folder / SCORES_NAME).read_text(encoding="utf-8"), kind)
+            for part, record in scored.items()
+        },
+    }
+
+
+def describe_submission(submission: Submission) -> dict[str, str]:
+    """What a receipt says of whose a zip is."""
+    return {
+        "id": submission.id,
+        "sha256": submission.sha256,
+        "team": submission.team,
+        "method": submission.method,
+        "file_name": submission.file_name,
+        "received": format_time(submission.received),
+    }
+
+
+def _limits(context: Context, record: StepRecord, name: str) -> dict[str, Any]:
+    """The limits that a step had; those of bundle.toml may be others by now."""
+    return dict(record.facts.get("limits") or dataclasses.asdict(context.bundle.limits[name]))
+
+
+def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[str, Any]:
+    """What was measured while its programs ran."""
+    return {
+        "inference_seconds": inferred.facts["seconds"],
+        "inference_cpu_seconds": inferred.facts["cpu_seconds"],
+        "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
+        **{f"scoring_{part}_seconds": record.facts["seconds"] for part, record in scored.items()},
+    }
+
+
+def _shown_scores(content: str, kind: str) -> dict[str, int | float]:
+    """The scores of a scores.json that are plain numbers; for everybody, those that a board shows."""
+    return {
+        name: value
+        for name, value in json.loads(content).items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (kind == FULL or name in METRICS)
+    }
+
+
+def _read_steps(context: Context, keys: Mapping[str, str]) -> dict[str, StepRecord]:
+    """What a submission's steps left; damaged outputs are refused.
+
+    Raises:
+        DataError: An output is not as its step left it.
+        KeyError: A step is not recorded.
+    """
+    names = ["build", "inference", *(f"scoring-{part}" for part in context.parts)]
+    return {
+        name: read_record(steps_dir(context.layout, name.partition("-")[0]) / keys[name]) for name in names
+    }

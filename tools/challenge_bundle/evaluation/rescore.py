@@ -1,0 +1,148 @@
+"""Scoring every stored csv again after the program or the reference changed, without any inference."""
+
+import json
+from dataclasses import dataclass
+
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.intake import describe
+from challenge_bundle.evaluation.receipts import is_receipt_current, renew_receipt
+from challenge_bundle.evaluation.records import Records, Row
+from challenge_bundle.evaluation.step_outputs import (
+    find_metric,
+    metric_of,
+    read_predictions,
+    results_of,
+    stale_rows,
+)
+from challenge_bundle.evaluation.steps import score
+from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What became of a submission's score.
+
+    Args:
+        row: The submission.
+        part: Of the test cases.
+        before: Its score in the manifest's metric.
+        after: Its score now.
+        rank_before: Its place among all of its phase that were scored again, from 1; equal scores share one.
+        rank_after: Its place among the same now.
+    """
+
+    row: Row
+    part: str
+    before: float
+    after: float
+    rank_before: int
+    rank_after: int
+
+    def __str__(self) -> str:
+        return (
+            f"{describe(self.row.submission)}, part {self.part}: {self.before:.4f} to {self.after:.4f}"
+            f" ({self.after - self.before:+.4f}), place {self.rank_before} to {self.rank_after}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """What a rescore did.
+
+    Args:
+        submissions: How many were scored again.
+        moves: All whose score or place changed, by part, phase and place.
+        without_score: How many had no score before in the manifest's metric, and so cannot have moved.
+    """
+
+    submissions: int
+    moves: list[Move]
+    without_score: int = 0
+
+
+def rescore(context: Context, records: Records, runner: DockerRunner, progress: Progress) -> Rescored:
+    """Score what was scored with another program or reference; nothing is replaced before all is scored.
+
+    Args:
+        context: Where it is evaluated.
+        records: Get the new scores, in one transaction.
+        runner: Runs the scoring program.
+        progress: Told of how far it has come.
+
+    Raises:
+        DataError: A csv is of other images, or the scoring program does not give the manifest's metric; the
+            old scores stay.
+        ProgramError: The scoring program failed; likewise.
+        UnavailableError: The engine went away; likewise.
+    """
+    rows = [row for row in records.rows() if row.state == SCORED]
+    before = {part: records.scores(part) for part in context.parts}
+    stale = {part: stale_rows(context, records, part, rows) for part in context.parts}
+    pending = [row for row in rows if any(row in found for found in stale.values())]
+    for row in pending:
+        read_predictions(context, records, row)
+    fresh: list[tuple[str, str, str, str]] = []
+    for done, row in enumerate(pending, start=1):
+        for part in context.parts:
+            if row in stale[part]:
+                record = score(context, runner, results_of(context, records, row), part)
+                content = (record.folder / "scores.json").read_text(encoding="utf-8")
+                metric_of(context, json.loads(content))
+                fresh.append((row.submission.id, part, record.key, content))
+        progress("scoring", done, len(pending))
+    records.add_scores(fresh)
+    for row in rows:
+        _renew(context, records, runner, row)
+    moves: list[Move] = []
+    lacking: set[str] = set()
+    for part in context.parts:
+        after = records.scores(part)
+        for phase in sorted({row.phase for row in stale[part]}):
+            of_phase = [row for row in stale[part] if row.phase == phase]
+            found, without = _moves(context.bundle.evaluation.metric, part, of_phase, before[part], after)
+            moves += found
+            lacking |= without
+    return Rescored(len(pending), moves, len(lacking))
+
+
+def _renew(context: Context, records: Records, runner: DockerRunner, row: Row) -> None:
+    """Bring steps and receipts to the scores; of an earlier rescore too, if that was cut off before it."""
+    submission = row.submission.id
+    known = {name: key for name, (key, _) in records.steps(submission).items()}
+    wanted = {f"scoring-{part}": context.score_key(part, row.results_sha256) for part in context.parts}
+    changed = {name: key for name, key in wanted.items() if known.get(name) != key}
+    if changed or not is_receipt_current(context.layout, submission):
+        renew_receipt(context, row, runner.engine, known | wanted)
+    # After the receipt: they are the sign that it is there.
+    for name, key in changed.items():
+        records.add_step(submission, name, key, 0.0)
+
+
+def _moves(
+    metric: str,
+    part: str,
+    rows: list[Row],
+    before: dict[str, tuple[str, str]],
+    after: dict[str, tuple[str, str]],
+) -> tuple[list[Move], set[str]]:
+    """Compare like with like: the same metric, and places among those that have it before and after."""
+    old, new = (
+        {
+            row.submission.id: value
+            for row in rows
+            if (value := find_metric(json.loads(scores.get(row.submission.id, ("", "{}"))[1]), metric))
+            is not None
+        }
+        for scores in (before, after)
+    )
+    both = {row.submission.id: row for row in rows if row.submission.id in old.keys() & new.keys()}
+    moves = []
+    for submission, row in both.items():
+        places = tuple(1 + sum(scores[other] > scores[submission] for other in both) for scores in (old, new))
+        move = Move(row, part, old[submission], new[submission], *places)
+        if move.before != move.after or move.rank_before != move.rank_after:
+            moves.append(move)
+    moves.sort(key=lambda move: (move.rank_after, move.row.submission.id))
+    return moves, new.keys() - old.keys()

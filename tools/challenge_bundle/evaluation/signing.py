@@ -1,0 +1,163 @@
+"""The organiser's key: made at its first use, for its owner's eyes alone; what it signs anyone can check."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from challenge_bundle.errors import DataError
+from challenge_bundle.files import synchronise
+from challenge_bundle.layout import Layout
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+ALGORITHM = "Ed25519"
+MAX_KEY_BYTES = 1 << 14
+
+
+def key_path(layout: Layout) -> Path:
+    """Where the private key lies: beside the evaluation, which may be put away while the key stays."""
+    return layout.state / "keys" / "receipts.pem"
+
+
+def signing_key(layout: Layout) -> "Ed25519PrivateKey":
+    """The private key of a bundle; made if there is none yet.
+
+    Raises:
+        DataError: The file is no such key, or others can read it.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    path = key_path(layout)
+    if not path.exists():
+        _make_key(path)
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise DataError(
+            "others on this machine can read the private key; run `chmod 600` on it, or, if one of them may"
+            " have read it, remove it: a new one is made",
+            path,
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise DataError(
+            "not an Ed25519 private key without a password; bring it back from a backup, or remove it: a new"
+            " one is made, and what the old one signed is checked with the old public key alone",
+            path,
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key, whole or not at all, and never readable by others; the first one stays."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        # A link, not a rename: of two processes that make one at the same time, both take the first.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    synchronise(path.parent)
+    synchronise(path.parent.parent)
+
+
+def public_text(key: "Ed25519PublicKey") -> str:
+    """A public key as PEM."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def public_hex(key: "Ed25519PublicKey") -> str:
+    """A public key's 32 bytes in hexadecimal."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def read_public_key(path: Path) -> "Ed25519PublicKey":
+    """Read a public key that somebody was given, as PEM.
+
+    Raises:
+        DataError: It is none.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        with path.open("rb") as opened:
+            key = load_pem_public_key(opened.read(MAX_KEY_BYTES))
+    except FileNotFoundError:
+        raise DataError("no such file; `leaderboard` writes the public key beside the board", path) from None
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror})", path) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise DataError("not an Ed25519 public key (PEM); `leaderboard` writes it beside the board", path)
+    return key
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """The bytes that are signed: JSON with sorted keys, no blanks, UTF-8, numbers as Python writes them."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def sign(key: "Ed25519PrivateKey", document: dict[str, Any]) -> dict[str, Any]:
+    """A document with its signature, which stands in it as `signature` and is of all the rest."""
+    value = key.sign(canonical(document)).hex()
+    public_key = public_hex(key.public_key())
+    return document | {"signature": {"algorithm": ALGORITHM, "public_key": public_key, "value": value}}
+
+
+def is_signed(key: "Ed25519PublicKey", document: dict[str, Any]) -> bool:
+    """Whether a document was signed with a key, and not changed since.
+
+    The public key that stands in the document proves nothing, and is not used.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    signature = document["signature"]
+    if signature["algorithm"] != ALGORITHM or signature["public_key"] != public_hex(key):
+        return False
+    body = {name: value for name, value in document.items() if name != "signature"}
+    try:
+        key.verify(bytes.fromhex(signature["value"]), canonical(body))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def keyed_digest(key: "Ed25519PrivateKey", what: str, sha256: str) -> str:
+    """A digest that only who has the private key can compute, so that nobody can test a guess with it.
+
+    Args:
+        key: The private key.
+        what: Of what it is; the same content gives another digest under another name.
+        sha256: Of the content.
+    """
+    secret = hashlib.sha256(b"challenge-bundle keyed digest\0" + key.private_bytes_raw()).digest()
+    return hmac.new(secret, f"{what}\0{sha256}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,304 @@
+"""The steps of one submission: build, inference, scoring. Each is done once, and can be called by itself."""
+
+import dataclasses
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.engines.base import KILLED, Outcome, ProgramRun
+from challenge_bundle.engines.build_context import submission_files
+from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES
+from challenge_bundle.errors import DataError, ProgramError, UnavailableError
+from challenge_bundle.evaluation.building import build_files
+from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
+from challenge_bundle.evaluation.intake import kept_zip
+from challenge_bundle.evaluation.log_redaction import show_log
+from challenge_bundle.evaluation.public_split import reference_text
+from challenge_bundle.evaluation.results import check_results, cut_results
+from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
+from challenge_bundle.evaluation.step_outputs import TESTING_IMAGES
+from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
+from challenge_bundle.files import check_writable, hash_file, remove_tree
+from challenge_bundle.layout import RESULTS_NAME, solution_name
+from challenge_bundle.runs.outputs import collect
+from challenge_bundle.runs.programs import INFERENCE, SCORING, check_outcome, plan_run
+from challenge_bundle.submission.unpack import open_archive
+
+BUILD_LOG = "build.log"
+RUN_LOG = "inference.log"
+_NOT_STARTED = (126, 127)
+_INIT_SAYS = "[FATAL tini "
+
+
+def build(context: Context, runner: DockerRunner, sha256: str) -> StepRecord:
+    """Build a submission's image.
+
+    Args:
+        context: Where it is evaluated.
+        runner: Speaks to the engine.
+        sha256: Of the zip, which was taken in.
+
+    Returns:
+        A record with the build's log; its facts are `tag`, `image` (the engine's digest) and `image_bytes`.
+
+    Raises:
+        UnavailableError: The engine is away, or something else is missing here.
+    """
+    settings = context.bundle.evaluation
+    limits = [settings.build_time_s, settings.build_memory_mb, settings.image_mb, settings.build_network]
+    limits += [settings.pull] if settings.pull else []
+    key = make_key("build", sha256, context.bundle.base_image, settings.base_images, limits)
+
+    def work(part: Path) -> dict[str, Any]:
+        with KeptLog(part / BUILD_LOG) as log:
+            return _build(context, runner, sha256, log)
+
+    return do_once(steps_dir(context.layout, "build"), key, work)
+
+
+def infer(context: Context, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
+    """Run a submission's image on the test images, and take its csv if it is sound.
+
+    Args:
+        context: Where it is evaluated.
+        runner: Runs it.
+        sha256: Of the zip.
+        built: What `build` gave.
+
+    Returns:
+        A record with the log and, unless the submission is at fault, classification_results.csv; its facts
+        are `image`, `testing_images`, `limits`, `seconds`, `cpu_seconds` and `peak_memory_bytes`.
+
+    Raises:
+        UnavailableError: The engine is away, or something else is missing here.
+        Inconclusive: The submission was ended, and it is not known by whom.
+    """
+    limits = context.bundle.limits["inference"]
+    key = make_key("inference", built.key, context.testing_sha256, dataclasses.asdict(limits))
+
+    def work(part: Path) -> dict[str, Any]:
+        output_dir = work_dir(context, sha256) / "output"
+        with KeptLog(part / RUN_LOG) as log:
+            tag = ensure_image(context, runner, sha256, built, log)
+            image = runner.image_id(tag)
+            outcome = run_image(context, runner, tag, sha256, context.layout.testing_data, output_dir, log)
+        lines = (part / RUN_LOG).read_text(encoding="utf-8").splitlines()
+        judge_outcome(context, sha256, outcome, lines)
+        take_results(context, output_dir, part)
+        return {
+            "image": image,
+            TESTING_IMAGES: context.testing_sha256,
+            "limits": dataclasses.asdict(limits),
+            "seconds": round(outcome.seconds, 3),
+            "cpu_seconds": round(outcome.cpu_seconds, 3),
+            "peak_memory_bytes": outcome.peak_memory_bytes,
+        }
+
+    return do_once(steps_dir(context.layout, "inference"), key, work)
+
+
+def score(context: Context, runner: DockerRunner, results: Path, part: str) -> StepRecord:
+    """Score a sound csv on a part of the test images.
+
+    Args:
+        context: Where it is evaluated.
+        runner: Runs the scoring program.
+        results: The csv that inference wrote.
+        part: One of the context's parts.
+
+    Returns:
+        A record with scores.json, scores.txt and detailed_results.html.
+
+    Raises:
+        UnavailableError: The engine is away, or something else is missing here.
+        ProgramError: The scoring program failed: the csv was found sound, so that is a fault here.
+    """
+    key = context.score_key(part, hash_file(results))
+    return do_once(
+        steps_dir(context.layout, "scoring"),
+        key,
+        lambda folder: score_anew(context, runner, results, part, folder),
+    )
+
+
+def score_anew(
+    context: Context, runner: DockerRunner, results: Path, part: str, folder: Path
+) -> dict[str, Any]:
+    """Score a csv, whether or not it was scored before; see score.
+
+    Args:
+        context: Where it is evaluated.
+        runner: Runs the scoring program.
+        results: The csv that inference wrote.
+        part: One of the context's parts.
+        folder: Gets the scoring program's files.
+
+    Returns:
+        The facts: `seconds` and `limits`.
+    """
+    place = context.layout.evaluation / "work" / f"scoring-{uuid.uuid4().hex}"
+    for name in ("input/ref", "input/res", "output"):
+        (place / name).mkdir(parents=True)
+    try:
+        reference = reference_text(context.reference, context.parts[part])
+        (place / "input" / "ref" / solution_name("testing")).write_text(reference, encoding="utf-8")
+        cut_results(results, context.parts[part], place / "input" / "res" / RESULTS_NAME)
+        planned = plan_run(SCORING, context.bundle, context.layout, ())
+        # Without --show-cases: what is stored here may be shown to participants.
+        run = dataclasses.replace(
+            planned,
+            input_dir=place / "input",
+            output_dir=place / "output",
+            arguments=context.bundle.arguments["scoring"],
+        )
+        with KeptLog(folder / "scoring.log") as log:
+            outcome = runner.run_image(run, runner.build(run, log.line), log.line)
+        check_outcome(SCORING, outcome, run.limits)
+        collect(place / "output", folder, SCORING.files, (), run.limits.output_mb * 2**20, "scoring")
+    finally:
+        remove_tree(place)
+    return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(run.limits)}
+
+
+def work_dir(context: Context, sha256: str) -> Path:
+    """Where a submission's files are while it is evaluated; emptied when that ends."""
+    return context.layout.evaluation / "work" / sha256
+
+
+@contextmanager
+def unpacked(context: Context, sha256: str) -> Iterator[Path]:
+    """A submission's files, while the block runs."""
+    folder = work_dir(context, sha256) / "zip"
+    remove_tree(folder)
+    folder.mkdir(parents=True)
+    try:
+        zip_path = kept_zip(zips_dir(context.layout), sha256)
+        findings = open_archive(zip_path, folder, context.bundle.submission)
+        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        if errors:
+            raise Refusal("zip", tuple(line.replace(zip_path.name, "the zip") for line in errors[:20]))
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+def ensure_image(context: Context, runner: DockerRunner, sha256: str, built: StepRecord, log: KeptLog) -> str:
+    """The full name of a submission's image, which is built again if somebody removed it."""
+    tag = str(built.facts["tag"])
+    if not runner.image_id(tag):
+        _build(context, runner, sha256, log)
+    return tag
+
+
+def run_image(
+    context: Context,
+    runner: DockerRunner,
+    tag: str,
+    sha256: str,
+    input_dir: Path,
+    output_dir: Path,
+    log: KeptLog,
+) -> Outcome:
+    """Run a submission's image in the sandbox.
+
+    Args:
+        context: Where it is evaluated.
+        runner: Runs it.
+        tag: The image.
+        sha256: Of the zip.
+        input_dir: Images, which it gets to read.
+        output_dir: Emptied before.
+        log: Gets its lines.
+    """
+    remove_tree(output_dir)
+    check_writable(output_dir)
+    planned = plan_run(INFERENCE, context.bundle, context.layout, ())
+    run: ProgramRun = dataclasses.replace(
+        planned,
+        name="submission",
+        input_dir=input_dir,
+        output_dir=output_dir,
+        arguments=(),
+        key=sha256,
+    )
+    try:
+        return runner.run_image(run, tag, log.line)
+    except ProgramError as fault:
+        log.line(str(fault))
+        raise Inconclusive(Refusal("cannot-start")) from None
+
+
+def judge_outcome(context: Context, sha256: str, outcome: Outcome, lines: list[str]) -> None:
+    """Refuse a submission whose run did not end well.
+
+    Raises:
+        Refusal: It is at fault.
+        Inconclusive: It, or the engine, is.
+        UnavailableError: The disk is full, and not by this submission.
+    """
+    limits = context.bundle.limits["inference"]
+    if outcome.limit == "disk":
+        # The container is gone, and with it what it had written: is there room now?
+        if shutil.disk_usage(context.layout.evaluation).free < RESERVE_BYTES:
+            raise UnavailableError("the disk is short of room; free some space")
+        raise Crowded(Refusal("disk"))
+    if outcome.limit:
+        allowed = {"time": limits.time_s, "memory": limits.memory_mb, "output": limits.output_mb}
+        raise Refusal(outcome.limit, limit=allowed[outcome.limit])
+    if outcome.exit_status == 0:
+        return
+    if outcome.exit_status in _NOT_STARTED and any(line.startswith(_INIT_SAYS) for line in lines):
+        raise Refusal("cannot-start")
+    with unpacked(context, sha256) as folder:
+        shown = show_log(folder, lines, context.image_names, context.class_names)
+    refusal = Refusal("failed", shown, status=outcome.exit_status)
+    if outcome.exit_status in KILLED:
+        # By itself, or by an engine that is being stopped.
+        raise Inconclusive(refusal)
+    raise refusal
+
+
+def take_results(
+    context: Context, output_dir: Path, target_dir: Path, image_names: frozenset[str] | None = None
+) -> None:
+    """Take the csv that a submission wrote, if it is sound.
+
+    Args:
+        context: Where it is evaluated.
+        output_dir: Where it wrote.
+        target_dir: Gets the csv.
+        image_names: Of the images that it was given; the test images' if not told.
+
+    Raises:
+        Refusal: There is none, it is no plain file, or a row of it is at fault.
+    """
+    limit_bytes = context.bundle.limits["inference"].output_mb * 2**20
+    try:
+        collect(output_dir, target_dir, (RESULTS_NAME,), (), limit_bytes, "inference")
+    except ProgramError:
+        there = os.path.lexists(output_dir / RESULTS_NAME)
+        raise Refusal("not-a-file" if there else "no-results") from None
+    path = target_dir / RESULTS_NAME
+    names = image_names or context.image_names
+    try:
+        check_results(path, names, context.class_names)
+    except Refusal:
+        path.unlink()
+        raise
+
+
+def _build(context: Context, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:
+    with unpacked(context, sha256) as folder:
+        try:
+            files, hides_dockerfile = submission_files(folder)
+        except DataError as fault:
+            raise Refusal("zip", (f"error: {fault}",)) from None
+        # Of the same files with another method a name would be the same, were it not for the zip's.
+        name = f"{context.bundle.name}-submission-{sha256[:16]}"
+        return build_files(context, runner, files, name, log, sha256, hides_dockerfile)

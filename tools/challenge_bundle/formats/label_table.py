@@ -1,0 +1,261 @@
+"""The csv with one class an image (`file,class`), as sources, training, inference and scoring exchange it."""
+
+import csv
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from challenge_bundle.errors import DataError, SubmissionError, shown
+from challenge_bundle.guarded import At
+
+HEADER = ("file", "class")
+PROBABILITY_PREFIX = "probability_"
+MAX_LINE_BYTES = 65_536
+"""A longer line is refused: it is read whole into memory before anything is known of it."""
+
+SUM_TOLERANCE = 1e-3
+
+_CELL = r'(?:"[^"]*(?:""[^"]*)*"|[^",]*)'
+_QUOTED = re.compile(rf"{_CELL}(?:,{_CELL})*")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """A csv that was read and found sound by itself.
+
+    Args:
+        class_of: Class name of each image, keyed by the image's base name, in the order of the rows.
+        file_of: The path as written in the csv, keyed by base name.
+        row_of: The line of each base name.
+        probability_classes: The classes that have a `probability_` column, in the order of the columns.
+    """
+
+    class_of: dict[str, str]
+    file_of: dict[str, str]
+    row_of: dict[str, int]
+    probability_classes: tuple[str, ...]
+
+
+def base_name(file: str) -> str:
+    """The name by which a file is matched: what follows the last `/`."""
+    return PurePosixPath(file).name
+
+
+def most_rows(images: int) -> int:
+    """So many rows of a csv of predictions are read: one with more is refused before it fills the memory."""
+    return 2 * images + 16
+
+
+def read_label_table(path: Path, error: type[DataError] = DataError, most: int | None = None) -> LabelTable:
+    """Read a csv of classes; the same faults are refused as by the scoring program.
+
+    Args:
+        path: The csv, UTF-8 with or without a byte-order mark, each row on one line that ends in LF or CR LF.
+        error: The type to raise; SubmissionError for a participant's file.
+        most: So many rows are taken; None takes any number.
+
+    Raises:
+        DataError: Not UTF-8, empty, a wrong header, a row with another number of columns than the header,
+            a line over 64 KiB, a line break within a row, a lone quotation mark, an empty name or class, a
+            base name that appears twice, too many rows.
+    """
+    with path.open("rb") as opened:
+        lines = _lines(opened, path, error)
+        number, text = next(lines, (0, ""))
+        if not number:
+            raise error("the file is empty; expected the header 'file,class' and a row an image", path)
+        header = _cells(text, number, path, error) if number == 1 else []
+        probability_classes = _check_header(header, path, error)
+        class_of: dict[str, str] = {}
+        file_of: dict[str, str] = {}
+        row_of: dict[str, int] = {}
+        for line, text in lines:
+            row = _cells(text, line, path, error)
+            name = _check_row(row, len(header), row_of, path, line, error)
+            if most is not None and len(row_of) >= most:
+                raise error(f"more than {most:,} rows; each test image needs exactly one row", path, line)
+            file_of[name], class_of[name] = row[0], row[1]
+            row_of[name] = line
+    if not row_of:
+        raise error("no row after the header; expected one row an image", path)
+    return LabelTable(class_of, file_of, row_of, probability_classes)
+
+
+def count_predictions(path: str, image_names: list[str], class_names: list[str]) -> Iterator[At | list[Any]]:
+    """Yield (images, what check_probabilities says) of a participant's csv; for a guarded process."""
+    yield At(path)
+    table = check_predictions(Path(path), set(image_names), class_names)
+    yield [len(table.class_of), check_probabilities(Path(path), table, class_names)]
+
+
+def check_predictions(path: Path, image_names: set[str], class_names: Sequence[str]) -> LabelTable:
+    """Say of a participant's csv what the scoring program would say, without the reference.
+
+    Args:
+        path: The csv.
+        image_names: Base names of the images that inference reads.
+        class_names: The bundle's classes.
+
+    Raises:
+        SubmissionError: As read_label_table, or an unknown class, an image that is missing or one too many.
+    """
+    table = read_label_table(path, SubmissionError, most_rows(len(image_names)))
+    for name, row in table.row_of.items():
+        if name not in image_names:
+            raise SubmissionError(f"{shown(name)} is not among the test images; remove the row", path, row)
+        if table.class_of[name] not in class_names:
+            raise SubmissionError(
+                f"unknown class {shown(table.class_of[name])}; expected one of {', '.join(class_names)}",
+                path,
+                row,
+            )
+    missing = sorted(image_names - table.row_of.keys())
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SubmissionError(f"no row for '{missing[0]}'{more}; each test image needs exactly one row", path)
+    return table
+
+
+def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str]) -> str:
+    """Say why the scoring program would pass over a csv's probability columns; empty if it would not.
+
+    Args:
+        path: The csv, which was read and found sound.
+        table: What was read.
+        class_names: The bundle's classes.
+    """
+    if not table.probability_classes:
+        return ""
+    if set(table.probability_classes) != set(class_names):
+        return "the probability columns are not those of the classes, so they will not be used"
+    with path.open("rb") as opened:
+        rows = _rows(opened, path, SubmissionError)
+        next(rows)
+        for line, row in rows:
+            values = [_to_float(cell) for cell in row[2:]]
+            if not all(0.0 <= value <= 1.0 for value in values) or abs(sum(values) - 1.0) > SUM_TOLERANCE:
+                return (
+                    f"line {line} has probabilities that are not from 0 to 1 with sum 1, so none"
+                    " will be used (no AUC, log loss and calibration error)"
+                )
+    return ""
+
+
+def read_probabilities(path: Path) -> dict[str, list[float]]:
+    """Read the probability columns of a csv that was read and found sound.
+
+    Args:
+        path: The csv.
+
+    Returns:
+        Probabilities (K,) of each base name, in the order of the columns; what is no number
+        is not a number here either.
+    """
+    with path.open("rb") as opened:
+        rows = _rows(opened, path, SubmissionError)
+        next(rows)
+        return {base_name(row[0]): [_to_float(cell) for cell in row[2:]] for _, row in rows}
+
+
+def cut_rows(path: Path, names: Collection[str]) -> Iterator[str]:
+    """The header and the rows of some images, as they are written, each with a LF at its end.
+
+    Written again, a row could become another one: longer by its quotation marks, for example.
+
+    Args:
+        path: The csv, which was read and found sound.
+        names: Base names of the images.
+    """
+    with path.open("rb") as opened:
+        lines = _lines(opened, path, SubmissionError)
+        yield next(lines)[1] + "\n"
+        for number, line in lines:
+            if base_name(_cells(line, number, path, SubmissionError)[0]) in names:
+                yield line + "\n"
+
+
+def _to_float(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _rows(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row."""
+    for number, line in _lines(opened, path, error):
+        yield number, _cells(line, number, path, error)
+
+
+def _lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line that is not blank, without its end; none is read that is too long."""
+    number = 0
+    while line := opened.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise error(
+                f"the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows", path, number
+            )
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as fault:
+            raise error(f"not UTF-8 ({fault.reason}); save the csv as UTF-8", path, number) from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if text:
+            yield number, text
+
+
+def _cells(line: str, number: int, path: Path, error: type[DataError]) -> list[str]:
+    """The cells of a line.
+
+    Readers of csvs do not agree on a row that goes over several lines, nor on a quotation mark within a cell
+    that does not begin with one: such a row is refused.
+    """
+    fault = ""
+    if "\0" in line:
+        fault = "a NUL in it"
+    elif "\r" in line:
+        fault = "a carriage return in it"
+    elif '"' not in line:
+        return line.split(",")
+    elif not _QUOTED.fullmatch(line):
+        fault = "a quotation mark that opens no cell, or closes none on the same line"
+    else:
+        return next(csv.reader([line], strict=True))
+    raise error(f"not a valid csv line: {fault}; write each row on one line", path, number)
+
+
+def _check_header(header: list[str], path: Path, error: type[DataError]) -> tuple[str, ...]:
+    extra = header[2:]
+    if tuple(header[:2]) != HEADER or not all(name.startswith(PROBABILITY_PREFIX) for name in extra):
+        raise error(
+            f"the header is {shown(','.join(header))}; expected exactly 'file,class', then at most"
+            f" '{PROBABILITY_PREFIX}<class>' columns",
+            path,
+            1,
+        )
+    if len(set(extra)) != len(extra):
+        raise error("a probability column appears twice in the header; name each class once", path, 1)
+    return tuple(name.removeprefix(PROBABILITY_PREFIX) for name in extra)
+
+
+def _check_row(
+    row: list[str], columns: int, row_of: dict[str, int], path: Path, line: int, error: type[DataError]
+) -> str:
+    if len(row) != columns:
+        raise error(
+            f"{len(row)} columns where the header has {columns}; write one value a column", path, line
+        )
+    name = base_name(row[0])
+    if not name or not row[1]:
+        raise error("the file or the class is empty; each row needs both", path, line)
+    if name in row_of:
+        raise error(
+            f"{shown(name)} appears twice (first in line {row_of[name]}); each image needs exactly one row",
+            path,
+            line,
+        )
+    return name

@@ -1,0 +1,94 @@
+"""model.json, what training tells inference about the exported model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from challenge_bundle.errors import DataError
+from challenge_bundle.formats.bounded_json import no_key_twice
+
+MAX_SIDE = 1 << 16
+"""Largest height or width of the images that inference makes, pixels."""
+
+MAX_NUMBER = 1e30
+"""Largest mean or standard deviation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The part of model.json that others than training rely on.
+
+    Args:
+        class_names: In label order: logit k is class_names[k].
+        document: All of it, for showing.
+    """
+
+    class_names: tuple[str, ...]
+    document: dict[str, Any]
+
+
+def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataError) -> ModelCard:
+    """Parse a model.json.
+
+    Args:
+        text: Its content.
+        path: Its place, for messages.
+        error: The type to raise; SubmissionError for a participant's file.
+
+    Raises:
+        DataError: Not JSON, or a key is missing or of another type.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=no_key_twice)
+    except (ValueError, RecursionError) as fault:
+        raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
+    if not isinstance(document, dict):
+        raise error("expected a JSON object; take the file that training wrote", path)
+    class_names = document.get("class_names")
+    if not _are_texts(class_names) or len(set(class_names)) != len(class_names) or len(class_names) < 2:
+        raise error("'class_names' must list two or more different class names, in label order", path)
+    size = document.get("input")
+    if not isinstance(size, dict):
+        raise error("'input' must hold height, width, channels, mean and standard_deviation", path)
+    for key in ("height", "width", "channels"):
+        if type(size.get(key)) is not int or not 1 <= size[key] <= MAX_SIDE:
+            raise error(f"'input.{key}' must be a whole number from 1 to {MAX_SIDE:,}", path)
+    if size["channels"] not in (1, 3):
+        raise error(f"'input.channels' is {size['channels']}; expected 1 (gray) or 3 (RGB)", path)
+    for key in ("mean", "standard_deviation"):
+        values = size.get(key)
+        if not isinstance(values, list) or len(values) != size["channels"]:
+            raise error(f"'input.{key}' must list one number a channel", path)
+        # Compared, not converted: a whole number in JSON may have thousands of digits. NaN is in no range.
+        if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
+            raise error(f"'input.{key}' must list finite numbers", path)
+    if not all(value > 0 for value in size["standard_deviation"]):
+        raise error("'input.standard_deviation' must list numbers above 0", path)
+    return ModelCard(tuple(class_names), document)
+
+
+def is_of_other_kind(text: str) -> bool:
+    """Tell whether a model.json is a participant's own file, in which nothing of this contract stands."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and not {"class_names", "input"} & document.keys()
+
+
+def read_model_json(path: Path) -> ModelCard:
+    """Read a model.json.
+
+    Raises:
+        DataError: As parse_model_json, or the file is not there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("there is no trained model yet; run `train` first", path) from None
+    return parse_model_json(text, path)
+
+
+def _are_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)

@@ -1,0 +1,81 @@
+"""scores.json, the scoring program's full result."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from challenge_bundle.errors import DataError
+
+HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % confidence interval, bounds included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCase:
+    """An image whose predicted class is not its reference class."""
+
+    file: str
+    reference: str
+    prediction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the scoring program found.
+
+    Args:
+        values: Every score by its name, all finite.
+        intervals: The interval of each headline score.
+        class_names: Of the reference, in label order.
+        cases: Number of test images.
+        wrong_cases: Those that were classified wrongly, by file name; empty if they were not asked for.
+    """
+
+    values: dict[str, float]
+    intervals: dict[str, Interval]
+    class_names: tuple[str, ...]
+    cases: int
+    wrong_cases: tuple[WrongCase, ...]
+
+
+def read_scores(path: Path) -> Scores:
+    """Read a scores.json.
+
+    Raises:
+        DataError: Not there, not JSON, a headline score missing or not a finite number.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        values = {
+            key: float(value)
+            for key, value in document.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        scores = Scores(
+            values=values,
+            intervals={key: Interval(*map(float, bounds)) for key, bounds in document["intervals"].items()},
+            class_names=tuple(map(str, document["class_names"])),
+            cases=int(document["cases"]),
+            wrong_cases=tuple(
+                WrongCase(case["file"], case["reference"], case["prediction"])
+                for case in document["wrong_cases"] or ()
+            ),
+        )
+    except FileNotFoundError:
+        raise DataError("there are no scores yet; run `score` or `run-all` first", path) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        raise DataError(
+            f"not the scoring program's scores.json ({fault!r}); run `score` again", path
+        ) from None
+    faulty = [name for name in HEADLINE if not math.isfinite(values.get(name, math.nan))]
+    if faulty:
+        raise DataError(f"{faulty[0]} is missing or not a finite number; run `score` again", path)
+    return scores

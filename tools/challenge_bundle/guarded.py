@@ -1,0 +1,301 @@
+"""Reading what a participant sent in a process of its own, with limits of time and memory.
+
+Python's parsers of code, TOML, JSON and csv can be made to take minutes or gigabytes by a file of a few
+kilobytes, some can be crashed, and none of them can be interrupted: a deadline held by a thread beside them
+passes unseen. So they run in a process of their own, which the kernel ends. Arguments and answers are JSON,
+never pickle: a process that a file has taken over must not reach this one.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from challenge_bundle.errors import BundleError, DataError, SubmissionError, without_controls
+from challenge_bundle.files import OUR_FAULTS
+from challenge_bundle.findings import Finding
+
+HINT = "make it smaller or simpler"
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = __name__.partition(".")[0]
+_CHILD = f"import sys; sys.path.insert(0, sys.argv[1]); from {__name__} import serve; serve()"
+_KEPT_VARIABLES = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""What Python itself may need to start."""
+
+_GRACE_S = 2.0
+"""The child ends itself at its deadline; the parent ends it so much later, if it does not."""
+
+_OPEN_FILES = 64
+_MAX_TEXT_CHARACTERS = 4096
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux's prctl."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading may take.
+
+    Args:
+        cpu_s: Processor time, seconds; not enforced on Windows.
+        wall_s: Wall time, seconds; far above cpu_s, so that a busy machine refuses nothing.
+        memory_mb: Address space, 2**20 bytes; enforced on Linux.
+        file_mb: The largest file it may write, 2**20 bytes; not enforced on Windows.
+        answer_bytes: Of all that it answers; a file may always have so many.
+    """
+
+    cpu_s: int = 10
+    wall_s: float = 300.0
+    memory_mb: int = 512
+    file_mb: int = 0
+    answer_bytes: int = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Yielded by a guarded function: what it reads next, for the message if that exceeds a limit."""
+
+    place: str
+
+
+class Exceeded(SubmissionError):
+    """What a participant sent cannot be read within the limits.
+
+    Args:
+        reason: `time`, `memory`, `depth`, `crash`, `answer` or `fault` (an error of the reader).
+        what: The same as part of a sentence.
+        place: What was being read; empty if the function did not say.
+        items: What was answered before.
+    """
+
+    def __init__(self, reason: str, what: str, place: str = "", items: tuple[Any, ...] = ()) -> None:
+        super().__init__(f"{what}; {HINT}", place or None)
+        self.reason, self.what, self.place, self.items = reason, what, place, items
+
+
+def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> list[Any]:
+    """Call a function of this package in a process of its own.
+
+    Args:
+        function: `package.module:name`. It yields values that JSON can hold, and At. It must import no more
+            than it needs: all of that is imported by each call.
+        arguments: By name; values that JSON can hold. Paths must be absolute.
+        limits: Limits() by default.
+
+    Returns:
+        What it yielded, without At. A file that is read may have taken the process over: look at the types.
+
+    Raises:
+        Exceeded: It did not end within its limits, it crashed, or its answer cannot be read.
+        SubmissionError: As it raised it, or another DataError.
+        OSError: As it raised it, where this machine is at fault: the disk is full, for example.
+    """
+    limits = limits or Limits()
+    with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
+        request.write(json.dumps([function, dict(arguments), asdict(limits), os.getpid()]).encode())
+        request.seek(0)
+        status = _run(request.fileno(), answer.fileno(), limits)
+        answer.seek(0)
+        lines = answer.read(limits.answer_bytes + 1)
+    return _read_answer(lines, status, limits)
+
+
+def find_guarded(
+    function: str, arguments: Mapping[str, Any], where: str, limits: Limits | None = None
+) -> list[Finding]:
+    """Call a function that yields findings; a limit that is exceeded is one more, after those before it.
+
+    Args:
+        function: See run_guarded; each item is the list of a finding's texts (see listed).
+        arguments: See run_guarded.
+        where: Of a finding about a limit, if the function did not say what it was reading.
+        limits: See run_guarded.
+    """
+    more: list[Finding] = []
+    try:
+        items: Sequence[Any] = run_guarded(function, arguments, limits)
+    except Exceeded as fault:
+        items = fault.items
+        more = [Finding("error", fault.place or where, fault.what, HINT)]
+    count = len(fields(Finding))
+    found = [Finding(*map(_text, item)) for item in items if isinstance(item, list) and len(item) == count]
+    if len(found) < len(items):
+        more.append(Finding("error", where, _sentence("answer", "", Limits()), HINT))
+    return found + more
+
+
+def listed(finding: Finding) -> list[str]:
+    """A finding as JSON holds it."""
+    return [finding.severity, finding.where, finding.what, finding.mend, finding.code]
+
+
+def _run(request: int, answer: int, limits: Limits) -> int | None:
+    """Run the child; gives its exit status, None if it had to be ended."""
+    process = subprocess.Popen(
+        # -B: under a limit of the size of files, compiled modules could be written in part.
+        [sys.executable, "-I", "-B", "-X", "utf8", "-c", _CHILD, str(_ROOT)],
+        stdin=request,
+        stdout=answer,
+        stderr=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        cwd=_ROOT,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(limits.wall_s + _GRACE_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.wait()
+
+
+def _read_answer(content: bytes, status: int | None, limits: Limits) -> list[Any]:
+    items: list[Any] = []
+    place, reason, what = "", "", ""
+    try:
+        if len(content) > limits.answer_bytes:
+            raise ValueError("too long")
+        # What follows the last line end was cut off.
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            kind, value = json.loads(line)
+            if kind == "item":
+                items.append(value)
+            elif kind == "at":
+                place = _text(value)
+            elif kind == "done":
+                return items
+            elif kind == "os":
+                raise OSError(int(value[0]), _text(value[1]))
+            elif kind == "data":
+                raise _submission_error(*value)
+            else:
+                reason, what = str(kind), _text(value)
+    except (ValueError, TypeError, IndexError, RecursionError):
+        reason = "answer"
+    if reason in ("", "time"):
+        reason = _reason_of(status)
+    raise Exceeded(reason, _sentence(reason, what, limits), place, tuple(items))
+
+
+def _submission_error(message: str, path: str | None, row: int | None) -> SubmissionError:
+    return SubmissionError(_text(message), path and _text(path), None if row is None else int(row))
+
+
+def _text(value: Any) -> str:
+    """A text of the child as it may be shown, whatever became of the child."""
+    return without_controls(str(value)[:_MAX_TEXT_CHARACTERS])
+
+
+def _reason_of(status: int | None) -> str:
+    """Why a child ended that did not say so."""
+    if status is None or status in {-getattr(signal, name, 0) or 1 << 30 for name in ("SIGALRM", "SIGXCPU")}:
+        return "time"
+    # The kernel's killer for want of memory; nobody else ends it so but this module.
+    return "memory" if status == -getattr(signal, "SIGKILL", 1 << 30) else "crash"
+
+
+def _sentence(reason: str, fault: str, limits: Limits) -> str:
+    return {
+        "time": f"takes more than {limits.cpu_s} s to read",
+        "memory": f"takes more than {limits.memory_mb} MB of memory to read",
+        "depth": "is nested too deeply to be read",
+        "answer": "gives an answer that cannot be read",
+        "fault": f"cannot be read ({fault})",
+    }.get(reason, "ends the process that reads it")
+
+
+def serve() -> NoReturn:
+    """Be the child: answer the one request on stdin, a JSON value a line, on stdout."""
+    function, arguments, limits, parent = json.loads(sys.stdin.buffer.read())
+    out = os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(nothing, descriptor)
+    _enforce(Limits(**limits), parent)
+
+    def say(kind: str, value: Any) -> None:
+        # Whole lines, at once: what was said before a limit is kept.
+        data = json.dumps([kind, value]).encode() + b"\n"
+        while data:
+            data = data[os.write(out, data) :]
+
+    try:
+        for item in _find(function)(**arguments):
+            say("at", item.place) if isinstance(item, At) else say("item", item)
+        say("done", None)
+    except MemoryError:
+        say("memory", "")
+    except RecursionError:
+        say("depth", "")
+    except DataError as fault:
+        where = fault.path and (f"{fault.path}: " if fault.row is None else f"{fault.path}:{fault.row}: ")
+        text = str(fault).removeprefix(where or "")
+        say("data", [text, None if fault.path is None else str(fault.path), fault.row])
+    except BundleError as fault:
+        say("data", [str(fault), None, None])
+    except Exception as fault:
+        if isinstance(fault, OSError) and fault.errno in OUR_FAULTS:
+            say("os", [fault.errno, str(fault.strerror)])
+            os._exit(0)
+        # An error of this tool that a file brings out is a finding about the file, and says where to look.
+        trace = fault.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+        say("fault", f"{type(fault).__name__} in {where}, please report it")
+    os._exit(0)
+
+
+def _find(function: str) -> Any:
+    module, _, name = function.partition(":")
+    if not module.startswith(f"{_PACKAGE}.") or not name or name.startswith("_"):
+        raise ValueError(f"{function} is no function of this package")
+    return getattr(importlib.import_module(module), name)
+
+
+def _enforce(limits: Limits, parent: int) -> None:
+    """Put the limits on this process, as far as the system knows them; the kernel ends it, not a thread."""
+    if hasattr(signal, "setitimer"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
+    else:  # Windows: a watcher that needs no turn of the interpreter
+        import faulthandler
+
+        faulthandler.dump_traceback_later(limits.wall_s, exit=True)
+    if sys.platform != "win32":
+        import resource
+
+        for name, value in {
+            "RLIMIT_CPU": limits.cpu_s,
+            "RLIMIT_AS": limits.memory_mb << 20,
+            "RLIMIT_DATA": limits.memory_mb << 20,
+            # The answer is a file, too; one byte more shows that it is too long.
+            "RLIMIT_FSIZE": max(limits.file_mb << 20, limits.answer_bytes + 1),
+            "RLIMIT_NOFILE": _OPEN_FILES,
+            "RLIMIT_NPROC": 0,
+            "RLIMIT_CORE": 0,
+        }.items():
+            # macOS knows no limit of the address space, and a hard limit can be lower already.
+            # With both limits of the processor time alike, the kernel would send SIGKILL and not SIGXCPU.
+            hard = value + 1 if name == "RLIMIT_CPU" else value
+            with contextlib.suppress(ValueError, OSError, AttributeError):
+                resource.setrlimit(getattr(resource, name), (value, hard))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

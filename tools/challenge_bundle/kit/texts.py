@@ -1,0 +1,134 @@
+"""The texts of a participant kit: the rules as a bundle.toml, and a page that says what to do."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from challenge_bundle.formats.kit_json import Kit
+from challenge_bundle.settings import Bundle, Phase
+
+_HEAD = "# The rules of this challenge, as the organiser wrote them.\n\n"
+
+_PUBLIC = (
+    "metric",
+    "take",
+    "public_share",
+    "build_network",
+    "build_time_s",
+    "build_memory_mb",
+    "image_mb",
+    "base_images",
+)
+"""Of [evaluation]: the rules. How often the organiser's machine tries again is nobody's concern."""
+
+_README = """\
+# {title}
+
+Classes: {classes}. Ranked by {rules.metric}; of each team, the {rules.take} submission counts.
+
+- `input_data/`: images to train on and to choose a model by, with their classes, and the testing images
+- `bundle.toml`: the rules, which the tool reads
+- `kit.json`: what submissions are built with
+
+## From here to a submission
+
+Install the challenge bundle tool (its README, "Quick start"). In its folder, with KIT for this folder:
+
+```
+python tools/bundle.py --bundle KIT run-all
+python tools/bundle.py --bundle KIT zip --team "Your team" --method "Your method"
+python tools/bundle.py --bundle KIT check KIT/submission.zip
+```
+
+`run-all` trains, and writes predictions for the testing images, whose true classes the organiser has.
+`check` applies the rules below. Send the zip to the organiser.
+
+## Rules
+
+- a zip of at most {zip.zip_mb} MB, {zip.unpacked_mb} MB unpacked, {zip.files} files; it names your team
+- base images: {bases}
+- building: at most {rules.build_time_s} s and {rules.build_memory_mb} MB of memory, for an image of at most
+  {rules.image_mb} MB
+- running: at most {run.time_s} s, {run.memory_mb} MB of memory, {run.cpus:g} processors and {run.pids}
+  processes; no network
+
+Phases:
+
+{phases}
+
+## Packages
+
+{packages}
+"""
+
+_WITH_NETWORK = "The build has a network."
+
+_WITHOUT_NETWORK = """\
+The build has no network. The Dockerfile can install these packages, as that in bundle_inference/ does:
+
+{wheels}
+Other packages go into the zip: put their wheels into bundle_inference/wheelhouse/, where the Dockerfile finds
+them (for Python {kit.python_version} on Linux, {kit.machine}). On such a machine, beside bundle_inference/:
+
+```
+pip download --only-binary :all: --python-version {kit.python_version} -d bundle_inference/wheelhouse \\
+    -r bundle_inference/requirements.txt
+```"""
+
+
+def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:
+    """The part of bundle.toml that participants may know, as a bundle.toml for their folder."""
+    rules = bundle.evaluation
+    head = {"name": bundle.name, "title": bundle.title, "task": bundle.task, "class_names": class_names}
+    tables: list[tuple[str, Mapping[str, Any]]] = [
+        ("[bundle]", head | ({"base_image": bundle.base_image} if bundle.base_image else {})),
+        ("[inference]", asdict(bundle.limits["inference"])),
+        ("[submission]", asdict(bundle.submission)),
+        ("[evaluation]", {key: getattr(rules, key) for key in _PUBLIC}),
+        *(("[[phases]]", asdict(phase)) for phase in rules.phases),
+    ]
+    return _HEAD + "\n".join(
+        f"{name}\n"
+        + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items() if value is not None)
+        for name, table in tables
+    )
+
+
+def readme_text(bundle: Bundle, class_names: Sequence[str], kit: Kit) -> str:
+    """The kit's page: what is in it, the rules, and the commands from here to a submission."""
+    rules = bundle.evaluation
+    packages = _WITH_NETWORK
+    if kit.wheels is not None:
+        packages = _WITHOUT_NETWORK.format(kit=kit, wheels="".join(f"- {wheel}\n" for wheel in kit.wheels))
+    return _README.format(
+        title=bundle.title,
+        classes=", ".join(class_names),
+        rules=rules,
+        zip=bundle.submission,
+        run=bundle.limits["inference"],
+        bases=", ".join(rules.base_images) or kit.base_image or "that of bundle_inference/Dockerfile",
+        phases="\n".join(f"- {_phase_text(phase)}" for phase in rules.phases),
+        packages=packages,
+    )
+
+
+def _phase_text(phase: Phase) -> str:
+    opens = f"from {phase.opens:%Y-%m-%d %H:%M} UTC" if phase.opens else "open already"
+    closes = f"until {phase.closes:%Y-%m-%d %H:%M} UTC" if phase.closes else "without an end"
+    often = (
+        f", {phase.submissions_per_day} submissions of a team per day" if phase.submissions_per_day else ""
+    )
+    return f"{phase.name}: {opens}, {closes}{often}"
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML; a JSON text is one of TOML's basic strings."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)

@@ -1,0 +1,205 @@
+"""Every path inside a bundle, in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+SPLITS = ("training", "validation", "testing")
+"""The three parts of the data, in the order in which they are used."""
+
+STATE_NAME = ".bundle"
+SUBMISSION_DIR_NAME = "submission_directory"
+RESULTS_NAME = "classification_results.csv"
+SCORE_NAMES = ("scores.txt", "scores.json", "detailed_results.html")
+
+
+def split_dir_name(split: str) -> str:
+    """Name of the folder with a split's images, such as `training-data`."""
+    return f"{split}-data"
+
+
+def solution_name(split: str) -> str:
+    """Name of the csv with a split's classes, such as `training_solution.csv`."""
+    return f"{split}_solution.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one bundle.
+
+    Args:
+        root: The folder that holds bundle.toml.
+    """
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest, bundle.toml."""
+        return self.root / "bundle.toml"
+
+    @property
+    def input_data(self) -> Path:
+        """Images of all splits; classes of training and validation."""
+        return self.root / "input_data"
+
+    @property
+    def testing_data(self) -> Path:
+        """The unlabelled images that inference reads."""
+        return self.split_dir("testing")
+
+    @property
+    def model_output(self) -> Path:
+        """What training wrote, and inference loads."""
+        return self.root / "model_output"
+
+    @property
+    def curves(self) -> Path:
+        """TensorBoard's events of the last trainings, a folder for each; written while one runs."""
+        return self.model_output / "tensorboard"
+
+    @property
+    def scoring_input(self) -> Path:
+        """The scoring program's input, `ref/` and `res/`."""
+        return self.root / SUBMISSION_DIR_NAME / "input"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where inference writes its csv."""
+        return self.scoring_input / "res"
+
+    @property
+    def results_csv(self) -> Path:
+        """The predictions of the bundle's own model."""
+        return self.results_dir / RESULTS_NAME
+
+    @property
+    def submitted_csv(self) -> Path:
+        """The csv that is scored: the one that lies there, whatever its name."""
+        return next(iter(sorted(self.results_dir.glob("*.csv"))), self.results_csv)
+
+    @property
+    def scoring_output(self) -> Path:
+        """Where scoring writes, and the report beside it."""
+        return self.root / SUBMISSION_DIR_NAME / "output"
+
+    @property
+    def score_files(self) -> list[Path]:
+        """What scoring writes."""
+        return [self.scoring_output / name for name in SCORE_NAMES]
+
+    @property
+    def report_html(self) -> Path:
+        """The page made by `report`."""
+        return self.scoring_output / "report.html"
+
+    @property
+    def state(self) -> Path:
+        """The tool's own records: imports, stages, work folders."""
+        return self.root / STATE_NAME
+
+    @property
+    def origins_csv(self) -> Path:
+        """Where each image of input_data/ came from; holds the testing classes, so it is never mounted."""
+        return self.state / "origins.csv"
+
+    @property
+    def import_json(self) -> Path:
+        """What the last import was; the sign that it is complete."""
+        return self.state / "import.json"
+
+    @property
+    def downloads(self) -> Path:
+        """What an import from a URL has fetched, until it is complete."""
+        return self.state / "downloads"
+
+    @property
+    def evaluation(self) -> Path:
+        """Strangers' zips, what came of them, and the records."""
+        return self.state / "evaluation"
+
+    @property
+    def wheelhouse(self) -> Path:
+        """Wheels from which images are built without a network, a folder for each program."""
+        return self.state / "wheelhouse"
+
+    @property
+    def kept_zips(self) -> Path:
+        """The zips that were taken in for evaluation."""
+        return self.evaluation / "zips"
+
+    @property
+    def tested_on(self) -> Path:
+        """The digest of the testing images that an evaluation is of."""
+        return self.evaluation / "testing-images"
+
+    @property
+    def archive(self) -> Path:
+        """Evaluations of former testing images, each in a folder with a number."""
+        return self.state / "archive"
+
+    @property
+    def relabels(self) -> Path:
+        """What `data relabel` replaced, each time in a folder with a number."""
+        return self.state / "relabels"
+
+    @property
+    def audit(self) -> Path:
+        """What `data audit` found; names testing images, so it is never mounted."""
+        return self.state / "audit"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """Patients' images with their contours: not where it could come into a repository."""
+        return self.state / "contact-sheet.png"
+
+    def leaderboard(self, phase: str, part: str) -> Path:
+        """Where a board goes: one of hidden cases never takes the place of a public one."""
+        return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
+
+    def findings_page(self, phase: str, part: str) -> Path:
+        """The organiser's page on a board: not beside it, for that folder is published."""
+        return self.state / "organiser" / f"{phase.replace(' ', '-')}-{part}.html"
+
+    @property
+    def store_file(self) -> Path:
+        """The image database, where no other is named."""
+        return self.state / "store.sqlite"
+
+    @property
+    def env_file(self) -> Path:
+        """Settings of the image database that are not for everybody's eyes."""
+        return self.root / ".env"
+
+    @property
+    def submission_zip(self) -> Path:
+        """Where `zip` puts the submission if not told otherwise."""
+        return self.root / "submission.zip"
+
+    def split_dir(self, split: str) -> Path:
+        """Folder with the images of a split."""
+        return self.input_data / split_dir_name(split)
+
+    def solution_csv(self, split: str) -> Path:
+        """Csv with the classes of a split.
+
+        The testing split's is the reference: it lies where only the scoring program reads, never in
+        input_data/, which the training container gets whole.
+        """
+        if split == "testing":
+            return self.scoring_input / "ref" / solution_name(split)
+        return self.input_data / solution_name(split)
+
+    def work_dir(self, program_name: str) -> Path:
+        """Where a program writes until it has ended well."""
+        return self.state / "work" / program_name
+
+    def log(self, program_name: str) -> Path:
+        """What a program printed in its last run."""
+        return self.state / "logs" / f"{program_name}.log"
+
+    def program_dir(self, folder: str) -> Path:
+        """A program's folder: the bundle's own if it has one, else the project's."""
+        own = self.root / folder
+        return own if own.is_dir() else PROJECT_ROOT / folder

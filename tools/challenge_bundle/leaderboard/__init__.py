@@ -1,0 +1,1 @@
+"""Ranking submissions, with the uncertainty of their scores."""

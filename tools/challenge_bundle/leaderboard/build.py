@@ -1,0 +1,164 @@
+"""From the records to a leaderboard: which submissions stand on it, with what answers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.feedback import message_of
+from challenge_bundle.evaluation.records import Records, Row, format_time
+from challenge_bundle.evaluation.signing import public_text, signing_key
+from challenge_bundle.evaluation.step_outputs import current_scores, read_predictions, refuse_other_images
+from challenge_bundle.evaluation.teams import group_teams
+from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked
+from challenge_bundle.leaderboard.ranking import rank_entries
+from challenge_bundle.leaderboard.similarity import Agreement, find_agreements
+from challenge_bundle.settings import METRICS, Phase
+
+
+def make_board(context: Context, records: Records, phase_name: str | None, part: str | None) -> Board:
+    """Rank the submissions of a phase.
+
+    Args:
+        context: Where they were evaluated.
+        records: What is known of them.
+        phase_name: Of the manifest; None takes the last that has opened.
+        part: Of the test cases; None takes the phase's own.
+
+    Raises:
+        DataError: No such phase or part, or a score is of another reference or scoring program.
+    """
+    settings = context.bundle.evaluation
+    phase = choose_phase(settings.phases, phase_name, datetime.now(UTC))
+    part = part or phase.part
+    if part not in context.parts:
+        raise DataError(
+            f"there is no part '{part}' of the test cases, but {', '.join(context.parts)}; see"
+            " 'evaluation.public_share'",
+            context.layout.manifest,
+        )
+    rows = [row for row in records.rows() if row.phase == phase.name]
+    scores = current_scores(context, records, part, rows)
+    scored = [row for row in rows if row.submission.id in scores]
+    refuse_other_images(context, records, scored)
+    # By the phase's own part: the hidden cases choose nothing.
+    known = scores if part == phase.part else current_scores(context, records, phase.part, rows)
+    chosen = choose_entries(scored, known, settings.metric, settings.take)
+    class_names = tuple(sorted(set(context.reference.class_of.values())))
+    names = sorted(context.parts[part])
+    label_of = {name: label for label, name in enumerate(class_names)}
+    reference = np.array([label_of[context.reference.class_of[name]] for name in names])
+    predictions = np.array([_labels(context, records, row, names, label_of) for row in chosen])
+    ranking = None
+    agreements: tuple[Agreement, ...] = ()
+    if chosen:
+        class_count = len(class_names)
+        ranking = rank_entries(reference, predictions, class_count, settings.metric, settings.resamples)
+        agreements = tuple(find_agreements(reference, predictions, class_count))
+    return Board(
+        title=context.bundle.title,
+        phase=phase.name,
+        part=part,
+        metric=settings.metric,
+        class_names=class_names,
+        cases=len(names),
+        entries=tuple(_entry(row, scores[row.submission.id]) for row in chosen),
+        ranking=ranking,
+        agreements=agreements,
+        unranked=_unranked(rows),
+        show_agreement=settings.show_agreement,
+        show_failed=settings.show_failed,
+        public_key=public_text(signing_key(context.layout).public_key()),
+        history=_history(scored, scores, settings.metric),
+    )
+
+
+def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Phase:
+    """The phase of a name, or the last that has opened.
+
+    Raises:
+        DataError: There is none.
+    """
+    if name is not None:
+        found = [phase for phase in phases if phase.name == name]
+        if not found:
+            raise DataError(
+                f"no phase is called '{name}'; bundle.toml has {', '.join(phase.name for phase in phases)}"
+            )
+        return found[0]
+    opened = [phase for phase in phases if phase.opens is None or phase.opens <= now]
+    return opened[-1] if opened else phases[0]
+
+
+def choose_entries(
+    rows: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str, take: str
+) -> list[Row]:
+    """One submission of each team: its best (of equals the earlier one) or its last.
+
+    Args:
+        rows: Scored submissions, in the order in which they were received.
+        scores: Their scores, by id.
+        metric: What decides.
+        take: `best` or `last`.
+    """
+    team_of = group_teams(row.submission.team for row in rows)
+    of_team: dict[str, list[Row]] = {}
+    for row in rows:
+        of_team.setdefault(team_of[row.submission.team], []).append(row)
+    if take == "last":
+        return [own[-1] for own in of_team.values()]
+    # Of equals max takes the first, which is the earlier one.
+    return [max(own, key=lambda row: float(scores[row.submission.id][metric])) for own in of_team.values()]
+
+
+def _unranked(rows: Sequence[Row]) -> tuple[Unranked, ...]:
+    return tuple(
+        Unranked(
+            row.submission.team,
+            row.submission.method,
+            format_time(row.submission.received),
+            message_of(row),
+        )
+        for row in rows
+        if row.state != SCORED
+    )
+
+
+def _history(
+    scored: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str
+) -> tuple[HistoryPoint, ...]:
+    """The scores of all submissions, under one name for each team."""
+    team_of = group_teams(row.submission.team for row in scored)
+    return tuple(
+        HistoryPoint(
+            team_of[row.submission.team],
+            format_time(row.submission.received),
+            row.submission.sha256,
+            float(scores[row.submission.id][metric]),
+        )
+        for row in scored
+    )
+
+
+def _labels(
+    context: Context, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
+) -> list[int]:
+    """The labels (N,) that a submission gave."""
+    table = read_predictions(context, records, row)
+    return [label_of[table.class_of[name]] for name in names]
+
+
+def _entry(row: Row, content: dict[str, Any]) -> Entry:
+    return Entry(
+        submission=row.submission.sha256,
+        team=row.submission.team,
+        method=row.submission.method,
+        received=format_time(row.submission.received),
+        # Not those of the probabilities: made-up ones could read the true classes from a log loss.
+        scores={name: content[name] for name in METRICS if name in content},
+        per_class=content["per_class"],
+    )

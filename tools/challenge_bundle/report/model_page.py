@@ -1,0 +1,226 @@
+"""The report: the scoring program's page, with what only this side of the boundary knows set below it."""
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from challenge_bundle.errors import DataError
+from challenge_bundle.files import hash_file, write_text
+from challenge_bundle.formats.label_table import LabelTable, base_name, read_label_table
+from challenge_bundle.formats.model_json import read_model_json
+from challenge_bundle.formats.scores import Scores, read_scores
+from challenge_bundle.image_io import READ_FAULTS, reading, thumbnail_url
+from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.runs.programs import TRAINING, output_files
+from challenge_bundle.runs.stage_record import StageBook
+from challenge_bundle.settings import Bundle
+
+SHOWN_WRONG_CASES = 48
+SHOWN_EXAMPLES = 6
+THUMBNAIL_PX = 128
+
+_STYLE = """
+figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
+figure img { width: 128px; height: 128px; object-fit: contain; border-radius: .3rem;
+  image-rendering: pixelated; }
+figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.3; }
+.curves img { max-width: 100%; background: #fff; border-radius: .4rem; }
+"""
+
+
+def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
+    """Make the report of the bundle's own model; one HTML file that needs nothing else.
+
+    Args:
+        bundle: The bundle.
+        layout: Its paths.
+        source: Where the images came from.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        DataError: There are no scores or no predictions yet, or they are not of the data that are there.
+    """
+    # One that cannot be made again must not be taken for the report of what is there.
+    layout.report_html.unlink(missing_ok=True)
+    scores = read_scores(layout.scoring_output / "scores.json")
+    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    _check_same_data(scores, tables["testing"], layout)
+    page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
+    sections = [
+        _wrong_cases(scores, layout),
+        _examples(tables, layout),
+        _training_curves(layout),
+        _model(layout),
+    ]
+    heading = f"<h1>{html.escape(bundle.title)}</h1>"
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    heading += (
+        f'<p class="note">Bundle {html.escape(bundle.name)}, images from {html.escape(source)},'
+        f" {len(tables['testing'].class_of):,} testing images, reference"
+        f" {hash_file(layout.solution_csv('testing'))[:12]}, model"
+        f" {_model_digest(layout)[:12]}, report of {made}.</p>"
+    )
+    page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
+    page = page.replace("</style>", _STYLE + "</style>", 1)
+    page = page.replace("<h1>Detailed results</h1>", heading, 1)
+    page = page.replace("</main>", "\n".join(sections) + "\n</main>", 1)
+    write_text(layout.report_html, page)
+    return layout.report_html
+
+
+def _read_scoring_page(path: Path) -> str:
+    try:
+        page = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("not found; run `score` first", path) from None
+    if not re.search(r"</main>", page):
+        raise DataError("not the scoring program's page; run `score` again", path)
+    return page
+
+
+def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> None:
+    """Refuse scores of another reference: its images would be shown under names that mean others now.
+
+    Raises:
+        DataError: They do not fit.
+    """
+    classes = set(reference.class_of.values())
+    path = layout.scoring_output / "scores.json"
+    scored_at = path.stat().st_mtime_ns
+    fits = (
+        all(
+            used.exists() and used.stat().st_mtime_ns <= scored_at
+            for used in (layout.solution_csv("testing"), layout.submitted_csv)
+        )
+        and scores.cases == len(reference.class_of)
+        and set(scores.class_names) == classes
+        and all(reference.class_of.get(case.file) == case.reference for case in scores.wrong_cases)
+    )
+    if not fits:
+        raise DataError(
+            "the scores are not of the reference and the predictions that are there; run `score` again", path
+        )
+
+
+def _wrong_cases(scores: Scores, layout: Layout) -> str:
+    cases = scores.wrong_cases[:SHOWN_WRONG_CASES]
+    if not cases:
+        return ""
+    figures = [
+        _figure(
+            layout.testing_data / case.file, f"{case.file}: {case.reference}, taken for {case.prediction}"
+        )
+        for case in cases
+    ]
+    more = (
+        ""
+        if len(cases) == len(scores.wrong_cases)
+        else f", the first {len(cases)} of {len(scores.wrong_cases):,}"
+    )
+    return f"<h2>What went wrong, in pictures{more}</h2>\n" + "".join(figures)
+
+
+def _examples(tables: Mapping[str, LabelTable], layout: Layout) -> str:
+    """A few training images of each class, and how many there are in each split."""
+    of_class: dict[str, list[str]] = {}
+    for name, class_name in tables["training"].class_of.items():
+        of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
+    rows = ["<h2>The data</h2>"]
+    for class_name, files in sorted(of_class.items()):
+        counts = ", ".join(
+            f"{sum(found == class_name for found in tables[split].class_of.values()):,} {split}"
+            for split in SPLITS
+        )
+        rows.append(f'<h3>{html.escape(class_name)}</h3><p class="note">{counts}</p>')
+        rows += [_figure(layout.input_data / file, base_name(file)) for file in files[:SHOWN_EXAMPLES]]
+    return "\n".join(rows)
+
+
+def _figure(path: Path, caption: str) -> str:
+    try:
+        with reading(path) as opened:
+            url = thumbnail_url(opened, THUMBNAIL_PX)
+    except READ_FAULTS:
+        return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"
+    text = html.escape(caption)
+    return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _training_curves(layout: Layout) -> str:
+    """Loss and F1 by epoch, as one picture, if the last training wrote them."""
+    path = layout.model_output / "history.csv"
+    if not StageBook(layout).made(TRAINING.name, path):
+        return ""
+    try:
+        with path.open(encoding="utf-8", newline="") as opened:
+            history = list(csv.DictReader(opened))
+        epochs = [int(row["epoch"]) for row in history]
+        losses = {
+            name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
+        }
+        f1 = [float(row["validation_weighted_f1"]) for row in history]
+    except (FileNotFoundError, KeyError):
+        return ""  # a program of one's own writes none, or one with other columns
+    except (ValueError, TypeError) as fault:
+        raise DataError(f"not a history as training writes it ({fault!r}); run `train` again", path) from None
+    return f'<h2>Training</h2>\n<div class="curves">{_draw_curves(epochs, losses, f1)}</div>'
+
+
+def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequence[float]) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for name, values in losses.items():
+            left.plot(epochs, values, label=name, marker=".")
+        left.set(xlabel="epoch", title="loss")
+        left.legend()
+        right.plot(epochs, f1, color="tab:green", marker=".")
+        right.set(xlabel="epoch", title="weighted F1, validation images")
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="Loss and weighted F1 by epoch">'
+
+
+def _model_digest(layout: Layout) -> str:
+    """SHA-256 over the files that training promises, in hexadecimal."""
+    digests = [hash_file(path) for path in output_files(TRAINING, layout) if path.is_file()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _model(layout: Layout) -> str:
+    """What made the model, where training promises the file that says it."""
+    path = layout.model_output / "model.json"
+    if path not in output_files(TRAINING, layout):
+        return ""
+    card = read_model_json(path).document
+    rows = {
+        "network": card.get("network"),
+        **{
+            f"training: {key}": value
+            for key, value in dict(card.get("training", {})).items()
+            if key != "network"
+        },
+        **{f"version: {key}": value for key, value in dict(card.get("versions", {})).items()},
+    }
+    cells = "".join(
+        f"<tr><td>{html.escape(name.replace('_', ' '))}</td>"
+        f'<td class="name">{html.escape(str(value))}</td></tr>'
+        for name, value in rows.items()
+    )
+    return f'<h2>The model</h2>\n<div class="scroll"><table><tbody>{cells}</tbody></table></div>'

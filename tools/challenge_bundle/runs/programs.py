@@ -1,0 +1,349 @@
+"""The three programs as data, and the one function that runs any of them."""
+
+import contextlib
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun, Runner
+from challenge_bundle.errors import DataError, ProgramError, shown
+from challenge_bundle.files import check_writable, plain_files, remove_tree, signature
+from challenge_bundle.formats.program_toml import CURVES, Written, read_program_toml
+from challenge_bundle.layout import RESULTS_NAME, SCORE_NAMES, Layout
+from challenge_bundle.runs.curves import visible_curves
+from challenge_bundle.runs.outputs import collect
+from challenge_bundle.runs.stage_record import StageBook, forget_results
+from challenge_bundle.settings import Bundle, Limits
+
+LIMIT_KEYS = {
+    "time": ("time_s", "s"),
+    "memory": ("memory_mb", "MB"),
+    "output": ("output_mb", "MB (or of the number and depth of files)"),
+}
+
+_NO_PROCESS = ("can't start new thread", "Resource temporarily unavailable", "pthread_create failed")
+
+_NO_MODULE = "No module named"
+
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program as the tool knows it; all else about it is in its folder.
+
+    Args:
+        name: As in bundle.toml.
+        folder: Where it lies.
+        script: What Python runs.
+        context_is_root: Whether its image is built from the bundle's root, not from its folder.
+        reads: What must be there before it runs, and what to do if it is not.
+        input_dir: What it gets to read.
+        output_dir: Where its files go.
+        files: What it must write, if its folder's program.toml does not say otherwise.
+        is_own: Whether that file is read, and whatever else it writes is kept: it is a participant's own.
+        resumes: Whether it can continue from what an interrupted run left.
+        arguments: Options that this tool gives it; those of the manifest and of the person follow.
+    """
+
+    name: str
+    folder: str
+    script: str
+    context_is_root: bool
+    reads: Callable[[Layout], dict[Path, str]]
+    input_dir: Callable[[Layout], Path]
+    output_dir: Callable[[Layout], Path]
+    files: tuple[str, ...]
+    is_own: bool = False
+    resumes: bool = False
+    arguments: tuple[str, ...] = ()
+
+
+TRAINING = Program(
+    name="training",
+    folder="bundle_training",
+    script="train.py",
+    context_is_root=False,
+    reads=lambda layout: {
+        path: "run `data import` or `run-all` first"
+        for split in ("training", "validation")
+        for path in (layout.solution_csv(split), layout.split_dir(split))
+    },
+    input_dir=lambda layout: layout.input_data,
+    output_dir=lambda layout: layout.model_output,
+    files=("best_metric_model.onnx", "model.json"),
+    is_own=True,
+    resumes=True,
+)
+
+INFERENCE = Program(
+    name="inference",
+    folder="bundle_inference",
+    script="infer.py",
+    context_is_root=True,
+    reads=lambda layout: {
+        layout.testing_data: "run `data import` or `run-all` first",
+        **dict.fromkeys(output_files(TRAINING, layout), "run `train` first"),
+    },
+    input_dir=lambda layout: layout.testing_data,
+    output_dir=lambda layout: layout.results_dir,
+    files=(RESULTS_NAME,),
+)
+
+SCORING = Program(
+    name="scoring",
+    folder="scoring_program",
+    script="score.py",
+    context_is_root=False,
+    reads=lambda layout: {
+        layout.solution_csv("testing"): "the organiser has it; without it run `check` on the csv",
+        layout.submitted_csv: "run `infer` first, or put a csv there",
+    },
+    input_dir=lambda layout: layout.scoring_input,
+    output_dir=lambda layout: layout.scoring_output,
+    files=SCORE_NAMES,
+    # For one's own eyes; where a participant sees the scores, they are made without it.
+    arguments=("--show-cases",),
+)
+
+PROGRAMS = {program.name: program for program in (TRAINING, INFERENCE, SCORING)}
+
+
+def run_program(
+    program: Program,
+    bundle: Bundle,
+    layout: Layout,
+    runner: Runner,
+    arguments: Sequence[str],
+    on_line: OnLine,
+) -> float:
+    """Run a program; its files appear in its output folder only when it has ended well, curves before.
+
+    Args:
+        program: Which.
+        bundle: Gives its options and limits.
+        layout: Gives its folders.
+        runner: Runs it.
+        arguments: Options after those of the bundle.
+        on_line: Told of each line that it prints.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        DataError: What it reads is not there.
+        ProgramError: It failed, overran a limit or left out a file.
+        UnavailableError: The runner lacks something.
+    """
+    if program is SCORING:
+        # First of all: if what it reads is not there, then what it wrote is of something else.
+        forget_results(layout, predictions=False)
+    check_inputs(program, layout)
+    # Now, not after hours: and what it promised when it began counts.
+    written = written_by(program, layout)
+    work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
+    check_writable(output_dir)
+    if not program.resumes:
+        # With an error if anything is left: an output that the last program left must not become this one's.
+        remove_tree(work_dir)
+        # What an earlier run wrote must not pass for this one's when this one fails.
+        for path in output_files(program, layout):
+            path.unlink(missing_ok=True)
+        forget_results(layout, predictions=False)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    limits = bundle.limits[program.name]
+    # Before the run: what changes meanwhile did not make what it wrote.
+    key = stage_key(program, bundle, layout, runner, arguments)
+    run = plan_run(program, bundle, layout, arguments)
+    curves = visible_curves(work_dir / CURVES, output_dir / CURVES, limits.output_mb * 2**20)
+    with KeptLog(layout.log(program.name)) as log, curves if program.is_own else contextlib.nullcontext():
+
+        def show(line: str) -> None:
+            log.line(line)
+            on_line(line)
+
+        outcome = runner.run(run, show)
+    check_outcome(program, outcome, limits)
+    if program is TRAINING:
+        # Of the model that is replaced now.
+        forget_results(layout, predictions=True)
+    kept = take_output(program, written, layout, limits, on_line)
+    made = [output_dir / name for name in written.outputs]
+    StageBook(layout).record(program.name, key, made, arguments, kept)
+    remove_tree(work_dir)
+    return outcome.seconds
+
+
+def take_output(
+    program: Program, written: Written, layout: Layout, limits: Limits, on_line: OnLine
+) -> list[Path]:
+    """Bring what a program wrote to its output folder; gives what it wrote besides what it promised.
+
+    Raises:
+        ProgramError: A promised file is missing, is no plain file or too large.
+    """
+    work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
+    besides = besides_promised(work_dir, written) if program.is_own else []
+    limit_bytes = limits.output_mb * 2**20
+    left_out = collect(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
+    if left_out:
+        on_line(describe_left_out(program, left_out, limits))
+    return [output_dir / name for name in besides if name not in left_out]
+
+
+def written_by(program: Program, layout: Layout) -> Written:
+    """What a program promises to write: what its folder says, else what the tool knows of it.
+
+    Raises:
+        ManifestError: The folder's program.toml is at fault.
+    """
+    if not program.is_own:
+        return Written(program.files)
+    return read_program_toml(layout.program_dir(program.folder), program.files)
+
+
+def besides_promised(work_dir: Path, written: Written) -> list[str]:
+    """What a program wrote besides what it promised, without the curves and what is temporary."""
+    return [
+        name
+        for name in plain_files(work_dir)
+        if name.split("/")[0] != CURVES and name not in written.outputs and not written.is_temporary(name)
+    ]
+
+
+def describe_left_out(program: Program, names: Sequence[str], limits: Limits) -> str:
+    """One line on files that a program wrote besides what it promised, and that were not kept."""
+    some = ", ".join(map(shown, names[:SHOWN_NAMES])) + ", ..." * (len(names) > SHOWN_NAMES)
+    return (
+        f"warning: not kept, being more than {limits.output_mb} MB with the others or unreadable: {some};"
+        f" write less, or raise 'output_mb' under [{program.name}] in bundle.toml"
+    )
+
+
+def show_help(program: Program, layout: Layout) -> None:
+    """Let a program print its options."""
+    script = layout.program_dir(program.folder) / program.script
+    subprocess.run([sys.executable, "-B", str(script), "--help"], check=False, stdin=subprocess.DEVNULL)
+
+
+def is_current(
+    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+) -> bool:
+    """Tell whether a run would only repeat the last: same code, input and options, its files there.
+
+    Without options, a result that was made with some is current as well: who trained another network for
+    hours does not want it replaced by the default.
+    """
+    book = StageBook(layout)
+    arguments = arguments or book.arguments(program.name)
+    key = stage_key(program, bundle, layout, runner, arguments)
+    return book.is_current(program.name, key, output_files(program, layout))
+
+
+def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequence[str]) -> ProgramRun:
+    """Say what is to be run, without running it."""
+    program_dir = layout.program_dir(program.folder)
+    return ProgramRun(
+        name=program.name,
+        program_dir=program_dir,
+        script=program.script,
+        dockerfile=program_dir / "Dockerfile",
+        context=layout.root if program.context_is_root else program_dir,
+        input_dir=program.input_dir(layout),
+        output_dir=layout.work_dir(program.name),
+        arguments=(*program.arguments, *bundle.arguments[program.name], *arguments),
+        model_dir=layout.model_output if program is INFERENCE else None,
+        limits=bundle.limits[program.name],
+        image_name=bundle.name,
+        base_image=bundle.base_image,
+        owner=hashlib.sha256(str(layout.root).encode()).hexdigest()[:16],
+        names_folders=program is SCORING,
+        wants_gpu=program is TRAINING,
+    )
+
+
+def check_inputs(program: Program, layout: Layout) -> None:
+    """Refuse to run a program whose input is not there.
+
+    Raises:
+        DataError: Names the first thing missing and what to do.
+    """
+    for path, remedy in program.reads(layout).items():
+        if not path.exists():
+            raise DataError(f"not found; {program.name} reads it: {remedy}", path)
+    submitted = sorted(path.name for path in layout.results_dir.glob("*.csv"))
+    if program is SCORING and len(submitted) > 1:
+        names = ", ".join(map(shown, submitted[:3]))
+        raise DataError(f"{len(submitted)} csv files: {names}; keep the one to be scored", layout.results_dir)
+
+
+def may_be_of_other_data(layout: Layout) -> bool:
+    """Tell whether the images are newer than the model, which may have learned some that are tested now."""
+    imported = layout.import_json
+    return imported.exists() and any(
+        path.exists() and path.stat().st_mtime < imported.stat().st_mtime
+        for path in output_files(TRAINING, layout)
+    )
+
+
+def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
+    """Turn a run that did not end well into one sentence.
+
+    Raises:
+        ProgramError: It did not end well.
+    """
+    if outcome.limit == "disk":
+        raise ProgramError(
+            f"{program.name} was ended because the disk ran short; free some space, or look at what it writes"
+        )
+    if outcome.limit:
+        key, unit = LIMIT_KEYS[outcome.limit]
+        raise ProgramError(
+            f"{program.name} was ended at its {outcome.limit} limit of {getattr(limits, key)} {unit};"
+            f" use less, or raise '{key}' under [{program.name}] in bundle.toml"
+        )
+    # The program's own lines were shown as it printed them, and are kept in .bundle/logs/.
+    said = f" and said: {outcome.last_line}" if outcome.last_line else " and printed nothing"
+    if any(sign in outcome.last_line for sign in _NO_PROCESS):
+        said += f" (it may have met its limit of {limits.pids} processes: 'pids' under [{program.name}])"
+    if _NO_MODULE in outcome.last_line:
+        said += (
+            f" (add the package to {program.folder}/requirements.txt, from which its image is built; for"
+            f" --runner local, run `pip install -r` on that file with this Python, {sys.executable})"
+        )
+    if outcome.exit_status > 128:
+        number = outcome.exit_status - 128
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        raise ProgramError(f"{program.name} was ended by {name}{said}")
+    if outcome.exit_status != 0:
+        raise ProgramError(f"{program.name} failed (exit status {outcome.exit_status}){said}")
+
+
+def output_files(program: Program, layout: Layout) -> list[Path]:
+    """The files that a program must have written."""
+    return [program.output_dir(layout) / name for name in written_by(program, layout).outputs]
+
+
+def stage_key(
+    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+) -> str:
+    """SHA-256 over all that decides a program's result: its code, its input, its options and its runner."""
+    read = [layout.program_dir(program.folder), *program.reads(layout)]
+    if program is INFERENCE and layout.model_output.is_dir():
+        # It may read what training wrote besides what it promised, too.
+        read += sorted(path for path in layout.model_output.iterdir() if path.name != CURVES)
+    content = json.dumps(
+        [
+            runner.name,
+            bundle.base_image,
+            signature(read),
+            [*program.arguments, *bundle.arguments[program.name], *arguments],
+        ]
+    )
+    return hashlib.sha256(content.encode()).hexdigest()

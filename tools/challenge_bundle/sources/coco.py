@@ -1,0 +1,247 @@
+"""A question to COCO's annotations, "has this image an X?", as a source of two classes."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from challenge_bundle.errors import DataError, shown
+from challenge_bundle.files import hash_file, replacing
+from challenge_bundle.formats.coco import CocoFile, CocoImage, leads_out, read_coco
+from challenge_bundle.formats.source_options import add_options, parse_options
+from challenge_bundle.image_io import PictureError, reading
+from challenge_bundle.progress import Progress
+from challenge_bundle.redaction import secrets_in, without_secrets
+from challenge_bundle.sources.base import ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.retry import retry
+from challenge_bundle.store.coco_datasets import AnnotatedSet
+
+_TIMEOUT_S = 30
+_MOST_NAME = 1000
+"""Characters of a data set's name, which a database keeps in an index."""
+FORM = "coco:ANNOTATIONS.json?category=NAME"
+
+_KEYS = ("category", "street", "images", "download", "dataset")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of an annotations file.
+
+    Args:
+        text: As it was typed, but for whole paths.
+        annotations: The file.
+        category: What an image has or has not; its name.
+        street: Whether images without anything of a street are left out.
+        images: Folder of the images; None looks beside the file.
+        download: Whether images that are not there are fetched, once.
+        dataset: The data set that the file's ids belong to in the image database; empty is the file's path.
+    """
+
+    text: str
+    annotations: Path
+    category: str
+    street: bool = False
+    images: Path | None = None
+    download: bool = False
+    dataset: str = ""
+
+
+def parse_question(text: str, base: Path) -> Question:
+    """Parse `coco:FILE?category=traffic light[&street=1][&images=DIR][&download=1][&dataset=NAME]`.
+
+    Args:
+        text: The question.
+        base: What relative paths are relative to.
+
+    Raises:
+        DataError: It names no category, or something that is not known.
+    """
+    place, asked = parse_options(text.removeprefix("coco:"), _KEYS, f"{FORM} with {', '.join(_KEYS)}")
+    if "category" not in asked:
+        raise DataError(f"{text}: no category is named; expected {FORM}")
+    for key in ("street", "download"):
+        if asked.get(key, "0") not in ("0", "1"):
+            raise DataError(f"{text}: '{key}' is {asked[key]!r}; expected 0 or 1")
+    if not asked.get("dataset", "x").isprintable() or len(asked.get("dataset", "")) > _MOST_NAME:
+        raise DataError(
+            f"'dataset' is {shown(asked['dataset'])}; expected a name of up to {_MOST_NAME} characters"
+        )
+    annotations = (base / Path(place).expanduser()).resolve()
+    images = (base / Path(asked["images"]).expanduser()).resolve() if "images" in asked else None
+    if images:
+        asked["images"] = str(images)
+    return Question(
+        add_options(f"coco:{annotations}", asked),
+        annotations,
+        asked["category"],
+        asked.get("street") == "1",
+        images,
+        asked.get("download") == "1",
+        asked.get("dataset", ""),
+    )
+
+
+class CocoSource:
+    """Images that have an X, in the class `X`, and images that have none, in `no X`.
+
+    Args:
+        question: What is asked.
+    """
+
+    names_are_public = False
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.description = question.text
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in order of file name; one that is to be fetched is fetched when it is loaded.
+
+        Raises:
+            DataError: The annotations are at fault, or images of theirs are not there.
+        """
+        question, coco = self.question, read_coco(self.question.annotations)
+        chosen, having = _ask(coco, question)
+        places = _locate(question, chosen)
+        absent = [image for image in chosen if not _is_file(places[image.image_id])]
+        unfetchable = [image for image in absent if not image.url] if question.download else absent
+        if unfetchable:
+            folder = question.images or _find_images(question.annotations, chosen)
+            raise DataError(
+                f"{len(unfetchable)} of {len(chosen)} images are not in {folder}, the first:"
+                f" {unfetchable[0].file_name}; name their folder (&images=DIR) or fetch them (&download=1)",
+                question.annotations,
+                details=tuple(image.file_name for image in unfetchable[1:]),
+            )
+        missing = {image.image_id for image in absent}
+        images = [
+            SourceImage(
+                str(places[image.image_id]),
+                _class_name(question, image, having),
+                None,
+                _loader(places[image.image_id], image, image.image_id in missing),
+                taken=image.taken or None,
+            )
+            for image in sorted(chosen, key=lambda image: image.file_name)
+        ]
+        return Listing(images, coco.warnings)
+
+    def annotations(self) -> AnnotatedSet:
+        """All that the file says, with the origins of its images.
+
+        Raises:
+            DataError: As list_images; or it holds what the image database cannot take.
+        """
+        question, coco = self.question, read_coco(self.question.annotations)
+        chosen, having = _ask(coco, question)
+        places = _locate(question, coco.images)
+        return AnnotatedSet(
+            question.dataset or str(question.annotations),
+            bool(question.dataset),
+            hash_file(question.annotations),
+            coco,
+            {number: str(path) for number, path in places.items()},
+            (question.category, f"no {question.category}"),
+            {str(places[image.image_id]): _class_name(question, image, having) for image in chosen},
+        )
+
+
+def _class_name(question: Question, image: CocoImage, having: set[str]) -> str:
+    return question.category if image.image_id in having else f"no {question.category}"
+
+
+def _ask(coco: CocoFile, question: Question) -> tuple[list[CocoImage], set[str]]:
+    """The images that are asked for, and the ids of those that have the category.
+
+    Raises:
+        DataError: There is no such category.
+    """
+    wanted = {number for number, category in coco.categories.items() if category.name == question.category}
+    if not wanted:
+        names = sorted({category.name for category in coco.categories.values()})
+        expected = f"expected one of {', '.join(map(shown, names))}" if names else "it has none at all"
+        raise DataError(f"has no category {question.category!r}; {expected}", question.annotations)
+    having = {item.image_id for item in coco.annotations if item.category_id in wanted}
+    street = {item.image_id for item in coco.annotations if coco.categories[item.category_id].is_street}
+    return [image for image in coco.images if not question.street or image.image_id in street], having
+
+
+def _locate(question: Question, images: Sequence[CocoImage]) -> dict[str, Path]:
+    """Where each image lies, or belongs; by id."""
+    folder = question.images or _find_images(question.annotations, images)
+    return {image.image_id: _place(folder, image) for image in images}
+
+
+def _find_images(annotations: Path, images: Sequence[CocoImage]) -> Path:
+    """The folder where COCO's own archives put the images of an annotations file.
+
+    Returns:
+        The first that holds one of them, else the one into which they belong.
+    """
+    name = annotations.stem.removeprefix("instances_")
+    top = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
+    candidates = [top / name, top / "images" / name, top / "images", annotations.parent, top]
+    for folder in candidates:
+        if any(_is_file(_place(folder, image)) for image in images):
+            return folder
+    return candidates[0]
+
+
+def _place(folder: Path, image: CocoImage) -> Path:
+    """Where an image lies in a folder: as it is named, else as Windows or a URL would name it."""
+    own = folder / image.file_name
+    names = (image.file_name, image.file_name.replace("\\", "/"))
+    others = {names[1]: None, unquote(names[0]): None, unquote(names[1]): None}
+    others.pop(image.file_name, None)
+    if _is_file(own):
+        return own
+    found = (folder / name for name in others if not leads_out(name) and _is_file(folder / name))
+    return next(found, folder / names[1])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        # A name that no file of this system can have.
+        return False
+
+
+def _loader(path: Path, image: CocoImage, is_missing: bool) -> Callable[[], bytes]:
+    return functools.partial(_fetch, path, image) if is_missing else path.read_bytes
+
+
+def _fetch(path: Path, image: CocoImage) -> bytes:
+    """Fetch an image and keep it, if it is one.
+
+    Raises:
+        ValueError: What the server gave is not that image.
+        FileNotFoundError: The server does not have it.
+    """
+    if path.is_file():
+        return path.read_bytes()
+    told = without_secrets(image.url)
+    data = retry(functools.partial(_get, image.url), f"fetch {told}", secrets_in(image.url))
+    try:
+        with reading(data) as opened:
+            size = opened.size
+    except PictureError:
+        raise ValueError(f"{told} gives no image that can be read; nothing was kept") from None
+    if image.size is not None and size != image.size:
+        wanted = f"{image.size[0]}x{image.size[1]}"
+        raise ValueError(f"{told} gives {size[0]}x{size[1]} pixels, expected {wanted}; nothing was kept")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return data
+
+
+def _get(url: str) -> bytes:
+    import requests
+
+    with requests.get(url, timeout=_TIMEOUT_S) as response:
+        if response.status_code in (requests.codes.not_found, requests.codes.gone, requests.codes.forbidden):
+            raise FileNotFoundError(f"{without_secrets(url)}: the server says {response.status_code}")
+        response.raise_for_status()
+        return response.content

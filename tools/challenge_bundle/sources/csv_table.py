@@ -1,0 +1,138 @@
+"""Images that a csv tells the classes of, wherever they lie: a row an image."""
+
+import contextlib
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from challenge_bundle.errors import DataError, shown
+from challenge_bundle.formats.csv_columns import parse_columns, read_columns
+from challenge_bundle.formats.source_options import add_options
+from challenge_bundle.progress import Progress
+from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.class_folders import SPLIT_OF_FOLDER
+
+FORM = "csv:FILE[?file=COLUMN&class=COLUMN&group=COLUMN&split=COLUMN&images=DIR]"
+
+_COLUMNS = ("file", "class", "group", "split")
+
+
+class TableSource:
+    """A csv with a row an image: `file` and `class`, perhaps `group` (the patient) and `split`.
+
+    Args:
+        text: `csv:FILE`, then perhaps what the columns are called in it, and the folder of the images.
+        base: What relative paths are relative to.
+
+    Raises:
+        DataError: It is not in that form.
+    """
+
+    names_are_public = False
+
+    def __init__(self, text: str, base: Path) -> None:
+        self.path, asked = parse_columns(text, base, (*_COLUMNS, "images"), FORM)
+        folder = asked.pop("images", None)
+        self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
+        options = asked | ({"images": str(self.folder)} if folder else {})
+        self.description = add_options(f"csv:{self.path}", options)
+        self.needed = {key: asked.pop(key, key) for key in ("file", "class")}
+        self.asked = asked
+        self._named: dict[Path, dict[str, list[Path]]] = {}
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in the order of the rows.
+
+        Raises:
+            DataError: The csv is at fault, or an image that it names is not there.
+        """
+        images: list[SourceImage] = []
+        line_of: dict[Path, int] = {}
+        absent: list[str] = []
+        usual = [key for key in ("group", "split") if key not in self.asked]
+        for line, cells in read_columns(self.path, self.needed, self.asked, usual):
+            path = self._find(cells["file"], line)
+            if path is None:
+                absent.append(f"{self.path}:{line}: {shown(cells['file'])}")
+                continue
+            if line_of.setdefault(path, line) != line:
+                raise DataError(
+                    f"{shown(cells['file'])} stands in line {line_of[path]} too; keep one", self.path, line
+                )
+            split = self._split(cells, line)
+            if images and (split is None) != (images[0].split is None):
+                raise DataError(
+                    "some rows tell their split and some do not; fill all, or none", self.path, line
+                )
+            # As in class folders, so that the same images are sampled.
+            key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
+            images.append(
+                SourceImage(
+                    str(path),
+                    cells["class"],
+                    split,
+                    path.read_bytes,
+                    cells.get("group") or None,
+                    key=key,
+                    told=f"{self.path.name}:{line}",
+                )
+            )
+            progress("listing images", len(images), 0)
+        if absent:
+            raise DataError(
+                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0]}; put them"
+                " there, name their folder (images=DIR) or remove their rows",
+                details=tuple(absent[1:]),
+            )
+        if not images:
+            raise DataError(f"no image in it; expected a row an image: {FORM}", self.path)
+        return Listing(images, tuple(_without_row(line_of)))
+
+    def _find(self, cell: str, line: int) -> Path | None:
+        """The image of a cell; many tables leave the suffix out.
+
+        Raises:
+            DataError: There are two.
+        """
+        path = self.folder / cell.replace("\\", "/")
+        with contextlib.suppress(OSError):  # of a name that is too long
+            if path.is_file():
+                return path
+            found = self._images_in(path.parent).get(path.name.casefold(), [])
+            if len(found) > 1:
+                names = " and ".join(one.name for one in sorted(found)[:2])
+                raise DataError(f"{shown(cell)} may be {names}; write the suffix", self.path, line)
+            return found[0] if found else None
+        return None
+
+    def _images_in(self, folder: Path) -> dict[str, list[Path]]:
+        """The images of a folder by their names without suffix, in small letters."""
+        if folder not in self._named:
+            named: dict[str, list[Path]] = defaultdict(list)
+            for entry in os.scandir(folder) if folder.is_dir() else ():
+                stem, suffix = os.path.splitext(entry.name)
+                if suffix.lower() in IMAGE_SUFFIXES:
+                    named[stem.casefold()].append(folder / entry.name)
+            self._named[folder] = named
+        return self._named[folder]
+
+    def _split(self, cells: dict[str, str], line: int) -> str | None:
+        told = cells.get("split")
+        if not told:
+            return None
+        if told.lower() not in SPLIT_OF_FOLDER:
+            raise DataError(
+                f"the split is {shown(told)}; expected one of {', '.join(SPLIT_OF_FOLDER)}", self.path, line
+            )
+        return SPLIT_OF_FOLDER[told.lower()]
+
+
+def _without_row(line_of: dict[Path, int]) -> list[str]:
+    """Say how many images beside those of the table it does not name."""
+    others = [
+        entry.path
+        for folder in sorted({path.parent for path in line_of})
+        for entry in os.scandir(folder)
+        if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and Path(entry.path) not in line_of
+    ]
+    return [f"images without a row, passed over: {len(others)}, such as {min(others)}"] if others else []

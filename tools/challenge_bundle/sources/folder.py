@@ -1,0 +1,156 @@
+"""Images in a local folder: class folders, or a folder that already has the bundle layout."""
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from challenge_bundle.errors import DataError, readable
+from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.layout import SPLITS, solution_name, split_dir_name
+from challenge_bundle.progress import Progress
+from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.class_folders import is_ignored, list_class_folders
+
+_LINKED_LEVELS = 2
+
+
+class FolderSource:
+    """`PATH/CLASS/...`, `PATH/{train,val,test}/CLASS/...`, or the bundle layout in PATH.
+
+    Args:
+        path: The folder.
+        description: Shown in messages; `folder:PATH` by default.
+    """
+
+    def __init__(self, path: Path, description: str | None = None) -> None:
+        self.path = path
+        self.description = description or f"folder:{path}"
+        self.names_are_public = self._has_bundle_layout()
+
+    def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
+        """List the images, in order of path.
+
+        Raises:
+            DataError: No such folder, no class folder in it, a csv row without its file, a file without its
+                row.
+        """
+        if not self.path.is_dir():
+            raise DataError(
+                "no such folder; give a folder of class folders or one in the bundle layout", self.path
+            )
+        if self.names_are_public:
+            return self._list_bundle_layout()
+        return self._list_class_folders()
+
+    def _has_bundle_layout(self) -> bool:
+        return any((self.path / solution_name(split)).exists() for split in SPLITS)
+
+    def _list_bundle_layout(self) -> Listing:
+        images: list[SourceImage] = []
+        findings: list[str] = []
+        for split in SPLITS:
+            images_of_split, findings_of_split = self._list_split(split)
+            images += images_of_split
+            findings += findings_of_split
+        if findings:
+            raise DataError(
+                f"{len(findings)} rows and files do not fit each other, the first: {findings[0]};"
+                " each image needs one base name and exactly one row",
+                details=tuple(findings[1:]),
+            )
+        return Listing(images)
+
+    def _list_split(self, split: str) -> tuple[list[SourceImage], list[str]]:
+        """The images of a split that have a row, and what does not fit: of the bundle layout.
+
+        Raises:
+            DataError: The csv is at fault, or it or the folder is not there.
+        """
+        solution, folder = self.path / solution_name(split), self.path / split_dir_name(split)
+        for needed, is_there in ((solution, solution.is_file()), (folder, folder.is_dir())):
+            if not is_there:
+                hint = (
+                    "; what an organiser hands out has none: put it in place as input_data/ instead"
+                    if split == "testing"
+                    else ""
+                )
+                raise DataError(
+                    f"not found; the bundle layout has {needed.name} for the {split} images{hint}", needed
+                )
+        table = read_label_table(solution)
+        findings: list[str] = []
+        present: dict[str, Path] = {}
+        for path in _files_below(folder):
+            if path.name in present:
+                findings.append(f"{path}: the base name is that of {present[path.name]} too")
+            present[path.name] = path
+        findings += [
+            f"{solution}:{row}: '{name}' is not in {folder.name}/"
+            for name, row in table.row_of.items()
+            if name not in present
+        ]
+        findings += [
+            f"{path}: has no row in {solution.name}"
+            for name, path in present.items()
+            if name not in table.class_of
+        ]
+        images = [
+            SourceImage(
+                str(present[name]),
+                class_name,
+                split,
+                present[name].read_bytes,
+                told=f"{solution.name}:{table.row_of[name]}",
+            )
+            for name, class_name in table.class_of.items()
+            if name in present
+        ]
+        return images, findings
+
+    def _list_class_folders(self) -> Listing:
+        place = str(self.path)
+        return list_class_folders(
+            _paths_below(self.path), place, lambda path: functools.partial(_read, f"{place}/{path}")
+        )
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
+
+
+def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Relative paths of all files and folders; a folder's ends with a slash.
+
+    Raises:
+        DataError: What is named like an image is no file.
+    """
+    with os.scandir(folder) as scanned:
+        # Closed before a deeper folder is opened, and when one of them is refused.
+        entries = list(scanned)
+    for entry in entries:
+        # Splits and classes may be links; deeper ones may lead in a circle.
+        try:
+            is_folder = entry.is_dir(follow_symlinks=depth < _LINKED_LEVELS)
+            is_file = entry.is_file()
+        except OSError:  # links in a circle
+            is_folder = is_file = False
+        if is_folder:
+            if not is_ignored(entry.name):
+                yield f"{prefix}{entry.name}/"
+                yield from _paths_below(Path(entry.path), f"{prefix}{entry.name}/", depth + 1)
+        elif is_file:
+            yield prefix + entry.name
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not is_ignored(entry.name):
+            raise DataError(
+                "is named like an image but is no file (a link that leads nowhere, a pipe or a device);"
+                " restore or remove it",
+                readable(entry.path),
+            )
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in sorted(_paths_below(folder), key=lambda path: path.split("/")):
+        if not path.endswith("/") and not is_ignored(path.rpartition("/")[2]):
+            yield folder / path

@@ -1,0 +1,1 @@
+"""A submission: packing it, checking it, unpacking what others sent."""

@@ -1,0 +1,180 @@
+"""A stranger's zip: its table of contents against the limits, and unpacking it without trusting it."""
+
+import contextlib
+import lzma
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from challenge_bundle.errors import SubmissionError, shown
+from challenge_bundle.files import OUR_FAULTS
+from challenge_bundle.findings import Finding
+from challenge_bundle.formats.submission_toml import CARD_NAME, MAX_CARD_BYTES, parse_card
+from challenge_bundle.guarded import Limits, find_guarded, listed
+from challenge_bundle.settings import SubmissionSettings
+from challenge_bundle.submission.zip_names import check_names, check_root, is_folder
+from challenge_bundle.submission.zip_records import check_records
+
+MAX_RATIO = 200
+"""A member that grows by more is taken for a bomb; real weights and texts stay far below."""
+
+_MOST_GROWTH = 1032
+"""The most bytes that one byte of deflated data unpacks to (zlib's technical notes)."""
+
+_UNPACKED_MB_A_SECOND = 50
+"""What a slow machine unpacks in a second of processor time, at least; the limit of time is made from it."""
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+_CHUNK_BYTES = 1 << 20
+_END_SIZE = 5
+"""Where zipfile's end record keeps the size of the table of contents."""
+
+_MAX_ENTRY_BYTES = 1024
+"""Of a file in the table of contents: its name, its fields and some room."""
+
+
+def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list[Finding]:
+    """Check a participant's zip and unpack it, in a process of its own.
+
+    Args:
+        path: The zip.
+        folder: An empty folder, which gets its files if there is no error.
+        settings: Give the limits.
+
+    Returns:
+        Findings; with an error among them the folder's content is not to be used.
+
+    Raises:
+        OSError: This machine is at fault; the disk is full, for example.
+    """
+    zip_mb = path.stat().st_size / 2**20
+    cpu_s = 10 + int(min(settings.unpacked_mb, zip_mb * _MOST_GROWTH) / _UNPACKED_MB_A_SECOND)
+    limits = Limits(cpu_s=cpu_s, wall_s=30.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
+    arguments = {"path": str(path.absolute()), "folder": str(folder.absolute()), "settings": asdict(settings)}
+    return find_guarded("challenge_bundle.submission.unpack:unpack_checked", arguments, path.name, limits)
+
+
+def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator[list[str]]:
+    """Check and unpack, as open_archive has it done; yields findings."""
+    zip_path, limits = Path(path), SubmissionSettings(**settings)
+    findings = check_archive(zip_path, limits)
+    yield from map(listed, findings)
+    if any(finding.severity == "error" for finding in findings):
+        return
+    try:
+        unpack_submission(zip_path, Path(folder), limits)
+    except SubmissionError as fault:
+        what = str(fault).removeprefix(f"{zip_path}: ")
+        yield listed(Finding("error", zip_path.name, what, "make it again with `zip`"))
+
+
+def find_card(path: str, files: int) -> Iterator[dict[str, str]]:
+    """Yield what a zip's submission.toml says, if it has one that is sound; see intake.read_card."""
+    if has_too_many_files(Path(path), SubmissionSettings(files=files)):
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(CARD_NAME) as opened:
+        yield parse_card(opened.read(MAX_CARD_BYTES + 1))
+
+
+def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
+    """Look at the zip's table of contents, without unpacking anything; the file must be there."""
+    size = path.stat().st_size
+    if size > settings.zip_mb * 2**20:
+        what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
+        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+    try:
+        too_many = has_too_many_files(path, settings)
+        with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
+            members = archive.infolist() if archive else []
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
+        return [Finding("error", path.name, f"not a readable zip ({fault})", "make it again with `zip`")]
+    if too_many or len(members) > settings.files:
+        what = f"more files than the {settings.files} that are taken"
+        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+    findings = [*_check_totals(members, settings, path.name), *check_names(members), *check_root(members)]
+    if any(finding.severity == "error" for finding in findings):
+        return findings
+    return [*findings, *check_records(path)]
+
+
+def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
+    """Tell by its size, before zipfile reads it, whether a table of contents holds too much.
+
+    Each entry of 50 bytes costs zipfile 370 of memory.
+    """
+    with path.open("rb") as opened:
+        # Its own reading, for a zip can be made so that another one is led astray.
+        end = zipfile._EndRecData(opened)  # type: ignore[attr-defined]  # typeshed does not know it
+    return end is not None and int(end[_END_SIZE]) > settings.files * _MAX_ENTRY_BYTES
+
+
+def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) -> None:
+    """Unpack a zip that check_archive found no error in, counting the bytes that really come out.
+
+    A file gets mode 0644, or 0755 where the zip says that it can be run, as an entry point must; links, other
+    modes and times of the zip are not taken over.
+
+    Args:
+        path: The zip.
+        folder: An empty folder.
+        settings: Gives the limit.
+
+    Raises:
+        SubmissionError: More bytes come out than the table of contents says, or they do not fit their
+            checksum.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if is_folder(member.filename):
+                continue
+            target = folder / member.filename
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise SubmissionError(f"{shown(member.filename)} would be written elsewhere", path)
+            left = member.file_size
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as opened, target.open("xb") as out:
+                    while chunk := opened.read(min(_CHUNK_BYTES, left + 1)):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise SubmissionError(
+                                f"{shown(member.filename)} is larger than the zip says", path
+                            )
+                        out.write(chunk)
+                if member.external_attr >> 16 & stat.S_IXUSR:
+                    target.chmod(0o755)
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                lzma.LZMAError,
+                OSError,
+                EOFError,
+                NotImplementedError,
+                RuntimeError,
+            ) as fault:
+                if isinstance(fault, OSError) and fault.errno in OUR_FAULTS:
+                    raise
+                raise SubmissionError(
+                    f"{shown(member.filename)} cannot be unpacked ({fault})", path
+                ) from None
+
+
+def _check_totals(
+    members: Sequence[zipfile.ZipInfo], settings: SubmissionSettings, name: str
+) -> Iterator[Finding]:
+    total = sum(member.file_size for member in members)
+    if total > settings.unpacked_mb * 2**20:
+        what = f"unpacks to {total / 2**20:.0f} MB; at most {settings.unpacked_mb} MB are taken"
+        yield Finding("error", name, what, "leave out what the Dockerfile does not copy")
+    for member in members:
+        if member.file_size > MAX_RATIO * max(member.compress_size, 1) and member.file_size > _CHUNK_BYTES:
+            what = f"unpacks to more than {MAX_RATIO} times its size, as a zip bomb does"
+            yield Finding("error", shown(member.filename), what, "store it without compression")
+        if member.flag_bits & 0x1:
+            yield Finding("error", shown(member.filename), "is encrypted", "make the zip without a password")
+        if member.filename.lower().endswith(_ARCHIVES):
+            what = "is an archive inside the archive; some platforms unpack it, some do not"
+            yield Finding("error", shown(member.filename), what, "put its files into the zip themselves")
