@@ -316,9 +316,9 @@ def test_the_oldest_tar_is_known_by_its_sum(tmp_path: Path) -> None:
 def test_a_volume_and_a_pattern_without_a_file(tmp_path: Path) -> None:
     folder = fill(tmp_path / "s", f"FROM a:1\nVOLUME /x\nCOPY nothin[g] /x/\n{END}")
     found = check_submission(make_zip(folder), SubmissionSettings(), ())
-    assert [(item.severity, item.where, item.code) for item in found] == [
+    assert [(item.severity, item.location, item.code) for item in found] == [
         ("error", "Dockerfile:2", "volume"),
-        ("warning", "Dockerfile:3", ""),
+        ("warning", "Dockerfile:3", "finding"),
     ]
 
 

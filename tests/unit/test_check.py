@@ -53,7 +53,7 @@ def find(path: Path) -> list[str]:
     """What check_submission finds, without the processes of its own; see test_checking_limits.py."""
     with TemporaryDirectory() as folder:
         items = [*unpack_checked(str(path), folder, asdict(SETTINGS))]
-        if not any(severity == "error" for severity, *_ in items):
+        if not any(severity == "error" for _, severity, *_ in items):
             items += [item for item in find_in_files(folder, CLASS_NAMES) if isinstance(item, list)]
     return [str(Finding(*item)) for item in items]
 

@@ -46,14 +46,14 @@ def test_sizes_at_the_limits(tmp_path: Path) -> None:
     size = (1 << 20) - sum(len(text) for text in GOOD.values())
     path = make_zip(tmp_path / "s.zip", GOOD | {"x": "x" * size})
     (finding,) = check_submission(path, settings, ())
-    assert (finding.severity, finding.where, finding.what) == (
+    assert (finding.severity, finding.location, finding.message) == (
         "warning",
         "x",
         "the Dockerfile does not copy it",
     )
     path = make_zip(tmp_path / "s.zip", GOOD | {"x": "x" * (size + 1)})
     (finding,) = check_submission(path, settings, ())
-    assert (finding.severity, finding.what) == ("error", "unpacks to 1 MB; at most 1 MB are taken")
+    assert (finding.severity, finding.message) == ("error", "unpacks to 1 MB; at most 1 MB are taken")
 
 
 # Half a megabyte, of which Python's parser makes minutes.
@@ -96,7 +96,7 @@ def test_code_beyond_a_sum_is_not_parsed(tmp_path: Path) -> None:
         tmp_path / "s.zip", GOOD | files | {"y.py": "(", "Dockerfile": DOCKERFILE + "COPY *.py /\n"}
     )
     errors = [finding for finding in check_submission(path, settings, ()) if finding.severity == "error"]
-    assert [finding.where for finding in errors] == ["y.py"]
+    assert [finding.location for finding in errors] == ["y.py"]
 
 
 def test_a_card_with_hidden_dots_is_a_finding(tmp_path: Path) -> None:
@@ -111,5 +111,5 @@ def test_two_thousand_files_with_long_names_are_all_looked_at(tmp_path: Path) ->
     settings = SubmissionSettings(files=2000)
     names = [f"e{chr(0x301) * 110}{number}" for number in range(1990)]
     found = check_submission(make_zip(tmp_path / "s.zip", GOOD | dict.fromkeys(names, "")), settings, ())
-    assert {finding.where for finding in found if finding.severity == "warning"} == set(names)
+    assert {finding.location for finding in found if finding.severity == "warning"} == set(names)
     assert not any(finding.severity == "error" for finding in found)

@@ -132,8 +132,8 @@ def test_import_and_contact_sheet_name_the_element(
     assert str(path) in str(fault.value) or path.name in str(fault.value)
     result = write_sheet(folder, tmp_path / "sheet.html", 0, say_nothing)
     (found,) = [finding for finding in result.findings if finding.severity == "error"]
-    assert found.where == str(path)
-    assert keyword in found.what
+    assert found.location == str(path)
+    assert keyword in found.message
     assert (tmp_path / "sheet.html").stat().st_size > 1000
 
 

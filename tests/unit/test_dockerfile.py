@@ -257,10 +257,10 @@ def test_what_is_not_understood_is_refused(text: str, line: int, word: str) -> N
     ("flag", "code"),
     [
         ("RUN --mount=type=bind,from=b,target=/x true", "base-image"),
-        ("RUN --mount=type=cache,target=/root/.cache/pip pip install x", ""),
-        ("RUN --network=host true", ""),
+        ("RUN --mount=type=cache,target=/root/.cache/pip pip install x", "dockerfile"),
+        ("RUN --network=host true", "dockerfile"),
         ('COPY --from="b" /a /b', "base-image"),
-        ("COPY --chmod=755 a /b", ""),
+        ("COPY --chmod=755 a /b", "dockerfile"),
     ],
 )
 def test_a_flag_is_of_a_base_image_if_it_takes_files_from_one(flag: str, code: str) -> None:

@@ -127,7 +127,7 @@ def lies(text):
 
 
 def finds(more):
-    yield ["warning", "a.txt", "is \\x1b[2J", "fix it", ""]
+    yield ["a-code", "warning", "a.txt", "is \\x1b[2J", "fix it", None]
     yield At("b.txt")
     yield from more
     if not more:
@@ -239,16 +239,16 @@ def test_findings_and_what_exceeded_a_limit() -> None:
     first = "warning: a.txt: is ?[2J; fix it"
     deep = "error: b.txt: is nested too deeply to be read; make it smaller or simpler"
     broken = "error: the zip: gives an answer that cannot be read; make it smaller or simpler"
-    assert find([["error", "b", "c", "d", "e"]]) == [first, "error: b: c; d"]
+    assert find([["e", "error", "b", "c", "d", 7]]) == [first, "error: b:7: c; d"]
     assert find([]) == [first, deep]
-    for item in ("abcde", ["a"] * 4, ["a"] * 6, 3, None, {"a": 1}):
+    for item in ("abcde", ["a"] * 5, ["a"] * 7, 3, None, {"a": 1}):
         assert find([item]) == [first, broken]
     no_place = find_guarded("challenge_bundle.given:talks", {}, "the zip", SMALL)
     assert [str(finding) for finding in no_place] == [broken]
 
 
 def test_a_finding_comes_through_as_it_is() -> None:
-    finding = Finding("error", "x.py:3", "is wrong", "fix it", "base-image")
+    finding = Finding("base-image", "error", "x.py:3", "is wrong", "fix it")
     assert Finding(*listed(finding)) == finding
 
 

@@ -85,18 +85,18 @@ def add_copy(files: Files, name: str) -> None:
 
 
 def leave_out(files: Files, finding: Finding) -> None:
-    del files[finding.where]
+    del files[finding.location]
 
 
 def not_copied(files: Files, finding: Finding) -> None:
-    if finding.where in NEEDED:
-        add_copy(files, finding.where)
+    if finding.location in NEEDED:
+        add_copy(files, finding.location)
     else:
         leave_out(files, finding)
 
 
 def with_version(files: Files, finding: Finding) -> None:
-    named = finding.mend.rpartition(" ")[2]
+    named = finding.hint.rpartition(" ")[2]
     written = named.rpartition(":")[0].removeprefix("docker.io/library/")
     files["Dockerfile"] = str(files["Dockerfile"]).replace(f"FROM {written}\n", f"FROM {named}\n")
 
@@ -121,7 +121,7 @@ HINTS: dict[str, Callable[[Files, Finding], None]] = {
 
 def follow(files: Files, finding: Finding) -> bool:
     """Do what a hint says; tells whether something changed."""
-    (do,) = (do for words, do in HINTS.items() if finding.mend.startswith(words))
+    (do,) = (do for words, do in HINTS.items() if finding.hint.startswith(words))
     do(files, finding)
     return do is not ask
 
@@ -158,7 +158,7 @@ def test_following_all_hints_keeps_a_submission_valid(tmp_path: Path, copies: st
             break
     else:
         pytest.fail(f"hints without an end: {said}")
-    assert all(finding.mend == "ask the organiser whether it is there" for finding in found)
+    assert all(finding.hint == "ask the organiser whether it is there" for finding in found)
     assert "submission.toml" in files
 
 
@@ -172,9 +172,9 @@ def test_no_needed_file_is_called_superfluous(tmp_path: Path) -> None:
 def test_a_hidden_file_is_not_called_missing(tmp_path: Path, name: str) -> None:
     files: Files = {"Dockerfile": STARTS["plain"] + COPIES["single"] + END, **NEEDED, ".dockerignore": name}
     errors = [finding for finding in find(tmp_path, files, RULES) if finding.severity == "error"]
-    assert [finding.what for finding in errors] == [
+    assert [finding.message for finding in errors] == [
         f"copies {name!r}, which is hidden by .dockerignore line 1"
     ]
-    assert errors[0].mend == f"correct that line, or add '!{name}' below it"
+    assert errors[0].hint == f"correct that line, or add '!{name}' below it"
     files[".dockerignore"] = f"{name}\n!{name}\n"
     assert find(tmp_path, files, RULES) == []

@@ -297,7 +297,7 @@ def test_fractions_of_a_second_do_not_count(tmp_path: Path) -> None:
 def senders_findings(path: Path, day: int, is_ruled: bool = True) -> list[tuple[str, str, str, str]]:
     bundle = Bundle("x", "x", evaluation=EvaluationSettings(phases=PHASES))
     found = check_sender(path, bundle, at(day), is_ruled)
-    return [(finding.severity, finding.where, finding.what, finding.mend) for finding in found]
+    return [(finding.severity, finding.location, finding.message, finding.hint) for finding in found]
 
 
 def test_a_sender_is_told_of_a_missing_team_and_of_closed_phases(tmp_path: Path) -> None:
@@ -318,9 +318,9 @@ def test_a_sender_is_told_of_a_missing_team_and_of_closed_phases(tmp_path: Path)
 def test_after_the_last_phase_a_sender_is_told_so(tmp_path: Path) -> None:
     bundle = Bundle("x", "x", evaluation=EvaluationSettings(phases=PHASES[:1]))
     (found,) = check_sender(write_submission(tmp_path / "A__m.zip"), bundle, at(20), True)
-    assert (found.what, found.mend) == ("no phase is open now", "all phases are over")
+    assert (found.message, found.hint) == ("no phase is open now", "all phases are over")
     assert [
-        f.mend for f in check_sender(tmp_path / "A__m.zip", bundle, datetime(2026, 1, 1, tzinfo=UTC), True)
+        f.hint for f in check_sender(tmp_path / "A__m.zip", bundle, datetime(2026, 1, 1, tzinfo=UTC), True)
     ] == ["send it after 2026-03-01 00:00 UTC"]
 
 

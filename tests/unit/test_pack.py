@@ -130,7 +130,7 @@ def test_other_outputs_are_asked_for_and_packed(tmp_path: Path) -> None:
     write(layout.model_output / "model.json", "{}")
     names = names_in_zip(layout)
     (warning,) = not_copied(layout, names)
-    assert (warning.severity, warning.where) == ("warning", "bundle_inference/Dockerfile")
+    assert (warning.severity, warning.location) == ("warning", "bundle_inference/Dockerfile")
     assert "does not copy model_output/trees.pkl" in str(warning)
     assert "write COPY model_output/ model_output/" in str(warning)
 

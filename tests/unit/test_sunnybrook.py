@@ -53,7 +53,7 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
     contour_path(folder, "C-1", "i", 3).unlink()
     contour_path(folder, "C-2", "i", 3).with_name("IM-0001-0003-ocontour-manual.txt").touch()
     found = read_links(folder)
-    by_name = {Path(finding.where).name: (finding.severity, finding.what) for finding in found.findings}
+    by_name = {Path(finding.location).name: (finding.severity, finding.message) for finding in found.findings}
     assert by_name["IM-0001-0001-icontour-manual.txt"][0] == "error"
     assert "D0/1.dcm is not there" in by_name["IM-0001-0001-icontour-manual.txt"][1]
     assert by_name["3.dcm"] == ("warning", "has no inner contour")
@@ -70,7 +70,7 @@ def test_two_files_of_one_number(tmp_path: Path) -> None:
         contour_path(folder, "C-0", "i", 2).with_name("IM-0002-0002-icontour-manual.txt"), circle(9, 9, 3)
     )
     found = read_links(folder)
-    assert [(Path(f.where).name, f.severity, f.what) for f in found.findings] == [
+    assert [(Path(f.location).name, f.severity, f.message) for f in found.findings] == [
         ("1.dcm", "error", "has the number of 01.dcm too, which is taken"),
         (
             "IM-0002-0002-icontour-manual.txt",
@@ -112,7 +112,7 @@ def test_a_row_without_its_folder(tmp_path: Path) -> None:
         read_links(folder)
     found = read_folder(folder, say_nothing)
     assert len(found.slices) == 18
-    assert [(f.severity, f.where, f.mend) for f in found.findings] == [
+    assert [(f.severity, f.location, f.hint) for f in found.findings] == [
         ("error", f"{folder}/link.csv:5", "put it there or remove the row")
     ]
     (folder / "link.csv").unlink()
@@ -127,7 +127,7 @@ def test_contours_that_cannot_be_right(tmp_path: Path) -> None:
     contour_path(folder, "C-0", "i", 3).write_text("1 2\n3 4\n")
     contour_path(folder, "C-0", "i", 4).write_text("1 2\nthree\n")
     found = [check_slice(item, (32, 32)) for item in read_links(folder).slices]
-    words = [findings[0].what if findings else "" for findings in found]
+    words = [findings[0].message if findings else "" for findings in found]
     assert "vertices lie outside the image of 32x32 pixels" in words[0]
     assert "pixels of the inner contour lie outside the outer one" in words[1]
     assert "2 vertices" in words[2]
@@ -149,9 +149,9 @@ def test_a_spoiled_image_does_not_end_the_check(tmp_path: Path) -> None:
     found = check_slices(read_folder(folder, say_nothing).slices, say_nothing)
     assert [len(findings) for findings in found] == [1, 1, 1, 1, 0, 0]
     for number, (finding,) in enumerate(found[:3], start=1):
-        assert (finding.severity, finding.where) == ("error", f"{folder}/dicoms/D0/{number}.dcm")
-        assert finding.mend.endswith("restore the file from where it came")
-    assert "vertices lie outside" in found[3][0].what
+        assert (finding.severity, finding.location) == ("error", f"{folder}/dicoms/D0/{number}.dcm")
+        assert finding.hint.endswith("restore the file from where it came")
+    assert "vertices lie outside" in found[3][0].message
     result = write_sheet(folder, tmp_path / "sheet.png", 0, say_nothing)
     assert (result.shown, len(result.findings)) == (6, 4)
 
@@ -162,7 +162,7 @@ def test_a_spoiled_image_of_a_plain_series_is_a_finding(tmp_path: Path) -> None:
     cut = tmp_path / "in" / "b"
     cut.write_bytes(cut.read_bytes()[:152])
     result = write_sheet(tmp_path / "in", tmp_path / "sheet.png", 0, say_nothing)
-    assert (result.shown, [finding.where for finding in result.findings]) == (1, [str(cut)])
+    assert (result.shown, [finding.location for finding in result.findings]) == (1, [str(cut)])
 
 
 def test_plain_series_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def write_zip(path: Path, files: dict[str, bytes], kind: int = zipfile.ZIP_STORE
 
 
 def found(path: Path, **limits: int) -> list[str]:
-    return [finding.what for finding in check_archive(path, SubmissionSettings(**limits))]
+    return [finding.message for finding in check_archive(path, SubmissionSettings(**limits))]
 
 
 def test_a_zip_may_be_as_large_as_the_limit_and_no_byte_more(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_all_together_may_unpack_to_the_limit_and_no_byte_more(tmp_path: Path) -
 def of_ratio(file_size: int, compress_size: int) -> list[str]:
     member = zipfile.ZipInfo("a")
     member.file_size, member.compress_size = file_size, compress_size
-    return [finding.what for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
+    return [finding.message for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
 
 
 def test_a_file_that_grows_more_than_200_times_is_a_bomb_unless_it_is_small() -> None:
@@ -100,7 +100,7 @@ def test_a_file_that_grows_more_than_200_times_is_a_bomb_unless_it_is_small() ->
 def test_what_is_encrypted_or_an_archive_is_refused() -> None:
     member = zipfile.ZipInfo("more.TGZ")
     member.flag_bits = 0x1 | 0x800
-    whats = [finding.what for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
+    whats = [finding.message for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
     assert whats == [
         "is encrypted",
         "is an archive inside the archive; some platforms unpack it, some do not",
@@ -184,7 +184,7 @@ def test_in_a_process_of_its_own_the_same_comes_out(tmp_path: Path, monkeypatch:
     assert open_archive(Path("s.zip"), Path("out"), SubmissionSettings(unpacked_mb=3)) == []
     assert (tmp_path / "out" / "a" / "b").stat().st_size == 2 * MIB
     (finding,) = open_archive(Path("s.zip"), Path("out"), SubmissionSettings(unpacked_mb=1))
-    assert (finding.severity, finding.what) == ("error", "unpacks to 2 MB; at most 1 MB are taken")
+    assert (finding.severity, finding.message) == ("error", "unpacks to 2 MB; at most 1 MB are taken")
 
 
 def test_the_time_that_unpacking_gets_grows_with_what_can_come_out(
@@ -211,7 +211,7 @@ def test_with_an_error_nothing_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     settings = {"zip_mb": 1, "unpacked_mb": 1, "files": 9}
     findings = list(unpack_checked(str(path), str(tmp_path / "out"), settings))
-    assert any(finding[0] == "error" for finding in findings)
+    assert any(finding[1] == "error" for finding in findings)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -115,7 +115,7 @@ def test_files_of_macos_itself(name: str) -> None:
 def test_ways_to_compress(method: int, is_good: bool) -> None:
     info = member("a")
     info.compress_type = method
-    found = [finding.what for finding in check_names([info])]
+    found = [finding.message for finding in check_names([info])]
     assert found == ([] if is_good else ["is compressed in a way that not every platform reads"])
 
 
@@ -131,7 +131,7 @@ def test_a_name_without_the_sign_of_utf8() -> None:
     info = member("größe.py")
     info.flag_bits = 0
     (finding,) = check_names([info])
-    assert "an encoding that the zip does not tell" in finding.what
+    assert "an encoding that the zip does not tell" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_files_and_folders_of_one_name() -> None:
 def test_only_files_and_folders(name: str, mode: int, is_good: bool) -> None:
     found = list(check_names([member(name, mode)]))
     assert (found == []) == is_good
-    assert all(finding.what == "a link or a device, not a file" for finding in found)
+    assert all(finding.message == "a link or a device, not a file" for finding in found)
 
 
 def test_a_second_name_anywhere_in_the_extra_field() -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from challenge_bundle.findings import ERROR, Finding
+
 SHOWN_CHARACTERS = 80
 
 
@@ -31,30 +33,19 @@ class BundleError(Exception):
     """An expected failure: one line for the user, no traceback.
 
     Args:
-        message: Where, what was found, what was expected, what to do.
-        details: Further findings, one line each, shown under the message.
+        message: What was found and what was expected, or all of the line.
+        path: Where: a file, or what else names the place.
+        row: Its line, counted from 1 with the header.
+        details: Further findings, or what a program printed, one line each, shown under the message.
+        code: What kind of failure it is, for programs and tests: small letters, digits and dashes.
+        hint: What to do.
+
+    Attributes:
+        finding: All of this but the details.
     """
 
     exit_code = 1
-
-    def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.details = details
-
-
-class ManifestError(BundleError):
-    """bundle.toml is at fault; the message begins with its path and line."""
-
-
-class DataError(BundleError):
-    """An image, a csv or another input file is at fault.
-
-    Args:
-        message: What was found, what was expected, what to do.
-        path: The file at fault, if there is one.
-        row: Its line, counted from 1 with the header.
-        details: Further findings, one line each.
-    """
+    default_code = "error"
 
     def __init__(
         self,
@@ -62,24 +53,50 @@ class DataError(BundleError):
         path: Path | str | None = None,
         row: int | None = None,
         details: tuple[str, ...] = (),
+        *,
+        code: str = "",
+        hint: str = "",
     ) -> None:
-        where = "" if path is None else f"{path}: " if row is None else f"{path}:{row}: "
-        super().__init__(where + message, details)
+        location = "" if path is None else str(path)
+        self.finding = Finding(code or self.default_code, ERROR, location, message, hint, row)
+        super().__init__(self.finding.text)
         self.path = path
         self.row = row
+        self.details = details
+
+    @property
+    def code(self) -> str:
+        """What kind of failure it is."""
+        return self.finding.code
+
+
+class ManifestError(BundleError):
+    """bundle.toml is at fault."""
+
+    default_code = "manifest"
+
+
+class DataError(BundleError):
+    """An image, a csv or another input file is at fault."""
+
+    default_code = "data"
 
 
 class SubmissionError(DataError):
     """A participant's zip or csv is at fault."""
+
+    default_code = "submission"
 
 
 class ProgramError(BundleError):
     """A program failed, overran a limit or left out a file it promised."""
 
     exit_code = 3
+    default_code = "program"
 
 
 class UnavailableError(BundleError):
     """Something this machine lacks: an engine, a server, an optional package."""
 
     exit_code = 4
+    default_code = "unavailable"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -123,17 +123,24 @@ def find_guarded(
         items: Sequence[Any] = run_guarded(function, arguments, limits)
     except Exceeded as fault:
         items = fault.items
-        more = [Finding("error", fault.place or where, fault.what, HINT)]
+        more = [Finding("finding", "error", fault.place or where, fault.what, HINT)]
     count = len(fields(Finding))
-    found = [Finding(*map(_text, item)) for item in items if isinstance(item, list) and len(item) == count]
+    found = [_finding(item) for item in items if isinstance(item, list) and len(item) == count]
     if len(found) < len(items):
-        more.append(Finding("error", where, _sentence("answer", "", Limits()), HINT))
+        more.append(Finding("finding", "error", where, _sentence("answer", "", Limits()), HINT))
     return found + more
 
 
-def listed(finding: Finding) -> list[str]:
+def listed(finding: Finding) -> list[str | int | None]:
     """A finding as JSON holds it."""
-    return [finding.severity, finding.where, finding.what, finding.mend, finding.code]
+    return list(astuple(finding))
+
+
+def _finding(values: Sequence[Any]) -> Finding:
+    """A finding of the child, whatever became of the child."""
+    *texts, row = values
+    code, severity, location, message, hint = map(_text, texts)
+    return Finding(code, severity, location, message, hint, row if isinstance(row, int) else None)
 
 
 def _run(request: int, answer: int, limits: Limits) -> int | None:

@@ -184,7 +184,7 @@ def give_wheels(
             fill_wheelhouse(program, bundle, layout, folder, target, on_line)
         except UnavailableError as fault:
             told = f"{folder / program.folder}: {reason}, and {fault}; {_fill_hint(folder, layout, program)}"
-            raise UnavailableError(told, fault.details) from None
+            raise UnavailableError(told, details=fault.details) from None
 
     def get(name: str, on_line: OnLine) -> bool:
         on_line("the build has no network; building from wheels that this machine gets")
@@ -279,7 +279,7 @@ def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnL
             fill_wheelhouse(INFERENCE, bundle, layout, house, target, on_line)
         except UnavailableError as fault:
             raise UnavailableError(
-                f"{fault}; {_fill_hint(house, layout, INFERENCE)}", fault.details
+                f"{fault}; {_fill_hint(house, layout, INFERENCE)}", details=fault.details
             ) from None
     target = target_of(house, INFERENCE)
     return Kit(wheels_in(house / INFERENCE.folder), target.python_version, target.machine, base)
@@ -359,7 +359,7 @@ def _download(asked: Sequence[str], incoming: Path, target: Target, on_line: OnL
     if pip.returncode != 0:
         raise UnavailableError(
             f"pip cannot get all wheels for Python {target.python_version} on {target.machine}",
-            tuple(line for line in said if line.strip())[-SHOWN_LINES:],
+            details=tuple(line for line in said if line.strip())[-SHOWN_LINES:],
         )
 
 

@@ -54,7 +54,7 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
     except DataError as fault:
         found_fault = finding_of(fault)
         what = f"no contour can be checked: {_say(found_fault, folder)}"
-        return [AuditFinding("contours", "error", what, found_fault.mend, 1)]
+        return [AuditFinding("contours", "error", what, found_fault.hint, 1)]
     except UnavailableError as fault:
         return [left_out("contours", str(fault))]
     found = [*linked.findings, *(finding for of_slice in by_slice for finding in of_slice)]
@@ -72,7 +72,7 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
             f"{counted(len(alike), 'fault', 'faults')} in {checked}, the first: {_say(alike[0], folder)}",
             _MEND,
             len(alike),
-            files=tuple(f"{_say(finding, folder)}; {finding.mend}" for finding in alike),
+            files=tuple(f"{_say(finding, folder)}; {finding.hint}" for finding in alike),
             drawings=_draw(linked.slices, by_slice, severity),
         )
         for severity in SEVERITIES
@@ -81,7 +81,7 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
 
 
 def _say(finding: Finding, folder: Path) -> str:
-    return f"{finding.where.removeprefix(f'{folder}/')}: {finding.what}"
+    return f"{finding.location.removeprefix(f'{folder}/')}: {finding.message}"
 
 
 def _draw(
@@ -90,7 +90,7 @@ def _draw(
     """The first images whose contours have a fault of a severity: alone, with each contour, and the mask."""
     drawings: list[Drawing] = []
     for item, found in zip(slices, by_slice, strict=True):
-        whats = [finding.what for finding in found if finding.severity == severity]
+        whats = [finding.message for finding in found if finding.severity == severity]
         if whats and len(drawings) < MAX_DRAWINGS:
             # An image that cannot be read is no picture; the line that says so is enough.
             with suppress(DataError):

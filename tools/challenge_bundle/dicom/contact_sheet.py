@@ -89,7 +89,7 @@ def write_sheet(folder: Path, output: Path, limit: int, progress: Progress) -> S
     findings = [*found.findings, *(finding for of_slice in by_slice for finding in of_slice)]
     chosen = _choose(by_slice, limit)
     captions = [
-        "; ".join([found.slices[number].origin, *(finding.what for finding in by_slice[number])])
+        "; ".join([found.slices[number].origin, *(finding.message for finding in by_slice[number])])
         for number in chosen
     ]
     tiles = []

@@ -120,10 +120,11 @@ def check_contour(
     """
     if not len(contour_px):
         what = f"is empty, but an area needs {MIN_VERTICES} vertices or more"
-        return [Finding("error", where, what, "remove it if nothing was drawn, or draw it again")]
+        return [Finding("finding", "error", where, what, "remove it if nothing was drawn, or draw it again")]
     if len(contour_px) < MIN_VERTICES:
         return [
             Finding(
+                "finding",
                 "error",
                 where,
                 f"{len(contour_px)} vertices, but an area needs {MIN_VERTICES} or more",
@@ -137,6 +138,7 @@ def check_contour(
         x, y = contour_px[beyond][0]
         return [
             Finding(
+                "finding",
                 "error",
                 where,
                 f"{beyond.sum()} of {len(contour_px)} vertices lie outside the image of {width}x{height}"
@@ -147,7 +149,7 @@ def check_contour(
             )
         ]
     if not contour_to_mask(moved_px, shape).any():
-        return [Finding("error", where, "has no pixel's centre inside", "draw it again")]
+        return [Finding("finding", "error", where, "has no pixel's centre inside", "draw it again")]
     return []
 
 
@@ -170,5 +172,7 @@ def check_pair(inner: np.ndarray, outer: np.ndarray, where: str) -> list[Finding
     if inner_px > outer_px or 2 * beyond > inner_px:
         what += f", which has {outer_px:,}: swapped?"
         mend = "look at the two, and swap their files or draw the wrong one again"
-        return [Finding("error", where, what, mend)]
-    return [Finding("warning", where, what, "look at it, and draw one of the two again if need be")]
+        return [Finding("finding", "error", where, what, mend)]
+    return [
+        Finding("finding", "warning", where, what, "look at it, and draw one of the two again if need be")
+    ]

@@ -91,7 +91,7 @@ def _read_mask(path: Path, shape: tuple[int, ...], first_pixel: float) -> np.nda
     contour_px = read_contour(path)
     findings = check_contour(contour_px, (shape[0], shape[1]), str(path), first_pixel)
     if findings:
-        raise DataError(f"{findings[0].what}; {findings[0].mend}", path)
+        raise DataError(findings[0].message, path, hint=findings[0].hint)
     return contour_to_mask(contour_px - first_pixel, (shape[0], shape[1]))
 
 

@@ -104,7 +104,13 @@ def read_links(folder: Path, partly: bool = False) -> ContourFolder:
         findings += findings_of_patient
     for parent, known in (("dicoms", set(links)), ("contourfiles", set(links.values()))):
         findings += [
-            Finding("warning", str(path), f"has no row in {LINK_NAME}, so it is not read", "add the row")
+            Finding(
+                "finding",
+                "warning",
+                str(path),
+                f"has no row in {LINK_NAME}, so it is not read",
+                "add the row",
+            )
             for path in sorted((folder / parent).glob("*"))
             if path.is_dir() and path.name not in known
         ]
@@ -117,7 +123,7 @@ def finding_of(fault: DataError) -> Finding:
     # A message ends in what to do, after the last semicolon.
     text = str(fault).removeprefix(f"{where}: ")
     what, _, mend = text.rpartition("; ")
-    return Finding("error", where, what or text, mend if what else "restore the file")
+    return Finding("finding", "error", where, what or text, mend if what else "restore the file")
 
 
 def parse_links(text: str, path: Path) -> dict[str, str]:
@@ -162,25 +168,31 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
         if path.suffix.lower() == ".dcm" and path.stem.isdecimal():
             _put(image_of, int(path.stem), path, findings)
         elif not path.name.startswith("."):
-            findings.append(Finding("warning", str(path), "is not named <number>.dcm", "rename or remove it"))
+            findings.append(
+                Finding("finding", "warning", str(path), "is not named <number>.dcm", "rename or remove it")
+            )
     contour_of: dict[str, dict[int, Path]] = {"i": {}, "o": {}}
     for kind, found in contour_of.items():
         for path in sorted(contours.glob(f"{kind}-contours/*.txt")):
             match = _CONTOUR_NAME.fullmatch(path.name)
             if match is None or match[2] != kind:
                 what = f"is not named IM-0001-<nnnn>-{kind}contour-manual.txt"
-                findings.append(Finding("warning", str(path), what, "rename or remove it"))
+                findings.append(Finding("finding", "warning", str(path), what, "rename or remove it"))
             elif int(match[1]) in image_of:
                 _put(found, int(match[1]), path, findings)
             else:
                 what = f"its image {dicoms / f'{int(match[1])}.dcm'} is not there"
-                findings.append(Finding("error", str(path), what, "add the image or remove the contour"))
+                findings.append(
+                    Finding("finding", "error", str(path), what, "add the image or remove the contour")
+                )
     slices = [
         ContourSlice(patient, path, contour_of["i"].get(number), contour_of["o"].get(number))
         for number, path in sorted(image_of.items())
     ]
     findings += [
-        Finding("warning", str(item.dicom), "has no inner contour", "draw it, or pass over the image")
+        Finding(
+            "finding", "warning", str(item.dicom), "has no inner contour", "draw it, or pass over the image"
+        )
         for item in slices
         if item.inner is None
     ]
@@ -192,7 +204,7 @@ def _put(files: dict[int, Path], number: int, path: Path, findings: list[Finding
     kept = files.setdefault(number, path)
     if kept != path:
         what = f"has the number of {kept.name} too, which is taken"
-        findings.append(Finding("error", str(path), what, "remove one of the two"))
+        findings.append(Finding("finding", "error", str(path), what, "remove one of the two"))
 
 
 def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:

@@ -62,7 +62,7 @@ def check_baseline(context: Context, runner: DockerRunner, say: Callable[[str], 
     raise UnavailableError(
         f"this bundle's own submission cannot be built the way submissions are: {verdict.text}; {hint}."
         f" Nothing was evaluated. The build's output, which {path} holds, ends with:",
-        verdict.lines,
+        details=verdict.lines,
     )
 
 

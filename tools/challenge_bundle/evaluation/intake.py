@@ -164,10 +164,10 @@ def check_sender(path: Path, bundle: Bundle, moment: datetime, is_ruled: bool) -
         told, code = MESSAGES[refusal.verdict.code], refusal.verdict.code
         if code == "team":
             severity = "error" if is_ruled else "warning"
-            return [Finding(severity, path.name, told.text, told.cure)]
+            return [Finding("finding", severity, path.name, told.text, told.cure)]
         opening = [phase.opens for phase in bundle.evaluation.phases if phase.opens and phase.opens > moment]
         when = f"send it after {min(opening):%Y-%m-%d %H:%M} UTC" if opening else "all phases are over"
-        return [Finding("warning", path.name, "no phase is open now", when)]
+        return [Finding("finding", "warning", path.name, "no phase is open now", when)]
     return []
 
 

@@ -152,7 +152,7 @@ def _start(context: Context, runner: DockerRunner, say: Callable[[str], None]) -
     try:
         runner.build(plan_run(SCORING, context.bundle, context.layout, ()), lambda line: None)
     except ProgramError as fault:
-        raise UnavailableError(str(fault), fault.details) from None
+        raise UnavailableError(str(fault), details=fault.details) from None
 
 
 def is_stale(context: Context, records: Records) -> bool:

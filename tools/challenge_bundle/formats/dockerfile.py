@@ -54,8 +54,8 @@ class DockerfileError(DataError):
     """
 
     def __init__(self, line: int, what: str, hint: str, code: str = "") -> None:
-        super().__init__(f"{what}; {hint}", "Dockerfile", line)
-        self.line, self.what, self.hint, self.code = line, what, hint, code
+        super().__init__(what, "Dockerfile", line, code=code or "dockerfile", hint=hint)
+        self.line, self.what, self.hint = line, what, hint
 
 
 @dataclass(frozen=True, slots=True)

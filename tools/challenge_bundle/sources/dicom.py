@@ -95,7 +95,7 @@ class DicomSource:
 
     def _list_links(self, progress: Progress) -> tuple[list[SourceImage], list[str]]:
         folder = read_links(self.path)
-        warnings = [f"{finding.where}: {finding.what}" for finding in folder.findings]
+        warnings = [f"{finding.location}: {finding.message}" for finding in folder.findings]
         slices = [item for item in folder.slices if self.label or item.inner]
         headers = self._read_headers([item.dicom for item in slices], progress, warnings)
         slices = [item for item in slices if item.dicom in headers]
@@ -136,7 +136,7 @@ class DicomSource:
         ):
             found = by_severity[severity]
             if found:
-                first = f"{found[0].where}: {found[0].what}; {found[0].mend}"
+                first = f"{found[0].text}"
                 text = f"{told}: {len(found)}, the first {first} (`data contact-sheet` shows all)"
                 if not sound:
                     raise DataError(f"no slice is left: {text}", self.path)

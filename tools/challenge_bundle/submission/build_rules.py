@@ -126,10 +126,10 @@ def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
         if not is_allowed(base.name, rules.base_images, rules.base_image):
             what = f"builds on {shown(base.name)}, which is not one of the challenge's base images"
             hint = f"build on {' or '.join(rules.base_images)}"
-            yield Finding("error", where, what, hint, "base-image")
+            yield Finding("base-image", "error", where, what, hint)
         elif own and not rules.base_images and base.name != own:
             what = f"builds on {shown(base.name)}; known to be at the organiser's is {own}"
-            yield Finding("warning", where, what, "ask the organiser whether it is there")
+            yield Finding("finding", "warning", where, what, "ask the organiser whether it is there")
 
 
 def _check_packages(
@@ -156,7 +156,9 @@ def _check_packages(
         fails = is_bare and any(certain and not is_brought(line) for _, line, certain in lacking)
         for place, line, _ in lacking:
             what, hint = _advice(line, kit, given, missing)
-            yield Finding("error" if fails and not is_brought(line) else "warning", place, what, hint)
+            yield Finding(
+                "finding", "error" if fails and not is_brought(line) else "warning", place, what, hint
+            )
 
 
 def _advice(

@@ -73,7 +73,7 @@ def check_unpacked(folder: Path, class_names: Sequence[str], rules: BuildRules) 
 
 def find_in_files(
     folder: str, class_names: Sequence[str], rules_text: str = NO_RULES.to_text()
-) -> Iterator[list[str] | At]:
+) -> Iterator[list[str | int | None] | At]:
     """Find what a build would fail on, and what breaks the contract of the model; yields findings.
 
     What may exceed a limit comes last, so that all other findings are there by then.
@@ -110,12 +110,14 @@ def _read_dockerfile(folder: Path, base_image: str) -> tuple[Recipe | None, list
         recipe = read_recipe(text, {"BASE_IMAGE": given} if given else {})
     except DockerfileError as fault:
         where = f"{DOCKERFILE}:{fault.line}"
-        return None, [Finding("error", where, fault.what, fault.hint, fault.code)]
+        return None, [Finding(fault.code, "error", where, fault.what, fault.hint)]
     except DataError:
-        return None, [Finding("error", DOCKERFILE, "not a UTF-8 text of at most 64 KB", "save it as UTF-8")]
+        return None, [
+            Finding("finding", "error", DOCKERFILE, "not a UTF-8 text of at most 64 KB", "save it as UTF-8")
+        ]
     if sum(len(copied.sources) for copied in recipe.copies) > MAX_SOURCES:
         what = f"copies more than {MAX_SOURCES} files or folders by name"
-        return None, [Finding("error", DOCKERFILE, what, "copy folders")]
+        return None, [Finding("finding", "error", DOCKERFILE, what, "copy folders")]
     return recipe, []
 
 
@@ -136,7 +138,7 @@ def _check_files(context: BuildContext, taken: frozenset[str]) -> Iterator[Findi
             yield unused_file(name, context)
         if is_pointer(path):
             what = "is a pointer of Git LFS, not the file itself"
-            yield Finding("error" if used else "warning", name, what, LFS_HINT)
+            yield Finding("finding", "error" if used else "warning", name, what, LFS_HINT)
             continue
         try:
             check_weights(path)
@@ -160,7 +162,7 @@ def _from_error(name: str, fault: DataError, severity: str = "error") -> Finding
     """A finding of an error about one file: where, what and what to do."""
     where = name if fault.row is None else f"{name}:{fault.row}"
     what, _, hint = str(fault).removeprefix(f"{fault.path}:").removeprefix(f"{fault.row}:").partition("; ")
-    return Finding(severity, where, what.strip(), hint)
+    return Finding("finding", severity, where, what.strip(), hint)
 
 
 def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]:
@@ -200,21 +202,21 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
         yield At(name)
         text = _read_text(path)
         if text is None:
-            yield Finding("error", name, "not a UTF-8 text of at most 1 MB", "train again")
+            yield Finding("finding", "error", name, "not a UTF-8 text of at most 1 MB", "train again")
             return
         if not path.with_name("best_metric_model.onnx").exists() and is_of_other_kind(text):
             return  # a method of another kind: its own program alone reads it
         try:
             card = parse_model_json(text, name, SubmissionError)
         except DataError as fault:
-            yield Finding("error", name, str(fault).removeprefix(f"{name}: "), "train again")
+            yield Finding("finding", "error", name, str(fault).removeprefix(f"{name}: "), "train again")
             return
         unknown = [
             class_name for class_name in card.class_names if class_names and class_name not in class_names
         ]
         if unknown:
             what = f"knows a class {shown(unknown[0])}, but this challenge has {', '.join(class_names)}"
-            yield Finding("error", name, what, "train on this challenge's images")
+            yield Finding("finding", "error", name, what, "train on this challenge's images")
 
 
 def _has_newer_python(image: str) -> bool:
@@ -246,11 +248,13 @@ def _check_code(folder: Path, run_here: frozenset[str]) -> Iterator[Finding | At
             ast.parse(path.read_bytes())
         except (RecursionError, MemoryError):
             what = "is nested too deeply, or needs too much memory, to be parsed"
-            yield Finding("error", name, what, "make it simpler")
+            yield Finding("finding", "error", name, what, "make it simpler")
         except (SyntaxError, ValueError) as fault:
             version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
             severity = "error" if name in run_here else "warning"
-            yield Finding(severity, name, f"is not valid Python ({fault})", f"correct it for {version}")
+            yield Finding(
+                "finding", severity, name, f"is not valid Python ({fault})", f"correct it for {version}"
+            )
 
 
 def _read_text(path: Path, limit_bytes: int = MAX_TEXT_BYTES) -> str | None:

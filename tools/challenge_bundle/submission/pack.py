@@ -100,6 +100,7 @@ def not_copied(layout: Layout, names: Collection[str]) -> list[Finding]:
     dockerfile = f"{INFERENCE.folder}/Dockerfile"
     return [
         Finding(
+            "finding",
             "warning",
             dockerfile,
             f"does not copy {name}, which training writes for it",

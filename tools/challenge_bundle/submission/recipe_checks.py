@@ -54,37 +54,43 @@ def unused_file(name: str, context: BuildContext) -> Finding:
     line = context.hidden.get(name)
     if line is None:
         hint = "add a COPY if the program needs it; else leave it out of the zip"
-        return Finding("warning", name, "the Dockerfile does not copy it", hint)
+        return Finding("finding", "warning", name, "the Dockerfile does not copy it", hint)
     hint = "correct that line if the program needs the file; else leave it out of the zip"
-    return Finding("warning", name, f"hidden by {context.ignore_name} line {line}", hint)
+    return Finding("finding", "warning", name, f"hidden by {context.ignore_name} line {line}", hint)
 
 
 def check_recipe(recipe: Recipe, context: BuildContext) -> Iterator[Finding]:
     """Find what a build would fail on, and what a platform would refuse."""
     for line in recipe.volume_lines:
         hint = "leave VOLUME out; write to /mnt/out or /tmp"
-        yield Finding("error", f"Dockerfile:{line}", "declares a volume", hint, "volume")
+        yield Finding("volume", "error", f"Dockerfile:{line}", "declares a volume", hint)
     if not recipe.has_command:
         hint = 'end with ENTRYPOINT ["python", "infer.py"]'
-        yield Finding("error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", hint)
+        yield Finding(
+            "finding", "error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", hint
+        )
     for base in recipe.bases:
         if not base.has_version:
             name = base.name.removesuffix(":latest")
             what = f"the base image {shown(name)} has no version"
             hint = f"name the version that you tested, such as {name}:1.0"
-            yield Finding("warning", f"Dockerfile:{base.line}", what, hint)
+            yield Finding("finding", "warning", f"Dockerfile:{base.line}", what, hint)
     for copied in recipe.copies:
         yield from _check_copied(copied, context)
     if recipe.user.split(":")[0] in ("", "0", "root"):
         hint = "end with a line such as USER 1000"
-        yield Finding("warning", "Dockerfile", "the image runs as root, which some platforms refuse", hint)
+        yield Finding(
+            "finding", "warning", "Dockerfile", "the image runs as root, which some platforms refuse", hint
+        )
 
 
 def _check_copied(copied: Copied, context: BuildContext) -> Iterator[Finding]:
     where = f"Dockerfile:{copied.line}"
     if all(map(has_wildcards, copied.sources)) and not any(map(context.matches, copied.sources)):
         what = f"copies {shown(copied.sources[0])}, which is the name of no file in the zip"
-        yield Finding("warning", where, what, "correct the pattern: a build fails that copies nothing")
+        yield Finding(
+            "finding", "warning", where, what, "correct the pattern: a build fails that copies nothing"
+        )
     for source in copied.sources:
         named = context.matches(source)
         kept = named - context.hidden.keys()
@@ -95,10 +101,10 @@ def _check_copied(copied: Copied, context: BuildContext) -> Iterator[Finding]:
         if named:
             line = min(context.hidden[name] for name in named)
             what = f"copies {shown(source)}, which is hidden by {context.ignore_name} line {line}"
-            yield Finding("error", where, what, f"correct that line, or add '!{source}' below it")
+            yield Finding("finding", "error", where, what, f"correct that line, or add '!{source}' below it")
         else:
             what = f"copies {shown(source)}, which is not in the zip"
-            yield Finding("error", where, what, "add the file, or correct the line")
+            yield Finding("finding", "error", where, what, "add the file, or correct the line")
 
 
 def _check_added(source: str, kept: frozenset[str], context: BuildContext, where: str) -> Iterator[Finding]:
@@ -108,7 +114,9 @@ def _check_added(source: str, kept: frozenset[str], context: BuildContext, where
         is_named = has_wildcards(source) or posixpath.normpath(source.lstrip("/")) == name
         if is_named and may_be_archive(context.folder / name):
             what = f"ADD {shown(name)}, which would be unpacked"
-            yield Finding("error", where, what, "use COPY, and put the files themselves into the zip")
+            yield Finding(
+                "finding", "error", where, what, "use COPY, and put the files themselves into the zip"
+            )
 
 
 def may_be_archive(path: Path) -> bool:

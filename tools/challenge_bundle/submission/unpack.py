@@ -57,7 +57,7 @@ def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list
     return find_guarded("challenge_bundle.submission.unpack:unpack_checked", arguments, path.name, limits)
 
 
-def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator[list[str]]:
+def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator[list[str | int | None]]:
     """Check and unpack, as open_archive has it done; yields findings."""
     zip_path, limits = Path(path), SubmissionSettings(**settings)
     findings = check_archive(zip_path, limits)
@@ -68,7 +68,7 @@ def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator
         unpack_submission(zip_path, Path(folder), limits)
     except SubmissionError as fault:
         what = str(fault).removeprefix(f"{zip_path}: ")
-        yield listed(Finding("error", zip_path.name, what, "make it again with `zip`"))
+        yield listed(Finding("finding", "error", zip_path.name, what, "make it again with `zip`"))
 
 
 def find_card(path: str, files: int) -> Iterator[dict[str, str]]:
@@ -84,16 +84,20 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
     size = path.stat().st_size
     if size > settings.zip_mb * 2**20:
         what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
-        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+        return [Finding("finding", "error", path.name, what, "leave out what the Dockerfile does not copy")]
     try:
         too_many = has_too_many_files(path, settings)
         with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
             members = archive.infolist() if archive else []
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
-        return [Finding("error", path.name, f"not a readable zip ({fault})", "make it again with `zip`")]
+        return [
+            Finding(
+                "finding", "error", path.name, f"not a readable zip ({fault})", "make it again with `zip`"
+            )
+        ]
     if too_many or len(members) > settings.files:
         what = f"more files than the {settings.files} that are taken"
-        return [Finding("error", path.name, what, "leave out what the Dockerfile does not copy")]
+        return [Finding("finding", "error", path.name, what, "leave out what the Dockerfile does not copy")]
     findings = [*_check_totals(members, settings, path.name), *check_names(members), *check_root(members)]
     if any(finding.severity == "error" for finding in findings):
         return findings
@@ -168,13 +172,17 @@ def _check_totals(
     total = sum(member.file_size for member in members)
     if total > settings.unpacked_mb * 2**20:
         what = f"unpacks to {total / 2**20:.0f} MB; at most {settings.unpacked_mb} MB are taken"
-        yield Finding("error", name, what, "leave out what the Dockerfile does not copy")
+        yield Finding("finding", "error", name, what, "leave out what the Dockerfile does not copy")
     for member in members:
         if member.file_size > MAX_RATIO * max(member.compress_size, 1) and member.file_size > _CHUNK_BYTES:
             what = f"unpacks to more than {MAX_RATIO} times its size, as a zip bomb does"
-            yield Finding("error", shown(member.filename), what, "store it without compression")
+            yield Finding("finding", "error", shown(member.filename), what, "store it without compression")
         if member.flag_bits & 0x1:
-            yield Finding("error", shown(member.filename), "is encrypted", "make the zip without a password")
+            yield Finding(
+                "finding", "error", shown(member.filename), "is encrypted", "make the zip without a password"
+            )
         if member.filename.lower().endswith(_ARCHIVES):
             what = "is an archive inside the archive; some platforms unpack it, some do not"
-            yield Finding("error", shown(member.filename), what, "put its files into the zip themselves")
+            yield Finding(
+                "finding", "error", shown(member.filename), what, "put its files into the zip themselves"
+            )

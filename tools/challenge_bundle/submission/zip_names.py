@@ -40,13 +40,13 @@ def check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
     """Find out whether a platform would build from the zip."""
     names = [member.filename for member in members if not is_folder(member.filename)]
     if not names:
-        yield Finding("error", "the zip", "is empty", "make it again with `zip`")
+        yield Finding("finding", "error", "the zip", "is empty", "make it again with `zip`")
     elif _DOCKERFILE not in names:
         yield _without_dockerfile(names)
     for name in ("metadata", "metadata.yaml"):
         if name in names:
             what = "the platform would take the zip for code of its own kind"
-            yield Finding("error", name, what, "leave the file out")
+            yield Finding("finding", "error", name, what, "leave the file out")
 
 
 def is_folder(name: str) -> bool:
@@ -89,7 +89,13 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
 
     def error(what: str, hint: str = "rename the file") -> list[Finding]:
         return [
-            Finding("error", shown(original) if _is_readable(original) else ascii(original[:80]), what, hint)
+            Finding(
+                "finding",
+                "error",
+                shown(original) if _is_readable(original) else ascii(original[:80]),
+                what,
+                hint,
+            )
         ]
 
     if (
@@ -128,15 +134,23 @@ def _check_kind(member: zipfile.ZipInfo, name: str, parts: Sequence[str]) -> lis
     if kind not in (_FOLDER if is_folder(name) else _REGULAR):
         return [
             Finding(
-                "error", shown(name), "a link or a device, not a file", "put the file itself into the zip"
+                "finding",
+                "error",
+                shown(name),
+                "a link or a device, not a file",
+                "put the file itself into the zip",
             )
         ]
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         what = "is compressed in a way that not every platform reads"
-        return [Finding("error", shown(name), what, "store or deflate it")]
+        return [Finding("finding", "error", shown(name), what, "store or deflate it")]
     if "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
         what = "macOS's own files; one platform takes them for the submission"
-        return [Finding("error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)")]
+        return [
+            Finding(
+                "finding", "error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)"
+            )
+        ]
     return []
 
 
@@ -154,6 +168,7 @@ def _check_duplicates(names: Iterable[str]) -> Iterator[Finding]:
             key = fold(place)
             if spelled.setdefault(key, place) != place or (is_file and place in files):
                 yield Finding(
+                    "finding",
                     "error",
                     shown(name),
                     "the name is there twice (capitals do not count)",
@@ -161,12 +176,12 @@ def _check_duplicates(names: Iterable[str]) -> Iterator[Finding]:
                 )
                 break
             if place in (folders if is_file else files):
-                yield Finding("error", shown(name), "lies below a file", "make the zip again")
+                yield Finding("finding", "error", shown(name), "lies below a file", "make the zip again")
                 break
             other = _look_alike(place, looks)
             if other:
                 what = f"looks like {shown(other)}, another file's or folder's name"
-                yield Finding("error", shown(name), what, "rename one of them")
+                yield Finding("finding", "error", shown(name), what, "rename one of them")
                 break
             (files if is_file else folders).add(place)
 
@@ -183,10 +198,12 @@ def _without_dockerfile(names: Sequence[str]) -> Finding:
     similar = [name for name in names if look(name) == look(_DOCKERFILE)]
     if similar:
         what = "the Dockerfile is not named so, letter by letter"
-        return Finding("error", shown(similar[0]), what, "rename it to Dockerfile")
+        return Finding("finding", "error", shown(similar[0]), what, "rename it to Dockerfile")
     deeper = [name for name in names if PurePosixPath(name).name == _DOCKERFILE]
     if deeper:
         hint = "zip the files inside the folder, not the folder"
-        return Finding("error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", hint)
+        return Finding(
+            "finding", "error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", hint
+        )
     what = "not in the zip; the platform builds from it"
-    return Finding("error", _DOCKERFILE, what, "make the zip with `zip`")
+    return Finding("finding", "error", _DOCKERFILE, what, "make the zip with `zip`")

@@ -82,9 +82,17 @@ def check_records(path: Path) -> list[Finding]:
                 _check_local(opened, entry, following)
     except _Fault as fault:
         name, what = fault.args
-        return [Finding("error", name or path.name, what, "make it again with `zip`")]
+        return [Finding("finding", "error", name or path.name, what, "make it again with `zip`")]
     except struct.error:
-        return [Finding("error", path.name, "not a readable zip (it is cut off)", "make it again with `zip`")]
+        return [
+            Finding(
+                "finding",
+                "error",
+                path.name,
+                "not a readable zip (it is cut off)",
+                "make it again with `zip`",
+            )
+        ]
     return []
 
 

@@ -300,5 +300,5 @@ def _follow_build(stream: Iterable[dict[str, Any]], plan: ImagePlan, on_line: On
         )
         raise ProgramError(
             f"the image {plan.name} cannot be built: {cut(error)} (at {cut(step)}); {mend}; its last lines:",
-            tuple(said[-SHOWN_LINES:]),
+            details=tuple(said[-SHOWN_LINES:]),
         )
