@@ -1,4 +1,4 @@
-"""A module of the participant's own, needed by both programs."""
+"""What both programs make of an image."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""A participant's own training: a random forest on histograms, by scikit-learn; no torch, no ONNX."""
+"""Training: a random forest of scikit-learn on small thumbnails; no torch, no ONNX.
+
+python train.py [IN_DIR OUT_DIR]
+"""
 
 import csv
 import json
@@ -11,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 
 def main(in_dir: Path, out_dir: Path) -> None:
-    """Write forest/trees.pkl, and notes besides what program.toml promises."""
+    """Write forest/trees.pkl, which program.toml promises, and two files more: they are kept as well."""
     settings = json.loads(Path(__file__).with_name("settings.json").read_text())
     with (in_dir / "training_solution.csv").open(newline="") as opened:
         rows = list(csv.DictReader(opened))
