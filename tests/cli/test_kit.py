@@ -75,13 +75,16 @@ def test_check_says_what_evaluate_would_of_the_team(trained: Layout) -> None:
     bundle(trained, "zip")
     elsewhere = bundle(trained, "check", trained.submission_zip)
     assert elsewhere.exit_code == 0
-    assert "warning: submission.zip: names no team" in elsewhere.output
+    assert "warning: submission.zip: the submission names no team" in elsewhere.output
     assert "by what is known here" in elsewhere.output
 
     give_kit(trained)
     refused = bundle(trained, "check", trained.submission_zip)
     assert refused.exit_code == 1
-    assert 'error: submission.zip: names no team; make it with `zip --team "YOUR TEAM"`' in refused.output
+    assert (
+        'error: submission.zip: the submission names no team; make it with `zip --team "YOUR TEAM"`'
+        in refused.output
+    )
     assert bundle(trained, "zip").exit_code == 1
 
     named = trained.submission_zip.with_name("My team__net.zip")
@@ -98,7 +101,7 @@ def test_check_says_what_evaluate_would_of_the_team(trained: Layout) -> None:
     ("phases", "word"),
     [
         ("", ""),
-        (OVER, "no phase is open now; all phases are over"),
+        (OVER, "all phases are over"),
         (OVER + COMING, "no phase is open now; send it after 2999-01-01 00:00 UTC"),
     ],
 )

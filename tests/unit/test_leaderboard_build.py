@@ -15,7 +15,7 @@ from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir
 from challenge_bundle.evaluation.intake import Submission
 from challenge_bundle.evaluation.records import Records, Row
-from challenge_bundle.evaluation.verdicts import SCORED, Verdict
+from challenge_bundle.evaluation.verdicts import SCORED, WAITING_TEXT, Verdict
 from challenge_bundle.files import write_csv
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.leaderboard.build import choose_entries, choose_phase, make_board
@@ -159,7 +159,7 @@ def test_what_failed_or_waits_stands_below(context: Context, records: Records) -
     records.add(Submission("e" * 64, "queued", "m", at(8), "x.zip"), "final", None)
     board = make_board(context, records, "final", None)
     assert board.entries == ()
-    assert [one.reason.partition(";")[0] for one in board.unranked] == [
-        "3 images of the test set have no row",
-        "not evaluated yet, for a reason that does not lie in the submission",
+    assert [one.reason for one in board.unranked] == [
+        "classification_results.csv: 3 images of the test set have no row; write one row per image",
+        WAITING_TEXT,
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.evaluation.public_split import cut_parts, reference_text
+from challenge_bundle.evaluation.public_split import reference_text, split_test_set
 from challenge_bundle.evaluation.results import cut_results
 from challenge_bundle.formats.label_table import LabelTable, read_label_table
 
@@ -18,21 +18,21 @@ def table(count: int) -> LabelTable:
 
 def test_parts_are_whole_and_apart() -> None:
     reference = table(100)
-    parts = cut_parts(reference, "secret", 0.3)
+    parts = split_test_set(reference, "secret", 0.3)
     assert parts["public"] | parts["final"] == set(reference.class_of)
     assert not parts["public"] & parts["final"]
     assert Counter(reference.class_of[name] for name in parts["public"]) == {"A": 15, "B": 15}
 
 
 def test_which_image_is_public_hangs_on_the_reference() -> None:
-    assert cut_parts(table(100), "secret", 0.3) == cut_parts(table(100), "secret", 0.3)
-    assert cut_parts(table(100), "secret", 0.3) != cut_parts(table(100), "other", 0.3)
+    assert split_test_set(table(100), "secret", 0.3) == split_test_set(table(100), "secret", 0.3)
+    assert split_test_set(table(100), "secret", 0.3) != split_test_set(table(100), "other", 0.3)
 
 
 def test_each_part_has_each_class() -> None:
-    parts = cut_parts(table(4), "secret", 0.01)
+    parts = split_test_set(table(4), "secret", 0.01)
     assert len(parts["public"]) == 2
-    assert cut_parts(table(4), "secret", 1.0) == {"all": frozenset(table(4).class_of)}
+    assert split_test_set(table(4), "secret", 1.0) == {"all": frozenset(table(4).class_of)}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_each_part_has_each_class() -> None:
 def test_of_each_class_either_part_has_its_share_and_one_at_least(
     share: float, of_class: int, public: int
 ) -> None:
-    parts = cut_parts(table(2 * of_class), "secret", share)
+    parts = split_test_set(table(2 * of_class), "secret", share)
     classes = Counter(table(2 * of_class).class_of[name] for name in parts["public"])
     assert classes == {"A": public, "B": public}
     assert len(parts["final"]) == 2 * (of_class - public)
@@ -62,7 +62,7 @@ def test_a_part_is_drawn_by_a_keyed_hash_of_the_names() -> None:
         ("000.png", "002.png", "004.png", "006.png"),
         key=lambda name: hashlib.sha256(b"secret/" + name.encode()).digest(),
     )
-    public = cut_parts(table(8), "secret", 0.5)["public"]
+    public = split_test_set(table(8), "secret", 0.5)["public"]
     assert {name for name in public if name in order} == set(order[:2])
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.errors import SubmissionError
-from challenge_bundle.evaluation.results import _limits, check_results, compare, cut_results, find_fault
+from challenge_bundle.evaluation.results import (
+    _limits,
+    check_results,
+    compare,
+    cut_results,
+    find_differences,
+    find_fault,
+)
 from challenge_bundle.evaluation.verdicts import Refusal
 from challenge_bundle.guarded import Limits
 from challenge_bundle.layout import RESULTS_NAME, Layout
@@ -24,8 +31,8 @@ def put(folder: Path, content: bytes) -> Path:
 
 
 def fault_of(path: Path) -> tuple[str, dict[str, int]]:
-    ((code, number, value),) = find_fault(str(path), list(REFERENCE), CLASS_NAMES)
-    return code, {number: value}
+    ((code, number),) = find_fault(str(path), list(REFERENCE), CLASS_NAMES)
+    return code, {"missing" if code == "csv-missing" else "line": number}
 
 
 def refusal(path: Path) -> tuple[str, dict[str, int]]:
@@ -87,8 +94,12 @@ def test_a_comparison_with_a_row_missing(tmp_path: Path) -> None:
     after.write_text("file,class\n000002.jpg,CXR\n")
     assert compare(before, after, {"000002.jpg": "000002.jpg"}) == (0, 0.0)
     for image_of in ({"000001.jpg": "000002.jpg"}, {"000002.jpg": "other.jpg"}):
-        with pytest.raises(SubmissionError, match="a row is missing"):
+        with pytest.raises(SubmissionError) as fault:
             compare(before, after, image_of)
+        assert (str(fault.value.path), fault.value.row) == ("after.csv", None)
+        with pytest.raises(SubmissionError) as fault:
+            list(find_differences(str(before), str(after), image_of))
+        assert fault.value.code == "csv-missing-row"
 
 
 def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
 def test_a_process_that_was_taken_over_cannot_give_another_verdict(
     code: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("challenge_bundle.evaluation.results.run_guarded", lambda *_: [[code, "line", 1]])
+    monkeypatch.setattr("challenge_bundle.evaluation.results.run_guarded", lambda *_: [[code, 1]])
     check_results(put(tmp_path, TOLERATED["plain"]), frozenset(REFERENCE), CLASS_NAMES)
 
 
@@ -115,7 +126,7 @@ def test_a_process_that_was_taken_over_cannot_give_another_verdict(
         ("000001.jpg,Hand\nx.jpg,CXR\n", ("csv-unknown-image", {"line": 3})),
     ],
 )
-def test_of_several_faults_the_first_is_told(rows: str, expected: object, tmp_path: Path) -> None:
+def test_the_first_of_several_faults_is_reported(rows: str, expected: object, tmp_path: Path) -> None:
     assert fault_of(put(tmp_path, f"file,class\n{rows}".encode())) == expected
 
 

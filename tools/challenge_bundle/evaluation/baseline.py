@@ -60,7 +60,8 @@ def check_baseline(context: Context, runner: DockerRunner, say: Callable[[str], 
     base = context.bundle.base_image or _base_of(folder / "Dockerfile")
     hint = _HINTS.get(verdict.code, _OTHER_HINT).format(base=base, folder=folder)
     raise UnavailableError(
-        f"this bundle's own submission cannot be built the way submissions are: {verdict.text}; {hint}."
+        "this bundle's own submission cannot be built the way submissions are:"
+        f" {verdict.finding.message}; {hint}."
         f" Nothing was evaluated. The build's output, which {path} holds, ends with:",
         details=verdict.lines,
     )

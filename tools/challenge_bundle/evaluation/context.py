@@ -9,7 +9,7 @@ from pathlib import Path
 
 from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.errors import DataError, shown
-from challenge_bundle.evaluation.public_split import cut_parts
+from challenge_bundle.evaluation.public_split import split_test_set
 from challenge_bundle.evaluation.step_cache import make_key
 from challenge_bundle.files import hash_file, hash_folder, write_text
 from challenge_bundle.formats.label_table import LabelTable, read_label_table
@@ -126,7 +126,7 @@ def _kept_parts(
         DataError: What is kept of it is damaged.
     """
     if share >= 1.0:
-        return cut_parts(reference, "", share)
+        return split_test_set(reference, "", share)
     path = layout.evaluation / "parts.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ def _kept_parts(
             " it: they are split again, and `evaluate --rescore` scores all again",
             path,
         ) from None
-    parts = cut_parts(reference, _secret(layout, sha256), share)
+    parts = split_test_set(reference, _secret(layout, sha256), share)
     document = {"share": share} | {part: sorted(names) for part, names in parts.items()}
     write_text(path, json.dumps(document, indent=1) + "\n", private=True)
     return parts

@@ -1,4 +1,4 @@
-"""What the organiser decides of a submission: that it is evaluated again, or taken out."""
+"""What the organiser decides about a submission: to evaluate it again, or to withdraw it."""
 
 import shutil
 from pathlib import Path
@@ -12,20 +12,20 @@ from challenge_bundle.evaluation.verdicts import SCORED
 
 
 def reopen(context: Context, records: Records, prefix: str) -> list[Submission]:
-    """Let a submission that was refused, set aside or dropped be evaluated again.
+    """Queue a submission that was refused, set aside or dropped for another evaluation.
 
-    What it was refused for is forgotten, and what was left of a step that cannot be read.
+    Kept steps that ended in a refusal, or that cannot be read, are removed, so that they run again.
 
     Args:
         context: Where it is evaluated.
-        records: What is known of it.
-        prefix: Of its SHA-256; `set-aside` is all that were set aside.
+        records: The records of all submissions.
+        prefix: The start of its SHA-256; `set-aside` stands for all that were set aside.
 
     Returns:
-        The submission, in each phase in which it came.
+        The submission, once for each phase in which it was received.
 
     Raises:
-        DataError: None of these, or more than one, begins so.
+        DataError: No such submission, or more than one, has a SHA-256 that starts so.
     """
     if prefix == SET_ASIDE:
         found = [row.submission for row in records.rows() if row.state == SET_ASIDE]
@@ -34,24 +34,24 @@ def reopen(context: Context, records: Records, prefix: str) -> list[Submission]:
     for submission in found:
         for name, (key, _) in records.steps(submission.id).items():
             folder = steps_dir(context.layout, name) / key
-            if folder.is_dir() and _is_in_the_way(folder):
+            if folder.is_dir() and _is_refusal_or_unreadable(folder):
                 shutil.rmtree(folder)
         records.reopen(submission.id)
     return found
 
 
 def drop(records: Records, prefix: str) -> list[Submission]:
-    """Take a submission out: it counts for no rank and no quota, and is not evaluated; its record stays.
+    """Withdraw a submission: no rank, no evaluation, not counted for the daily limit; its record stays.
 
     Args:
-        records: What is known of it.
-        prefix: Of its SHA-256.
+        records: The records of all submissions.
+        prefix: The start of its SHA-256.
 
     Returns:
-        The submission, in each phase in which it came.
+        The submission, once for each phase in which it was received.
 
     Raises:
-        DataError: None, or more than one, begins so.
+        DataError: No submission, or more than one, has a SHA-256 that starts so.
     """
     found = _find(records, prefix, (QUEUED, RUNNING, WAITING, SCORED, REFUSED, SET_ASIDE), "not dropped yet")
     for submission in found:
@@ -60,11 +60,6 @@ def drop(records: Records, prefix: str) -> list[Submission]:
 
 
 def _find(records: Records, prefix: str, states: tuple[str, ...], what: str) -> list[Submission]:
-    """The submission in some states whose SHA-256 begins so.
-
-    Raises:
-        DataError: There is none, or more than one.
-    """
     found = [
         row.submission
         for row in records.rows()
@@ -73,13 +68,15 @@ def _find(records: Records, prefix: str, states: tuple[str, ...], what: str) -> 
     different = len({submission.sha256 for submission in found})
     if different != 1:
         raise DataError(
-            f"{different} submissions that are {what} have a SHA-256 that begins with {shown(prefix)};"
-            " expected one; feedback/all.csv lists them"
+            f"expected one submission that is {what} with a SHA-256 that begins with {shown(prefix)},"
+            f" but got {different}",
+            code="ambiguous-submission" if different else "no-such-submission",
+            hint="see feedback/all.csv for the SHA-256 of every submission",
         )
     return found
 
 
-def _is_in_the_way(folder: Path) -> bool:
+def _is_refusal_or_unreadable(folder: Path) -> bool:
     try:
         return read_record(folder).verdict is not None
     except BundleError:

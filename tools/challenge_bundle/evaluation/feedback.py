@@ -1,4 +1,4 @@
-"""What a participant is told, as a file that can be handed out."""
+"""The messages for participants, as files that can be handed out."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,14 @@ from challenge_bundle.redaction import without_paths
 
 
 def write_feedback(layout: Layout, rows: list[Row]) -> None:
-    """Write one text a submission, unless it is there as it is, and a table of all.
+    """Write one text per submission, unless it is unchanged, and a table of all.
 
     Args:
         layout: Of the bundle.
         rows: All submissions.
     """
     folder = layout.evaluation / "feedback"
-    # A message of the engine's or of a library's may name a file of this machine.
+    # A message from the engine or a library may contain a path of this machine.
     own = (layout.root, PROJECT_ROOT, Path(os.path.expanduser("~")))
     roots = {str(path) for path in own if len(path.parts) > 2}
     for row in rows:
@@ -52,7 +52,7 @@ def message_of(row: Row) -> str:
 
 
 def feedback_text(row: Row) -> str:
-    """All that a participant is told of a submission."""
+    """Everything that the participant learns about a submission."""
     submission = row.submission
     lines = [
         f"submission  {submission.sha256}",

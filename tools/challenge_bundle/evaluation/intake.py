@@ -1,8 +1,8 @@
-"""Taking a stranger's zip: whose it is, when it came, and whether it may be built at all."""
+"""Taking in a participant's zip: who sent it, when it arrived, and whether it may be built at all."""
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from challenge_bundle.errors import DataError, SubmissionError, UnavailableError
 from challenge_bundle.evaluation.teams import clean_name
 from challenge_bundle.evaluation.verdicts import MESSAGES, Refusal
 from challenge_bundle.files import hash_file, replacing
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.submission_toml import KEYS
 from challenge_bundle.guarded import run_guarded
 from challenge_bundle.settings import Bundle, Phase, SubmissionSettings
@@ -21,18 +21,20 @@ NAME_SEPARATOR = "__"
 _CODES_OF_FINDINGS = {"base-image", "volume"}
 """Codes of findings in a zip that are also codes of verdicts; every other finding is reported as `zip`."""
 
+MAX_SHOWN_FINDINGS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A zip that was taken in.
 
     Args:
-        sha256: Of its bytes: what is computed of it is known by this.
-        team: Who sent it, as it is shown; empty if it does not say.
-        method: What it is called there; may be empty.
-        received: When it came, UTC.
-        file_name: As it came.
-        entry: What its record is known by, where the same bytes have one of an earlier phase; else empty.
+        sha256: Of the zip's bytes; names everything that is computed from it.
+        team: The team's name as it is shown; empty if the zip names none.
+        method: The team's name for the submission; may be empty.
+        received: When it arrived, UTC.
+        file_name: The file's name when it arrived.
+        entry: The id of its record if the same bytes already have a record in an earlier phase; else empty.
     """
 
     sha256: str
@@ -44,15 +46,15 @@ class Submission:
 
     @property
     def id(self) -> str:
-        """What its record is known by."""
+        """The id of its record."""
         return self.entry or self.sha256
 
 
 def find_zips(paths: tuple[Path, ...]) -> list[Path]:
-    """List the zips that are given, those in given folders among them, by name.
+    """List the given zips, and those in the given folders, sorted by name.
 
     Raises:
-        DataError: A path is not there, or a folder holds none.
+        DataError: A path does not exist or is no zip, or a folder holds none.
     """
     found: list[Path] = []
     for path in paths:
@@ -61,29 +63,38 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
                 file for file in path.iterdir() if file.suffix.lower() == ".zip" and file.is_file()
             )
             if not inside:
-                raise DataError("holds no zip; give a folder of submissions, or the zips themselves", path)
+                raise DataError(
+                    "the folder holds no zip",
+                    path,
+                    code="no-zips",
+                    hint="give a folder of submissions, or the zips themselves",
+                )
             found += inside
         elif path.is_file() and path.suffix.lower() != ".zip":
-            raise DataError("is no zip by its name; give zips, or a folder of them", path)
+            raise DataError(
+                "expected a file named *.zip", path, code="not-a-zip", hint="give zips, or a folder of them"
+            )
         elif path.is_file():
             found.append(path)
         else:
-            raise DataError("no such file; give zips, or a folder of them", path)
+            raise DataError(
+                "no such file or folder", path, code="no-such-file", hint="give zips, or a folder of them"
+            )
     return found
 
 
 def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
-    """Copy a zip to where nobody changes it any more, and read whose it is.
+    """Copy a zip to where nobody changes it any more, and read its team and method.
 
-    One that is too large is not copied, for it is refused (see is_too_large).
+    A zip that is too large is not copied, since it is refused (see is_too_large).
 
     Args:
-        path: As it came. Its time of modification counts as the time at which it was received.
+        path: The zip as it arrived. Its modification time counts as the time at which it was received.
         zips_dir: Where all zips are kept, named by their content.
-        settings: Give the largest size.
+        settings: Gives the largest size.
 
     Raises:
-        DataError: It is being written to.
+        DataError: The zip is still being written, or its modification time is invalid.
     """
     sha256 = hash_file(path)
     kept = kept_zip(zips_dir, sha256)
@@ -92,32 +103,42 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
         with replacing(kept) as temporary:
             shutil.copyfile(path, temporary)
             if hash_file(temporary) != sha256:
-                raise DataError("changed while it was read; let its upload end, and try again", path)
-    says_all = all(name_of(path.stem, {}))
-    team, method = name_of(path.stem, read_card(kept, settings) if fits and not says_all else {})
+                raise DataError(
+                    "changed while it was read",
+                    path,
+                    code="changed-while-read",
+                    hint="wait until its upload ends, and try again",
+                )
+    is_complete = all(name_of(path.stem, {}))
+    team, method = name_of(path.stem, read_card(kept, settings) if fits and not is_complete else {})
     try:
         received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
-        raise DataError("its time is none; correct it (touch), it counts as that of receipt", path) from None
+        raise DataError(
+            "the file's modification time, which counts as the time of receipt, is invalid",
+            path,
+            code="invalid-time",
+            hint="set it with `touch`",
+        ) from None
     return Submission(sha256, team, method, received, without_controls(path.name))
 
 
 def is_too_large(path: Path, settings: SubmissionSettings) -> bool:
-    """Tell whether a zip is larger than the manifest lets it be."""
+    """Whether a zip is larger than `submission.zip_mb` of bundle.toml."""
     return path.stat().st_size > settings.zip_mb * 2**20
 
 
 def kept_zip(zips_dir: Path, sha256: str) -> Path:
-    """Where a zip is kept."""
+    """Path of the kept copy of a zip."""
     return zips_dir / f"{sha256}.zip"
 
 
 def read_card(path: Path, settings: SubmissionSettings) -> dict[str, str]:
-    """Read `team` and `method` of a zip's submission.toml; what is not sound there counts as not there.
+    """Read `team` and `method` of a zip's submission.toml; an invalid value counts as absent.
 
     Args:
         path: The zip.
-        settings: Give the most files that a zip may have.
+        settings: Gives the largest number of files in a zip.
     """
     try:
         found = run_guarded(
@@ -126,21 +147,21 @@ def read_card(path: Path, settings: SubmissionSettings) -> dict[str, str]:
         )
         return {key: value for key, value in found[0].items() if key in KEYS and isinstance(value, str)}
     except (SubmissionError, IndexError, AttributeError):
-        # Whatever is wrong with a participant's zip, the check says it.
+        # Whatever is wrong with the zip, check_zip reports it.
         return {}
 
 
 def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
-    """Tell team and method.
+    """Choose team and method.
 
-    The file's name counts first, for the organiser or the platform gave it, where a card can claim any team.
+    The file's name takes precedence: the organiser or the platform gave it, while a card can claim any team.
 
     Args:
-        stem: Of the file as it came, `TEAM__METHOD` or anything else.
+        stem: Of the file's name when it arrived, `TEAM__METHOD` or anything else.
         card: See read_card.
 
     Returns:
-        (team, method), either empty if nothing tells it.
+        (team, method), each empty if neither the name nor the card gives it.
     """
     team, separator, method = stem.partition(NAME_SEPARATOR)
     if separator and clean_name(team):
@@ -149,25 +170,27 @@ def name_of(stem: str, card: dict[str, str]) -> tuple[str, str]:
 
 
 def check_sender(path: Path, bundle: Bundle, moment: datetime, is_ruled: bool) -> list[Finding]:
-    """Say what would be refused of a zip for whose it is, and when it comes.
+    """Find out whether a zip would be refused for its team or the time at which it is sent.
 
     Args:
         path: The zip, under the name with which it would be sent.
         bundle: Gives the phases.
-        moment: When it would come, UTC.
-        is_ruled: Whether the organiser's rules are known here. Other platforms know the team by themselves.
+        moment: When it would be received, UTC.
+        is_ruled: Whether the organiser's rules are known here. Other platforms know the team already, so that
+            a missing name is a warning there.
     """
     team, _ = name_of(path.stem, read_card(path, bundle.submission))
     try:
         find_phase(team, moment, bundle.evaluation.phases)
     except Refusal as refusal:
-        told, code = MESSAGES[refusal.verdict.code], refusal.verdict.code
-        if code == "team":
-            severity = "error" if is_ruled else "warning"
-            return [Finding("finding", severity, path.name, told.text, told.cure)]
+        if refusal.verdict.code == "team":
+            severity = ERROR if is_ruled else WARNING
+            return [replace(MESSAGES["team"], severity=severity, location=path.name)]
         opening = [phase.opens for phase in bundle.evaluation.phases if phase.opens and phase.opens > moment]
-        when = f"send it after {min(opening):%Y-%m-%d %H:%M} UTC" if opening else "all phases are over"
-        return [Finding("finding", "warning", path.name, "no phase is open now", when)]
+        if not opening:
+            return [Finding("phases-over", WARNING, path.name, "all phases are over")]
+        hint = f"send it after {min(opening):%Y-%m-%d %H:%M} UTC"
+        return [Finding("no-open-phase", WARNING, path.name, "no phase is open now", hint)]
     return []
 
 
@@ -175,7 +198,7 @@ def find_phase(team: str, received: datetime, phases: tuple[Phase, ...]) -> Phas
     """The phase in which a team's submission counts.
 
     Raises:
-        Refusal: It names no team, or no phase was open.
+        Refusal: The submission names no team, or no phase was open.
     """
     if not team:
         raise Refusal("team")
@@ -186,7 +209,7 @@ def phase_at(phases: tuple[Phase, ...], received: datetime) -> Phase:
     """The phase that was open.
 
     Raises:
-        Refusal: None was.
+        Refusal: No phase was open.
     """
     for phase in phases:
         if phase.is_open(received):
@@ -200,32 +223,41 @@ def check_zip(
     class_names: tuple[str, ...],
     rules: BuildRules = NO_RULES,
 ) -> None:
-    """Refuse a zip for what `check` finds in it.
+    """Refuse a zip in which `check` finds an error.
 
     Args:
-        path: The zip that was kept.
-        settings: What a submission may be.
+        path: The kept copy of the zip.
+        settings: The limits of a submission.
         class_names: The challenge's classes.
-        rules: How it is built.
+        rules: How submissions are built.
 
     Raises:
         Refusal: With the findings: they are about the participant's own files.
-        UnavailableError: The zip that was kept is not there.
+        UnavailableError: The kept copy is missing.
     """
     if not path.exists():
-        raise UnavailableError(f"{path}: not found, though it was taken in; let `evaluate` take it in again")
+        raise UnavailableError(
+            "the kept copy of the zip is missing",
+            path,
+            code="missing-kept-zip",
+            hint="give `evaluate` the zip again",
+        )
     findings = check_submission(path, settings, class_names, rules)
-    errors = [finding for finding in findings if finding.severity == "error"]
+    errors = [finding for finding in findings if finding.severity == ERROR]
     if errors:
-        # Known by its content here; the participant knows it by another name.
-        lines = tuple(str(finding).replace(path.name, "the zip") for finding in errors)
+        # The kept copy is named by its content; the participant knows the zip by another name.
+        lines = tuple(
+            str(replace(finding, location="the zip") if finding.location == path.name else finding)
+            for finding in errors[:MAX_SHOWN_FINDINGS]
+        )
         codes = {finding.code for finding in errors}
-        # Of another process, which the zip may have taken over: no other code of a verdict is taken from it.
+        # The findings come from a process that the zip may have taken over: no other verdict's code is
+        # accepted from it.
         code = codes.pop() if len(codes) == 1 and codes <= _CODES_OF_FINDINGS else "zip"
-        raise Refusal(code, lines[:20])
+        raise Refusal(code, lines)
 
 
 def describe(submission: Submission) -> str:
-    """Name a submission for the organiser."""
+    """Team, method and the start of the SHA-256, for the organiser."""
     name = f"{submission.team} / {submission.method}" if submission.method else submission.team
     return f"{name or shown(submission.file_name)} ({submission.sha256[:12]})"

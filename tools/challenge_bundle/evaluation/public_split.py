@@ -1,4 +1,4 @@
-"""The public and the hidden part of the test cases."""
+"""The public and the private split of the test set."""
 
 import csv
 import hashlib
@@ -6,22 +6,21 @@ import io
 
 from challenge_bundle.formats.label_table import HEADER, LabelTable
 
-PARTS = ("all", "public", "final")
 
+def split_test_set(reference: LabelTable, secret: str, public_share: float) -> dict[str, frozenset[str]]:
+    """Assign the test images to the public and the private split, class by class.
 
-def cut_parts(reference: LabelTable, secret: str, public_share: float) -> dict[str, frozenset[str]]:
-    """Deal the test images out to the two parts, class by class.
-
-    Which image is in which part hangs on something that no participant has: from the names alone nobody can
-    tell what the board of the running phase is made of.
+    The assignment depends on a secret: from the names alone no participant can find out which images the
+    board of a running phase is computed from.
 
     Args:
         reference: The true classes.
-        secret: Any text; another one deals otherwise.
-        public_share: From 0 to 1; with 1 there is one part, `all`.
+        secret: Any text; the same text gives the same assignment.
+        public_share: Share of the public split, 0 to 1; with 1 there is one split, `all`.
 
     Returns:
-        Base names by part. Of a class with two images or more each part has one at least.
+        Base names by split: `public` and `final` (the private one), or `all`. Each has at least one image of
+        every class that has two or more images.
     """
     if public_share >= 1.0:
         return {"all": frozenset(reference.class_of)}
@@ -37,7 +36,7 @@ def cut_parts(reference: LabelTable, secret: str, public_share: float) -> dict[s
 
 
 def reference_text(reference: LabelTable, names: frozenset[str]) -> str:
-    """The csv of true classes of a part."""
+    """The csv of true classes of some images, sorted by name."""
     rows = [(reference.file_of[name], reference.class_of[name]) for name in sorted(names)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])

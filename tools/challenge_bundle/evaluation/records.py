@@ -1,4 +1,4 @@
-"""What is known of every submission, in SQLite or, by URL, in PostgreSQL."""
+"""The records of all submissions, in SQLite or, by URL, in PostgreSQL."""
 
 import json
 from collections.abc import Sequence
@@ -57,23 +57,24 @@ SCORES = sa.Table(
 QUEUED, RUNNING, WAITING, REFUSED = "queued", "running", "waiting", "refused"
 SET_ASIDE, DROPPED = "set-aside", "dropped"
 FINAL = (SCORED, REFUSED, SET_ASIDE, DROPPED)
-"""States in which a submission stays, unless the organiser says otherwise."""
+"""States that only the organiser can change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A submission as it stands.
+    """The record of a submission.
 
     Args:
-        submission: What was taken in.
-        phase: In which.
-        state: `queued`, `running`, `waiting` (for a reason that lies here), `scored`, `refused`, `set-aside`
-            (every attempt failed, though the engine works) or `dropped` (by the organiser).
-        attempts: How often an evaluation was broken off for a reason that lies here.
-        verdict: How it ended; None until it has.
+        submission: The zip that was taken in.
+        phase: Name of the phase; empty if none was open.
+        state: `queued`, `running`, `waiting` (for a reason outside the submission), `scored`, `refused`,
+            `set-aside` (every attempt failed although the engine works; waits for the organiser) or `dropped`
+            (withdrawn by the organiser).
+        attempts: How many attempts ended for a reason outside the submission.
+        verdict: How it ended; None until then.
         results_sha256: Of its csv; empty until there is one.
         probe: What `--probe` found, one line each; None if it was not probed.
-        cause: Why it waits or was set aside, for the organiser alone; empty otherwise.
+        cause: Why it waits or was set aside, for the organiser alone; otherwise empty.
     """
 
     submission: Submission
@@ -86,7 +87,7 @@ class Row:
     cause: str = ""
 
     def cause_line(self) -> str:
-        """What the organiser has to know of one that was set aside, and what can be done."""
+        """Why it was set aside, and what the organiser can do."""
         sha256 = self.submission.sha256[:12]
         return (
             f"set aside  {describe(self.submission)}  {self.cause}; fix the cause and run"
@@ -94,40 +95,40 @@ class Row:
         )
 
     def probe_lines(self) -> list[str]:
-        """What a probe found, for the organiser."""
+        """What its probe found, for the organiser."""
         who = describe(self.submission)
         return [f"probe    {who}  {line}" for line in self.probe or ("no circumstance changed a result",)]
 
 
 def cause_lines(rows: Sequence[Row]) -> list[str]:
-    """What the organiser has to know of submissions that were set aside, one line each."""
+    """A line for each submission that was set aside."""
     return [row.cause_line() for row in rows if row.state == SET_ASIDE]
 
 
 class Records:
-    """The database; each method is one transaction, and knows a submission by its id.
+    """The database; each method is one transaction and takes a submission by its id.
 
     Args:
         url: As SQLAlchemy takes it, such as `sqlite:////path/file` or `postgresql+psycopg://host/name`.
 
     Raises:
-        UnavailableError: It cannot be opened, or is of a newer version of this tool.
+        UnavailableError: It cannot be opened, or was written by a newer version of this tool.
     """
 
     def __init__(self, url: str) -> None:
         self.engine = open_database(url, SCHEMA)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     def add(self, submission: Submission, phase: str, verdict: Verdict | None) -> bool:
-        """Take a submission up, once; tells whether it was new.
+        """Add a submission unless it has a record; returns whether it was new.
 
         Args:
             submission: The submission.
-            phase: Empty if none was open.
-            verdict: If it is refused at once.
+            phase: Name of the phase; empty if none was open.
+            verdict: Why it is refused at once; None if it is to be evaluated.
         """
         values = {
             "id": submission.id,
@@ -154,7 +155,7 @@ class Records:
             return [_parse_row(row._mapping) for row in connection.execute(query)]
 
     def set_state(self, submission: str, state: str, verdict: Verdict | None = None) -> None:
-        """Note where a submission has come to; a final state is not left again."""
+        """Set the state of a submission; a final state is not changed."""
         values: dict[str, Any] = {"state": state}
         if verdict:
             values |= {"verdict": json.dumps(asdict(verdict)), "cause": None}
@@ -163,20 +164,20 @@ class Records:
             connection.execute(sa.update(SUBMISSIONS).where(here).values(values))
 
     def set_aside(self, submission: str, cause: str) -> None:
-        """Note that a submission is not tried again: every attempt failed, and nothing is missing here."""
+        """Set a submission aside: every attempt failed although the engine works, so none is made again."""
         self._update(submission, {"state": SET_ASIDE, "cause": cause})
 
     def drop(self, submission: str) -> None:
-        """Take a submission out: it counts for no rank and no quota; its record and its steps stay."""
+        """Withdraw a submission: no rank, not counted for the daily limit; its record and its steps stay."""
         dropped = json.dumps(asdict(Verdict(DROPPED)))
         self._update(submission, {"state": DROPPED, "verdict": dropped, "cause": None})
 
     def reopen(self, submission: str) -> None:
-        """Let a submission that has ended be evaluated again: the organiser was mistaken."""
+        """Queue a submission that has ended for another evaluation."""
         self._update(submission, {"state": QUEUED, "verdict": None, "cause": None})
 
     def admit_again(self, submission: Submission, phase: str, verdict: Verdict | None) -> None:
-        """Take a submission that came when it could not be taken for one that came now; see add."""
+        """Replace the record of a submission that could not be admitted before; see add."""
         self._update(
             submission.id,
             {
@@ -191,7 +192,7 @@ class Records:
         )
 
     def count_attempt(self, submission: str, cause: str = "") -> int:
-        """Note that an evaluation was broken off, and why; gives how often by now."""
+        """Count an attempt that failed, with its cause; returns the number of attempts."""
         with speaking(SCHEMA), self.engine.begin() as connection:
             here = SUBMISSIONS.c.id == submission
             values = {"state": WAITING, "attempts": SUBMISSIONS.c.attempts + 1, "cause": cause}
@@ -199,15 +200,15 @@ class Records:
             return int(connection.execute(sa.select(SUBMISSIONS.c.attempts).where(here)).scalar_one())
 
     def set_results(self, submission: str, results_sha256: str) -> None:
-        """Note which csv a submission's inference wrote."""
+        """Store the SHA-256 of the csv that a submission's inference wrote."""
         self._update(submission, {"results_sha256": results_sha256})
 
     def set_probe(self, submission: str, found: Sequence[str]) -> None:
-        """Note what a probe found."""
+        """Store what a probe found, one line each."""
         self._update(submission, {"probe": json.dumps(list(found))})
 
     def add_step(self, submission: str, name: str, key: str, seconds: float) -> None:
-        """Note a step that is done, in place of an earlier one of the same name."""
+        """Store a finished step, in place of an earlier one of the same name."""
         with speaking(SCHEMA), self.engine.begin() as connection:
             where = (STEPS.c.submission == submission) & (STEPS.c.name == name)
             connection.execute(sa.delete(STEPS).where(where))
@@ -215,16 +216,16 @@ class Records:
             connection.execute(sa.insert(STEPS).values(values))
 
     def steps(self, submission: str) -> dict[str, tuple[str, float]]:
-        """(key, seconds) of each step that is done, by its name."""
+        """(key, seconds) of each finished step by its name."""
         query = sa.select(STEPS.c.name, STEPS.c.key, STEPS.c.seconds).where(STEPS.c.submission == submission)
         with speaking(SCHEMA), self.engine.connect() as connection:
             return {name: (key, seconds) for name, key, seconds in connection.execute(query)}
 
     def add_scores(self, scores: Sequence[tuple[str, str, str, str]]) -> None:
-        """Put scores in place of the current ones, all at once: a board never mixes two references.
+        """Replace the current scores, all in one transaction, so that a board never mixes two references.
 
         Args:
-            scores: (submission, part, key, content of scores.json) of each.
+            scores: (submission, split of the test set, key, content of scores.json) of each.
         """
         with speaking(SCHEMA), self.engine.begin() as connection:
             for submission, part, key, content in scores:
@@ -238,7 +239,7 @@ class Records:
                 )
 
     def scores(self, part: str) -> dict[str, tuple[str, str]]:
-        """(key, content of scores.json) of each submission that has current scores of a part."""
+        """(key, content of scores.json) of each submission with current scores on a split of the test set."""
         query = sa.select(SCORES.c.submission, SCORES.c.key, SCORES.c.content).where(
             (SCORES.c.part == part) & SCORES.c.is_current
         )
@@ -251,7 +252,7 @@ class Records:
 
 
 def format_time(moment: datetime) -> str:
-    """A time in UTC as text that sorts as the times do."""
+    """A time in UTC as text; sorting the texts sorts the times."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

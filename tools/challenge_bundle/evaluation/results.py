@@ -1,4 +1,4 @@
-"""What a submission's csv says, read in a process of its own: whether it is sound, what another says."""
+"""Reading a submission's csv in a process of its own: checking it, cutting it, comparing two of them."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from challenge_bundle.errors import SubmissionError
-from challenge_bundle.evaluation.verdicts import MESSAGES, Refusal
+from challenge_bundle.evaluation.verdicts import LINE, MESSAGES, Refusal
 from challenge_bundle.formats.label_table import cut_rows, most_rows, read_label_table, read_probabilities
 from challenge_bundle.guarded import Exceeded, Limits, run_guarded
 
 _IMAGES_A_SECOND = 20_000
 _IMAGES_A_MB = 500
 _CELLS_MB = 40
-"""Memory that the probabilities in each MB of a csv take once they are read, MB."""
+"""Memory that the probabilities of each MB of csv take once they are read, MB."""
 
 
 def check_results(path: Path, image_names: Collection[str], class_names: Sequence[str]) -> None:
-    """Check a participant's csv; a fault is told by its kind and line, never by a name in it.
+    """Check a participant's csv; a fault is reported by its code and line, never by a name in the csv.
 
     Args:
         path: The csv.
-        image_names: That it must have a row for.
-        class_names: The challenge's.
+        image_names: The images that need a row.
+        class_names: The challenge's classes.
 
     Raises:
-        Refusal: A row is at fault.
+        Refusal: A row is invalid.
     """
     arguments = {"path": str(path.absolute()), "image_names": sorted(image_names)}
     arguments["class_names"] = list(class_names)
@@ -35,40 +35,40 @@ def check_results(path: Path, image_names: Collection[str], class_names: Sequenc
         )
     except Exceeded:
         raise Refusal("csv-unsound", line=1) from None
-    for code, number, value in found:
+    for code, number in found:
+        # From a process that the csv may have taken over: only a verdict on a csv is accepted from it.
         if str(code).startswith("csv-") and code in MESSAGES:
-            numbers: dict[str, Any] = {str(number): int(value)}
-            raise Refusal(code, **numbers)
+            raise Refusal(code, **{"missing" if code == "csv-missing" else LINE: int(number)})
 
 
 def cut_results(path: Path, names: Collection[str], target: Path) -> None:
-    """Copy the rows of a part from a results csv that was found sound, as they are written.
+    """Copy the rows of some images from a valid results csv, byte by byte.
 
     Args:
         path: The whole csv.
-        names: Base names of the part's images.
-        target: The csv of the part.
+        names: Base names of the images.
+        target: The csv to write.
 
     Raises:
-        SubmissionError: The csv is not sound.
+        SubmissionError: The csv is not valid.
     """
     arguments = {"path": str(path.absolute()), "names": sorted(names), "target": str(target.absolute())}
     run_guarded("challenge_bundle.evaluation.results:write_rows", arguments, _limits(path, len(names)))
 
 
 def compare(before: Path, after: Path, image_of: Mapping[str, str]) -> tuple[int, float]:
-    """Compare two results on the same pixels.
+    """Compare two results csv on the same pixels.
 
     Args:
-        before: The csv on the plain folder.
-        after: The csv on the other.
-        image_of: The image under each name of the other.
+        before: The csv of the unchanged folder.
+        after: The csv of the changed folder.
+        image_of: The original name of each image of the changed folder.
 
     Returns:
-        (images of another class, largest difference of a probability; 0 where there are none in both)
+        (number of images whose class differs, largest difference of a probability; 0 if neither has any)
 
     Raises:
-        SubmissionError: A csv is not sound, or lacks an image.
+        SubmissionError: A csv is not valid, or lacks an image.
     """
     arguments = {"before": str(before.absolute()), "after": str(after.absolute()), "image_of": dict(image_of)}
     limits = _limits(before, len(image_of), 2 * _CELLS_MB)
@@ -79,22 +79,22 @@ def compare(before: Path, after: Path, image_of: Mapping[str, str]) -> tuple[int
 
 
 def find_fault(path: str, image_names: list[str], class_names: list[str]) -> Iterator[list[Any]]:
-    """Yield the first fault of a csv as (code, name of its number, number); see check_results."""
+    """Yield the first fault of a csv: (code, its line or the number of missing images)."""
     wanted, classes = frozenset(image_names), frozenset(class_names)
     try:
         table = read_label_table(Path(path), SubmissionError, most_rows(len(wanted)))
     except SubmissionError as fault:
-        yield ["csv-unsound", "line", fault.row or 1]
+        yield ["csv-unsound", fault.row or 1]
         return
     for name, row in table.row_of.items():
         if name not in wanted:
-            yield ["csv-unknown-image", "line", row]
+            yield ["csv-unknown-image", row]
             return
         if table.class_of[name] not in classes:
-            yield ["csv-unknown-class", "line", row]
+            yield ["csv-unknown-class", row]
             return
     if len(table.row_of) < len(wanted):
-        yield ["csv-missing", "missing", len(wanted) - len(table.row_of)]
+        yield ["csv-missing", len(wanted) - len(table.row_of)]
 
 
 def write_rows(path: str, names: list[str], target: str) -> Iterator[None]:
@@ -112,10 +112,12 @@ def find_differences(before: str, after: str, image_of: dict[str, str]) -> Itera
         None,
     )
     if absent is not None:
-        raise SubmissionError("a row is missing", Path(after).name)
+        raise SubmissionError(
+            "a row is missing", Path(after).name, code="csv-missing-row", hint="write one row per image"
+        )
     changed = sum(new.class_of[name] != old.class_of[image] for name, image in image_of.items())
     if set(old.probability_classes) != set(new.probability_classes):
-        # Columns that are there in one of the two alone are a difference, not a way out of the comparison.
+        # A column that only one of them has is a difference: otherwise leaving it out would hide one.
         yield [changed, 1.0]
         return
     was, now = read_probabilities(Path(before)), read_probabilities(Path(after))
@@ -129,14 +131,14 @@ def find_differences(before: str, after: str, image_of: dict[str, str]) -> Itera
 
 
 def _difference(old: float, new: float) -> float:
-    """Of two probabilities; what is not a number in both is the same, in one alone as different as can be."""
+    """Of two probabilities: 0 if neither is a finite number, 1 if only one is."""
     if math.isfinite(old) and math.isfinite(new):
         return abs(new - old)
     return float(math.isfinite(old) != math.isfinite(new))
 
 
 def _limits(path: Path, images: int, memory_mb_a_mb: int = 0) -> Limits:
-    """Limits that a sound csv of so many images and bytes stays far below."""
+    """Limits that a valid csv of so many images and bytes stays far below."""
     size_mb = path.stat().st_size // 2**20 + 1
     return Limits(
         cpu_s=10 + images // _IMAGES_A_SECOND + size_mb,

@@ -1,4 +1,4 @@
-"""Team names: what of them is shown, and which of them look alike."""
+"""Team names: how they are shown, and which of them look alike."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from challenge_bundle.lookalikes import casefold, is_ignorable, skeleton
 
 MAX_NAME_CHARACTERS = 64
 MAX_READ_CHARACTERS = 1024
-"""Of a name as it came; what follows is not looked at."""
+"""Of a name as received; the rest is not read."""
 
 MAX_MARKS = 4
 """The most combining marks on one letter of a name; more are left out."""
@@ -19,33 +19,36 @@ _BLANK = "\u2800\U0001d159\U00016fe4"
 
 
 def clean_name(text: str) -> str:
-    """A name as it may be shown: in one form of writing, printable, of bounded length."""
-    # No more than that: the time in which marks are put in order grows with the square of their number.
+    """A name as it is shown: NFKC, printable, of bounded length; empty if it has no letter and no digit."""
+    # The time that normalisation takes grows with the square of the number of combining marks.
     read = text[:MAX_READ_CHARACTERS]
-    kept = "".join(_without_heaps(c for c in unicodedata.normalize("NFKC", read) if _is_visible(c)))
+    kept = "".join(_without_stacks(c for c in unicodedata.normalize("NFKC", read) if _is_visible(c)))
     kept = re.sub(r"\s+", " ", kept).strip()[:MAX_NAME_CHARACTERS].strip()
     return kept if any(character.isalnum() for character in kept) else ""
 
 
 def team_keys(name: str) -> frozenset[str]:
-    """What a name has in common with those that a reader takes for it; two share a key if they look alike.
+    """Keys of a name; two names look alike if they share a key.
 
-    Two keys, since a letter's look depends on its case: a Cyrillic K is a Latin K, its small letter is not a
-    Latin k. The first key compares names as they are written, the second whatever their case; the first is
-    folded as well, so that the case of the rest does not matter.
+    Two keys, because a letter's look depends on its case: a Cyrillic capital K looks like a Latin K, but its
+    small letter does not look like a Latin k. The first key compares the names as written, then folds case;
+    the second folds case first.
+
+    Source:
+        UTS 39, section 4 (confusable detection).
     """
     return _keys(clean_name(name))
 
 
 def same_team(one: str, other: str) -> bool:
-    """Whether two names are of one team: the same, or hardly to be told apart."""
+    """Whether two names belong to one team: they are equal or look alike."""
     return not team_keys(one).isdisjoint(team_keys(other))
 
 
 def group_teams(names: Iterable[str]) -> dict[str, str]:
-    """The team of each name, called by the first of its names.
+    """Map each name to its team, which is called by the first of its names.
 
-    Names that look like a third one are one team, even if they do not look alike.
+    Two names that both look like a third one are one team, even if they do not look like each other.
     """
     names = list(dict.fromkeys(names))
     team_of_key: dict[str, str] = {}
@@ -58,20 +61,20 @@ def group_teams(names: Iterable[str]) -> dict[str, str]:
     return {name: team_of_key[min(team_keys(name))] for name in names}
 
 
-def _without_heaps(characters: Iterable[str]) -> Iterator[str]:
-    """Leave out marks that no script heaps up so: they cover the lines above and below.
+def _without_stacks(characters: Iterable[str]) -> Iterator[str]:
+    """Leave out combining marks that are stacked higher than in any script: they cover neighbouring lines.
 
     Source:
         UTS 39, section 5.4: the same nonspacing mark twice, or more than four in a row.
     """
-    heap: list[str] = []
+    stack: list[str] = []
     for character in characters:
         if unicodedata.category(character) not in ("Mn", "Me"):
-            heap = []
-        elif character in heap or len(heap) == MAX_MARKS:
+            stack = []
+        elif character in stack or len(stack) == MAX_MARKS:
             continue
         else:
-            heap.append(character)
+            stack.append(character)
         yield character
 
 

@@ -1,110 +1,176 @@
-"""What a participant can be told of a submission: a closed list, so that no message carries hidden data."""
+"""The messages that a participant can get: a closed list, so that none carries hidden data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from challenge_bundle.findings import ERROR, NOTE, Finding
+from challenge_bundle.layout import RESULTS_NAME
 
 SCORED = "scored"
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One thing that a participant can be told.
-
-    Args:
-        text: With names in braces for the numbers of the case.
-        cure: What the participant does about it.
-    """
-
-    text: str
-    cure: str
-
-
-MESSAGES: Mapping[str, Message] = {
-    SCORED: Message("evaluated and scored", "nothing; look at the leaderboard"),
-    "dropped": Message("taken out by the organiser; it counts for no rank", "ask the organiser why"),
-    "closed": Message(
-        "received when no phase was open", "submit again between the opening and the closing of a phase"
+_FINDINGS = (
+    Finding("scored", NOTE, "", "evaluated and scored"),
+    Finding(
+        "dropped",
+        ERROR,
+        "",
+        "withdrawn by the organiser; it has no rank and does not count towards the daily limit",
+        "ask the organiser why",
     ),
-    "quota": Message(
-        "the team has used its {quota} submissions of that day (UTC)", "submit again on another day"
+    Finding(
+        "closed",
+        ERROR,
+        "",
+        "received when no phase was open",
+        "submit again between the opening and the closing of a phase",
     ),
-    "team": Message(
-        "names no team",
-        'make it with `zip --team "YOUR TEAM"`, or name it TEAM__METHOD.zip',
+    Finding(
+        "quota",
+        ERROR,
+        "",
+        "the team has already used its {quota} submissions of that day (UTC)",
+        "submit again on another day",
     ),
-    "zip": Message(
-        "the zip is not one that can be built; what is wrong follows",
-        "run `check` on the zip, and mend what it names",
+    Finding(
+        "team",
+        ERROR,
+        "",
+        "the submission names no team",
+        'make it with `zip --team "YOUR TEAM"`, or name the file TEAM__METHOD.zip',
     ),
-    "base-image": Message(
-        "the Dockerfile builds on an image that this challenge does not give",
+    Finding(
+        "zip",
+        ERROR,
+        "",
+        "the zip cannot be built; the findings follow",
+        "run `check` on the zip, and fix what it reports",
+    ),
+    Finding(
+        "base-image",
+        ERROR,
+        "",
+        "the Dockerfile builds on an image that is not a base image of this challenge",
         "build on one of the challenge's base images",
     ),
-    "no-base-image": Message(
-        "an image that the Dockerfile builds on cannot be had here",
-        "build on an image that the challenge names",
+    Finding(
+        "no-base-image",
+        ERROR,
+        "",
+        "an image that the Dockerfile builds on is not available to the evaluation",
+        "build on one of the challenge's base images",
     ),
-    "volume": Message("the image declares a volume", "leave VOLUME out of the Dockerfile"),
-    "build-failed": Message(
+    Finding("volume", ERROR, "", "the image declares a volume", "remove VOLUME from the Dockerfile"),
+    Finding(
+        "build-failed",
+        ERROR,
+        "",
         "the image cannot be built; the end of the build's output follows",
-        "run `docker build .` on the unpacked zip, with the network that the challenge gives",
+        "run `docker build .` on the unpacked zip, with the network setting of the challenge",
     ),
-    "build-time": Message("the build took longer than {limit} s", "do less in the Dockerfile"),
-    "build-size": Message("the image is larger than {limit} MB", "install and copy less"),
-    "cannot-start": Message(
+    Finding(
+        "build-time", ERROR, "", "the build took longer than {limit} s", "do less work in the Dockerfile"
+    ),
+    Finding("build-size", ERROR, "", "the image is larger than {limit} MB", "install and copy less"),
+    Finding(
+        "cannot-start",
+        ERROR,
+        "",
         "the image's program cannot be started",
         "run the image with --read-only, --network none and a user that is not root",
     ),
-    "time": Message("inference took longer than {limit} s", "compute less for each image"),
-    "memory": Message("inference used more memory than {limit} MB", "use smaller batches or a smaller model"),
-    "output": Message(
-        "inference wrote more than {limit} MB, or too many or too deep files",
+    Finding("time", ERROR, "", "inference took longer than {limit} s", "compute less for each image"),
+    Finding(
+        "memory",
+        ERROR,
+        "",
+        "inference used more memory than {limit} MB",
+        "use smaller batches or a smaller model",
+    ),
+    Finding(
+        "output",
+        ERROR,
+        "",
+        "inference wrote more than {limit} MB, too many files or too deep folders",
         "write classification_results.csv alone",
     ),
-    "disk": Message(
-        "inference filled the disk", "write classification_results.csv alone, and keep no removed file open"
+    Finding(
+        "disk",
+        ERROR,
+        "",
+        "inference filled the disk",
+        "write classification_results.csv alone, and keep no removed file open",
     ),
-    "failed": Message(
+    Finding(
+        "failed",
+        ERROR,
+        "",
         "inference ended with exit status {status}",
-        "run the image on images of your own, with the limits of the challenge",
+        "run the image on your own images, with the limits of the challenge",
     ),
-    "no-results": Message(
-        "inference ended well but wrote no classification_results.csv",
+    Finding(
+        "no-results",
+        ERROR,
+        "",
+        "inference ended with exit status 0 but wrote no classification_results.csv",
         "write it into the second folder, /mnt/out",
     ),
-    "not-a-file": Message(
-        "classification_results.csv is a link, a folder or a device",
-        "write a plain file",
+    Finding(
+        "not-a-file",
+        ERROR,
+        RESULTS_NAME,
+        "expected a regular file, but got a link, a folder or a device",
+        "write a regular file",
     ),
-    "csv-unsound": Message(
-        "classification_results.csv is not a sound table with one row an image (line {line})",
+    # Databases of former versions hold this code: it keeps its name.
+    Finding(
+        "csv-unsound",
+        ERROR,
+        RESULTS_NAME,
+        "not a valid table with one row per image",
         "write UTF-8, the header file,class, then each image once, with as many values as the header has",
     ),
-    "csv-unknown-class": Message(
-        "a class is not one of the challenge's (line {line})",
-        "write the classes exactly as the challenge names them",
+    Finding(
+        "csv-unknown-class",
+        ERROR,
+        RESULTS_NAME,
+        "the class is not one of the challenge's classes",
+        "write the class names exactly as the challenge gives them",
     ),
-    "csv-unknown-image": Message(
-        "a row names no image of the test set (line {line})",
+    Finding(
+        "csv-unknown-image",
+        ERROR,
+        RESULTS_NAME,
+        "the row names no image of the test set",
         "write the name of the image as it is in /mnt/in",
     ),
-    "csv-missing": Message("{missing} images of the test set have no row", "write one row for each image"),
-}
-"""By code. A number of the case is the only thing that is put into a text."""
+    Finding(
+        "csv-missing",
+        ERROR,
+        RESULTS_NAME,
+        "{missing} images of the test set have no row",
+        "write one row per image",
+    ),
+)
 
-WAITING_TEXT = "not evaluated yet, for a reason that does not lie in the submission; nothing is to be done"
-"""Said of a submission whose evaluation has not ended."""
+MESSAGES: Mapping[str, Finding] = {finding.code: finding for finding in _FINDINGS}
+"""By code. A message has the names of its numbers in braces; nothing else is ever put into one."""
+
+WAITING_TEXT = "not evaluated yet, for a reason outside the submission; nothing to do"
+"""The message for a submission whose evaluation has not ended."""
+
+LINE = "line"
+"""The number that is shown as the finding's row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a submission ended.
+    """How a submission ended; stored as these three fields in the records and in the steps.
 
     Args:
         code: One of MESSAGES.
-        numbers: What its text names.
-        lines: What is shown below it: findings in the participant's own zip, or lines that were filtered.
+        numbers: The numbers that its message names, and the line of the csv.
+        lines: What is shown below the message: findings in the participant's own zip, or filtered output.
     """
 
     code: str
@@ -112,25 +178,25 @@ class Verdict:
     lines: tuple[str, ...] = ()
 
     @property
-    def text(self) -> str:
-        """The sentence, without its cure."""
-        return MESSAGES[self.code].text.format_map(self.numbers)
+    def finding(self) -> Finding:
+        """The message of its code with the numbers filled in."""
+        template = MESSAGES[self.code]
+        message = template.message.format_map(self.numbers)
+        return replace(template, message=message, row=self.numbers.get(LINE))
 
     def __str__(self) -> str:
-        if self.code == SCORED:
-            return self.text
-        return f"{self.text}; {MESSAGES[self.code].cure}"
+        return self.finding.text
 
 
 def parse_verdict(document: Mapping[str, Any] | None) -> Verdict | None:
-    """A verdict as `dataclasses.asdict` and JSON have left it."""
+    """Parse a verdict that was stored as JSON by way of `dataclasses.asdict`."""
     if document is None:
         return None
     return Verdict(document["code"], document["numbers"], tuple(document["lines"]))
 
 
 class Refusal(Exception):
-    """A submission is at fault: final, and told to the participant.
+    """A submission is at fault: final, and reported to the participant.
 
     Args:
         code: See Verdict.
@@ -147,7 +213,7 @@ class Inconclusive(Exception):
     """A submission seems to be at fault, but the engine may be: tried again before it is final.
 
     Args:
-        refusal: What it would be refused with.
+        refusal: The refusal if the last attempt ends alike.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -156,4 +222,4 @@ class Inconclusive(Exception):
 
 
 class Crowded(Inconclusive):
-    """The disk ran short, by this submission or by another beside it: it is tried again alone."""
+    """The disk ran short, by this submission or by another that ran at the same time: tried again alone."""
