@@ -38,7 +38,7 @@ def check_results(path: Path, image_names: Collection[str], class_names: Sequenc
     for code, number in found:
         # From a process that the csv may have taken over: only a verdict on a csv is accepted from it.
         if str(code).startswith("csv-") and code in MESSAGES:
-            raise Refusal(code, **{"missing" if code == "csv-missing" else LINE: int(number)})
+            raise Refusal(code, (), **{"missing" if code == "csv-missing" else LINE: int(number)})
 
 
 def cut_results(path: Path, names: Collection[str], target: Path) -> None:
