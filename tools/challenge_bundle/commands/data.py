@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from challenge_bundle.audit.names import CHECKS
-from challenge_bundle.commands.shared import LocalPath, anonymous_option, read_bundle, relative, working
+from challenge_bundle.commands.shared import (
+    LocalPath,
+    anonymous_option,
+    choose_json,
+    read_bundle,
+    relative,
+    working,
+)
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import SPLITS, Layout
 
@@ -156,6 +163,13 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
         click.echo("nothing was changed; to do it, add --yes")
 
 
+def _choose_document(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """As every command's --json; of the audit it may also name a file, for the figures alone."""
+    printed = value == Path("-")
+    choose_json(ctx, param, printed)
+    return None if printed else value
+
+
 @data.command("audit")
 @click.option(
     "--check",
@@ -178,7 +192,14 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
     "--html", "page", type=LocalPath(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
 )
 @click.option(
-    "--json", "document", type=LocalPath(dir_okay=False, path_type=Path), help=".bundle/audit/audit.json."
+    "--json",
+    "document",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="-",
+    type=LocalPath(dir_okay=False, path_type=Path),
+    callback=_choose_document,
+    help="Print the result as one JSON document; with FILE, write it there (.bundle/audit/audit.json).",
 )
 @click.pass_obj
 def audit_command(
