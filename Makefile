@@ -11,7 +11,7 @@ help: ## show this
 
 install: $(INSTALLED) ## make .venv with everything in it
 
-$(INSTALLED): install.py pyproject.toml bundle_training/requirements.txt bundle_inference/requirements.txt scoring_program/requirements.txt
+$(INSTALLED): install.py pyproject.toml setup.py constraints.txt bundle_training/requirements.txt bundle_inference/requirements.txt scoring_program/requirements.txt
 	$(PYTHON) install.py
 	@touch $@
 

@@ -18,6 +18,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PROGRAMS = ("bundle_training", "bundle_inference", "scoring_program")
 UV = "uv==0.11.32"
+CONSTRAINTS = ROOT / "constraints.txt"
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
         install_torch()
         step("installing the three programs' packages and the tool's")
         requirements = [word for name in PROGRAMS for word in ("-r", str(ROOT / name / "requirements.txt"))]
-        pip("install", *requirements, "--editable", f"{ROOT}[dev]")
+        pip("install", *requirements, "--editable", f"{ROOT}[dev]", "--constraint", str(CONSTRAINTS))
     except subprocess.CalledProcessError as fault:
         print(
             f"install: '{' '.join(map(str, fault.cmd[2:6]))} ...' failed; its message stands above",

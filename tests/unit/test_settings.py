@@ -90,8 +90,10 @@ def test_faults_name_key_and_line(text: str, message: str) -> None:
 
 
 def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="not found; a bundle is a folder with a bundle.toml"):
+    with pytest.raises(ManifestError) as fault:
         read_manifest(tmp_path / "bundle.toml")
+    assert fault.value.code == "manifest-missing"
+    assert fault.value.finding.location == str(tmp_path / "bundle.toml")
 
 
 def test_phases() -> None:

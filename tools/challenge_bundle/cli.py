@@ -11,6 +11,7 @@ import click
 
 from challenge_bundle.commands.data import data
 from challenge_bundle.commands.group import BundleGroup, secrets_of
+from challenge_bundle.commands.new import new
 from challenge_bundle.commands.organiser import evaluate_command, leaderboard, step_command, verify
 from challenge_bundle.commands.programs import (
     build,
@@ -25,11 +26,13 @@ from challenge_bundle.commands.programs import (
 from challenge_bundle.commands.shared import LocalPath, json_option
 from challenge_bundle.commands.store import store
 from challenge_bundle.commands.submissions import check, kit, zip_command
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import default_root
+from challenge_bundle.layout import Layout
 from challenge_bundle.redaction import find_secrets, redact
 
 COMMANDS = (
     doctor,
+    new,
     data,
     store,
     build,
@@ -64,8 +67,8 @@ def _show_traceback(kind: type[BaseException], fault: BaseException, trace: Trac
     "--bundle",
     "root",
     type=LocalPath(exists=True, file_okay=False, path_type=Path),
-    default=PROJECT_ROOT,
-    help="Folder with the bundle.toml; this project's own by default.",
+    default=default_root,
+    help="Folder with the bundle.toml; by default the current one, or, in a checkout, the project's own.",
 )
 @json_option
 @click.version_option(package_name="challenge-bundle", message="%(version)s")

@@ -22,13 +22,6 @@ def without_controls(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def install_cure(extra: str) -> str:
-    """How an extra of pyproject.toml comes here: from the folder, for the project is on no index."""
-    return (
-        f"run `.venv/bin/pip install -e '.[{extra}]'` in the project's folder (`make install` brings it too)"
-    )
-
-
 class BundleError(Exception):
     """An expected failure: one line for the user, no traceback.
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+from challenge_bundle.installation import PROJECT_ROOT as PROJECT_ROOT
+from challenge_bundle.installation import programs_root
 
 SPLITS = ("training", "validation", "testing")
 """The three parts of the data, in the order in which they are used."""
@@ -200,6 +201,6 @@ class Layout:
         return self.state / "logs" / f"{program_name}.log"
 
     def program_dir(self, folder: str) -> Path:
-        """A program's folder: the bundle's own if it has one, else the project's."""
+        """A program's folder: the bundle's own if it has one, else that of the checkout or the wheel."""
         own = self.root / folder
-        return own if own.is_dir() else PROJECT_ROOT / folder
+        return own if own.is_dir() else programs_root() / folder

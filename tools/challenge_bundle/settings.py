@@ -196,7 +196,10 @@ def read_manifest(path: Path) -> Bundle:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ManifestError(
-            f"{path}: not found; a bundle is a folder with a bundle.toml (see --bundle)"
+            "not found",
+            path,
+            code="manifest-missing",
+            hint="name the bundle's folder by --bundle, or make one: `bundle new .` in an empty folder",
         ) from None
     except UnicodeDecodeError:
         raise ManifestError(f"{path}: not UTF-8; save it as UTF-8") from None

@@ -14,6 +14,7 @@ import click
 from challenge_bundle.commands.shared import JSON_STREAM, RESULT, json_option, plain
 from challenge_bundle.errors import BundleError, DataError, UnavailableError
 from challenge_bundle.findings import ERROR, Finding
+from challenge_bundle.installation import command_name, package_hint
 from challenge_bundle.layout import Layout
 from challenge_bundle.redaction import find_secrets, redact
 
@@ -88,7 +89,9 @@ class BundleGroup(click.Group):
             self._end(ctx, fault)
         except ModuleNotFoundError as fault:
             missing = UnavailableError(
-                f"the package {fault.name} is not installed", code="not-installed", hint="run `make install`"
+                f"the package {fault.name} is not installed",
+                code="not-installed",
+                hint=package_hint(str(fault.name)),
             )
             self._end(ctx, missing)
         except OSError as fault:
@@ -128,7 +131,7 @@ class BundleGroup(click.Group):
         length = 1 if is_flag or "=" in words[place] else 2
         option, rest = words[place : place + length], words[place + length :]
         moved = [*words[:command], *option, *words[command:place], *rest]
-        return f"{name} stands before the command: python tools/bundle.py {shlex.join(moved)}"
+        return f"{name} stands before the command: {command_name()} {shlex.join(moved)}"
 
     def _end(self, ctx: click.Context, fault: BundleError) -> None:
         """Print an expected failure and end with its exit status."""

@@ -195,10 +195,14 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
     """
     from challenge_bundle.engines.choice import choose_runner
     from challenge_bundle.formats.scores import HEADLINE
+    from challenge_bundle.new_bundle import write_manifest
     from challenge_bundle.run_all import run_all
     from challenge_bundle.runs.programs import PROGRAMS
     from challenge_bundle.wheelhouse import give_wheels
 
+    if not layout.manifest.exists():
+        written = write_manifest(layout)
+        click.echo(f"wrote {relative(layout.manifest)}, for there was none: a bundle named '{written.name}'")
     bundle = read_bundle(layout)
     runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")

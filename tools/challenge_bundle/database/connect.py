@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from challenge_bundle.errors import DataError, UnavailableError, install_cure
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.installation import install_hint
 from challenge_bundle.redaction import redact, secrets_in
 
 _KINDS = ("sqlite", "postgresql", "postgres")
@@ -161,7 +162,7 @@ def speaking(schema: Schema, url: str = "") -> Iterator[None]:
     except ModuleNotFoundError as fault:
         raise UnavailableError(
             f"{fault.name} is not installed here, and the database's URL needs it;"
-            f" {install_cure('postgresql')}"
+            f" {install_hint('postgresql')}"
         ) from None
 
 

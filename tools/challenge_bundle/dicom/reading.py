@@ -19,8 +19,9 @@ from challenge_bundle.dicom.elements import (
     read_whole,
 )
 from challenge_bundle.dicom.lookup import Lut, read_lut
-from challenge_bundle.errors import DataError, UnavailableError, install_cure, shown
+from challenge_bundle.errors import DataError, UnavailableError, shown
 from challenge_bundle.image_io import MAX_PIXELS
+from challenge_bundle.installation import install_hint
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -183,7 +184,7 @@ def _use_pydicom() -> None:
     try:
         from pydicom import config
     except ModuleNotFoundError:
-        raise UnavailableError(f"reading DICOM needs pydicom; {install_cure('dicom')}") from None
+        raise UnavailableError(f"reading DICOM needs pydicom; {install_hint('dicom')}") from None
     # Files of real scanners break the rules in ways that do no harm, and what is used here is checked here.
     config.settings.reading_validation_mode = config.IGNORE
 

@@ -14,8 +14,9 @@ from filelock import FileLock
 from challenge_bundle.dicom.contours import check_contour, contour_to_mask, read_contour
 from challenge_bundle.dicom.reading import DicomImage, read_dicom
 from challenge_bundle.dicom.sunnybrook import ContourSlice
-from challenge_bundle.errors import DataError, UnavailableError, install_cure
+from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.files import replacing, signature
+from challenge_bundle.installation import install_hint
 from challenge_bundle.progress import Progress
 
 MASKS = {"inner": ("inner",), "outer": ("outer",), "both": ("inner", "outer")}
@@ -172,7 +173,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise UnavailableError(f"a cache of images needs h5py; {install_cure('dicom')}") from None
+        raise UnavailableError(f"a cache of images needs h5py; {install_hint('dicom')}") from None
     return h5py
 
 

@@ -1,12 +1,14 @@
 """The messages for participants, as files that can be handed out."""
 
 import os
+import sys
 from pathlib import Path
 
 from challenge_bundle.evaluation.records import FINAL, SET_ASIDE, WAITING, Row, format_time
 from challenge_bundle.evaluation.verdicts import WAITING_TEXT
 from challenge_bundle.files import no_formula, write_csv, write_text
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import programs_root
+from challenge_bundle.layout import Layout
 from challenge_bundle.redaction import without_paths
 
 
@@ -19,7 +21,7 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
     """
     folder = layout.evaluation / "feedback"
     # A message from the engine or a library may contain a path of this machine.
-    own = (layout.root, PROJECT_ROOT, Path(os.path.expanduser("~")))
+    own = (layout.root, programs_root(), Path(sys.prefix), Path(os.path.expanduser("~")))
     roots = {str(path) for path in own if len(path.parts) > 2}
     for row in rows:
         path = folder / f"{row.submission.id}.txt"

@@ -4,7 +4,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from challenge_bundle.errors import DataError, UnavailableError, install_cure
+from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.installation import install_hint
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import redact, secrets_in, without_secrets
 from challenge_bundle.sources.base import ImportRequest, Listing
@@ -100,7 +101,7 @@ class RemoteSource:
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
-            cure = install_cure("s3") if scheme in _OWN_EXTRA else str(fault)
+            cure = install_hint("s3") if scheme in _OWN_EXTRA else str(fault)
             raise UnavailableError(f"{scheme}:// needs a package that is not installed; {cure}") from None
         except ValueError as fault:
             cause = redact(str(fault), secrets_in(self.url))
