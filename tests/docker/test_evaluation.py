@@ -37,7 +37,8 @@ from challenge_bundle.evaluation.service import opened, run_step
 from challenge_bundle.evaluation.step_cache import StepRecord
 from challenge_bundle.evaluation.steps import infer
 from challenge_bundle.evaluation.verdicts import SCORED
-from challenge_bundle.formats.receipt import Check, read_receipt
+from challenge_bundle.findings import Finding
+from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.runs.programs import SCORING, plan_run
 from challenge_bundle.settings import read_manifest
@@ -297,7 +298,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records:
     rows = run(context, records, zips)
     receipt = read_receipt(receipt_path(context.layout, rows["A"].submission.sha256))
     with closing(connect()) as runner:
-        assert all(check.good for check in check_all(context, records, runner, receipt))
+        assert differing(check_all(context, records, runner, receipt)) == []
         assert rescore(context, records, runner, say_nothing).moves == []
         # The organiser finds that B was right all along.
         reference = context.layout.solution_csv("testing")
@@ -309,13 +310,13 @@ def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records:
             ("A", 1, 2),
         ]
         assert moves[0].after == 1.0
-        differing = {check.what for check in check_all(changed, records, runner, receipt) if not check.good}
-        assert {"digests, reference", "scores, all, accuracy", "scored again, all: accuracy"} <= differing
-        assert "digests, image" not in differing
+        found = {finding.location for finding in differing(check_all(changed, records, runner, receipt))}
+        assert {"digests, reference", "scores, all, accuracy", "scored again, all: accuracy"} <= found
+        assert "digests, image" not in found
         renewed = read_receipt(receipt_path(context.layout, rows["A"].submission.sha256))
-        assert all(check.good for check in check_all(changed, records, runner, renewed))
+        assert differing(check_all(changed, records, runner, renewed)) == []
         forged = renewed | {"submission": renewed["submission"] | {"team": "C"}}
-        assert [check.what for check in check_all(changed, records, runner, forged) if not check.good] == [
+        assert [finding.location for finding in differing(check_all(changed, records, runner, forged))] == [
             "signature",
             "submission, team",
         ]
@@ -323,7 +324,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records:
 
 def check_all(
     context: Context, records: Records, runner: DockerRunner, receipt: dict[str, Any]
-) -> list[Check]:
+) -> list[Finding]:
     return check_stored(context, records, receipt) + check_scores(context, runner, records, receipt)
 
 

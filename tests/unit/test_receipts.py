@@ -1,4 +1,4 @@
-"""Receipts: what they say, that it is signed, and that every change is found; without any engine."""
+"""Receipts: their fields, their signature, and that every change is found; without any engine."""
 
 import copy
 import json
@@ -17,6 +17,7 @@ from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
 from challenge_bundle.evaluation.intake import kept_zip
 from challenge_bundle.evaluation.receipts import (
+    STORED_STEPS,
     check_scores,
     check_stored,
     is_receipt_current,
@@ -26,7 +27,8 @@ from challenge_bundle.evaluation.records import Records, Row
 from challenge_bundle.evaluation.signing import key_path, keyed_digest, public_text, sign, signing_key
 from challenge_bundle.evaluation.step_cache import make_key
 from challenge_bundle.files import hash_file
-from challenge_bundle.formats.receipt import FULL, PUBLIC, Check, read_receipt
+from challenge_bundle.findings import Finding
+from challenge_bundle.formats.receipt import FULL, PUBLIC, differing, read_receipt
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import METRICS, read_manifest
 from tests.evaluations import (
@@ -69,8 +71,8 @@ def read(context: Context, row: Row, kind: str = FULL) -> Receipt:
     return read_receipt(receipt_path(context.layout, row.submission.id, kind))
 
 
-def bad(checks: list[Check]) -> set[str]:
-    return {check.what for check in checks if not check.good}
+def bad(findings: list[Finding]) -> set[str]:
+    return {finding.location for finding in differing(findings)}
 
 
 @pytest.mark.parametrize("kind", [FULL, PUBLIC])
@@ -78,11 +80,11 @@ def test_a_receipt_is_as_it_was_written(context: Context, records: Records, row:
     receipt = read(context, row, kind)
     checks = check_stored(context, records, receipt)
     assert bad(checks) == set()
-    # Every leaf of the receipt is compared: none of them is only said.
+    # Every leaf of the receipt is compared: none of them is only written.
     assert len(checks) == 1 + count_leaves({k: v for k, v in receipt.items() if k != "signature"})
     again = check_scores(context, scoring_runner(), records, receipt)
     assert bad(again) == set()
-    assert "scored again, public: weighted f1" in {check.what for check in again}
+    assert "scored again, public: weighted f1" in {finding.location for finding in again}
     assert list((context.layout.evaluation / "work").iterdir()) == []
 
 
@@ -90,7 +92,7 @@ def count_leaves(value: Any) -> int:
     return sum(map(count_leaves, value.values())) if isinstance(value, dict) and value else 1
 
 
-def test_what_a_receipt_says(context: Context, records: Records, row: Row) -> None:
+def test_the_fields_of_a_receipt(context: Context, records: Records, row: Row) -> None:
     receipt = read(context, row)
     submission = row.submission
     assert receipt["submission"] == {
@@ -155,7 +157,7 @@ def test_a_receipt_is_current_if_both_are_there_in_this_form(context: Context, r
     assert is_receipt_current(context.layout, row.submission.id)
 
 
-def test_a_participants_receipt_has_nothing_of_the_hidden_part(
+def test_a_public_receipt_has_nothing_of_the_private_split(
     context: Context, records: Records, row: Row
 ) -> None:
     receipt = read(context, row, PUBLIC)
@@ -248,13 +250,13 @@ def test_every_change_is_named_signed_or_not(
     target = tmp_path / "changed.json"
     target.write_text(json.dumps(changed))
     assert bad(check_stored(context, records, read_receipt(target))) == {"signature", what}
-    # Even where the organiser's own key has signed it: what is stored says otherwise.
+    # Even if the organiser's own key has signed it: the stored data differ.
     del changed["signature"]
     signed = sign(signing_key(context.layout), changed)
     assert bad(check_stored(context, records, signed)) == {what}
 
 
-def test_emptied_scores_and_an_added_hidden_part_are_named(
+def test_emptied_scores_and_an_added_private_split_are_named(
     context: Context, records: Records, row: Row
 ) -> None:
     receipt = read(context, row)
@@ -277,7 +279,7 @@ def test_emptied_scores_and_an_added_hidden_part_are_named(
     assert "scores, final, accuracy" in bad(check_stored(context, records, receipt | {"kind": PUBLIC}))
 
 
-def test_of_versions_only_the_signature_speaks(context: Context, records: Records, row: Row) -> None:
+def test_versions_are_covered_by_the_signature_alone(context: Context, records: Records, row: Row) -> None:
     receipt = read(context, row)
     changed = receipt | {"versions": receipt["versions"] | {"engine": "other"}}
     assert bad(check_stored(context, records, changed)) == {"signature"}
@@ -296,7 +298,7 @@ def test_what_changed_in_the_bundle_is_named(context: Context, records: Records,
     zip_path.write_bytes(content + b"x")
     assert bad(check_stored(context, records, receipt)) == {"submission, sha256"}
     zip_path.unlink()
-    assert bad(check_stored(context, records, receipt)) == {"what its steps left"}
+    assert bad(check_stored(context, records, receipt)) == {STORED_STEPS}
     zip_path.write_bytes(content)
     path = context.layout.solution_csv("testing")
     original = path.read_text()
@@ -326,15 +328,16 @@ def test_a_damaged_csv_is_named(context: Context, records: Records, row: Row) ->
     results.write_text(
         results.read_text().replace("000.png,B", "000.png,A").replace("001.png,B", "001.png,A")
     )
-    (check,) = [c for c in check_stored(context, records, read(context, row)) if not c.good]
-    assert check.what == "what its steps left"
-    assert "not as its step left it" in check.found
+    (found,) = differing(check_stored(context, records, read(context, row)))
+    assert (found.code, found.location) == ("damaged-step", STORED_STEPS)
+    assert str(results) in found.message
 
 
-def test_what_is_not_recorded_is_said(context: Context, records: Records, row: Row) -> None:
+def test_an_unknown_submission_is_an_error(context: Context, records: Records, row: Row) -> None:
     receipt = read(context, row)
     unknown = receipt | {"submission": receipt["submission"] | {"id": "0" * 64}}
-    assert bad(check_stored(context, records, unknown)) == {"signature", "submission"}
+    found = check_stored(context, records, unknown)
+    assert [finding.code for finding in found] == ["wrong-signature", "unknown-submission"]
 
 
 @pytest.mark.parametrize(
@@ -345,17 +348,17 @@ def test_what_is_not_recorded_is_said(context: Context, records: Records, row: R
         (("receipt",), True, "receipt is True, expected 2"),
         (("receipt",), 1, "of an older version"),
         (("kind",), ["full"], r"kind is \['full'\], expected str"),
-        (("submission",), [], "submission is no object"),
+        (("submission",), [], "submission is not an object"),
         (("submission", "id"), 3, "submission.id is 3, expected str"),
         (("submission", "more"), "x", "submission has the unknown field 'more'"),
-        (("digests",), "x", "digests is no object"),
+        (("digests",), "x", "digests is not an object"),
         (("digests", "image"), None, "digests.image is None, expected str"),
         (("digests", "\x1b[2J"), "x", r"digests has the unknown field '\\x1b\[2J'"),
         (("limits", "inference", "time_s"), "6", "limits.inference.time_s is '6', expected int or float"),
         (("limits", "inference", "time_s"), True, "limits.inference.time_s is True"),
-        (("scores", "public"), [1.0], "scores.public is no object"),
+        (("scores", "public"), [1.0], "scores.public is not an object"),
         (("scores", "public", "accuracy"), {"a": {}}, "scores.public.accuracy is"),
-        (("signature",), None, "signature is no object"),
+        (("signature",), None, "signature is not an object"),
         (("signature", "value"), "0" * 127, "signature.value is '0000"),
         (("extra",), 1, "the document has the unknown field 'extra'"),
     ],
@@ -368,6 +371,7 @@ def test_another_document_is_refused_in_a_line(
     target.write_text(json.dumps(change(read(context, row), path, value)))
     with pytest.raises(DataError, match=word) as caught:
         read_receipt(target)
+    assert caught.value.code == ("unsigned-receipt" if word == "of an older version" else "not-a-receipt")
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -405,12 +409,12 @@ def test_whoever_has_the_public_key_checks_the_signature(context: Context, row: 
     assert (nowhere.exit_code, nowhere.output) == (0, "same    signature\n")
     without_key = CliRunner().invoke(main, ["--bundle", str(tmp_path), "verify", str(receipt)])
     assert without_key.exit_code == 1
-    assert "what the organiser has, which is not here; --public-key FILE" in without_key.output
+    assert "--public-key FILE" in without_key.output
     changed = tmp_path / "changed.json"
     changed.write_text(receipt.read_text().replace('"team 1"', '"team 2"'))
     found = verify(context, changed, "--public-key", public)
     assert found.exit_code == 1
-    assert "DIFFERS signature: not of this key, or the receipt was changed" in found.output
+    assert "DIFFERS signature: made with another key, or the receipt was changed" in found.output
     key_path(context.layout).unlink()
     public.write_text(public_text(signing_key(context.layout).public_key()))
     assert verify(context, receipt, "--public-key", public).exit_code == 1

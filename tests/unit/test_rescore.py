@@ -11,7 +11,7 @@ from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.rescore import Move, rescore
 from challenge_bundle.evaluation.step_outputs import current_scores, results_of, stale_rows
 from challenge_bundle.files import remove_tree
-from challenge_bundle.formats.receipt import read_receipt
+from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.leaderboard.build import make_board
 from tests.conftest import say_nothing
 from tests.evaluations import MANIFEST, put_scored, reread, scoring_runner, wrong_in
@@ -56,7 +56,7 @@ def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Rec
     assert (again.submissions, again.moves) == (0, [])
     for row in records.rows():
         receipt = read_receipt(receipt_path(context.layout, row.submission.id))
-        assert [check.what for check in check_stored(changed, records, receipt) if not check.good] == []
+        assert differing(check_stored(changed, records, receipt)) == []
 
 
 def test_the_public_part_stays_as_it_was(context: Context) -> None:
@@ -134,10 +134,10 @@ def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
         with pytest.raises(KeyboardInterrupt):
             rescore(changed, records, scoring_runner(), say_nothing)
     stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
-    assert [check.what for check in stored if not check.good] != []
+    assert differing(stored) != []
     assert rescore(changed, records, scoring_runner(), say_nothing).submissions == 0
     stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
-    assert [check.what for check in stored if not check.good] == []
+    assert differing(stored) == []
 
 
 def test_a_receipt_of_former_days_is_written_again(context: Context, records: Records) -> None:

@@ -8,11 +8,12 @@ import click
 
 from challenge_bundle.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
 from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.findings import ERROR
 from challenge_bundle.layout import Layout
 
 if TYPE_CHECKING:
     from challenge_bundle.evaluation.rescore import Rescored
-    from challenge_bundle.formats.receipt import Check
+    from challenge_bundle.findings import Finding
 
 database_option = click.option(
     "--database",
@@ -173,13 +174,13 @@ def verify(
         )
     with working(layout) as display, opened(read_bundle(layout), layout, database) as (context, records):
         checks = check_stored(context, records, document)
-        if any(check.what == "digests, results" and check.good for check in checks):
+        if any(check.location == "digests, results" and check.severity != ERROR for check in checks):
             connect = connector(context.bundle, layout, wheelhouse, (SCORING,), display.line)
             checks += run_verify(context, records, connect, document)
     _show_checks(checks, receipt)
 
 
-def _show_checks(checks: "Sequence[Check]", receipt: Path) -> None:
+def _show_checks(checks: "Sequence[Finding]", receipt: Path) -> None:
     """Print what was compared.
 
     Raises:
@@ -187,9 +188,10 @@ def _show_checks(checks: "Sequence[Check]", receipt: Path) -> None:
     """
     for check in checks:
         click.echo(
-            f"{'same   ' if check.good else 'DIFFERS'} {check.what}" + (f": {check.found}" * (not check.good))
+            f"{'DIFFERS' if check.severity == ERROR else 'same   '} {check.location}"
+            + (f": {check.message}" * (check.severity == ERROR))
         )
-    if not all(check.good for check in checks):
+    if any(check.severity == ERROR for check in checks):
         raise DataError("not what it was when the receipt was written; see above", receipt)
 
 

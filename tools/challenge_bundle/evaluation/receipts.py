@@ -1,4 +1,4 @@
-"""The receipt of an evaluation: what was evaluated with what, signed, to be compared with what is stored."""
+"""The receipt of an evaluation: a signed record that can be compared with what is stored."""
 
 import dataclasses
 import importlib.metadata
@@ -19,7 +19,8 @@ from challenge_bundle.evaluation.step_cache import StepRecord, read_record
 from challenge_bundle.evaluation.steps import score_anew
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.files import hash_file, remove_tree, write_text
-from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, Check, compare, read_receipt
+from challenge_bundle.findings import ERROR, Finding
+from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, compare, read_receipt, same
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import METRICS
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 SCORES_NAME = "scores.json"
 HIDDEN_PART = "final"
+STORED_STEPS = "stored steps"
+"""The location of a finding about what the steps of a submission left here."""
 
 
 def receipt_path(layout: Layout, submission: str, kind: str = FULL) -> Path:
-    """Where a submission's receipt lies."""
+    """Path of a submission's receipt."""
     folder = layout.evaluation / "receipts"
     return (folder / PUBLIC if kind == PUBLIC else folder) / f"{submission}.json"
 
@@ -43,14 +46,14 @@ def write_receipts(
     versions: Mapping[str, str],
     steps: Mapping[str, StepRecord],
 ) -> None:
-    """Write both receipts of a submission that was scored: the full one is for its owner's eyes alone.
+    """Write both receipts of a submission that was scored; only the bundle's owner can read the full one.
 
     Args:
         context: Where it was evaluated.
         submission: The submission.
-        phase: In which.
+        phase: Name of its phase.
         versions: See current_versions.
-        steps: What its steps left: `build`, `inference` and `scoring-PART` of each part.
+        steps: Records of its steps: `build`, `inference` and a `scoring-SPLIT` per split of the test set.
     """
     key = signing_key(context.layout)
     for kind in (FULL, PUBLIC):
@@ -72,12 +75,12 @@ def write_receipt(
 
     Args:
         context: Where it was evaluated.
-        records: Know its phase.
+        records: Give its phase.
         submission: The submission.
         engine: The engine's name and version.
-        built: What its build left.
-        inferred: What its inference left.
-        scored: What its scoring left, by part.
+        built: Record of its build.
+        inferred: Record of its inference.
+        scored: Records of its scoring, by split of the test set.
     """
     phase = next(row.phase for row in records.rows() if row.submission.id == submission.id)
     steps = {"build": built, "inference": inferred}
@@ -92,13 +95,13 @@ def renew_receipt(context: Context, row: Row, engine: str, keys: Mapping[str, st
         context: Where it was evaluated.
         row: The submission.
         engine: The engine's name and version.
-        keys: Of its steps, by name.
+        keys: Keys of its steps, by name.
     """
     write_receipts(context, row.submission, row.phase, current_versions(engine), _read_steps(context, keys))
 
 
 def is_receipt_current(layout: Layout, submission: str) -> bool:
-    """Whether a submission has both receipts, in this form."""
+    """Whether a submission has both receipts, in the current format."""
     try:
         for kind in (FULL, PUBLIC):
             read_receipt(receipt_path(layout, submission, kind))
@@ -108,7 +111,7 @@ def is_receipt_current(layout: Layout, submission: str) -> bool:
 
 
 def current_versions(engine: str) -> dict[str, str]:
-    """The versions that a receipt names."""
+    """The versions of this package, Python and the engine, as a receipt has them."""
     return {
         "challenge-bundle": importlib.metadata.version("challenge-bundle"),
         "python": platform.python_version(),
@@ -116,27 +119,43 @@ def current_versions(engine: str) -> dict[str, str]:
     }
 
 
-def check_signature(receipt: dict[str, Any], key: "Ed25519PublicKey") -> Check:
-    """Whether a receipt is as the owner of a key signed it."""
-    good = is_signed(key, receipt)
-    return Check("signature", good, "not of this key, or the receipt was changed after it was signed")
+def check_signature(receipt: dict[str, Any], key: "Ed25519PublicKey") -> Finding:
+    """Check that a receipt is unchanged since the owner of a key signed it."""
+    if is_signed(key, receipt):
+        return same("signature")
+    return Finding(
+        "wrong-signature",
+        ERROR,
+        "signature",
+        "made with another key, or the receipt was changed after it was signed",
+        "ask the organiser for the receipt and for the public key",
+    )
 
 
-def check_stored(context: Context, records: Records, receipt: dict[str, Any]) -> list[Check]:
-    """Compare a receipt with all that is stored here; runs nothing.
+def check_stored(context: Context, records: Records, receipt: dict[str, Any]) -> list[Finding]:
+    """Compare a receipt with everything that is stored here; runs nothing.
 
     Args:
         context: Where it was evaluated.
-        records: What is known of the submission.
+        records: The records of all submissions.
         receipt: See read_receipt.
 
     Returns:
-        A check of the signature, then one of each thing that the receipt says or should say.
+        A finding about the signature, then one per field that the receipt has or should have.
     """
     signature = check_signature(receipt, signing_key(context.layout).public_key())
     row = next((row for row in records.rows() if row.submission.id == receipt["submission"]["id"]), None)
     if row is None:
-        return [signature, Check("submission", False, "not recorded here")]
+        return [
+            signature,
+            Finding(
+                "unknown-submission",
+                ERROR,
+                "submission",
+                "no record of it is here",
+                "check that this is the bundle, and with --database the database, that evaluated it",
+            ),
+        ]
     keys = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
     try:
         steps = _read_steps(context, keys)
@@ -145,25 +164,26 @@ def check_stored(context: Context, records: Records, receipt: dict[str, Any]) ->
             context, row.submission, row.phase, state, receipt["versions"], steps, receipt["kind"]
         )
     except (DataError, UnavailableError, KeyError) as fault:
-        found = f"no step {fault}" if isinstance(fault, KeyError) else str(fault)
-        return [signature, Check("what its steps left", False, found)]
+        message = f"no step {fault} is recorded" if isinstance(fault, KeyError) else str(fault)
+        hint = "bring the bundle's .bundle/evaluation/ back from a backup"
+        return [signature, Finding("damaged-step", ERROR, STORED_STEPS, message, hint)]
     return [signature, *compare(receipt, expected)]
 
 
 def check_scores(
     context: Context, runner: DockerRunner, records: Records, receipt: dict[str, Any]
-) -> list[Check]:
-    """Score the stored csv again, and compare the receipt's scores to the bit.
+) -> list[Finding]:
+    """Score the stored csv again, and compare the receipt's scores bit for bit.
 
     Args:
         context: Where it was evaluated.
         runner: Runs the scoring program.
-        records: Know where the csv is.
-        receipt: Of a submission that is recorded, with its csv; see check_stored.
+        records: Give the csv.
+        receipt: Of a submission whose record and csv are here; see check_stored.
     """
     key, _ = records.steps(receipt["submission"]["id"])["inference"]
     results = steps_dir(context.layout, "inference") / key / RESULTS_NAME
-    checks = []
+    findings = []
     for part in _parts_of(context, receipt["kind"]):
         folder = context.layout.evaluation / "work" / f"verify-{part}"
         remove_tree(folder)
@@ -174,13 +194,16 @@ def check_scores(
             now = keyed_digest(signing_key(context.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
         finally:
             remove_tree(folder)
-        said = receipt["digests"].get(f"scores_{part}")
-        checks.append(Check(f"scored again, {part}: scores.json", said == now, now))
-        checks += [
-            dataclasses.replace(check, what=f"scored again, {part}: {check.what}")
-            for check in compare(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"]))
+        digest = receipt["digests"].get(f"scores_{part}", "")
+        found = [
+            *compare({"scores.json": digest}, {"scores.json": now}),
+            *compare(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"])),
         ]
-    return checks
+        findings += [
+            dataclasses.replace(finding, location=f"scored again, {part}: {finding.location}")
+            for finding in found
+        ]
+    return findings
 
 
 def _parts_of(context: Context, kind: str) -> list[str]:
@@ -196,19 +219,24 @@ def _content(
     steps: Mapping[str, StepRecord],
     kind: str,
 ) -> dict[str, Any]:
-    """All that a receipt says, from what is stored.
+    """The fields of a receipt, from what is stored.
 
-    What depends on the reference or on which case is hidden stands there as a digest with a key: a plain one
-    would say to anyone whether a guess is right. A public receipt has nothing else, either, through which a
-    program could carry out what it has seen, or a made-up probability could read a class: no measured
-    resource, no plain digest of the csv, no score of probabilities.
+    What depends on the reference, or on which images are in the private split, is a keyed digest: a plain one
+    would confirm anybody's correct guess. A public receipt also leaves out every channel through which a
+    program could carry out what it has seen, or a made-up probability could reveal a class: measured
+    resources, the plain digest of the csv, scores of probabilities.
     """
     key = signing_key(context.layout)
     built, inferred = steps["build"], steps["inference"]
     scored = {part: steps[f"scoring-{part}"] for part in _parts_of(context, kind)}
     zip_path = kept_zip(zips_dir(context.layout), submission.sha256)
     if not zip_path.is_file():
-        raise DataError("not found, though it was taken in", zip_path)
+        raise DataError(
+            "the kept copy of the zip is missing",
+            zip_path,
+            code="missing-kept-zip",
+            hint="bring it back from a backup",
+        )
     return {
         "receipt": FORMAT,
         "kind": kind,
@@ -246,7 +274,7 @@ def _content(
 
 
 def describe_submission(submission: Submission) -> dict[str, str]:
-    """What a receipt says of whose a zip is."""
+    """The fields of a receipt that identify a submission."""
     return {
         "id": submission.id,
         "sha256": submission.sha256,
@@ -258,12 +286,11 @@ def describe_submission(submission: Submission) -> dict[str, str]:
 
 
 def _limits(context: Context, record: StepRecord, name: str) -> dict[str, Any]:
-    """The limits that a step had; those of bundle.toml may be others by now."""
+    """The limits that a step had; those of bundle.toml may have changed since."""
     return dict(record.facts.get("limits") or dataclasses.asdict(context.bundle.limits[name]))
 
 
 def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[str, Any]:
-    """What was measured while its programs ran."""
     return {
         "inference_seconds": inferred.facts["seconds"],
         "inference_cpu_seconds": inferred.facts["cpu_seconds"],
@@ -273,7 +300,7 @@ def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[st
 
 
 def _shown_scores(content: str, kind: str) -> dict[str, int | float]:
-    """The scores of a scores.json that are plain numbers; for everybody, those that a board shows."""
+    """The finite numbers of a scores.json; in a public receipt only the metrics that a board shows."""
     return {
         name: value
         for name, value in json.loads(content).items()
@@ -285,10 +312,10 @@ def _shown_scores(content: str, kind: str) -> dict[str, int | float]:
 
 
 def _read_steps(context: Context, keys: Mapping[str, str]) -> dict[str, StepRecord]:
-    """What a submission's steps left; damaged outputs are refused.
+    """Read the records of a submission's steps.
 
     Raises:
-        DataError: An output is not as its step left it.
+        DataError: An output is missing or was changed.
         KeyError: A step is not recorded.
     """
     names = ["build", "inference", *(f"scoring-{part}" for part in context.parts)]

@@ -22,7 +22,7 @@ from challenge_bundle.evaluation.rescore import Rescored, rescore
 from challenge_bundle.evaluation.step_cache import StepRecord
 from challenge_bundle.evaluation.step_outputs import stale_rows
 from challenge_bundle.evaluation.verdicts import Inconclusive, Refusal
-from challenge_bundle.formats.receipt import Check
+from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from challenge_bundle.progress import Progress
 from challenge_bundle.runs.programs import SCORING, Program, plan_run
@@ -176,7 +176,9 @@ def run_probe(context: Context, records: Records, connect: Connect, progress: Pr
     return [row for row in records.rows() if row.probe is not None]
 
 
-def run_verify(context: Context, records: Records, connect: Connect, receipt: dict[str, Any]) -> list[Check]:
+def run_verify(
+    context: Context, records: Records, connect: Connect, receipt: dict[str, Any]
+) -> list[Finding]:
     """See receipts.check_scores."""
     with closing(connect()) as runner:
         return check_scores(context, runner, records, receipt)

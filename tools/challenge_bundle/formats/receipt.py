@@ -1,17 +1,17 @@
-"""A receipt as a document: its fields, reading one of whatever origin, comparing two."""
+"""A receipt as a document: its fields, reading one of any origin, comparing two."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.errors import DataError
+from challenge_bundle.errors import DataError, shown
+from challenge_bundle.findings import ERROR, NOTE, Finding
 from challenge_bundle.formats.bounded_json import read_bounded_json
 
 FORMAT = 2
 FULL, PUBLIC = "full", "public"
-"""Which parts of the test cases a receipt has scores of: all, or those that are not hidden."""
+"""Kinds: a full receipt has the scores on both splits of the test set, a public one lacks the private one."""
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
 MAX_KEY_CHARACTERS = 80
 _ABSENT = object()
@@ -31,69 +31,90 @@ _SHAPE: dict[str, Any] = {
     "scores": [[_NUMBER]],
     "signature": {"algorithm": (str,), "public_key": _HEX_64, "value": re.compile(r"[0-9a-f]{128}")},
 }
-"""A table is an object with these fields, a list one with any fields; else types, a pattern or the value."""
+"""A dict is an object of exactly these fields, a list one of any fields; else types, a pattern or a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was compared.
-
-    Args:
-        what: Of the receipt.
-        good: Whether it is the same now.
-        found: What it is now, where it is not.
-    """
-
-    what: str
-    good: bool
-    found: str = ""
+HINT = "compare with the receipt in .bundle/evaluation/receipts/; one that was changed is not to be trusted"
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
-    """Read a receipt of whatever origin.
+    """Read a receipt of any origin.
 
     Raises:
-        DataError: It is none, or a field is missing, unknown or of a wrong type.
+        DataError: It is no receipt, or a field is missing, unknown or of a wrong type.
     """
     document = read_bounded_json(path)
     if isinstance(document, dict) and document.get("receipt") == 1 and document["receipt"] is not True:
-        raise DataError("of an older version, and not signed; `evaluate --rescore` writes it again", path)
+        raise DataError(
+            "a receipt of an older version, which is not signed",
+            path,
+            code="unsigned-receipt",
+            hint="run `evaluate --rescore`, which writes it again",
+        )
     try:
         _check_shape(document, _SHAPE, "")
     except ValueError as fault:
         raise DataError(
-            f"not a receipt of this tool: {fault}; receipts lie in .bundle/evaluation/receipts/", path
+            f"not a receipt of this tool: {fault}",
+            path,
+            code="not-a-receipt",
+            hint="give a file from .bundle/evaluation/receipts/",
         ) from None
     return dict(document)
 
 
-def compare(receipt: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Check]:
-    """Compare every field but the signature: what is missing, what is too much, what is another value."""
-    said = {name: value for name, value in _leaves(receipt, ()) if name[0] != "signature"}
-    checks = []
-    leaves = dict(_leaves(expected, ()))
-    for name in (*leaves, *(name for name in said if name not in leaves)):
-        what = ", ".join(part.replace("_", " ") for part in name)
-        then, now = said.get(name, _ABSENT), leaves.get(name, _ABSENT)
+def same(what: str) -> Finding:
+    """The finding of a field that is as the receipt has it."""
+    return Finding("same", NOTE, what, "as in the receipt")
+
+
+def differing(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of fields that differ."""
+    return [finding for finding in findings if finding.severity == ERROR]
+
+
+def compare(receipt: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Finding]:
+    """Compare every field but the signature.
+
+    Args:
+        receipt: See read_receipt.
+        expected: The same fields as they are stored.
+
+    Returns:
+        A finding per field: a note where both agree, an error where they differ or one of them lacks it.
+    """
+    written = {name: value for name, value in _leaves(receipt, ()) if name[0] != "signature"}
+    stored = dict(_leaves(expected, ()))
+    findings = []
+    for name in (*stored, *(name for name in written if name not in stored)):
+        what = ", ".join(key.replace("_", " ") for key in name)
+        then, now = written.get(name, _ABSENT), stored.get(name, _ABSENT)
         if then is _ABSENT:
-            checks.append(Check(what, False, f"{now}, which the receipt does not say"))
+            found = Finding("receipt-lacks-field", ERROR, what, f"missing; expected {now}", HINT)
         elif now is _ABSENT:
-            checks.append(Check(what, False, "not a thing that this receipt says"))
+            found = Finding(
+                "receipt-unknown-field", ERROR, what, "a field that this receipt cannot have", HINT
+            )
+        elif type(then) is type(now) and then == now:
+            found = same(what)
         else:
-            checks.append(Check(what, type(then) is type(now) and then == now, str(now)))
-    return checks
+            found = Finding(
+                "receipt-differs", ERROR, what, f"expected {now} but got {shown(str(then))}", HINT
+            )
+        findings.append(found)
+    return findings
 
 
 def _check_shape(value: Any, shape: Any, where: str) -> None:
     """Compare a document with _SHAPE.
 
     Raises:
-        ValueError: Says which field is at fault.
+        ValueError: Names the invalid field.
     """
     name = where or "the document"
     if isinstance(shape, dict | list):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} is no object")
+            raise ValueError(f"{name} is not an object")
         if isinstance(shape, dict) and value.keys() != shape.keys():
             odd = min(value.keys() ^ shape.keys())
             raise ValueError(f"{name} {'lacks' if odd in shape else 'has the unknown field'} {odd!r:.80}")
