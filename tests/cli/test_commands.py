@@ -160,7 +160,7 @@ def test_a_faulty_manifest_ends_in_its_line(layout: Layout) -> None:
     layout.manifest.write_text('[bundle]\nname = "tiny"\nclasses = 3\n')
     result = bundle(layout, "run-all", "--runner", "local")
     assert result.exit_code == 1
-    assert "bundle.toml:3: 'bundle.classes' is not known here" in result.output
+    assert "bundle.toml:3: 'bundle.classes' is not a setting; write class_names" in result.output
 
 
 def test_a_program_that_fails_is_named_with_what_it_said(filled_layout: Layout) -> None:

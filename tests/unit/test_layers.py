@@ -18,6 +18,7 @@ LAYERS = [
     {"metadata"},
     {"lock", "display", "bounded_log", "database"},
     {"formats"},
+    {"data_settings"},
     {"settings", "store"},
     {"dicom"},
     {"sources", "engines", "audit"},

@@ -172,5 +172,5 @@ def test_a_metric_that_ranks_nothing_is_refused_with_those_that_do(tmp_path: Pat
     for command in (["leaderboard"], ["evaluate", "--rescore"]):
         done = CliRunner().invoke(main, ["--bundle", str(tmp_path), *command])
         assert done.exit_code == 1
-        assert "bundle.toml:6: 'evaluation.metric' is" in done.output
+        assert "bundle.toml:6: 'evaluation.metric': expected" in done.output
         assert f"expected {' or '.join(METRICS)}" in done.output

@@ -37,45 +37,50 @@ def test_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "code", "row", "name"),
     [
-        (
-            'outputs = ["/etc/passwd"]',
-            r"program.toml:1: 'outputs' names '/etc/passwd'; expected a file below",
-        ),
-        ('\noutputs = ["a/../b"]', "program.toml:2: 'outputs' names 'a/../b'"),
-        ('outputs = [".."]', "names '..'"),
-        ('outputs = ["."]', "names '.'"),
-        ('outputs = ["./a"]', "names './a'"),
-        ('outputs = ["a//b"]', "names 'a//b'"),
-        ('outputs = ["a/"]', "names 'a/'"),
-        ('outputs = ["*.pkl"]', r"names '\*.pkl'"),
-        (r'outputs = ["a\\b"]', r"names 'a"),
-        (r'outputs = ["a\nb"]', r"names 'a\\nb'"),
-        ('outputs = ["%s"]' % ("x" * 201), "names 'x"),
-        ('outputs = ["tensorboard/x"]', "tensorboard/ is taken anyway"),
-        ('outputs = ["a", "a"]', "names a file twice"),
-        ('outputs = "a"', "expected a list of texts"),
-        ("outputs = [1]", "expected a list of texts"),
-        ('output = ["a"]', "'output' is not known here; expected outputs, temporary"),
-        ('outputs = ["a"]\ntemporary = ["a"]', "'temporary' names 'a', which 'outputs' promises"),
-        ('outputs = ["a/b"]\ntemporary = ["a/"]', "'temporary' names 'a/b', which 'outputs' promises"),
-        ('temporary = ["model.json"]', "names 'model.json', which 'outputs' promises"),
-        ("outputs = [", "not valid TOML"),
-        ("outputs = " + "[" * 5000, "not valid TOML"),
+        ('outputs = ["/etc/passwd"]', "setting-value", 1, "'/etc/passwd'"),
+        ('\noutputs = ["a/../b"]', "setting-value", 2, "'a/../b'"),
+        ('outputs = [".."]', "setting-value", 1, "'..'"),
+        ('outputs = ["."]', "setting-value", 1, "'.'"),
+        ('outputs = ["./a"]', "setting-value", 1, "'./a'"),
+        ('outputs = ["a//b"]', "setting-value", 1, "'a//b'"),
+        ('outputs = ["a/"]', "setting-value", 1, "'a/'"),
+        ('outputs = ["*.pkl"]', "setting-value", 1, "'*.pkl'"),
+        (r'outputs = ["a\\b"]', "setting-value", 1, "'a"),
+        (r'outputs = ["a\nb"]', "setting-value", 1, r"'a\nb'"),
+        ('outputs = ["%s"]' % ("x" * 201), "setting-value", 1, "'x"),
+        ('outputs = ["tensorboard/x"]', "setting-value", 1, "'tensorboard/x'"),
+        ('temporary = ["tensorboard/"]', "setting-value", 1, "'tensorboard/'"),
+        ('outputs = ["a", "a"]', "setting-duplicate", 1, "'a'"),
+        ('outputs = "a"', "setting-type", 1, "'a'"),
+        ("outputs = [1]", "setting-type", 1, "[1]"),
+        ('output = ["a"]', "setting-unknown", 1, "'output'"),
+        ('outputs = ["a"]\ntemporary = ["a"]', "setting-contradiction", 2, "'a'"),
+        ('outputs = ["a/b"]\ntemporary = ["a/"]', "setting-contradiction", 2, "'a/b'"),
+        ('temporary = ["model.json"]', "setting-contradiction", 1, "'model.json'"),
+        ("outputs = [", "manifest-not-toml", None, ""),
+        ("outputs = " + "[" * 5000, "manifest-not-toml", None, ""),
     ],
 )
-def test_faults_are_one_line_with_the_key(text: str, word: str, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=word) as caught:
+def test_faults_are_one_line_with_the_key(
+    text: str, code: str, row: int | None, name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ManifestError) as caught:
         read(tmp_path, text)
+    found = caught.value.finding
+    assert (found.code, found.location, found.row) == (code, str(tmp_path / "program.toml"), row)
+    assert name in found.message
     assert "\n" not in str(caught.value)
 
 
 def test_not_a_text_or_too_long(tmp_path: Path) -> None:
     (tmp_path / "program.toml").write_bytes(b"\xff")
-    with pytest.raises(ManifestError, match="not a UTF-8 text of at most 64 KB"):
+    with pytest.raises(ManifestError) as caught:
         read_program_toml(tmp_path, DEFAULT)
+    assert caught.value.code == "manifest-not-utf8"
     assert read(tmp_path, "#" * MAX_BYTES) == Written(DEFAULT)
-    with pytest.raises(ManifestError, match="at most 64 KB"):
+    with pytest.raises(ManifestError) as caught:
         read(tmp_path, "#" * (MAX_BYTES + 1))
+    assert caught.value.code == "manifest-not-utf8"
     assert MAX_BYTES == 65536

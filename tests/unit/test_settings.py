@@ -40,60 +40,104 @@ def test_the_least_there_can_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "row", "key"),
     [
-        ("", "bundle.toml: 'bundle.name' is missing"),
-        ("[bundle]\nname = 3\n", "bundle.toml:2: 'bundle.name' is 3"),
-        ('[bundle]\nname = "Has Blanks"\n', "bundle.toml:2: 'bundle.name' is 'Has Blanks'"),
+        ("", "setting-missing", None, "bundle.name"),
+        ("[bundle]\nname = 3\n", "setting-type", 2, "bundle.name"),
+        ('[bundle]\nname = "Has Blanks"\n', "setting-value", 2, "bundle.name"),
+        ('[bundle]\nname = "x"\ntask = "magic"\n', "setting-value", 3, "bundle.task"),
+        ('[bundle]\nname = "x"\n\n[scoring]\ntime_s = 0\n', "setting-value", 5, "scoring.time_s"),
+        ('[bundle]\nname = "x"\n[scoring]\ntime_s = true\n', "setting-type", 4, "scoring.time_s"),
+        ('[bundle]\nname = "x"\n[scoring]\nspeed = 1\n', "setting-unknown", 4, "scoring.speed"),
+        ('[bundle]\nname = "x"\n[score]\n', "setting-unknown", 3, "score"),
+        ('scoring = 3\n[bundle]\nname = "x"\n', "setting-type", 1, "scoring"),
+        ('[bundle]\nname = "x"\nclass_names = ["a", "a"]\n', "setting-duplicate", 3, "bundle.class_names"),
+        ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "setting-value", 4, "data.image_size"),
+        ('[bundle]\nname = "x"\n[data]\nsplit = [0.5, 0.5, 0.5]\n', "setting-value", 4, "data.split"),
+        ('[bundle]\nname = "x"\n[evaluation]\nmetric = "luck"\n', "setting-value", 4, "evaluation.metric"),
         (
-            '[bundle]\nname = "x"\ntask = "magic"\n',
-            "bundle.toml:3: 'bundle.task' is 'magic'; expected cl",
+            '[bundle]\nname = "x"\n[evaluation]\nbuild_network = 1\n',
+            "setting-type",
+            4,
+            "evaluation.build_network",
         ),
+        ('phases = 3\n[bundle]\nname = "x"\n', "setting-type", 1, "phases"),
+        ('[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 3\n', "setting-type", 5, "phases.opens"),
         (
-            '[bundle]\nname = "x"\n\n[scoring]\ntime_s = 0\n',
-            "bundle.toml:5: 'scoring.time_s' is 0; expected",
+            '[bundle]\nname = "x"\n[[phases]]\nopens = 2026-01-02T00:00:00Z\n',
+            "setting-missing",
+            3,
+            "phases.name",
         ),
-        ('[bundle]\nname = "x"\n[scoring]\ntime_s = true\n', "bundle.toml:4: 'scoring.time_s' is True"),
-        ('[bundle]\nname = "x"\n[scoring]\nspeed = 1\n', "bundle.toml:4: 'scoring.speed' is not known here"),
-        ('[bundle]\nname = "x"\n[score]\n', "bundle.toml:3: 'score' is not known here"),
-        ('scoring = 3\n[bundle]\nname = "x"\n', "bundle.toml:1: 'scoring' must be a table"),
-        (
-            '[bundle]\nname = "x"\nclass_names = ["a", "a"]\n',
-            "bundle.toml:3: 'bundle.class_names' names a",
-        ),
-        ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "bundle.toml:4: 'data.image_size'"),
-        ('[bundle]\nname = "x"\n[data]\nsplit = [0.5, 0.5, 0.5]\n', "bundle.toml:4: 'data.split'"),
-        ('[bundle]\nname = "x"\n[evaluation]\nmetric = "luck"\n', "bundle.toml:4: 'evaluation.metric'"),
-        ('[bundle]\nname = "x"\n[evaluation]\nbuild_network = 1\n', "'evaluation.build_network' is 1"),
-        ('phases = 3\n[bundle]\nname = "x"\n', "'phases' must be a list of tables; write each as [[phases]]"),
-        ('[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 3\n', "'phases.opens' is 3; expected a date"),
         (
             '[bundle]\nname = "x"\n[[phases]]\nname = "a"\npart = "public"\n',
-            "'phases.part' is 'public'; expected all",
+            "setting-contradiction",
+            5,
+            "phases.part",
         ),
         (
             '[bundle]\nname = "x"\n[[phases]]\nname = "a"\n[[phases]]\nname = "a"\n',
-            "bundle.toml:6: 'phases.name' is 'a', as of another phase",
+            "setting-duplicate",
+            6,
+            "phases.name",
         ),
         (
             '[bundle]\nname = "x"\n[[phases]]\nname = "a"\nopens = 2026-01-02T00:00:00Z\n'
             "closes = 2026-01-01T00:00:00Z\n",
-            "bundle.toml:6: 'phases.closes' is not after 'opens'",
+            "setting-contradiction",
+            6,
+            "phases.closes",
         ),
-        ('[bundle\nname = "x"', "bundle.toml: not valid TOML"),
+        ('[bundle]\nname = "x"\n[evaluation]\npull = true\n', "setting-contradiction", 4, "evaluation.pull"),
+        ('[bundle\nname = "x"', "manifest-not-toml", None, ""),
     ],
 )
-def test_faults_name_key_and_line(text: str, message: str) -> None:
+def test_faults_name_key_and_line(text: str, code: str, row: int | None, key: str) -> None:
     with pytest.raises(ManifestError) as fault:
         parse_manifest(text, PATH)
-    assert message in str(fault.value)
+    found = fault.value.finding
+    assert (found.code, found.location, found.row) == (code, "bundle.toml", row)
+    assert found.message.startswith(f"'{key}'" if key else "not valid TOML")
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "[scoring]\ntime_s = 0",
+            "bundle.toml:4: 'scoring.time_s': expected a whole number from 1 to 10000000 but got 0;"
+            " write it as in time_s = 1800",
+        ),
+        ("[scoring]\ntimes = 0", "bundle.toml:4: 'scoring.times' is not a setting; write time_s"),
+        ("seed = 3", "bundle.toml:3: 'bundle.seed' is not a setting; move it to [data]"),
+        (
+            '[evaluation]\nbase_images = ["a:1", "A B"]',
+            "bundle.toml:4: 'evaluation.base_images': expected image names but got 'A B';"
+            ' write it as in base_images = ["python:3.11-slim"]',
+        ),
+    ],
+)
+def test_a_message_names_what_was_expected_and_what_to_do(line: str, message: str) -> None:
+    with pytest.raises(ManifestError) as fault:
+        parse_manifest(f'[bundle]\nname = "x"\n{line}\n', PATH)
+    assert str(fault.value) == message
+
+
+def test_a_key_of_no_known_name_gets_those_there_are() -> None:
+    with pytest.raises(ManifestError) as fault:
+        parse_manifest('[bundle]\nname = "x"\n[submission]\nxyz = 3\n', PATH)
+    assert fault.value.finding.hint == "expected one of files, unpacked_mb, zip_mb"
 
 
 def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as fault:
         read_manifest(tmp_path / "bundle.toml")
-    assert fault.value.code == "manifest-missing"
-    assert fault.value.finding.location == str(tmp_path / "bundle.toml")
+    assert (fault.value.code, fault.value.path) == ("manifest-not-found", tmp_path / "bundle.toml")
+    (tmp_path / "bundle.toml").write_bytes(b"\xff")
+    with pytest.raises(ManifestError) as fault:
+        read_manifest(tmp_path / "bundle.toml")
+    assert fault.value.code == "manifest-not-utf8"
 
 
 def test_phases() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from challenge_bundle.errors import ManifestError
-from challenge_bundle.formats.toml_table import TomlTable
+from challenge_bundle.formats.setting import Texts, read_settings, setting
+from challenge_bundle.formats.toml_table import TomlTable, refuse_unknown
 
 NAME = "program.toml"
 MAX_BYTES = 1 << 16
@@ -16,29 +17,43 @@ _PART = r"(?!\.{1,2}(/|$))[^/\\*?\[\]\x00-\x1f\x7f]{1,200}"
 _FILE = re.compile(rf"{_PART}(/{_PART}){{0,7}}")
 
 
+def _is_file(name: str) -> bool:
+    return _FILE.fullmatch(name) is not None and name.split("/")[0] != CURVES
+
+
+def _is_temporary(name: str) -> bool:
+    return _is_file(name.rstrip("/"))
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a program writes; all names are relative to its output folder.
+    """What a program writes; all names are relative to its output folder."""
 
-    Args:
-        outputs: Files that it must write; the next program reads them.
-        temporary: Files and folders that are of no use once it has ended well.
-    """
-
-    outputs: tuple[str, ...]
-    temporary: tuple[str, ...] = ()
+    outputs: Texts = setting(
+        "Files that the program must write; the next program reads them.",
+        check=_is_file,
+        expected=f"files below the output folder, not in {CURVES}/, which is kept in any case",
+        example=["forest.pkl"],
+    )
+    temporary: Texts = setting(
+        "Files and folders that are of no use after a run that ended well.",
+        (),
+        check=_is_temporary,
+        expected=f"files or folders below the output folder, not in {CURVES}/, which is kept in any case",
+        example=["checkpoint.pkl"],
+    )
 
     def is_temporary(self, name: str) -> bool:
-        """Tell whether a file is, or lies in, one of the temporary ones."""
+        """Whether a file is, or lies in, one of the temporary ones."""
         return any(name == left or name.startswith(f"{left}/") for left in self.temporary)
 
 
 def read_program_toml(folder: Path, default: tuple[str, ...]) -> Written:
-    """Read what a program says of itself.
+    """Read what a program writes.
 
     Args:
         folder: The program's.
-        default: Its outputs if it says nothing.
+        default: Its outputs without a program.toml.
 
     Raises:
         ManifestError: Not UTF-8 or not TOML, an unknown key, or a name that is no plain relative path.
@@ -51,30 +66,32 @@ def read_program_toml(folder: Path, default: tuple[str, ...]) -> Written:
         text = content.decode("utf-8")
         document = tomllib.loads(text)
     except UnicodeDecodeError:
-        raise ManifestError(f"{path}: not a UTF-8 text of at most 64 KB") from None
+        raise ManifestError(
+            "expected a UTF-8 text of at most 64 KB", path, code="manifest-not-utf8", hint="save it as UTF-8"
+        ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as fault:
-        raise ManifestError(f"{path}: not valid TOML: {fault}") from None
+        raise ManifestError(
+            f"not valid TOML: {fault}", path, code="manifest-not-toml", hint="correct the line it names"
+        ) from None
     table = TomlTable(document, (), text, path)
-    declares = table.get("outputs") is not None
-    written = Written(
-        outputs=_files(table, "outputs") if declares else default,
-        temporary=tuple(name.rstrip("/") for name in _files(table, "temporary")),
-    )
-    table.refuse_unknown()
+    read = read_settings(Written, table, {"outputs": default})
+    refuse_unknown(table)
+    for name, values in read.items():
+        if len(set(values)) != len(values):
+            twice = next(value for value in values if values.count(value) > 1)
+            raise ManifestError(
+                f"'{name}': {twice!r} appears twice",
+                *table.place(name),
+                code="setting-duplicate",
+                hint="name each file once",
+            )
+    written = Written(read["outputs"], tuple(name.rstrip("/") for name in read["temporary"]))
     for name in written.outputs:
         if written.is_temporary(name):
-            raise table.fault("temporary", f"names {name!r}, which 'outputs' promises; keep one of the two")
+            raise ManifestError(
+                f"'temporary' contains {name!r}, which is one of 'outputs'",
+                *table.place("temporary"),
+                code="setting-contradiction",
+                hint="keep one of the two",
+            )
     return written
-
-
-def _files(table: TomlTable, key: str) -> tuple[str, ...]:
-    names = table.texts(key)
-    for name in names:
-        if not _FILE.fullmatch(name.rstrip("/") if key == "temporary" else name):
-            expected = 'expected a file below the output folder, such as "forest.pkl" or "forest/trees.pkl"'
-            raise table.fault(key, f"names {name!r}; {expected}")
-        if name.split("/")[0] == CURVES:
-            raise table.fault(key, f"names {name!r}; {CURVES}/ is taken anyway, a folder for each run")
-    if len(set(names)) != len(names):
-        raise table.fault(key, "names a file twice")
-    return names

@@ -1,12 +1,11 @@
 """The texts of a participant kit: the rules as a bundle.toml, and a page that says what to do."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from challenge_bundle.formats.kit_json import Kit
+from challenge_bundle.formats.toml_table import to_toml
 from challenge_bundle.settings import Bundle, Phase
 
 _HEAD = "# The rules of this challenge, as the organiser wrote them.\n\n"
@@ -91,7 +90,7 @@ def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:
     ]
     return _HEAD + "\n".join(
         f"{name}\n"
-        + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items() if value is not None)
+        + "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items() if value is not None)
         for name, table in tables
     )
 
@@ -121,14 +120,3 @@ def _phase_text(phase: Phase) -> str:
         f", {phase.submissions_per_day} submissions of a team per day" if phase.submissions_per_day else ""
     )
     return f"{phase.name}: {opens}, {closes}{often}"
-
-
-def _toml(value: Any) -> str:
-    """A value in TOML; a JSON text is one of TOML's basic strings."""
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)

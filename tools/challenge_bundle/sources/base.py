@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from challenge_bundle.data_settings import ImportSettings
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.formats.group_rules import name_below
+from challenge_bundle.formats.setting import setting
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX
 from challenge_bundle.progress import Progress
 
@@ -63,41 +65,23 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """What the person asked of an import.
+class ImportRequest(ImportSettings):
+    """What is asked of an import: the settings, and what only an option of `data import` can ask for."""
 
-    Args:
-        sample_size: Images of each class in each split; 0 takes all.
-        seed: Of sampling, splitting and making images.
-        image_size: (width, height) in pixels that every image must have; None asks only for equal sizes.
-        any_size: Whether images may differ in size.
-        keep_names: Whether images keep their file names where the source would number them.
-        new_names: Whether images are numbered where the source's names are public.
-        drop_copies: Whether one image alone is kept of those with the same pixels and class.
-        class_names: The classes expected; empty takes those of the images.
-        split: Shares of training, validation and testing, where the source is not split.
-        replace: Whether data may go that no import put there.
-        allow_leaks: Whether testing images, or patients of theirs, may lie in the training split too.
-        group: What stays in one split, such as a patient's images: a regular expression on names or a table;
-            see formats.groups. Empty takes the source's own groups, if it has some.
-        keep_splits: Whether images of the last import keep their split, so that only new ones are dealt.
-        strip_metadata: Whether images lose all that stands beside their pixels.
-    """
-
-    sample_size: int = 0
-    seed: int = 0
-    image_size: tuple[int, int] | None = None
-    any_size: bool = False
-    keep_names: bool = False
+    keep_names: bool = setting(
+        "Keep file names where they would be replaced by numbers.", False, example=True
+    )
+    new_names: bool = setting("Number the images of a folder in the bundle layout too.", False, example=True)
+    drop_copies: bool = setting("Keep one of several images with the same pixels.", False, example=True)
+    keep_splits: bool = setting(
+        "Images of the last import keep their split; only new ones are assigned.", False, example=True
+    )
+    replace: bool = setting(
+        "Replace images that no import put there; move an evaluation of other images out of the way.",
+        False,
+        example=True,
+    )
     class_names: tuple[str, ...] = ()
-    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    replace: bool = False
-    allow_leaks: bool = False
-    group: str = ""
-    keep_splits: bool = False
-    new_names: bool = False
-    drop_copies: bool = False
-    strip_metadata: bool = False
 
 
 def refuse_odd_names(images: Sequence[SourceImage]) -> None:
