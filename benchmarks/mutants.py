@@ -38,7 +38,7 @@ TEST_TIME_S = 60
 TARGETS: dict[str, tuple[str, ...]] = {
     "tools/challenge_bundle/submission/unpack.py": ("tests/unit/test_unpack.py",),
     "tools/challenge_bundle/submission/check.py": ("tests/unit/test_check.py",),
-    "tools/challenge_bundle/runs/outputs.py": ("tests/unit/test_outputs.py",),
+    "tools/challenge_bundle/runs/collect.py": ("tests/unit/test_outputs.py",),
     "tools/challenge_bundle/runs/curves.py": ("tests/unit/test_curves.py",),
     "tools/challenge_bundle/image_io.py": ("tests/unit/test_image_io.py",),
     "tools/challenge_bundle/dicom/decoding.py": ("tests/unit/test_dicom_faults.py",),
@@ -58,7 +58,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/challenge_bundle/evaluation/log_redaction.py": ("tests/unit/test_log_redaction.py",),
     "tools/challenge_bundle/evaluation/public_split.py": ("tests/unit/test_public_split.py",),
     "tools/challenge_bundle/evaluation/receipts.py": ("tests/unit/test_receipts.py",),
-    "tools/challenge_bundle/evaluation/step_outputs.py": ("tests/unit/test_rescore.py",),
+    "tools/challenge_bundle/evaluation/stored_scores.py": ("tests/unit/test_rescore.py",),
     "tools/challenge_bundle/leaderboard/ranking.py": ("tests/unit/test_ranking.py",),
     "tools/challenge_bundle/evaluation/rescore.py": ("tests/unit/test_rescore.py",),
     "tools/challenge_bundle/evaluation/signing.py": ("tests/unit/test_signing.py",),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.bounded_log import BoundedLog
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.build_context import submission_files
 from challenge_bundle.engines.docker.engine import DockerRunner
@@ -72,7 +72,7 @@ def verdict(engine: DockerRunner, images: dict[str, str], tmp_path: Path):
         context = site_of(tmp_path / "bundle", settings)
         found: Verdict | None = None
         try:
-            with KeptLog(tmp_path / "log") as log:
+            with BoundedLog(tmp_path / "log") as log:
                 files, hides = submission_files(folder)
                 facts = build_files(context, engine, files, "challenge-test", log, hides_dockerfile=hides)
             engine.forget_image(str(facts["tag"]))

@@ -10,7 +10,7 @@ import pytest
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.files import open_plain
 from challenge_bundle.runs import outputs
-from challenge_bundle.runs.outputs import collect
+from challenge_bundle.runs.collect import collect
 
 LIMIT = 1000
 

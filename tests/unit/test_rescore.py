@@ -9,7 +9,7 @@ from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.receipts import check_stored, receipt_path
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.rescore import Move, rescore
-from challenge_bundle.evaluation.step_outputs import current_scores, results_of, stale_rows
+from challenge_bundle.evaluation.stored_scores import current_scores, results_of, stale_rows
 from challenge_bundle.files import remove_tree
 from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.leaderboard.build import make_board

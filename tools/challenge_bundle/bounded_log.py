@@ -8,7 +8,7 @@ HEAD_BYTES = 1 << 20
 TAIL_LINES = 200
 
 
-class KeptLog:
+class BoundedLog:
     """Writes lines to a file; when there are too many, the middle is left out. Use as a context manager.
 
     Args:
@@ -32,7 +32,7 @@ class KeptLog:
             self.cut += 1
             self.tail.append(text)
 
-    def __enter__(self) -> "KeptLog":
+    def __enter__(self) -> "BoundedLog":
         return self
 
     def __exit__(

@@ -48,7 +48,7 @@ class Diagnosis:
 
 def examine(layout: Layout) -> list[Diagnosis]:
     """Look at Python, the packages of each command, the Docker Engine, a GPU and the disk."""
-    return [_python(), *_packages(), *_docker(layout), *_wheels(layout), _gpu(), _disk(layout), _memory()]
+    return [_python(), *_packages(), *_engine(layout), *_wheels(layout), _gpu(), _disk(layout), _memory()]
 
 
 def can_run(diagnoses: list[Diagnosis]) -> bool:
@@ -72,20 +72,20 @@ def _packages() -> list[Diagnosis]:
     return diagnoses
 
 
-def _docker(layout: Layout) -> list[Diagnosis]:
-    from challenge_bundle.engines.docker.engine import DockerRunner
+def _engine(layout: Layout) -> list[Diagnosis]:
+    from challenge_bundle.engines.choice import ISOLATED, connect_isolated
 
     try:
-        runner = DockerRunner.connect()
+        engine = connect_isolated()
     except UnavailableError as fault:
         mend = "start Docker to run the programs as containers; without it they run as plain processes"
-        return [Diagnosis("Docker Engine", False, False, str(fault), mend)]
-    with closing(runner):
-        found = [Diagnosis("Docker Engine", True, False, runner.engine)]
+        return [Diagnosis(ISOLATED, False, False, str(fault), mend)]
+    with closing(engine):
+        found = [Diagnosis(ISOLATED, True, False, engine.description)]
         bundle = _bundle(layout)
         base = base_of(INFERENCE, bundle, layout) if bundle else ""
         if base:
-            is_there = bool(runner.image_id(base))
+            is_there = engine.inspect(base) is not None
             mend = (
                 ""
                 if is_there

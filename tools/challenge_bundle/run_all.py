@@ -8,7 +8,7 @@ from typing import Protocol
 
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.summary import DataSummary, read_summary
-from challenge_bundle.engines.base import Runner
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import signature
 from challenge_bundle.formats.group_rules import resolve_group
@@ -19,9 +19,9 @@ from challenge_bundle.runs.programs import (
     SCORING,
     TRAINING,
     Program,
+    build_image,
     is_current,
     output_files,
-    plan_run,
     run_program,
 )
 from challenge_bundle.runs.stage_record import StageBook
@@ -63,7 +63,7 @@ class Verdict:
 def run_all(
     bundle: Bundle,
     layout: Layout,
-    runner: Runner,
+    engine: Engine,
     training_arguments: Sequence[str],
     display: Display,
     fresh: bool,
@@ -73,7 +73,7 @@ def run_all(
     Args:
         bundle: The bundle.
         layout: Its paths.
-        runner: Runs the programs.
+        engine: Runs the programs.
         training_arguments: Options of training, after those of the bundle.
         display: Told of every step.
         fresh: Whether to run what is unchanged as well.
@@ -86,15 +86,15 @@ def run_all(
     if summary.has_reference:
         stages.append((SCORING, ()))
         # Now, not after hours of training: it needs all that the other images need.
-        runner.build(plan_run(SCORING, bundle, layout, ()), display.line)
+        build_image(engine, SCORING, bundle, layout, display.line)
     for program, arguments in stages:
         display.begin(program.name)
         if not output_files(program, layout):
             display.end("nothing to train: program.toml names no outputs")
-        elif not fresh and is_current(program, bundle, layout, runner, arguments):
+        elif not fresh and is_current(program, bundle, layout, engine, arguments):
             display.end("unchanged, reused")
         else:
-            seconds = run_program(program, bundle, layout, runner, arguments, display.line)
+            seconds = run_program(program, bundle, layout, engine, arguments, display.line)
             display.end(f"{seconds:.1f} s")
     if not summary.has_reference:
         return Verdict(None, None)

@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from challenge_bundle.engines.base import OnLine, Runner, printable
+from challenge_bundle.engines.base import Engine, OnLine
 from challenge_bundle.engines.build_context import read_dockerfile
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.choice import connect_isolated
+from challenge_bundle.engines.output_lines import printable
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.files import write_text
 from challenge_bundle.formats.build_recipe import read_recipe
@@ -24,7 +25,7 @@ from challenge_bundle.formats.requirements import (
     parse_wheels,
 )
 from challenge_bundle.layout import Layout
-from challenge_bundle.runs.programs import INFERENCE, PROGRAMS, Program, plan_run
+from challenge_bundle.runs.programs import INFERENCE, PROGRAMS, Program, plan_build
 from challenge_bundle.settings import Bundle
 from challenge_bundle.submission.build_rules import BuildRules
 
@@ -148,20 +149,20 @@ def out_of_date(program: Program, bundle: Bundle, layout: Layout, folder: Path) 
 
 
 def give_wheels(
-    runner: Runner,
+    engine: Engine,
     programs: Sequence[Program],
     bundle: Bundle,
     layout: Layout,
     on_line: OnLine,
     for_submissions: bool = False,
 ) -> None:
-    """Let a runner build from wheels, and fill what is missing or out of date of them.
+    """Let an engine build from wheels, and fill what is missing or out of date of them.
 
     Where nobody named a folder of wheels, the bundle's own is taken: for submissions always, for the bundle's
     programs if it was filled for them once, or if their build turns out to have no network.
 
     Args:
-        runner: Gets the folder; nothing is done for one that builds no images.
+        engine: Gets the folder; nothing is done for one that builds no images.
         programs: Whose images are to be built; nothing is downloaded for those that are built.
         bundle: The manifest.
         layout: Of the bundle.
@@ -172,15 +173,15 @@ def give_wheels(
     Raises:
         UnavailableError: The folder that was named cannot be filled.
     """
-    if not isinstance(runner, DockerRunner):
+    if not engine.builds_images:
         return
-    named = runner.wheelhouse is not None
-    folder = runner.wheelhouse = runner.wheelhouse or layout.wheelhouse
+    named = engine.wheelhouse is not None
+    folder = engine.wheelhouse = engine.wheelhouse or layout.wheelhouse
 
     def fill(program: Program, reason: str, on_line: OnLine) -> None:
         on_line(f"{folder / program.folder}: {reason}; downloading")
         try:
-            target = target_of_image(program, bundle, layout, runner)
+            target = target_of_image(program, bundle, layout, engine)
             fill_wheelhouse(program, bundle, layout, folder, target, on_line)
         except UnavailableError as fault:
             told = f"{folder / program.folder}: {reason}, and {fault}; {_fill_hint(folder, layout, program)}"
@@ -192,11 +193,11 @@ def give_wheels(
             fill(PROGRAMS[name], "there are none", on_line)
         return bool(worked)
 
-    runner.get_wheels = get
+    engine.get_wheels = get
     for program in programs:
-        is_foreign = for_submissions and program is INFERENCE
+        is_submission = for_submissions and program is INFERENCE
         is_used = named or for_submissions or (folder / program.folder).is_dir()
-        if not is_used or (not is_foreign and _is_built(program, bundle, layout, runner)):
+        if not is_used or (not is_submission and _is_built(program, bundle, layout, engine)):
             continue
         reason = out_of_date(program, bundle, layout, folder)
         if reason and named and not for_submissions:
@@ -218,10 +219,10 @@ def _warning(on_line: OnLine) -> Iterator[list[bool]]:
             on_line(line)
 
 
-def target_of_image(program: Program, bundle: Bundle, layout: Layout, runner: DockerRunner) -> Target:
-    """What the wheels of a program's image are for, as its base image and the engine tell."""
+def target_of_image(program: Program, bundle: Bundle, layout: Layout, engine: Engine) -> Target:
+    """What the wheels of a program's image are for, by its base image and the engine's machine."""
     base = base_of(program, bundle, layout)
-    return Target((base and runner.python_version(base)) or DEFAULT_PYTHON, runner.host.machine)
+    return Target((base and engine.python_version(base)) or DEFAULT_PYTHON, engine.capacity.machine)
 
 
 def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
@@ -235,16 +236,17 @@ def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
 def default_target(program: Program, bundle: Bundle, layout: Layout) -> Target:
     """What a program's wheels are for, where an engine can tell; else the common case."""
     try:
-        runner = DockerRunner.connect("none")
+        engine = connect_isolated("none")
     except UnavailableError:
         return Target()
-    with closing(runner):
-        return target_of_image(program, bundle, layout, runner)
+    with closing(engine):
+        return target_of_image(program, bundle, layout, engine)
 
 
-def _is_built(program: Program, bundle: Bundle, layout: Layout, runner: DockerRunner) -> bool:
+def _is_built(program: Program, bundle: Bundle, layout: Layout, engine: Engine) -> bool:
     try:
-        return runner.is_built(plan_run(program, bundle, layout, ()))
+        spec = plan_build(program, bundle, layout, engine.capacity.gives_gpu)
+        return engine.inspect(spec.image) is not None
     except DataError:
         # Such as a model that is not trained yet.
         return False

@@ -1,6 +1,7 @@
 """The organiser's side: evaluating strangers' submissions, ranking them, proving a score."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +57,19 @@ def evaluate_command(
     """
     from challenge_bundle.display import SubmissionDisplay
     from challenge_bundle.evaluation import decisions
+    from challenge_bundle.evaluation.connection import connector
+    from challenge_bundle.evaluation.context import open_evaluation
+    from challenge_bundle.evaluation.evaluator import run_evaluation
     from challenge_bundle.evaluation.intake import describe
+    from challenge_bundle.evaluation.invariance import probe_all
     from challenge_bundle.evaluation.records import FINAL
-    from challenge_bundle.evaluation.service import connector, opened, run_evaluation, run_probe, run_rescore
+    from challenge_bundle.evaluation.rescore import rescore as score_again
     from challenge_bundle.runs.programs import INFERENCE, SCORING
 
-    with working(layout) as display, opened(read_bundle(layout), layout, database) as (context, records):
+    with (
+        working(layout) as display,
+        open_evaluation(read_bundle(layout), layout, database) as (context, records),
+    ):
         is_work = bool(submissions or reopen or probe) or any(r.state not in FINAL for r in records.rows())
         programs = (INFERENCE, SCORING) if is_work else (SCORING,)
         connect = connector(context.bundle, layout, wheelhouse, programs, display.line)
@@ -70,11 +78,15 @@ def evaluate_command(
         for submission in decisions.reopen(context, records, reopen) if reopen else ():
             click.echo(f"evaluated again: {describe(submission)}")
         if rescore:
-            _show_moves(run_rescore(context, records, connect, display.progress))
+            with closing(connect()) as engine:
+                _show_moves(score_again(context, records, engine, display.progress))
         with SubmissionDisplay() as table:
             done = run_evaluation(context, records, connect, submissions, workers, table.show, table.say)
-        found = run_probe(context, records, connect, display.progress) if probe else []
-    for line in (*done.lines(), *(line for row in found for line in row.probe_lines())):
+        if probe:
+            with closing(connect()) as engine:
+                probe_all(context, records, engine, display.progress)
+        probed = [row for row in records.rows() if row.probe is not None] if probe else []
+    for line in (*done.lines(), *(line for row in probed for line in row.probe_lines())):
         click.echo(line)
     click.echo(f"feedback: {relative(layout.evaluation / 'feedback')}   Next: leaderboard")
     if done.waiting:
@@ -92,12 +104,16 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     A step that is done is not done again, and `evaluate` takes over what was done. It locks its submission
     alone, so that steps of others can run at the same time, on any machine that shares the folder.
     """
-    from challenge_bundle.evaluation.service import connector, run_step
+    from challenge_bundle.evaluation.connection import connector
+    from challenge_bundle.evaluation.context import read_context
+    from challenge_bundle.evaluation.step_sequence import run_one_step
     from challenge_bundle.runs.programs import INFERENCE, SCORING
 
     bundle = read_bundle(layout)
     connect = connector(bundle, layout, wheelhouse, (INFERENCE, SCORING), click.echo)
-    record = run_step(bundle, layout, connect, submission, name)
+    context = read_context(bundle, layout)
+    with closing(connect()) as engine:
+        record = run_one_step(context, engine, submission, name)
     click.echo(f"{name}: {record.verdict or 'done'}")
     click.echo(f"record: {relative(record.folder)}")
 
@@ -122,12 +138,12 @@ def leaderboard(
     What is not for everybody (failures, look-alike names, agreements, probes) goes to the organiser's own
     page, .bundle/organiser/PHASE-PART.html; bundle.toml can put some of it on the board.
     """
-    from challenge_bundle.evaluation.service import opened
+    from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.leaderboard.build import make_board
     from challenge_bundle.leaderboard.organiser_notes import find_findings
     from challenge_bundle.report.leaderboard_page import board_text, write_board, write_findings
 
-    with working(layout), opened(read_bundle(layout), layout, database) as (context, records):
+    with working(layout), open_evaluation(read_bundle(layout), layout, database) as (context, records):
         board = make_board(context, records, phase, part)
         page = write_board(board, output or layout.leaderboard(board.phase, board.part))
         findings = find_findings(board, records.rows())
@@ -156,8 +172,9 @@ def verify(
     layout: Layout, receipt: Path, public_key: Path | None, database: str | None, wheelhouse: Path | None
 ) -> None:
     """Check a RECEIPT: its signature, all that it says, and, by scoring its csv again, its scores."""
-    from challenge_bundle.evaluation.receipts import check_signature, check_stored
-    from challenge_bundle.evaluation.service import connector, opened, run_verify
+    from challenge_bundle.evaluation.connection import connector
+    from challenge_bundle.evaluation.context import open_evaluation
+    from challenge_bundle.evaluation.receipts import check_scores, check_signature, check_stored
     from challenge_bundle.evaluation.signing import read_public_key
     from challenge_bundle.formats.receipt import read_receipt
     from challenge_bundle.runs.programs import SCORING
@@ -172,11 +189,15 @@ def verify(
             " checks its signature",
             receipt,
         )
-    with working(layout) as display, opened(read_bundle(layout), layout, database) as (context, records):
+    with (
+        working(layout) as display,
+        open_evaluation(read_bundle(layout), layout, database) as (context, records),
+    ):
         checks = check_stored(context, records, document)
         if any(check.location == "digests, results" and check.severity != ERROR for check in checks):
             connect = connector(context.bundle, layout, wheelhouse, (SCORING,), display.line)
-            checks += run_verify(context, records, connect, document)
+            with closing(connect()) as engine:
+                checks += check_scores(context, engine, records, document)
     _show_checks(checks, receipt)
 
 

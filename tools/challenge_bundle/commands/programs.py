@@ -85,18 +85,18 @@ def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gp
 
     The inference image holds the trained model, so train first.
     """
-    from challenge_bundle.engines.docker.engine import DockerRunner
-    from challenge_bundle.runs.programs import PROGRAMS, plan_run
+    from challenge_bundle.engines.choice import connect_isolated
+    from challenge_bundle.runs.programs import PROGRAMS, build_image
     from challenge_bundle.wheelhouse import give_wheels
 
     bundle = read_bundle(layout)
-    runner = DockerRunner.connect(gpus, wheelhouse)
-    with closing(runner), working(layout) as display:
+    engine = connect_isolated(gpus, wheelhouse)
+    with closing(engine), working(layout) as display:
         chosen = [PROGRAMS[name] for name in programs or PROGRAMS]
-        give_wheels(runner, chosen, bundle, layout, display.line)
+        give_wheels(engine, chosen, bundle, layout, display.line)
         for name in programs or PROGRAMS:
             display.begin(name)
-            display.end(runner.build(plan_run(PROGRAMS[name], bundle, layout, ()), display.line))
+            display.end(build_image(engine, PROGRAMS[name], bundle, layout, display.line))
 
 
 @click.command("wheelhouse")
@@ -193,7 +193,7 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
 
     What is unchanged since the last run is reused. Options after -- go to training.
     """
-    from challenge_bundle.engines.choice import choose_runner
+    from challenge_bundle.engines.choice import choose_engine
     from challenge_bundle.formats.scores import HEADLINE
     from challenge_bundle.new_bundle import write_manifest
     from challenge_bundle.run_all import run_all
@@ -204,11 +204,11 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
         written = write_manifest(layout)
         click.echo(f"wrote {relative(layout.manifest)}, for there was none: a bundle named '{written.name}'")
     bundle = read_bundle(layout)
-    runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
+    engine, why = choose_engine(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")
-    with closing(runner), working(layout, RUN_ALL_STAGES) as display:
-        give_wheels(runner, list(PROGRAMS.values()), bundle, layout, display.line)
-        verdict = run_all(bundle, layout, runner, arguments, display, fresh)
+    with closing(engine), working(layout, RUN_ALL_STAGES) as display:
+        give_wheels(engine, list(PROGRAMS.values()), bundle, layout, display.line)
+        verdict = run_all(bundle, layout, engine, arguments, display, fresh)
     click.echo()
     if verdict.scores is None or verdict.report is None:
         click.echo(f"predictions: {relative(layout.results_csv)}")
@@ -245,7 +245,7 @@ def report(layout: Layout) -> None:
 def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> bool:
     """Run a program, or show its help; tells which."""
     from challenge_bundle.dataset.summary import check_together
-    from challenge_bundle.engines.choice import choose_runner
+    from challenge_bundle.engines.choice import choose_engine
     from challenge_bundle.runs.programs import run_program, show_help
     from challenge_bundle.wheelhouse import give_wheels
 
@@ -253,12 +253,12 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
         show_help(program, layout)
         return False
     bundle = read_bundle(layout)
-    runner, why = choose_runner(options.runner, options.gpus, options.wheelhouse)
+    engine, why = choose_engine(options.runner, options.gpus, options.wheelhouse)
     click.echo(f"runner: {why}")
-    with closing(runner), working(layout) as display:
+    with closing(engine), working(layout) as display:
         check_together(layout)
-        give_wheels(runner, (program,), bundle, layout, display.line)
+        give_wheels(engine, (program,), bundle, layout, display.line)
         display.begin(program.name)
-        seconds = run_program(program, bundle, layout, runner, arguments, display.line)
+        seconds = run_program(program, bundle, layout, engine, arguments, display.line)
         display.end(f"{seconds:.1f} s")
     return True

@@ -1,7 +1,7 @@
 """What a build takes from a folder: its Dockerfile, and what that copies and no .dockerignore leaves out."""
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from challenge_bundle.errors import DataError
@@ -129,6 +129,12 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
                 _check_own(name, path, dockerfile, copied.line)
             files |= kept
     return {DOCKERFILE: dockerfile, **dict(sorted(files.items()))}
+
+
+def wheels_folder(names: Iterable[str]) -> PurePosixPath | None:
+    """Where a build's wheels are put: beside the requirements.txt, of several the first; None without one."""
+    found = [path for path in map(PurePosixPath, names) if path.name == "requirements.txt"]
+    return min(found).with_name("wheelhouse") if found else None
 
 
 def _found(root: Path, source: str, dockerfile: Path) -> dict[str, Path]:

@@ -1,14 +1,17 @@
-"""From `auto`, `docker` or `local` to a runner."""
+"""From `auto`, `docker` or `local` to an engine: the one place that knows which there are."""
 
 import os
 from pathlib import Path
 
-from challenge_bundle.engines.base import Runner
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.errors import UnavailableError
 
+ISOLATED = "Docker Engine"
+"""What `connect_isolated` looks for, for people."""
 
-def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner, str]:
-    """Make a runner.
+
+def choose_engine(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Engine, str]:
+    """Make an engine for one's own programs.
 
     Args:
         name: `auto`, `docker` or `local`; `auto` takes Docker when an engine answers, else `local`.
@@ -16,21 +19,35 @@ def choose_runner(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Runner
         wheelhouse: Where images are built from without a network; None fetches.
 
     Returns:
-        (the runner, a sentence that says which it is and why)
+        (the engine, a sentence that names it and the reason)
 
     Raises:
         UnavailableError: `docker`, or an engine named in the environment, and none answers.
     """
-    from challenge_bundle.engines.docker.engine import DockerRunner
-    from challenge_bundle.engines.local import LocalRunner
+    from challenge_bundle.engines.local import LocalEngine
 
     if name == "local":
-        return LocalRunner(), "local: plain processes, for your own code only"
+        return LocalEngine(), "local: plain processes, for your own code only"
     try:
-        runner = DockerRunner.connect(gpus, wheelhouse)
+        engine = connect_isolated(gpus, wheelhouse)
     except UnavailableError as fault:
         # Who named an engine does not want to run without one.
         if name == "docker" or "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ:
             raise
-        return LocalRunner(), f"local: plain processes, for your own code only ({fault})"
-    return runner, f"docker: {runner.engine}"
+        return LocalEngine(), f"local: plain processes, for your own code only ({fault})"
+    return engine, f"{engine.name}: {engine.description}"
+
+
+def connect_isolated(gpus: str = "auto", wheelhouse: Path | None = None) -> Engine:
+    """Connect to an engine that may run a participant's code.
+
+    Args:
+        gpus: What containers get: `auto`, `none` or `all`.
+        wheelhouse: Where images are built from without a network; None fetches.
+
+    Raises:
+        UnavailableError: None answers.
+    """
+    from challenge_bundle.engines.docker.engine import DockerEngine
+
+    return DockerEngine.connect(gpus, wheelhouse)

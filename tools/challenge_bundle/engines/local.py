@@ -3,14 +3,26 @@
 import contextlib
 import functools
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun, split_lines
+from challenge_bundle.engines.base import (
+    BuildOutcome,
+    BuildSpec,
+    Capacity,
+    Claim,
+    ImageInfo,
+    OnLine,
+    Outcome,
+    RunSpec,
+)
+from challenge_bundle.engines.output_lines import split_lines
 from challenge_bundle.errors import ProgramError
 
 _PASSED_ON = (
@@ -26,32 +38,44 @@ _PASSED_ON = (
 )
 
 
-class LocalRunner:
+class LocalEngine:
     """Runs a program with this Python, under its time limit; the other limits need a container."""
 
     name = "local"
+    description = "plain processes"
+    builds_images = False
+    is_isolated = False
 
-    def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
-        """Run a program; see Runner."""
-        command = [sys.executable, str(run.program_dir / run.script), str(run.input_dir), str(run.output_dir)]
-        if run.model_dir is not None:
-            command += ["--model", str(run.model_dir)]
+    def __init__(self) -> None:
+        self.wheelhouse: Path | None = None
+        self.get_wheels: Callable[[str, OnLine], bool] = lambda program, on_line: False
+
+    @property
+    def capacity(self) -> Capacity:
+        """This machine's; nothing is shared out."""
+        return Capacity(os.cpu_count() or 1, 0, platform.machine())
+
+    def run(self, spec: RunSpec, on_line: OnLine) -> Outcome:
+        """Run a program from its own folder; see Engine."""
+        command = [sys.executable, str(spec.script), str(spec.input_dir), str(spec.output_dir)]
+        if spec.model_dir is not None:
+            command += ["--model", str(spec.model_dir)]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         started = time.monotonic()
         try:
             process = subprocess.Popen(
-                [*command, *run.arguments],
+                [*command, *spec.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-                cwd=run.output_dir,
+                cwd=spec.output_dir,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
         except OSError as fault:
-            raise ProgramError(f"{run.name} cannot be started: {fault}") from None
-        deadline = threading.Timer(run.limits.time_s, _kill, [process])
+            raise ProgramError(f"{spec.name} cannot be started: {fault}", code="cannot-start") from None
+        deadline = threading.Timer(spec.limits.time_s, _kill, [process])
         deadline.start()
         last_line = ""
         try:
@@ -69,14 +93,47 @@ class LocalRunner:
         seconds = time.monotonic() - started
         return Outcome(
             exit_status=status if status >= 0 else 128 - status,
-            limit="time" if seconds >= run.limits.time_s else "",
+            limit="time" if seconds >= spec.limits.time_s else "",
             last_line=last_line.strip(),
             seconds=seconds,
         )
 
-    def build(self, run: ProgramRun, on_line: OnLine) -> str:
-        """Nothing is to be built."""
+    def build(self, spec: BuildSpec, on_line: OnLine) -> BuildOutcome:
+        """Nothing is built: programs are run from their own folders."""
+        return BuildOutcome()
+
+    def inspect(self, image: str) -> ImageInfo | None:
+        """There are no images."""
+        return None
+
+    def fetch(self, image: str) -> ImageInfo | None:
+        """There are no images."""
+        return None
+
+    def stop(self, owner: str, key: str = "") -> int:
+        """Nothing is left: a program ends with the tool that started it, however that ended."""
+        return 0
+
+    def sweep(self, owner: str, kept: Collection[str], claim: Claim) -> None:
+        """Nothing is left; see stop."""
+
+    def forget(self, image: str) -> None:
+        """There are no images."""
+
+    def forget_older(self, image: str) -> None:
+        """There are no images."""
+
+    def python_version(self, image: str) -> str:
+        """There are no images."""
         return ""
+
+    def has_room(self, folder: Path) -> bool:
+        """No program is ended for the room on a disk."""
+        return True
+
+    def works(self, image: str = "") -> bool:
+        """There is nothing that could be away."""
+        return True
 
     def close(self) -> None:
         """Nothing is held."""

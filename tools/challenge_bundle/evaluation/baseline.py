@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from challenge_bundle.bounded_log import KeptLog
+from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.engines.build_context import context_files, read_dockerfile
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.errors import DataError, UnavailableError
+from challenge_bundle.errors import DataError, ProgramError, UnavailableError
 from challenge_bundle.evaluation.building import build_files
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.verdicts import Inconclusive, Refusal
 from challenge_bundle.formats.build_recipe import read_recipe
 from challenge_bundle.formats.path_patterns import has_wildcards
 from challenge_bundle.layout import Layout
-from challenge_bundle.runs.programs import INFERENCE
+from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image
 
 _HINTS: Mapping[str, str] = {
     "base-image": "let 'evaluation.base_images' in bundle.toml list {base}, or name another base image there",
@@ -27,14 +27,27 @@ _PLACEHOLDER = "nothing"
 _OTHER_HINT = "correct {folder}/Dockerfile"
 
 
-def check_baseline(context: Context, runner: DockerRunner, say: Callable[[str], None]) -> None:
+def check_ready(context: Context, engine: Engine, say: Callable[[str], None]) -> None:
+    """Find out whether what all submissions need is here, before one of them is taken in.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    check_baseline(context, engine, say)
+    try:
+        build_image(engine, SCORING, context.bundle, context.layout, lambda line: None)
+    except ProgramError as fault:
+        raise UnavailableError(str(fault), details=fault.details, code=fault.code) from None
+
+
+def check_baseline(context: Context, engine: Engine, say: Callable[[str], None]) -> None:
     """Build the bundle's own inference submission under the challenge's rules, unless that was done.
 
     What fails for it fails for every submission, and is no participant's fault.
 
     Args:
         context: Gives the rules.
-        runner: Speaks to the engine.
+        engine: Speaks to the engine.
         say: Told that this begins.
 
     Raises:
@@ -45,16 +58,16 @@ def check_baseline(context: Context, runner: DockerRunner, say: Callable[[str], 
         return
     say("building this bundle's own submission first, the way submissions are built")
     path = context.layout.log("baseline")
-    with TemporaryDirectory(prefix="baseline-") as scratch, KeptLog(path) as log:
+    with TemporaryDirectory(prefix="baseline-") as scratch, BoundedLog(path) as log:
         files = baseline_files(context.layout, Path(scratch))
         try:
-            facts = build_files(context, runner, files, f"{context.bundle.name}-baseline", log)
+            facts = build_files(context, engine, files, f"{context.bundle.name}-baseline", log)
         except Refusal as refusal:
             cause = refusal
         except Inconclusive as doubt:
             cause = doubt.refusal
         else:
-            runner.forget_others(str(facts["tag"]))
+            engine.forget_older(str(facts["tag"]))
             return
     verdict = cause.verdict
     base = context.bundle.base_image or _base_of(folder / "Dockerfile")

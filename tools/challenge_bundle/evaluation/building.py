@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.bounded_log import KeptLog
-from challenge_bundle.engines.docker.api import RefusedError
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan, build_arguments
+from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.engines.base import BuildLimits, BuildSpec, Engine, ImageInfo
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
 from challenge_bundle.formats.build_recipe import Base, BaseConfig
@@ -16,15 +14,18 @@ from challenge_bundle.formats.dockerfile import DockerfileError
 from challenge_bundle.formats.image_name import canonical_image, is_allowed
 from challenge_bundle.runs.programs import INFERENCE
 
+SUBMISSION = "submission"
+"""What images and runs of participants are called on the engine."""
+
 SHOWN_BUILD_LINES = 20
 
 
 def build_files(
     context: Context,
-    runner: DockerRunner,
+    engine: Engine,
     files: Mapping[str, Path],
     name: str,
-    log: KeptLog,
+    log: BoundedLog,
     key: str = "",
     hides_dockerfile: bool = False,
 ) -> dict[str, Any]:
@@ -32,12 +33,12 @@ def build_files(
 
     Args:
         context: Gives the rules.
-        runner: Speaks to the engine.
+        engine: Speaks to the engine.
         files: What the zip holds, by name.
         name: Of the image.
         log: Gets the build's lines.
         key: Of the submission.
-        hides_dockerfile: See ImagePlan.
+        hides_dockerfile: See BuildSpec.
 
     Returns:
         The facts: `tag`, `image` (the engine's digest) and `image_bytes`.
@@ -48,23 +49,26 @@ def build_files(
         UnavailableError: The engine is away, or something else is missing here.
     """
     settings = context.bundle.evaluation
-    plan = ImagePlan(
+    spec = BuildSpec(
         name=name,
         folder=INFERENCE.folder,
         files=files,
         base_image=context.bundle.base_image,
         torch_backend="cpu",
         hides_dockerfile=hides_dockerfile,
+        program=SUBMISSION,
+        owner=context.owner,
+        key=key,
+        limits=BuildLimits(
+            settings.build_time_s, settings.build_memory_mb, settings.image_mb, settings.build_network
+        ),
     )
     try:
-        plan = _with_bases(context, runner, plan)
-        tag = plan.tag
-        outcome = runner.build_foreign(plan, context.owner, key, settings, log.line)
+        spec = _with_bases(context, engine, spec)
+        image = spec.image
+        outcome = engine.build(spec, log.line)
     except DockerfileError as fault:
         raise Refusal(fault.code or "zip", (f"error: {fault}",)) from None
-    except RefusedError as fault:
-        # Such as an instruction that the engine does not know: nothing was begun.
-        raise Refusal("build-failed", (str(fault),)) from None
     if outcome.limit:
         at_limit = Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
         raise Crowded(at_limit) if outcome.is_crowded else at_limit
@@ -76,16 +80,16 @@ def build_files(
         raise Inconclusive(refusal) if outcome.is_doubtful else refusal
     if outcome.has_volumes:
         # They would be writable, and outside of every limit.
-        runner.forget_image(tag)
+        engine.forget(image)
         raise Refusal("volume")
-    return {"tag": tag, "image": outcome.image, "image_bytes": outcome.image_bytes}
+    return {"tag": image, "image": outcome.image, "image_bytes": outcome.image_bytes}
 
 
-def _with_bases(context: Context, runner: DockerRunner, plan: ImagePlan) -> ImagePlan:
+def _with_bases(context: Context, engine: Engine, spec: BuildSpec) -> BuildSpec:
     """Look at the images that a submission is built on, before the engine is asked to build it.
 
     Returns:
-        The plan, with those images alone to build on.
+        The spec, with those images alone to build on.
 
     Raises:
         Refusal: One may not be built on, such as another team's image, or is not on the engine.
@@ -94,10 +98,12 @@ def _with_bases(context: Context, runner: DockerRunner, plan: ImagePlan) -> Imag
     settings = context.bundle.evaluation
     given = canonical_image(context.bundle.base_image) if context.bundle.base_image else None
     configs: dict[str, BaseConfig] = {}
-    for base in plan.recipe(build_arguments(plan, runner.wheelhouse)).bases:
+    for base in spec.recipe(spec.arguments(engine.wheelhouse is not None)).bases:
         if not is_allowed(base.name, settings.base_images, context.bundle.base_image):
             raise _base_refusal(base, "is not one of the challenge's base images")
-        found = runner.base_image(base.name) or (runner.fetch(base.name) if settings.pull else None)
+        found = _named(engine.inspect(base.name), base)
+        if found is None and settings.pull:
+            found = _named(engine.fetch(base.name), base)
         if found is None:
             refusal = _base_refusal(base, "is not on this machine", "no-base-image")
             raise Inconclusive(refusal) if settings.pull or base.name == given else refusal
@@ -108,7 +114,12 @@ def _with_bases(context: Context, runner: DockerRunner, plan: ImagePlan) -> Imag
         if base.platform not in ("", found.platform):
             raise _base_refusal(base, f"is not there for {base.platform}", "no-base-image")
         configs[base.name] = found.config
-    return dataclasses.replace(plan, bases=configs)
+    return dataclasses.replace(spec, bases=configs)
+
+
+def _named(found: ImageInfo | None, base: Base) -> ImageInfo | None:
+    """An image if it bears the name that the Dockerfile writes, and was not found by its identifier."""
+    return found if found and base.name in found.names else None
 
 
 def _base_refusal(base: Base, what: str, code: str = "base-image") -> Refusal:

@@ -2,21 +2,27 @@
 
 import hashlib
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.evaluation.public_split import split_test_set
+from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.step_cache import make_key
 from challenge_bundle.files import hash_file, hash_folder, write_text
 from challenge_bundle.formats.label_table import LabelTable, read_label_table
 from challenge_bundle.layout import Layout
 from challenge_bundle.lock import file_lock
-from challenge_bundle.runs.programs import SCORING, plan_run
+from challenge_bundle.runs.programs import SCORING, owner_of
 from challenge_bundle.settings import Bundle
+
+Connect = Callable[[], Engine]
+"""Makes a connection to the engine that runs submissions; whoever calls it closes it."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class Context:
 
     @property
     def owner(self) -> str:
-        """The label of this bundle's containers and images."""
-        return plan_run(SCORING, self.bundle, self.layout, ()).owner
+        """The name of this bundle on an engine."""
+        return owner_of(self.layout)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -74,6 +80,24 @@ class Context:
             part: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
             for part, names in self.parts.items()
         }
+
+
+@contextmanager
+def open_evaluation(
+    bundle: Bundle, layout: Layout, database: str | None
+) -> Iterator[tuple[Context, Records]]:
+    """The context and the records of a bundle.
+
+    Args:
+        bundle: The manifest.
+        layout: Its paths.
+        database: URL; None is a file in the bundle's own folder.
+    """
+    context = read_context(bundle, layout)
+    layout.evaluation.mkdir(parents=True, exist_ok=True)
+    records = Records(database or f"sqlite:///{layout.evaluation / 'records.sqlite'}")
+    with closing(records):
+        yield context, records
 
 
 def read_context(bundle: Bundle, layout: Layout) -> Context:

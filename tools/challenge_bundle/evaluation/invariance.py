@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.bounded_log import KeptLog
-from challenge_bundle.engines.base import KILLED
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.engines.base import KILLED, Engine
 from challenge_bundle.errors import UnavailableError
 from challenge_bundle.evaluation.context import Context, steps_dir, submission_lock
 from challenge_bundle.evaluation.records import Records, Row
@@ -53,23 +52,24 @@ class Input:
     stripped: bool = False
 
 
-def probe_all(context: Context, records: Records, runner: DockerRunner, progress: Progress) -> None:
+def probe_all(context: Context, records: Records, engine: Engine, progress: Progress) -> None:
     """Probe every submission that was scored and not probed yet.
 
     Args:
         context: Where it is evaluated.
         records: Get what is found.
-        runner: Runs the images.
+        engine: Runs the images.
         progress: Told of how far it has come.
 
     Raises:
         UnavailableError: The engine went away.
     """
+    engine.stop(context.owner)
     rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
     for done, row in enumerate(rows, start=1):
         try:
             with submission_lock(context, row.submission.sha256):
-                found = probe(context, records, runner, row)
+                found = probe(context, records, engine, row)
         except UnavailableError:
             raise
         except Exception as fault:
@@ -79,7 +79,7 @@ def probe_all(context: Context, records: Records, runner: DockerRunner, progress
         progress("probing", done, len(rows))
 
 
-def probe(context: Context, records: Records, runner: DockerRunner, row: Row) -> list[str]:
+def probe(context: Context, records: Records, engine: Engine, row: Row) -> list[str]:
     """Run a submission under every circumstance.
 
     Returns:
@@ -96,11 +96,11 @@ def probe(context: Context, records: Records, runner: DockerRunner, row: Row) ->
     try:
         given_alone = f"{context.reference_sha256}/{inferred.key}"
         for circumstance, inputs in circumstances(sorted(context.image_names), given_alone).items():
-            facts = [_run_surely(context, runner, sha256, built, inferred, given) for given in inputs]
+            facts = [_run_surely(context, engine, sha256, built, inferred, given) for given in inputs]
             if line := _finding(facts):
                 found.append(f"{circumstance}: {line}; {MEANINGS[circumstance]}")
     finally:
-        runner.forget_image(str(built.facts["tag"]))
+        engine.forget(str(built.facts["tag"]))
         remove_tree(work_dir(context, sha256))
     return found
 
@@ -120,7 +120,7 @@ def _finding(facts: Sequence[Mapping[str, Any]]) -> str:
 
 def _run_surely(
     context: Context,
-    runner: DockerRunner,
+    engine: Engine,
     sha256: str,
     built: StepRecord,
     inferred: StepRecord,
@@ -134,13 +134,13 @@ def _run_surely(
     cause = ""
     for _ in range(context.bundle.evaluation.attempts):
         try:
-            return _run(context, runner, sha256, built, inferred, given).facts
+            return _run(context, engine, sha256, built, inferred, given).facts
         except Inconclusive as doubt:
             verdict = doubt.refusal.verdict
             cause = f"exit status {verdict.numbers['status']}" if verdict.numbers else verdict.code
         except UnavailableError as fault:
             cause = one_line(fault)
-        if not is_well(context, runner):
+        if not is_well(context, engine):
             raise UnavailableError(f"a probe was broken off ({cause}); start the engine, and run it again")
     return {"failed": cause}
 
@@ -183,7 +183,7 @@ def circumstances(names: list[str], secret: str = "") -> dict[str, list[Input]]:
 
 def _run(
     context: Context,
-    runner: DockerRunner,
+    engine: Engine,
     sha256: str,
     built: StepRecord,
     inferred: StepRecord,
@@ -195,9 +195,9 @@ def _run(
         remove_tree(input_dir)
         input_dir.mkdir(parents=True)
         _fill(context, given, input_dir)
-        with KeptLog(folder / f"{given.name}.log") as log:
-            tag = ensure_image(context, runner, sha256, built, log)
-            outcome = run_image(context, runner, tag, sha256, input_dir, place / "output", log)
+        with BoundedLog(folder / f"{given.name}.log") as log:
+            tag = ensure_image(context, engine, sha256, built, log)
+            outcome = run_image(context, engine, tag, sha256, input_dir, place / "output", log)
         if outcome.limit == "disk" or (outcome.exit_status in KILLED and not outcome.limit):
             raise Inconclusive(Refusal("failed", status=outcome.exit_status))
         if outcome.limit or outcome.exit_status:

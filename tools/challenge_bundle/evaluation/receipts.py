@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
 from challenge_bundle.evaluation.intake import Submission, kept_zip
@@ -171,13 +171,13 @@ def check_stored(context: Context, records: Records, receipt: dict[str, Any]) ->
 
 
 def check_scores(
-    context: Context, runner: DockerRunner, records: Records, receipt: dict[str, Any]
+    context: Context, engine: Engine, records: Records, receipt: dict[str, Any]
 ) -> list[Finding]:
     """Score the stored csv again, and compare the receipt's scores bit for bit.
 
     Args:
         context: Where it was evaluated.
-        runner: Runs the scoring program.
+        engine: Runs the scoring program.
         records: Give the csv.
         receipt: Of a submission whose record and csv are here; see check_stored.
     """
@@ -189,7 +189,7 @@ def check_scores(
         remove_tree(folder)
         folder.mkdir(parents=True)
         try:
-            score_anew(context, runner, results, part, folder)
+            score_anew(context, engine, results, part, folder)
             content = (folder / SCORES_NAME).read_text(encoding="utf-8")
             now = keyed_digest(signing_key(context.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
         finally:

@@ -3,19 +3,19 @@
 import json
 from dataclasses import dataclass
 
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.base import Engine
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.intake import describe
 from challenge_bundle.evaluation.receipts import is_receipt_current, renew_receipt
 from challenge_bundle.evaluation.records import Records, Row
-from challenge_bundle.evaluation.step_outputs import (
+from challenge_bundle.evaluation.steps import score
+from challenge_bundle.evaluation.stored_scores import (
     find_metric,
     metric_of,
     read_predictions,
     results_of,
     stale_rows,
 )
-from challenge_bundle.evaluation.steps import score
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.progress import Progress
 
@@ -62,13 +62,13 @@ class Rescored:
     without_score: int = 0
 
 
-def rescore(context: Context, records: Records, runner: DockerRunner, progress: Progress) -> Rescored:
+def rescore(context: Context, records: Records, engine: Engine, progress: Progress) -> Rescored:
     """Score what was scored with another program or reference; nothing is replaced before all is scored.
 
     Args:
         context: Where it is evaluated.
         records: Get the new scores, in one transaction.
-        runner: Runs the scoring program.
+        engine: Runs the scoring program.
         progress: Told of how far it has come.
 
     Raises:
@@ -77,6 +77,7 @@ def rescore(context: Context, records: Records, runner: DockerRunner, progress: 
         ProgramError: The scoring program failed; likewise.
         UnavailableError: The engine went away; likewise.
     """
+    engine.stop(context.owner)
     rows = [row for row in records.rows() if row.state == SCORED]
     before = {part: records.scores(part) for part in context.parts}
     stale = {part: stale_rows(context, records, part, rows) for part in context.parts}
@@ -87,14 +88,14 @@ def rescore(context: Context, records: Records, runner: DockerRunner, progress: 
     for done, row in enumerate(pending, start=1):
         for part in context.parts:
             if row in stale[part]:
-                record = score(context, runner, results_of(context, records, row), part)
+                record = score(context, engine, results_of(context, records, row), part)
                 content = (record.folder / "scores.json").read_text(encoding="utf-8")
                 metric_of(context, json.loads(content))
                 fresh.append((row.submission.id, part, record.key, content))
         progress("scoring", done, len(pending))
     records.add_scores(fresh)
     for row in rows:
-        _renew(context, records, runner, row)
+        _renew(context, records, engine, row)
     moves: list[Move] = []
     lacking: set[str] = set()
     for part in context.parts:
@@ -107,14 +108,14 @@ def rescore(context: Context, records: Records, runner: DockerRunner, progress: 
     return Rescored(len(pending), moves, len(lacking))
 
 
-def _renew(context: Context, records: Records, runner: DockerRunner, row: Row) -> None:
+def _renew(context: Context, records: Records, engine: Engine, row: Row) -> None:
     """Bring steps and receipts to the scores; of an earlier rescore too, if that was cut off before it."""
     submission = row.submission.id
     known = {name: key for name, (key, _) in records.steps(submission).items()}
     wanted = {f"scoring-{part}": context.score_key(part, row.results_sha256) for part in context.parts}
     changed = {name: key for name, key in wanted.items() if known.get(name) != key}
     if changed or not is_receipt_current(context.layout, submission):
-        renew_receipt(context, row, runner.engine, known | wanted)
+        renew_receipt(context, row, engine.description, known | wanted)
     # After the receipt: they are the sign that it is there.
     for name, key in changed.items():
         records.add_step(submission, name, key, 0.0)

@@ -2,46 +2,41 @@
 
 import dataclasses
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.bounded_log import KeptLog
-from challenge_bundle.engines.base import KILLED, Outcome, ProgramRun
+from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.engines.base import KILLED, Engine, Outcome, RunSpec
 from challenge_bundle.engines.build_context import submission_files
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES
 from challenge_bundle.errors import DataError, ProgramError, UnavailableError
-from challenge_bundle.evaluation.building import build_files
+from challenge_bundle.evaluation.building import SUBMISSION, build_files
 from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
 from challenge_bundle.evaluation.intake import kept_zip
 from challenge_bundle.evaluation.log_redaction import show_log
 from challenge_bundle.evaluation.public_split import reference_text
 from challenge_bundle.evaluation.results import check_results, cut_results
 from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
-from challenge_bundle.evaluation.step_outputs import TESTING_IMAGES
+from challenge_bundle.evaluation.stored_scores import TESTING_IMAGES
 from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
 from challenge_bundle.files import check_writable, hash_file, remove_tree
 from challenge_bundle.layout import RESULTS_NAME, solution_name
-from challenge_bundle.runs.outputs import collect
-from challenge_bundle.runs.programs import INFERENCE, SCORING, check_outcome, plan_run
+from challenge_bundle.runs.collect import collect
+from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image, check_outcome, plan_run
 from challenge_bundle.submission.unpack import open_archive
 
 BUILD_LOG = "build.log"
 RUN_LOG = "inference.log"
-_NOT_STARTED = (126, 127)
-_INIT_SAYS = "[FATAL tini "
 
 
-def build(context: Context, runner: DockerRunner, sha256: str) -> StepRecord:
+def build(context: Context, engine: Engine, sha256: str) -> StepRecord:
     """Build a submission's image.
 
     Args:
         context: Where it is evaluated.
-        runner: Speaks to the engine.
+        engine: Speaks to the engine.
         sha256: Of the zip, which was taken in.
 
     Returns:
@@ -56,18 +51,18 @@ def build(context: Context, runner: DockerRunner, sha256: str) -> StepRecord:
     key = make_key("build", sha256, context.bundle.base_image, settings.base_images, limits)
 
     def work(part: Path) -> dict[str, Any]:
-        with KeptLog(part / BUILD_LOG) as log:
-            return _build(context, runner, sha256, log)
+        with BoundedLog(part / BUILD_LOG) as log:
+            return _build(context, engine, sha256, log)
 
     return do_once(steps_dir(context.layout, "build"), key, work)
 
 
-def infer(context: Context, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
+def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> StepRecord:
     """Run a submission's image on the test images, and take its csv if it is sound.
 
     Args:
         context: Where it is evaluated.
-        runner: Runs it.
+        engine: Runs it.
         sha256: Of the zip.
         built: What `build` gave.
 
@@ -84,12 +79,13 @@ def infer(context: Context, runner: DockerRunner, sha256: str, built: StepRecord
 
     def work(part: Path) -> dict[str, Any]:
         output_dir = work_dir(context, sha256) / "output"
-        with KeptLog(part / RUN_LOG) as log:
-            tag = ensure_image(context, runner, sha256, built, log)
-            image = runner.image_id(tag)
-            outcome = run_image(context, runner, tag, sha256, context.layout.testing_data, output_dir, log)
+        with BoundedLog(part / RUN_LOG) as log:
+            tag = ensure_image(context, engine, sha256, built, log)
+            info = engine.inspect(tag)
+            image = info.digest if info else ""
+            outcome = run_image(context, engine, tag, sha256, context.layout.testing_data, output_dir, log)
         lines = (part / RUN_LOG).read_text(encoding="utf-8").splitlines()
-        judge_outcome(context, sha256, outcome, lines)
+        judge_outcome(context, engine, sha256, outcome, lines)
         take_results(context, output_dir, part)
         return {
             "image": image,
@@ -103,12 +99,12 @@ def infer(context: Context, runner: DockerRunner, sha256: str, built: StepRecord
     return do_once(steps_dir(context.layout, "inference"), key, work)
 
 
-def score(context: Context, runner: DockerRunner, results: Path, part: str) -> StepRecord:
+def score(context: Context, engine: Engine, results: Path, part: str) -> StepRecord:
     """Score a sound csv on a part of the test images.
 
     Args:
         context: Where it is evaluated.
-        runner: Runs the scoring program.
+        engine: Runs the scoring program.
         results: The csv that inference wrote.
         part: One of the context's parts.
 
@@ -123,18 +119,16 @@ def score(context: Context, runner: DockerRunner, results: Path, part: str) -> S
     return do_once(
         steps_dir(context.layout, "scoring"),
         key,
-        lambda folder: score_anew(context, runner, results, part, folder),
+        lambda folder: score_anew(context, engine, results, part, folder),
     )
 
 
-def score_anew(
-    context: Context, runner: DockerRunner, results: Path, part: str, folder: Path
-) -> dict[str, Any]:
+def score_anew(context: Context, engine: Engine, results: Path, part: str, folder: Path) -> dict[str, Any]:
     """Score a csv, whether or not it was scored before; see score.
 
     Args:
         context: Where it is evaluated.
-        runner: Runs the scoring program.
+        engine: Runs the scoring program.
         results: The csv that inference wrote.
         part: One of the context's parts.
         folder: Gets the scoring program's files.
@@ -151,19 +145,20 @@ def score_anew(
         cut_results(results, context.parts[part], place / "input" / "res" / RESULTS_NAME)
         planned = plan_run(SCORING, context.bundle, context.layout, ())
         # Without --show-cases: what is stored here may be shown to participants.
-        run = dataclasses.replace(
+        spec = dataclasses.replace(
             planned,
             input_dir=place / "input",
             output_dir=place / "output",
             arguments=context.bundle.arguments["scoring"],
         )
-        with KeptLog(folder / "scoring.log") as log:
-            outcome = runner.run_image(run, runner.build(run, log.line), log.line)
-        check_outcome(SCORING, outcome, run.limits)
-        collect(place / "output", folder, SCORING.files, (), run.limits.output_mb * 2**20, "scoring")
+        with BoundedLog(folder / "scoring.log") as log:
+            image = build_image(engine, SCORING, context.bundle, context.layout, log.line)
+            outcome = engine.run(dataclasses.replace(spec, image=image), log.line)
+        check_outcome(SCORING, outcome, spec.limits)
+        collect(place / "output", folder, SCORING.files, (), spec.limits.output_mb * 2**20, "scoring")
     finally:
         remove_tree(place)
-    return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(run.limits)}
+    return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(spec.limits)}
 
 
 def work_dir(context: Context, sha256: str) -> Path:
@@ -188,28 +183,28 @@ def unpacked(context: Context, sha256: str) -> Iterator[Path]:
         remove_tree(folder)
 
 
-def ensure_image(context: Context, runner: DockerRunner, sha256: str, built: StepRecord, log: KeptLog) -> str:
+def ensure_image(context: Context, engine: Engine, sha256: str, built: StepRecord, log: BoundedLog) -> str:
     """The full name of a submission's image, which is built again if somebody removed it."""
     tag = str(built.facts["tag"])
-    if not runner.image_id(tag):
-        _build(context, runner, sha256, log)
+    if engine.inspect(tag) is None:
+        _build(context, engine, sha256, log)
     return tag
 
 
 def run_image(
     context: Context,
-    runner: DockerRunner,
+    engine: Engine,
     tag: str,
     sha256: str,
     input_dir: Path,
     output_dir: Path,
-    log: KeptLog,
+    log: BoundedLog,
 ) -> Outcome:
     """Run a submission's image in the sandbox.
 
     Args:
         context: Where it is evaluated.
-        runner: Runs it.
+        engine: Runs it.
         tag: The image.
         sha256: Of the zip.
         input_dir: Images, which it gets to read.
@@ -219,22 +214,23 @@ def run_image(
     remove_tree(output_dir)
     check_writable(output_dir)
     planned = plan_run(INFERENCE, context.bundle, context.layout, ())
-    run: ProgramRun = dataclasses.replace(
+    spec: RunSpec = dataclasses.replace(
         planned,
-        name="submission",
+        name=SUBMISSION,
+        image=tag,
         input_dir=input_dir,
         output_dir=output_dir,
         arguments=(),
         key=sha256,
     )
     try:
-        return runner.run_image(run, tag, log.line)
+        return engine.run(spec, log.line)
     except ProgramError as fault:
         log.line(str(fault))
         raise Inconclusive(Refusal("cannot-start")) from None
 
 
-def judge_outcome(context: Context, sha256: str, outcome: Outcome, lines: list[str]) -> None:
+def judge_outcome(context: Context, engine: Engine, sha256: str, outcome: Outcome, lines: list[str]) -> None:
     """Refuse a submission whose run did not end well.
 
     Raises:
@@ -244,16 +240,18 @@ def judge_outcome(context: Context, sha256: str, outcome: Outcome, lines: list[s
     """
     limits = context.bundle.limits["inference"]
     if outcome.limit == "disk":
-        # The container is gone, and with it what it had written: is there room now?
-        if shutil.disk_usage(context.layout.evaluation).free < RESERVE_BYTES:
-            raise UnavailableError("the disk is short of room; free some space")
+        # The run is over, and what it had written is gone: is there room now?
+        if not engine.has_room(context.layout.evaluation):
+            raise UnavailableError(
+                "the disk is short of room", code="disk-short-of-room", hint="free some space"
+            )
         raise Crowded(Refusal("disk"))
     if outcome.limit:
         allowed = {"time": limits.time_s, "memory": limits.memory_mb, "output": limits.output_mb}
         raise Refusal(outcome.limit, limit=allowed[outcome.limit])
     if outcome.exit_status == 0:
         return
-    if outcome.exit_status in _NOT_STARTED and any(line.startswith(_INIT_SAYS) for line in lines):
+    if not outcome.is_started:
         raise Refusal("cannot-start")
     with unpacked(context, sha256) as folder:
         shown = show_log(folder, lines, context.image_names, context.class_names)
@@ -293,7 +291,7 @@ def take_results(
         raise
 
 
-def _build(context: Context, runner: DockerRunner, sha256: str, log: KeptLog) -> dict[str, Any]:
+def _build(context: Context, engine: Engine, sha256: str, log: BoundedLog) -> dict[str, Any]:
     with unpacked(context, sha256) as folder:
         try:
             files, hides_dockerfile = submission_files(folder)
@@ -301,4 +299,4 @@ def _build(context: Context, runner: DockerRunner, sha256: str, log: KeptLog) ->
             raise Refusal("zip", (f"error: {fault}",)) from None
         # Of the same files with another method a name would be the same, were it not for the zip's.
         name = f"{context.bundle.name}-submission-{sha256[:16]}"
-        return build_files(context, runner, files, name, log, sha256, hides_dockerfile)
+        return build_files(context, engine, files, name, log, sha256, hides_dockerfile)

@@ -11,7 +11,7 @@ from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Records, Row, format_time
 from challenge_bundle.evaluation.signing import public_text, signing_key
-from challenge_bundle.evaluation.step_outputs import current_scores, read_predictions, refuse_other_images
+from challenge_bundle.evaluation.stored_scores import current_scores, read_predictions, refuse_other_images
 from challenge_bundle.evaluation.teams import group_teams
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked

@@ -1,6 +1,7 @@
 """The three programs as data, and the one function that runs any of them."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import signal
@@ -10,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from challenge_bundle.bounded_log import KeptLog
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun, Runner
+from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.engines.base import BuildSpec, Engine, OnLine, Outcome, RunSpec
+from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.errors import DataError, ProgramError, shown
 from challenge_bundle.files import check_writable, plain_files, remove_tree, signature
 from challenge_bundle.formats.program_toml import CURVES, Written, read_program_toml
 from challenge_bundle.layout import RESULTS_NAME, SCORE_NAMES, Layout
+from challenge_bundle.runs.collect import collect
 from challenge_bundle.runs.curves import visible_curves
-from challenge_bundle.runs.outputs import collect
 from challenge_bundle.runs.stage_record import StageBook, forget_results
 from challenge_bundle.settings import Bundle, Limits
 
@@ -119,7 +121,7 @@ def run_program(
     program: Program,
     bundle: Bundle,
     layout: Layout,
-    runner: Runner,
+    engine: Engine,
     arguments: Sequence[str],
     on_line: OnLine,
 ) -> float:
@@ -129,7 +131,7 @@ def run_program(
         program: Which.
         bundle: Gives its options and limits.
         layout: Gives its folders.
-        runner: Runs it.
+        engine: Runs it.
         arguments: Options after those of the bundle.
         on_line: Told of each line that it prints.
 
@@ -139,7 +141,7 @@ def run_program(
     Raises:
         DataError: What it reads is not there.
         ProgramError: It failed, overran a limit or left out a file.
-        UnavailableError: The runner lacks something.
+        UnavailableError: The engine lacks something.
     """
     if program is SCORING:
         # First of all: if what it reads is not there, then what it wrote is of something else.
@@ -159,16 +161,18 @@ def run_program(
     work_dir.mkdir(parents=True, exist_ok=True)
     limits = bundle.limits[program.name]
     # Before the run: what changes meanwhile did not make what it wrote.
-    key = stage_key(program, bundle, layout, runner, arguments)
-    run = plan_run(program, bundle, layout, arguments)
+    key = stage_key(program, bundle, layout, engine, arguments)
+    spec = plan_run(program, bundle, layout, arguments)
     curves = visible_curves(work_dir / CURVES, output_dir / CURVES, limits.output_mb * 2**20)
-    with KeptLog(layout.log(program.name)) as log, curves if program.is_own else contextlib.nullcontext():
+    with BoundedLog(layout.log(program.name)) as log, curves if program.is_own else contextlib.nullcontext():
 
         def show(line: str) -> None:
             log.line(line)
             on_line(line)
 
-        outcome = runner.run(run, show)
+        engine.stop(spec.owner)
+        image = build_image(engine, program, bundle, layout, show)
+        outcome = engine.run(dataclasses.replace(spec, image=image), show)
     check_outcome(program, outcome, limits)
     if program is TRAINING:
         # Of the model that is replaced now.
@@ -233,7 +237,7 @@ def show_help(program: Program, layout: Layout) -> None:
 
 
 def is_current(
-    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+    program: Program, bundle: Bundle, layout: Layout, engine: Engine, arguments: Sequence[str]
 ) -> bool:
     """Tell whether a run would only repeat the last: same code, input and options, its files there.
 
@@ -242,30 +246,73 @@ def is_current(
     """
     book = StageBook(layout)
     arguments = arguments or book.arguments(program.name)
-    key = stage_key(program, bundle, layout, runner, arguments)
+    key = stage_key(program, bundle, layout, engine, arguments)
     return book.is_current(program.name, key, output_files(program, layout))
 
 
-def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequence[str]) -> ProgramRun:
-    """Say what is to be run, without running it."""
-    program_dir = layout.program_dir(program.folder)
-    return ProgramRun(
+def plan_run(program: Program, bundle: Bundle, layout: Layout, arguments: Sequence[str]) -> RunSpec:
+    """What is to be run, without running it; its image is not named yet."""
+    return RunSpec(
         name=program.name,
-        program_dir=program_dir,
-        script=program.script,
-        dockerfile=program_dir / "Dockerfile",
-        context=layout.root if program.context_is_root else program_dir,
         input_dir=program.input_dir(layout),
         output_dir=layout.work_dir(program.name),
         arguments=(*program.arguments, *bundle.arguments[program.name], *arguments),
-        model_dir=layout.model_output if program is INFERENCE else None,
         limits=bundle.limits[program.name],
-        image_name=bundle.name,
-        base_image=bundle.base_image,
-        owner=hashlib.sha256(str(layout.root).encode()).hexdigest()[:16],
+        script=layout.program_dir(program.folder) / program.script,
+        model_dir=layout.model_output if program is INFERENCE else None,
+        prefix=bundle.name,
+        owner=owner_of(layout),
         names_folders=program is SCORING,
         wants_gpu=program is TRAINING,
     )
+
+
+def plan_build(program: Program, bundle: Bundle, layout: Layout, gives_gpu: bool) -> BuildSpec:
+    """What a program's image is built from, without building it.
+
+    Args:
+        program: Which.
+        bundle: Gives its base image.
+        layout: Gives its folders.
+        gives_gpu: Whether the engine gives programs a GPU: torch's build depends on it.
+
+    Raises:
+        DataError: The Dockerfile or a file that it copies is not there.
+    """
+    program_dir = layout.program_dir(program.folder)
+    context = layout.root if program.context_is_root else program_dir
+    return BuildSpec(
+        name=f"{bundle.name}-{program.name}",
+        folder=program_dir.name,
+        files=context_files(program_dir / "Dockerfile", context, program_dir),
+        base_image=bundle.base_image,
+        torch_backend="" if gives_gpu else "cpu",
+        program=program.name,
+        owner=owner_of(layout),
+    )
+
+
+def build_image(engine: Engine, program: Program, bundle: Bundle, layout: Layout, on_line: OnLine) -> str:
+    """Build a program's image, unless it is there.
+
+    Returns:
+        Its full name; empty for an engine that builds none.
+
+    Raises:
+        ProgramError: The build failed.
+        DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
+        UnavailableError: The engine went away.
+    """
+    if not engine.builds_images:
+        return ""
+    spec = plan_build(program, bundle, layout, engine.capacity.gives_gpu)
+    engine.build(spec, on_line)
+    return spec.image
+
+
+def owner_of(layout: Layout) -> str:
+    """The name of a bundle on an engine: what bears it there is this bundle's."""
+    return hashlib.sha256(str(layout.root).encode()).hexdigest()[:16]
 
 
 def check_inputs(program: Program, layout: Layout) -> None:
@@ -331,7 +378,7 @@ def output_files(program: Program, layout: Layout) -> list[Path]:
 
 
 def stage_key(
-    program: Program, bundle: Bundle, layout: Layout, runner: Runner, arguments: Sequence[str]
+    program: Program, bundle: Bundle, layout: Layout, engine: Engine, arguments: Sequence[str]
 ) -> str:
     """SHA-256 over all that decides a program's result: its code, its input, its options and its runner."""
     read = [layout.program_dir(program.folder), *program.reads(layout)]
@@ -340,7 +387,7 @@ def stage_key(
         read += sorted(path for path in layout.model_output.iterdir() if path.name != CURVES)
     content = json.dumps(
         [
-            runner.name,
+            engine.name,
             bundle.base_image,
             signature(read),
             [*program.arguments, *bundle.arguments[program.name], *arguments],

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from challenge_bundle.engines.build_context import ANY_IMAGE
-from challenge_bundle.engines.docker.images import wheels_folder
+from challenge_bundle.engines.build_context import ANY_IMAGE, wheels_folder
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.build_recipe import Recipe

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.engines.base import printable
+from challenge_bundle.engines.output_lines import printable
 from challenge_bundle.errors import ProgramError, UnavailableError
 
 _DOCKER_SOCKET = "/var/run/docker.sock"

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from challenge_bundle.engines.base import ImageInfo
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.container import OWNER_LABEL, PROGRAM_LABEL
 from challenge_bundle.formats.build_recipe import DEFAULT_SHELL, BaseConfig
@@ -17,43 +17,16 @@ _PYTHON_TAG = re.compile(r"(?:^|/)python:(3\.\d+)")
 _OUR_LABELS = (OWNER_LABEL, PROGRAM_LABEL, BUILD_LABEL)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundImage:
-    """An image on the engine.
-
-    Args:
-        config: What it gives to those that are built on it.
-        is_ours: Whether this tool built it, for whatever bundle, or it was built on such a one.
-        has_triggers: Whether it has instructions for the builds of others (ONBUILD).
-        platform: Such as `linux/amd64`.
-    """
-
-    config: BaseConfig
-    is_ours: bool
-    has_triggers: bool
-    platform: str
-
-
-def bears_name(attributes: Mapping[str, Any], name: str) -> bool:
-    """Tell whether an image has a name, in whatever form the engine writes it.
-
-    An image can be had by its identifier as well: so the layers of other builds, which have no name.
-
-    Args:
-        attributes: What the engine says of the image.
-        name: Canonical; see canonical_image.
-    """
-    names = [*(attributes.get("RepoTags") or ()), *(attributes.get("RepoDigests") or ())]
-    return name in map(canonical_image, names)
-
-
-def read_image(attributes: Mapping[str, Any]) -> FoundImage:
-    """Parse what the engine says of an image."""
+def read_image(attributes: Mapping[str, Any]) -> ImageInfo:
+    """Parse what the engine reports of an image."""
     config = attributes.get("Config") or {}
     labels = config.get("Labels") or {}
     variables = {name: value for name, _, value in (text.partition("=") for text in config.get("Env") or ())}
-    return FoundImage(
-        BaseConfig(variables, tuple(config.get("Shell") or DEFAULT_SHELL)),
+    names = (*(attributes.get("RepoTags") or ()), *(attributes.get("RepoDigests") or ()))
+    return ImageInfo(
+        digest=str(attributes.get("Id") or ""),
+        names=tuple(name for name in map(canonical_image, names) if name),
+        config=BaseConfig(variables, tuple(config.get("Shell") or DEFAULT_SHELL)),
         is_ours=any(label in labels for label in _OUR_LABELS),
         has_triggers=bool(config.get("OnBuild")),
         platform=f"{attributes.get('Os')}/{attributes.get('Architecture')}",

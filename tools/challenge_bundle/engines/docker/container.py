@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.engines.base import ProgramRun
+from challenge_bundle.engines.base import Capacity, RunSpec
 
 INPUT_MOUNT = "/mnt/in"
 OUTPUT_MOUNT = "/mnt/out"
@@ -38,13 +38,17 @@ class Host:
     images_dir: Path | None = None
     machine: str = "x86_64"
 
+    @property
+    def capacity(self) -> Capacity:
+        """What of it all runs share."""
+        return Capacity(self.cpus, self.memory_bytes, self.machine, self.gives_gpu)
 
-def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
-    """Say what a container may see and use: a pure function, for what it gives is all that holds a stranger.
+
+def container_config(spec: RunSpec, host: Host) -> dict[str, Any]:
+    """What a container may see and use: a pure function, for this alone holds a participant's program.
 
     Args:
-        run: What is run.
-        image: Its image.
+        spec: What is spec.
         host: What the engine's machine gives.
 
     Returns:
@@ -52,15 +56,15 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
     """
     from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-    memory_bytes = run.limits.memory_mb * _MB
-    output_bytes = run.limits.output_mb * _MB
-    cpus = min(run.limits.cpus, float(host.cpus))
-    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if run.wants_gpu and host.gives_gpu else []
-    folders = [INPUT_MOUNT, OUTPUT_MOUNT] if run.names_folders else []
+    memory_bytes = spec.limits.memory_mb * _MB
+    output_bytes = spec.limits.output_mb * _MB
+    cpus = min(spec.limits.cpus, float(host.cpus))
+    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if spec.wants_gpu and host.gives_gpu else []
+    folders = [INPUT_MOUNT, OUTPUT_MOUNT] if spec.names_folders else []
     return {
-        "image": image,
-        "name": f"{run.image_name}-{run.name}-{uuid.uuid4().hex[:8]}",
-        "command": [*folders, *run.arguments],
+        "image": spec.image,
+        "name": f"{spec.prefix}-{spec.name}-{uuid.uuid4().hex[:8]}",
+        "command": [*folders, *spec.arguments],
         "user": host.user,
         "hostname": "program",
         "environment": {
@@ -77,7 +81,7 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
         "init": True,
         # The engine would start a participant's check from outside, again and again, at no limit's cost.
         "healthcheck": {"test": ["NONE"]},
-        "pids_limit": run.limits.pids,
+        "pids_limit": spec.limits.pids,
         "mem_limit": memory_bytes,
         "memswap_limit": memory_bytes,
         "nano_cpus": int(cpus * 1e9),
@@ -90,21 +94,21 @@ def container_config(run: ProgramRun, image: str, host: Host) -> dict[str, Any]:
             Ulimit(name="core", soft=0, hard=0),
         ],
         "mounts": [
-            Mount(INPUT_MOUNT, str(run.input_dir), type="bind", read_only=True),
-            Mount(OUTPUT_MOUNT, str(run.output_dir), type="bind"),
+            Mount(INPUT_MOUNT, str(spec.input_dir), type="bind", read_only=True),
+            Mount(OUTPUT_MOUNT, str(spec.output_dir), type="bind"),
         ],
         "device_requests": gpus,
         "log_config": LogConfig(type="json-file", config={"max-size": "4m", "max-file": "1"}),
-        "labels": {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name, KEY_LABEL: run.key},
+        "labels": {OWNER_LABEL: spec.owner, PROGRAM_LABEL: spec.name, KEY_LABEL: spec.key},
     }
 
 
 def read_host(info: dict[str, Any], gpus: str) -> Host:
-    """Parse what the engine says of its machine.
+    """Parse what the engine reports of its machine.
 
     Args:
         info: The answer to `docker info`.
-        gpus: See `connect`.
+        gpus: See DockerEngine.connect.
     """
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
     uid = os.geteuid() if os.name == "posix" else _NOBODY

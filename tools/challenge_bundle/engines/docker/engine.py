@@ -7,20 +7,23 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
-from challenge_bundle.engines.build_context import context_files
-from challenge_bundle.engines.docker.api import engine_address, knock, root_cause, speaking
-from challenge_bundle.engines.docker.base_images import (
-    FoundImage,
-    bears_name,
-    read_image,
-    run_python,
-    tagged_python,
+from challenge_bundle.engines.base import (
+    BuildLimits,
+    BuildOutcome,
+    BuildSpec,
+    Capacity,
+    Claim,
+    ImageInfo,
+    OnLine,
+    Outcome,
+    RunSpec,
 )
+from challenge_bundle.engines.docker.api import RefusedError, engine_address, knock, root_cause, speaking
+from challenge_bundle.engines.docker.base_images import read_image, run_python, tagged_python
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL, left_builds, remove_layers
 from challenge_bundle.engines.docker.container import (
     KEY_LABEL,
@@ -30,18 +33,15 @@ from challenge_bundle.engines.docker.container import (
     container_config,
     read_host,
 )
-from challenge_bundle.engines.docker.images import ImagePlan, build_image
-from challenge_bundle.engines.docker.submission_build import BuildOutcome, build_foreign_image, forget_build
+from challenge_bundle.engines.docker.images import build_image
+from challenge_bundle.engines.docker.submission_build import build_submission, forget_build
 from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES, follow, watchdog_of
 from challenge_bundle.errors import BundleError, ProgramError, UnavailableError
 from challenge_bundle.lock import file_lock
-from challenge_bundle.settings import EvaluationSettings
 
 if TYPE_CHECKING:
     import docker
     from docker.models.images import Image
-
-SUBMISSION = "submission"
 
 _NO_NETWORK = re.compile(
     "No matching distribution|Could not find a version|Max retries|name resolution|Network is unreachable"
@@ -50,43 +50,49 @@ _NO_NETWORK = re.compile(
 """What pip and uv print where no package index can be reached."""
 
 
-class DockerRunner:
-    """Runs a program in a container of its own image; use `connect` to make one.
+class DockerEngine:
+    """Runs a program in a container of its own image; use `connect` to make one. See Engine.
 
     Args:
         client: Speaks to the engine.
-        engine: What the engine is, for messages.
+        description: What the engine is, for messages and receipts.
         host: What its machine gives.
-        wheelhouse: See build_image.
+        wheelhouse: See Engine.
         address: Where the engine answers.
     """
 
     name = "docker"
+    builds_images = True
+    is_isolated = True
 
     def __init__(
         self,
         client: "docker.DockerClient",
-        engine: str,
+        description: str,
         host: Host,
         wheelhouse: Path | None,
         address: str = "",
     ) -> None:
         self.client = client
-        self.engine = engine
+        self.description = description
         self.host = host
         self.wheelhouse = wheelhouse
         self.get_wheels: Callable[[str, OnLine], bool] = lambda program, on_line: False
-        """Fills the wheelhouse for a program whose build has no network; tells whether it could."""
         self.address = address
         self.reserve_bytes = RESERVE_BYTES
 
+    @property
+    def capacity(self) -> Capacity:
+        """What the engine's machine gives to all runs together."""
+        return self.host.capacity
+
     @classmethod
-    def connect(cls, gpus: str = "auto", wheelhouse: Path | None = None) -> "DockerRunner":
+    def connect(cls, gpus: str = "auto", wheelhouse: Path | None = None) -> "DockerEngine":
         """Find the engine: DOCKER_HOST, else the docker command's current context, else Podman's socket.
 
         Args:
             gpus: `auto` (if the engine has NVIDIA's runtime), `none` or `all`.
-            wheelhouse: See build_image.
+            wheelhouse: See Engine.
 
         Raises:
             UnavailableError: None answers, or the docker package is not installed.
@@ -94,7 +100,11 @@ class DockerRunner:
         try:
             import docker
         except ImportError:
-            raise UnavailableError("the docker package is not installed; run `make install`") from None
+            raise UnavailableError(
+                "the docker package is not installed",
+                code="docker-package-missing",
+                hint="run `make install`",
+            ) from None
         where = "any context"
         try:
             address = engine_address()
@@ -104,136 +114,84 @@ class DockerRunner:
             info = client.info()
         except Exception as fault:  # a broken context file raises a bare Exception there
             raise UnavailableError(
-                f"no Docker Engine answers at {where} ({root_cause(fault)}); start it, correct DOCKER_HOST"
-                " or DOCKER_CONTEXT if you set them, or use --runner local for your own code"
+                f"no Docker Engine answers at {where} ({root_cause(fault)})",
+                code="engine-unreachable",
+                hint="start it, correct DOCKER_HOST or DOCKER_CONTEXT if you set them, or use --runner local"
+                " for your own code",
             ) from None
         name = f"Engine {info.get('ServerVersion', '?')}"
         return cls(client, name, read_host(info, gpus), wheelhouse, where)
 
-    def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
-        """Build the image if its content changed, then run it; see Runner."""
-        self.sweep(run.owner)
-        return self.run_image(run, self.build(run, on_line), on_line)
-
-    def run_image(self, run: ProgramRun, image: str, on_line: OnLine) -> Outcome:
-        """Run an image that is there.
-
-        Args:
-            run: What it gets; its Dockerfile and context are not looked at.
-            image: Its name.
-            on_line: Told of each line that it prints.
-
-        Raises:
-            ProgramError: The engine refuses to start it.
-            UnavailableError: The engine went away.
-        """
-        if run.key:
+    def run(self, spec: RunSpec, on_line: OnLine) -> Outcome:
+        """Run a container of an image that is there; see Engine."""
+        if spec.key:
             # What an engine that went away for a while has kept on running.
-            self.sweep(run.owner, run.key)
+            self.stop(spec.owner, spec.key)
         if os.name == "posix" and os.geteuid() == 0:
-            os.chown(run.output_dir, *map(int, self.host.user.split(":")))
+            os.chown(spec.output_dir, *map(int, self.host.user.split(":")))
         watchdog = watchdog_of(self.address)
-        with speaking(f"{run.name} cannot be run"):
-            container = self.client.containers.create(**container_config(run, image, self.host))
+        with speaking(f"{spec.name} cannot be run"):
+            container = self.client.containers.create(**container_config(spec, self.host))
             try:
-                return follow(container, run, self.reserve_bytes, watchdog, on_line)
+                return follow(container, spec, self.reserve_bytes, watchdog, on_line)
             finally:
                 with contextlib.suppress(Exception):  # the next start finds by its label what is left here
                     container.remove(force=True, v=True)
 
-    def build(self, run: ProgramRun, on_line: OnLine) -> str:
-        """Make the image of a program, unless one of the same content is there.
-
-        Returns:
-            Its full name.
-
-        Raises:
-            ProgramError: The build failed.
-            UnavailableError: The engine went away.
-            DataError: The Dockerfile, a file that it copies or the program's wheels are not there.
-        """
-        plan = self._plan(run)
-        on_line(f"image {plan.tag}")
+    def build(self, spec: BuildSpec, on_line: OnLine) -> BuildOutcome:
+        """Make an image, unless one of the same content is there; see Engine."""
+        if spec.limits is not None:
+            return self._build_submission(spec, spec.limits, on_line)
+        on_line(f"image {spec.image}")
         started = time.monotonic()
-        with speaking(f"the image {plan.name} cannot be built"):
-            labels = {OWNER_LABEL: run.owner, PROGRAM_LABEL: run.name}
+        with speaking(f"the image {spec.name} cannot be built"):
+            labels = {OWNER_LABEL: spec.owner, PROGRAM_LABEL: spec.program}
             with file_lock(_builds_lock()):
-                tag, built = self._build(plan, labels, run.name, on_line)
-                if built:
-                    self._forget_older_images(tag, labels)
-        on_line(f"built in {time.monotonic() - started:.1f} s" if built else "unchanged, not built again")
-        return tag
+                digest, is_new = self._build(spec, labels, on_line)
+                if is_new:
+                    self._forget_older_builds(spec.image, labels)
+        on_line(f"built in {time.monotonic() - started:.1f} s" if is_new else "unchanged, not built again")
+        return BuildOutcome(digest)
 
-    def _build(
-        self, plan: ImagePlan, labels: Mapping[str, str], program: str, on_line: OnLine
-    ) -> tuple[str, bool]:
+    def _build_submission(self, spec: BuildSpec, limits: BuildLimits, on_line: OnLine) -> BuildOutcome:
+        """Build a participant's files; see Engine."""
+        labels = {OWNER_LABEL: spec.owner, PROGRAM_LABEL: spec.program, KEY_LABEL: spec.key}
+        room, watchdog = self.host.images_dir, watchdog_of(self.address)
+        try:
+            with speaking("the image cannot be built"):
+                return build_submission(
+                    self.client, spec, self._wheels(spec.folder), labels, limits, room, watchdog, on_line
+                )
+        except RefusedError as fault:
+            # Such as an instruction that the engine does not know: nothing was begun.
+            return BuildOutcome(error=str(fault))
+
+    def _build(self, spec: BuildSpec, labels: Mapping[str, str], on_line: OnLine) -> tuple[str, bool]:
         """Build from wheels if there are any, else by the network, else from wheels that are got for it."""
         try:
-            return build_image(self.client, plan, self._wheels(plan.folder), labels, on_line)
+            return build_image(self.client, spec, self._wheels(spec.folder), labels, on_line)
         except ProgramError as fault:
             lacks_network = any(_NO_NETWORK.search(line) for line in fault.details)
-            if self._wheels(plan.folder) or not lacks_network or not self.get_wheels(program, on_line):
+            if self._wheels(spec.folder) or not lacks_network or not self.get_wheels(spec.program, on_line):
                 raise
-        return build_image(self.client, plan, self._wheels(plan.folder), labels, on_line)
+        return build_image(self.client, spec, self._wheels(spec.folder), labels, on_line)
 
     def _wheels(self, folder: str) -> Path | None:
         """The wheelhouse, if it holds wheels for a program."""
         house = self.wheelhouse
         return house if house and any((house / folder).glob("*.whl")) else None
 
-    def is_built(self, run: ProgramRun) -> bool:
-        """Tell whether the image of a program as it is now is there.
+    def has_room(self, folder: Path) -> bool:
+        """Whether so much is free that the watchdog leaves a run alone; see Engine."""
+        return shutil.disk_usage(folder).free >= self.reserve_bytes
 
-        Raises:
-            UnavailableError: The engine went away.
-            DataError: The Dockerfile or a file that it copies is not there.
-        """
-        return bool(self.image_id(self._plan(run).tag))
-
-    def _plan(self, run: ProgramRun) -> ImagePlan:
-        return ImagePlan(
-            name=f"{run.image_name}-{run.name}",
-            folder=run.program_dir.name,
-            files=context_files(run.dockerfile, run.context, run.program_dir),
-            base_image=run.base_image,
-            torch_backend="" if self.host.gives_gpu else "cpu",
-        )
-
-    def build_foreign(
-        self, plan: ImagePlan, owner: str, key: str, settings: EvaluationSettings, on_line: OnLine
-    ) -> BuildOutcome:
-        """Build a stranger's image; see build_foreign_image.
-
-        Args:
-            plan: What it is built from.
-            owner: The bundle; see ProgramRun.
-            key: Of the submission, which is built at most once at a time.
-            settings: Give the limits.
-            on_line: Told of each line.
-
-        Raises:
-            RefusedError: The engine does not take the build, as for an instruction that it does not know.
-            UnavailableError: The engine went away, or its disk is short of room.
-        """
-        labels = {OWNER_LABEL: owner, PROGRAM_LABEL: SUBMISSION, KEY_LABEL: key}
-        room, watchdog = self.host.images_dir, watchdog_of(self.address)
-        with speaking("the image cannot be built"):
-            return build_foreign_image(
-                self.client, plan, self._wheels(plan.folder), labels, settings, room, watchdog, on_line
-            )
-
-    def is_well(self, image: str = "") -> bool:
-        """Tell whether the engine does something harmless, so that what it failed at is to blame.
-
-        Args:
-            image: One that is there; a container of it is started. Empty leaves that out.
-        """
+    def works(self, image: str = "") -> bool:
+        """Whether an empty build and a run of `true` end well; see Engine."""
         import docker
 
-        room = self.host.images_dir
         try:
             with speaking("a trial"):
-                if room is not None and shutil.disk_usage(room).free < self.reserve_bytes:
+                if self.host.images_dir is not None and not self.has_room(self.host.images_dir):
                     return False
                 context = f"FROM scratch\nLABEL {BUILD_LABEL}={uuid.uuid4().hex}\n"
                 built, _ = self.client.images.build(
@@ -248,95 +206,42 @@ class DockerRunner:
             return False
         return True
 
-    def left_builds(self, owner: str) -> dict[str, dict[str, bool]]:
-        """The builds of a bundle's submissions of which the engine holds anything.
+    def inspect(self, image: str) -> ImageInfo | None:
+        """Look at an image; see Engine."""
+        found = self._image(image)
+        return read_image(found.attrs) if found else None
 
-        Args:
-            owner: The bundle; see ProgramRun.
-
-        Returns:
-            By the submission's key, then by build: whether it was finished, so that its image has a name.
-
-        Raises:
-            UnavailableError: The engine went away.
-        """
-        with speaking("images of an earlier run cannot be listed"):
-            return left_builds(self.client.api.images(all=True), owner)
-
-    def forget_builds(self, builds: Iterable[str]) -> None:
-        """Remove all that some builds have left; what a container uses stays.
-
-        Raises:
-            UnavailableError: The engine went away.
-        """
-        with speaking("images of an earlier run cannot be removed"):
-            for build in builds:
-                remove_layers(self.client.api, build)
-
-    def image_id(self, name: str) -> str:
-        """The engine's digest of an image; empty if it is not there.
-
-        Raises:
-            UnavailableError: The engine went away.
-        """
-        image = self._image(name)
-        return str(image.id) if image else ""
-
-    def python_version(self, name: str) -> str:
-        """The Python of a base image that is the organiser's own, such as `3.11`; empty if it is not there.
-
-        Raises:
-            ProgramError: The image has no `python3`.
-            UnavailableError: The engine went away.
-        """
-        if tagged := tagged_python(name):
-            return tagged
-        if not self.image_id(name):
-            return ""
-        with speaking(f"the Python of {name} is not known"):
-            return run_python(self.client, name)
-
-    def base_image(self, name: str) -> FoundImage | None:
-        """Look at an image that something is to be built on.
-
-        Args:
-            name: Canonical; see canonical_image.
-
-        Returns:
-            What is known of it; None if no image of that name is on the engine.
-
-        Raises:
-            UnavailableError: The engine went away.
-        """
-        image = self._image(name)
-        return read_image(image.attrs) if image and bears_name(image.attrs, name) else None
-
-    def fetch(self, name: str) -> FoundImage | None:
-        """Fetch an image from its registry; gives what is known of it, None if it did not come.
-
-        Raises:
-            UnavailableError: The engine went away.
-        """
+    def fetch(self, image: str) -> ImageInfo | None:
+        """Fetch an image from its registry; see Engine."""
         import docker
 
-        with speaking(f"{name} cannot be fetched"), contextlib.suppress(docker.errors.APIError):
-            self.client.images.pull(name)
-        return self.base_image(name)
+        with speaking(f"{image} cannot be fetched"), contextlib.suppress(docker.errors.APIError):
+            self.client.images.pull(image)
+        return self.inspect(image)
 
-    def forget_image(self, name: str) -> None:
-        """Remove an image, if that can be: it only takes room."""
+    def python_version(self, image: str) -> str:
+        """The Python of a base image, by its name or by asking it; see Engine."""
+        if tagged := tagged_python(image):
+            return tagged
+        if self._image(image) is None:
+            return ""
+        with speaking(f"the Python of {image} is not known"):
+            return run_python(self.client, image)
+
+    def forget(self, image: str) -> None:
+        """Remove an image with its layers, if that can be; see Engine."""
         import docker
         import requests
 
         with contextlib.suppress(docker.errors.APIError, requests.RequestException, ConnectionError):
-            forget_build(self.client, name)
+            forget_build(self.client, image)
 
-    def forget_others(self, tag: str) -> None:
-        """Remove the images that bear the name of one, but are older."""
-        for image in self.client.images.list(name=tag.partition(":")[0]):
-            for other in image.tags:
-                if other != tag:
-                    self.forget_image(other)
+    def forget_older(self, image: str) -> None:
+        """Remove the images of the same repository but this one; see Engine."""
+        for found in self.client.images.list(name=image.partition(":")[0]):
+            for other in found.tags:
+                if other != image:
+                    self.forget(other)
 
     def _image(self, name: str) -> "Image | None":
         """What the engine knows of an image; None if it is not there, or has no name that could be."""
@@ -352,33 +257,22 @@ class DockerRunner:
                     return None
                 raise
 
-    def _forget_older_images(self, tag: str, labels: Mapping[str, str]) -> None:
+    def _forget_older_builds(self, image: str, labels: Mapping[str, str]) -> None:
         """Remove what the same program of the same bundle was built to before: up to a gigabyte each."""
         import docker
 
         found = self.client.images.list(
             filters={"label": [f"{key}={value}" for key, value in labels.items()]}
         )
-        for image in found:
-            if image.tags and tag not in image.tags:
+        for older in found:
+            if older.tags and image not in older.tags:
                 with contextlib.suppress(docker.errors.APIError):  # a container still uses it
-                    self.client.images.remove(str(image.id))
+                    self.client.images.remove(str(older.id))
 
-    def sweep(self, owner: str, key: str = "") -> int:
-        """Remove the containers that a killed command of this bundle left running.
+    def stop(self, owner: str, key: str = "") -> int:
+        """Remove the containers that bear the owner's label, and the key's; see Engine.
 
         The bundle's lock is held, so whatever bears its label is nobody's any more.
-
-        Args:
-            owner: The bundle; see ProgramRun.
-            key: Those of one key alone; see ProgramRun.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            ProgramError: The engine refused.
-            UnavailableError: It went away.
         """
         import docker
 
@@ -389,6 +283,17 @@ class DockerRunner:
                 with contextlib.suppress(docker.errors.NotFound):
                     container.remove(force=True, v=True)
         return len(left)
+
+    def sweep(self, owner: str, kept: Collection[str], claim: Claim) -> None:
+        """Remove containers, and what builds of submissions have left; see Engine."""
+        self.stop(owner)
+        with speaking("images of an earlier run cannot be listed"):
+            left = left_builds(self.client.api.images(all=True), owner)
+        for key, builds in left.items():
+            with claim(key) as is_held, speaking("images of an earlier run cannot be removed"):
+                for build, is_finished in builds.items() if is_held else ():
+                    if not (is_finished and (key in kept or not key)):
+                        remove_layers(self.client.api, build)
 
     def close(self) -> None:
         """Close the connection to the engine."""

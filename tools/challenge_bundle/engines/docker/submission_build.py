@@ -1,4 +1,4 @@
-"""Building a stranger's image: no network unless it is given; limits of time, memory, processes and size."""
+"""A submission's image: no network unless it is given; limits of time, memory, processes and size."""
 
 import contextlib
 import re
@@ -8,17 +8,16 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from challenge_bundle.engines.base import KILLED, OnLine, printable
+from challenge_bundle.engines.base import KILLED, BuildLimits, BuildOutcome, BuildSpec, OnLine
 from challenge_bundle.engines.docker.api import says_disk_is_full
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL, remove_layers
-from challenge_bundle.engines.docker.images import ImagePlan, prepare_build, start_build
+from challenge_bundle.engines.docker.images import prepare_build, start_build
 from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES, Watchdog
+from challenge_bundle.engines.output_lines import printable
 from challenge_bundle.errors import UnavailableError
-from challenge_bundle.settings import EvaluationSettings
 
 if TYPE_CHECKING:
     import docker
@@ -33,8 +32,8 @@ CUT_GRACE_S = 30
 
 _MB = 2**20
 _ENGINES_OWN = (" ---> ", "Removing intermediate container")
-"""Lines with identifiers of this engine, which tell a participant nothing. A program that prints such a line
-hides it from the log, and no more: nothing else is read from what a build prints."""
+"""Lines with identifiers of this engine, of no use to a participant. A program that prints such a line hides
+it from the log, and no more: nothing else is read from what a build prints."""
 
 _OF_A_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
 _OF_THE_FILES = re.compile(r"(?i)(copy|add) failed|dockerfile|invalid from flag|invalid reference format")
@@ -42,63 +41,33 @@ _OF_A_BASE = re.compile(
     r"(?i)pull access denied|manifest (for|unknown)|no such image|error pulling|toomanyrequests|unauthorized"
     r"|(get|head) \"?https?:|(error response from daemon|repository|registry)\b.*(not found|denied|lookup)"
 )
-"""At the beginning of what the engine says: names that follow are the participant's text."""
+"""At the beginning of the engine's message: names that follow are the participant's text."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOutcome:
-    """How a build ended.
-
-    Args:
-        image: The engine's digest of the image; empty if there is none.
-        image_bytes: Its size.
-        limit: The limit at which it was ended: `time`, `size`, or empty.
-        allowed: That limit, in seconds or 2**20 bytes.
-        error: What the engine said of a step that failed; empty if none did.
-        last_lines: The end of what the build printed.
-        has_volumes: Whether the image asks for folders that no limit would hold.
-        lacks_base: Whether a base image did not come.
-        is_doubtful: Whether the error may be the engine's: a step that was killed, or words that it does not
-            say of a submission's fault.
-        is_crowded: Whether the limit is the disk's own, which another submission may have filled.
-    """
-
-    image: str = ""
-    image_bytes: int = 0
-    limit: str = ""
-    allowed: int = 0
-    error: str = ""
-    last_lines: tuple[str, ...] = ()
-    has_volumes: bool = False
-    lacks_base: bool = False
-    is_doubtful: bool = False
-    is_crowded: bool = False
-
-
-def build_foreign_image(
+def build_submission(
     client: "docker.DockerClient",
-    plan: ImagePlan,
+    spec: BuildSpec,
     wheelhouse: Path | None,
     labels: Mapping[str, str],
-    settings: EvaluationSettings,
+    limits: BuildLimits,
     room: Path | None,
     watchdog: Watchdog,
     on_line: OnLine,
 ) -> BuildOutcome:
-    """Build an image from a stranger's files, unless one of the same content is there.
+    """Build an image from a participant's files, unless one of the same content is there.
 
     Every build makes its own layers, none from the engine's cache, and each stage bears the build's name: so
     what it leaves can be removed while other builds run, and nothing else is.
 
     Args:
         client: Speaks to the engine, for this build alone.
-        plan: What it is built from.
+        spec: What it is built from.
         wheelhouse: See images.build_image.
         labels: By which it is found again.
-        settings: Give the limits.
+        limits: What it may use.
         room: Where the engine keeps images, if that can be looked at: the build is ended when it runs full.
         watchdog: Ends its steps at the limits of time and processes, and when the disk runs short.
-        on_line: Told of each line.
+        on_line: Gets each line.
 
     Raises:
         UnavailableError: The disk is short of room.
@@ -106,32 +75,32 @@ def build_foreign_image(
     import docker
 
     with contextlib.suppress(docker.errors.ImageNotFound):
-        return _measure(client, plan, settings, ())
+        return _measure(client, spec, limits, ())
     build = uuid.uuid4().hex
     order = {
         "do": "build",
         "id": build,
-        "time_s": settings.build_time_s,
+        "time_s": limits.time_s,
         "room": str(room) if room else None,
         "reserve_bytes": RESERVE_BYTES,
     }
-    said: deque[str] = deque(maxlen=KEPT_LINES)
+    printed: deque[str] = deque(maxlen=KEPT_LINES)
     keep = ""
     try:
-        with watchdog.holding(order) as found, _cutting(client, settings, room) as cut:
+        with watchdog.holding(order) as found, _cutting(client, limits, room) as cut:
             error = ""
             try:
-                stream = _start(client, plan, wheelhouse, {**labels, BUILD_LABEL: build}, settings)
-                error = _follow(stream, said, on_line)
+                stream = _start(client, spec, wheelhouse, {**labels, BUILD_LABEL: build}, limits)
+                error = _follow(stream, printed, on_line)
             except Exception:
                 # A connection that was cut breaks in one of many ways.
                 if not cut:
                     raise
-        outcome = _judge(client, plan, settings, room, (*cut, str(found["limit"])), error, tuple(said), build)
-        if outcome is None and float(found.get("seconds", 0.0)) > settings.build_time_s:
-            outcome = BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=tuple(said))
+        outcome = _judge(client, limits, room, (*cut, str(found["limit"])), error, tuple(printed), build)
+        if outcome is None and float(found.get("seconds", 0.0)) > limits.time_s:
+            outcome = BuildOutcome(limit="time", allowed=limits.time_s, last_lines=tuple(printed))
         if outcome is None:
-            outcome = _measure(client, plan, settings, tuple(said))
+            outcome = _measure(client, spec, limits, tuple(printed))
         keep = outcome.image
         return outcome
     finally:
@@ -142,60 +111,61 @@ def build_foreign_image(
 
 def _start(
     client: "docker.DockerClient",
-    plan: ImagePlan,
+    spec: BuildSpec,
     wheelhouse: Path | None,
     labels: Mapping[str, str],
-    settings: EvaluationSettings,
+    limits: BuildLimits,
 ) -> Iterable[dict[str, Any]]:
     """Begin a build; gives the engine's messages."""
-    memory_bytes = settings.build_memory_mb * _MB
-    prepared = prepare_build(plan, wheelhouse, stage_labels=labels)
+    memory_bytes = limits.memory_mb * _MB
+    prepared = prepare_build(spec, wheelhouse, stage_labels=labels)
     return start_build(
         client,
         prepared,
-        plan.tag,
+        spec.image,
         nocache=True,
-        network_mode="default" if settings.build_network else "none",
+        network_mode="default" if limits.network else "none",
         container_limits={"memory": memory_bytes, "memswap": memory_bytes},
-        timeout=settings.build_time_s + CUT_GRACE_S + 60,
+        timeout=limits.time_s + CUT_GRACE_S + 60,
     )
 
 
 def _judge(
     client: "docker.DockerClient",
-    plan: ImagePlan,
-    settings: EvaluationSettings,
+    limits: BuildLimits,
     room: Path | None,
-    limits: tuple[str, ...],
+    reached: tuple[str, ...],
     error: str,
-    said: tuple[str, ...],
+    printed: tuple[str, ...],
     build: str,
 ) -> BuildOutcome | None:
-    """Say why a build gave no image; None if it did."""
+    """Why a build gave no image; None if it gave one."""
     of_step = _OF_A_STEP.match(error)
-    # Of a step that failed the engine quotes the command, which is the stranger's text.
+    # Of a step that failed the engine quotes the command, which is the participant's text.
     ours = "" if of_step else error
-    if "disk" in limits or says_disk_is_full(ours):
+    if "disk" in reached or says_disk_is_full(ours):
         if not _has_room_again(client, room, build):
-            raise UnavailableError("the engine's disk is short of room; free some space")
+            raise UnavailableError(
+                "the engine's disk is short of room", code="disk-short-of-room", hint="free some space"
+            )
         # What filled it is gone with the build, or with another one that was ended at the same time.
-        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said, is_crowded=True)
-    if "time" in limits:
-        return BuildOutcome(limit="time", allowed=settings.build_time_s, last_lines=said)
+        return BuildOutcome(limit="size", allowed=limits.image_mb, last_lines=printed, is_crowded=True)
+    if "time" in reached:
+        return BuildOutcome(limit="time", allowed=limits.time_s, last_lines=printed)
     if not error:
         return None
     is_killed = of_step is not None and int(of_step[1]) in KILLED
     lacks_base = bool(_OF_A_BASE.match(ours)) and not _OF_THE_FILES.search(ours)
     return BuildOutcome(
         error=error[:MAX_LINE_CHARACTERS],
-        last_lines=said,
+        last_lines=printed,
         lacks_base=lacks_base,
         is_doubtful=is_killed or (bool(ours) and not _OF_THE_FILES.search(ours)),
     )
 
 
 def _has_room_again(client: "docker.DockerClient", room: Path | None, build: str) -> bool:
-    """Tell whether a build that was ended has given back what it took, its finished steps' layers removed."""
+    """Whether a build that was ended has given back what it took, its finished steps' layers removed."""
     remove_layers(client.api, build)
     for _ in range(ROOM_WAIT_S):
         if room is None or shutil.disk_usage(room).free >= RESERVE_BYTES:
@@ -205,18 +175,18 @@ def _has_room_again(client: "docker.DockerClient", room: Path | None, build: str
 
 
 def _measure(
-    client: "docker.DockerClient", plan: ImagePlan, settings: EvaluationSettings, said: tuple[str, ...]
+    client: "docker.DockerClient", spec: BuildSpec, limits: BuildLimits, printed: tuple[str, ...]
 ) -> BuildOutcome:
     """Look at an image, and remove it if it is too large."""
-    image = client.images.get(plan.tag)
+    image = client.images.get(spec.image)
     size_bytes = int(image.attrs["Size"])
-    if size_bytes > settings.image_mb * _MB:
-        forget_build(client, plan.tag)
-        return BuildOutcome(limit="size", allowed=settings.image_mb, last_lines=said)
+    if size_bytes > limits.image_mb * _MB:
+        forget_build(client, spec.image)
+        return BuildOutcome(limit="size", allowed=limits.image_mb, last_lines=printed)
     return BuildOutcome(
         image=str(image.id),
         image_bytes=size_bytes,
-        last_lines=said,
+        last_lines=printed,
         has_volumes=bool((image.attrs.get("Config") or {}).get("Volumes")),
     )
 
@@ -230,7 +200,7 @@ def forget_build(client: "docker.DockerClient", name: str) -> None:
         client.images.remove(name, noprune=True)
 
 
-def _follow(stream: Iterable[dict[str, Any]], said: "deque[str]", on_line: OnLine) -> str:
+def _follow(stream: Iterable[dict[str, Any]], printed: "deque[str]", on_line: OnLine) -> str:
     """Read the engine's messages to their end; gives its error, empty if there is none."""
     error = ""
     for message in stream:
@@ -239,16 +209,14 @@ def _follow(stream: Iterable[dict[str, Any]], said: "deque[str]", on_line: OnLin
                 continue
             text = printable(line)[:MAX_LINE_CHARACTERS]
             if not line.startswith(_ENGINES_OWN) and f" {BUILD_LABEL}=" not in line:
-                said.append(text)
+                printed.append(text)
             on_line(text)
         error = error or printable(str(message.get("error", "")).strip())
     return error
 
 
 @contextlib.contextmanager
-def _cutting(
-    client: "docker.DockerClient", settings: EvaluationSettings, room: Path | None
-) -> Iterator[list[str]]:
+def _cutting(client: "docker.DockerClient", limits: BuildLimits, room: Path | None) -> Iterator[list[str]]:
     """Cut a build's connection, at which the engine gives it up, if its steps' ends have not ended it.
 
     Yields:
@@ -263,7 +231,7 @@ def _cutting(
     client.api.hooks["response"].append(keep)
     ended = threading.Event()
     cut: list[str] = []
-    watcher = threading.Thread(target=_watch, args=(settings, room, responses, ended, cut), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(limits, room, responses, ended, cut), daemon=True)
     watcher.start()
     try:
         yield cut
@@ -276,7 +244,7 @@ def _cutting(
 
 
 def _watch(
-    settings: EvaluationSettings,
+    limits: BuildLimits,
     room: Path | None,
     responses: list[Any],
     ended: threading.Event,
@@ -285,7 +253,7 @@ def _watch(
     """Cut the connection when the time is long over or the disk runs short."""
     started = time.monotonic()
     while not ended.wait(WATCH_EVERY_S):
-        if time.monotonic() - started > settings.build_time_s + CUT_GRACE_S:
+        if time.monotonic() - started > limits.time_s + CUT_GRACE_S:
             cut.append("time")
         elif room is not None and shutil.disk_usage(room).free < RESERVE_BYTES:
             cut.append("disk")

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun, split_lines
+from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
 from challenge_bundle.engines.docker.api import seconds_between
+from challenge_bundle.engines.output_lines import split_lines
 from challenge_bundle.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ GRACE_S = 60.0
 
 ANSWER_S = 60.0
 """So long an answer of the process that holds the limits is waited for."""
+
+_NOT_STARTED = (126, 127)
+_INIT_FAILED = "[FATAL tini "
+"""The container's init ends with one of these statuses after such a line if there is no such program."""
 
 _ROOT = Path(__file__).resolve().parents[3]
 _SERVE = (
@@ -157,38 +162,46 @@ def _next(answers: "queue.SimpleQueue[dict[str, Any]]") -> dict[str, Any]:
 
 
 def follow(
-    container: "Container", run: ProgramRun, reserve_bytes: int, watchdog: Watchdog, on_line: OnLine
+    container: "Container", spec: RunSpec, reserve_bytes: int, watchdog: Watchdog, on_line: OnLine
 ) -> Outcome:
-    """Start a container, watch it, and say how it ended: from its exit status, never from what it printed.
+    """Start a container, watch it, and report how it ended: from its exit status, never from what it printed.
 
     Args:
         container: Made, not started yet.
-        run: Gives the limits and the folder that is watched.
+        spec: Gives the limits and the folder that is watched.
         reserve_bytes: The container is ended when less is free where its output lies.
         watchdog: Ends it at its limits.
-        on_line: Told of each line that it prints.
+        on_line: Gets each line that it prints.
     """
     order = {
         "do": "run",
         "id": str(container.id),
-        "time_s": run.limits.time_s,
-        "output_dir": str(run.output_dir),
-        "output_bytes": run.limits.output_mb * 2**20,
+        "time_s": spec.limits.time_s,
+        "output_dir": str(spec.output_dir),
+        "output_bytes": spec.limits.output_mb * 2**20,
         "reserve_bytes": reserve_bytes,
     }
+    init_failed = threading.Event()
+
+    def show(line: str) -> None:
+        if line.startswith(_INIT_FAILED):
+            init_failed.set()
+        on_line(line)
+
     with watchdog.holding(order) as found:
         container.start()
-        reader = threading.Thread(target=_show_logs, args=(container, on_line), daemon=True)
+        reader = threading.Thread(target=_show_logs, args=(container, show), daemon=True)
         reader.start()
-        status = int(container.wait(timeout=run.limits.time_s + GRACE_S)["StatusCode"])
+        status = int(container.wait(timeout=spec.limits.time_s + GRACE_S)["StatusCode"])
     reader.join(timeout=10)
     container.reload()
     state = container.attrs["State"]
-    limit, seconds = judge(state, status, str(found["limit"]), run.limits.time_s)
+    limit, seconds = judge(state, status, str(found["limit"]), spec.limits.time_s)
     # A run that ended well needs no last word, and each question to the engine takes time.
     last_line = _last_line(container) if status or limit else ""
     peak_bytes, cpu_seconds = int(found.get("peak_memory_bytes", 0)), float(found.get("cpu_seconds", 0.0))
-    return Outcome(status, limit, last_line, seconds, peak_bytes, cpu_seconds)
+    is_started = not (status in _NOT_STARTED and init_failed.is_set())
+    return Outcome(status, limit, last_line, seconds, peak_bytes, cpu_seconds, is_started)
 
 
 def judge(state: dict[str, Any], status: int, ended_at: str, time_s: float) -> tuple[str, float]:

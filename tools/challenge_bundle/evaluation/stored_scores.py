@@ -74,6 +74,12 @@ def stale_rows(context: Context, records: Records, part: str, rows: Sequence[Row
     ]
 
 
+def is_stale(context: Context, records: Records) -> bool:
+    """Tell whether any scores are of another reference or scoring program than those that are there."""
+    rows = records.rows()
+    return any(stale_rows(context, records, part, rows) for part in context.parts)
+
+
 def current_scores(
     context: Context, records: Records, part: str, rows: Sequence[Row]
 ) -> dict[str, dict[str, Any]]:
