@@ -38,7 +38,7 @@ TEST_TIME_S = 60
 TARGETS: dict[str, tuple[str, ...]] = {
     "tools/challenge_bundle/submission/unpack.py": ("tests/unit/test_unpack.py",),
     "tools/challenge_bundle/submission/check.py": ("tests/unit/test_check.py",),
-    "tools/challenge_bundle/runs/collect.py": ("tests/unit/test_outputs.py",),
+    "tools/challenge_bundle/runs/collect.py": ("tests/unit/test_collect.py",),
     "tools/challenge_bundle/runs/curves.py": ("tests/unit/test_curves.py",),
     "tools/challenge_bundle/image_io.py": ("tests/unit/test_image_io.py",),
     "tools/challenge_bundle/dicom/decoding.py": ("tests/unit/test_dicom_faults.py",),

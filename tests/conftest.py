@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from challenge_bundle.dataset.importer import import_images
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.errors import UnavailableError
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.sources.base import ImportRequest
@@ -122,11 +122,11 @@ def run_script(tmp_path: Path) -> RunProgram:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[DockerRunner]:
+def engine() -> Iterator[DockerEngine]:
     """A runner on the engine of this machine; where none answers, or it cannot get the base image, skip."""
     wheelhouse = os.environ.get("BUNDLE_WHEELHOUSE")
     try:
-        runner = DockerRunner.connect("none", Path(wheelhouse) if wheelhouse else None)
+        runner = DockerEngine.connect("none", Path(wheelhouse) if wheelhouse else None)
     except UnavailableError as fault:
         pytest.skip(f"needs a Docker Engine: {fault}")
     if not runner.client.images.list(name=BASE_IMAGE):

@@ -5,13 +5,12 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.base import Engine, OnLine, Outcome, RunSpec
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
 from challenge_bundle.evaluation.intake import Submission, kept_zip
 from challenge_bundle.evaluation.receipts import write_receipt
@@ -45,22 +44,22 @@ part = "final"
 """
 
 
-class ScoringProcess(LocalRunner):
+class ScoringProcess(LocalEngine):
     """Runs the scoring program here where an engine would run its image."""
 
-    engine = ENGINE
+    description = ENGINE
 
-    def run_image(self, run: ProgramRun, tag: str, on_line: OnLine) -> Outcome:
-        if run.program_dir != PROJECT_ROOT / "scoring_program":
-            return self.run(run, on_line)
+    def run(self, run: RunSpec, on_line: OnLine) -> Outcome:
+        if run.script.parent != PROJECT_ROOT / "scoring_program":
+            return super().run(run, on_line)
         # In this process: a new one takes seconds to import scikit-learn.
-        arguments = [run.script, str(run.input_dir), str(run.output_dir), *run.arguments]
+        arguments = [str(run.script), str(run.input_dir), str(run.output_dir), *run.arguments]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", arguments)
-            patch.syspath_prepend(str(run.program_dir))
+            patch.syspath_prepend(str(run.script.parent))
             status: object = 0
             try:
-                runpy.run_path(str(run.program_dir / run.script), run_name="__main__")
+                runpy.run_path(str(run.script), run_name="__main__")
             except SystemExit as ended:
                 status = ended.code or 0
         for name in ("metrics", "tables"):
@@ -68,9 +67,9 @@ class ScoringProcess(LocalRunner):
         return Outcome(0 if status == 0 else 1, "", "" if status == 0 else str(status), 0.1)
 
 
-def scoring_runner() -> DockerRunner:
+def scoring_runner() -> Engine:
     """What scores in place of an engine."""
-    return cast(DockerRunner, ScoringProcess())
+    return ScoringProcess()
 
 
 def make_context(root: Path, manifest: str = MANIFEST, images: int = 12, class_names: str = "AB") -> Context:

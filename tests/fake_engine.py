@@ -5,16 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
-from challenge_bundle.engines.docker.base_images import FoundImage
-from challenge_bundle.engines.docker.container import Host
-from challenge_bundle.engines.docker.images import ImagePlan
-from challenge_bundle.engines.docker.submission_build import BuildOutcome
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.base import (
+    BuildOutcome,
+    BuildSpec,
+    Capacity,
+    ImageInfo,
+    OnLine,
+    Outcome,
+    RunSpec,
+)
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.evaluation.context import Context, read_context
-from challenge_bundle.formats.build_recipe import DEFAULT_SHELL, BaseConfig
+from challenge_bundle.formats.image_name import canonical_image
 from challenge_bundle.layout import RESULTS_NAME, Layout
-from challenge_bundle.settings import EvaluationSettings, read_manifest
+from challenge_bundle.settings import read_manifest
 
 MANIFEST = """\
 [bundle]
@@ -31,7 +35,7 @@ USER 65534:65534
 ENTRYPOINT ["python3", "/opt/infer.py"]
 """
 
-Program = Callable[[ProgramRun], Outcome]
+Program = Callable[[RunSpec], Outcome]
 WELL = Outcome(0, "", "", 1.0)
 
 
@@ -75,7 +79,7 @@ class World:
         """A connection to the engine."""
         return FakeRunner(self)
 
-    def answer(self, run: ProgramRun) -> Outcome:
+    def answer(self, run: RunSpec) -> Outcome:
         """Write the right classes for the test images by their pixels, whatever the files' names."""
         content = {
             (self.context.layout.testing_data / name).read_bytes(): class_name
@@ -90,11 +94,11 @@ _scored: dict[bytes, tuple[Outcome, dict[str, bytes]]] = {}
 """What the scoring program wrote, by its input: it takes a second, and is asked the same often."""
 
 
-def score(run: ProgramRun, on_line: OnLine) -> Outcome:
+def score(run: RunSpec, on_line: OnLine) -> Outcome:
     """Run the scoring program as a process, unless that was done on the same input."""
     given = b"\0".join(path.read_bytes() for path in sorted(run.input_dir.rglob("*.csv")))
     if given not in _scored:
-        outcome = LocalRunner().run(run, on_line)
+        outcome = LocalEngine().run(run, on_line)
         _scored[given] = outcome, {path.name: path.read_bytes() for path in run.output_dir.iterdir()}
     outcome, files = _scored[given]
     for name, content in files.items():
@@ -102,58 +106,45 @@ def score(run: ProgramRun, on_line: OnLine) -> Outcome:
     return outcome
 
 
-class FakeRunner:
-    """Answers as DockerRunner does; the scoring program is the real one."""
+class FakeRunner(LocalEngine):
+    """Answers as DockerEngine does; the scoring program is the real one."""
 
-    engine = "Engine 0"
-    wheelhouse = None
-    host = Host(cpus=2, gives_gpu=False, user="0:0", memory_bytes=8 << 30)
+    name = "fake"
+    description = "Engine 0"
+    builds_images = True
+    capacity = Capacity(cpus=2, memory_bytes=8 << 30)  # type: ignore[assignment]
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self.world = world
 
-    def sweep(self, owner: str, key: str = "") -> int:
-        return 0
-
-    def left_builds(self, owner: str) -> dict[str, dict[str, bool]]:
-        return {}
-
-    def build(self, run: ProgramRun, on_line: OnLine) -> str:
-        if self.world.scoring_fault:
-            raise self.world.scoring_fault
-        return "scoring:1"
-
-    def build_foreign(
-        self, plan: ImagePlan, owner: str, key: str, settings: EvaluationSettings, on_line: OnLine
-    ) -> BuildOutcome:
-        team = plan.files["infer.py"].read_text().split("'")[1]
+    def build(self, spec: BuildSpec, on_line: OnLine) -> BuildOutcome:
+        if spec.limits is None:
+            if self.world.scoring_fault:
+                raise self.world.scoring_fault
+            return BuildOutcome("sha256:0")
+        team = spec.files["infer.py"].read_text().split("'")[1]
         self.world.log.append(f"build {team}")
         return self.world.builds.get(team, lambda: BuildOutcome(f"sha256:{team}", 1))()
 
-    def image_id(self, name: str) -> str:
-        return "sha256:1"
+    def inspect(self, image: str) -> ImageInfo:
+        return ImageInfo("sha256:1", (str(canonical_image(image)),), platform="linux/amd64")
 
-    def base_image(self, name: str) -> FoundImage:
-        return FoundImage(BaseConfig({}, DEFAULT_SHELL), False, False, "linux/amd64")
-
-    def is_well(self, image: str = "") -> bool:
-        assert image == "scoring:1"
+    def works(self, image: str = "") -> bool:
+        assert "-scoring:" in image
         self.world.log.append("trial")
         return self.world.is_well
 
-    def run_image(self, run: ProgramRun, image: str, on_line: OnLine) -> Outcome:
-        if run.name == "scoring":
-            return score(run, on_line)
-        team = self.team_of(run.key)
+    def run(self, spec: RunSpec, on_line: OnLine) -> Outcome:
+        if spec.name == "scoring":
+            return score(spec, on_line)
+        team = self.team_of(spec.key)
         self.world.log.append(f"run {team}")
-        return self.world.programs.get(team, self.world.answer)(run)
+        return self.world.programs.get(team, self.world.answer)(spec)
 
     def team_of(self, sha256: str) -> str:
         with zipfile.ZipFile(self.world.context.layout.evaluation / "zips" / f"{sha256}.zip") as archive:
             return archive.read("infer.py").decode().split("'")[1]
 
-    def forget_image(self, name: str) -> None:
+    def forget(self, image: str) -> None:
         self.world.log.append("forget")
-
-    def close(self) -> None:
-        pass

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.base import Outcome, ProgramRun, Runner
+from challenge_bundle.engines.base import BuildSpec, Engine, Outcome, RunSpec
 from challenge_bundle.engines.docker.container import OWNER_LABEL
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.runs.programs import SCORING, check_outcome
 from challenge_bundle.settings import Limits
@@ -31,12 +31,12 @@ ENTRYPOINT ["python3", "-B", "/opt/program.py"]
 
 
 @pytest.fixture(params=["local", "docker"])
-def runner(request: pytest.FixtureRequest) -> Runner:
-    return LocalRunner() if request.param == "local" else request.getfixturevalue("engine")
+def runner(request: pytest.FixtureRequest) -> Engine:
+    return LocalEngine() if request.param == "local" else request.getfixturevalue("engine")
 
 
 @pytest.fixture
-def run_code(runner: Runner, tmp_path: Path):
+def run_code(runner: Engine, tmp_path: Path):
     """Run a script as a program; gives the outcome and the lines that it printed."""
 
     def run(code: str, time_s: int = 20) -> tuple[Outcome, list[str]]:
@@ -45,28 +45,23 @@ def run_code(runner: Runner, tmp_path: Path):
         (tmp_path / "program" / "program.py").write_text(PRELUDE + code)
         (tmp_path / "program" / "Dockerfile").write_text(DOCKERFILE)
         lines: list[str] = []
+        files = {name: tmp_path / "program" / name for name in ("Dockerfile", "program.py")}
+        spec = BuildSpec("bundle-probe", "program", files, program="probe", owner="contract-suite")
+        if runner.builds_images:
+            runner.build(spec, lambda line: None)
         outcome = runner.run(
-            ProgramRun(
+            RunSpec(
                 name="probe",
-                program_dir=tmp_path / "program",
-                script="program.py",
-                dockerfile=tmp_path / "program" / "Dockerfile",
-                context=tmp_path / "program",
+                image=spec.image if runner.builds_images else "",
+                script=tmp_path / "program" / "program.py",
                 input_dir=tmp_path / "in",
                 output_dir=tmp_path / "out",
                 arguments=("--option", "value with blanks"),
-                model_dir=None,
                 owner="contract-suite",
                 limits=Limits(time_s, LIMITS.memory_mb, LIMITS.cpus, LIMITS.pids, LIMITS.output_mb),
             ),
             lines.append,
         )
-        if isinstance(runner, DockerRunner):
-            assert lines[0].startswith("image bundle-probe:")
-            built = next(
-                number for number, line in enumerate(lines) if line.startswith(("built", "unchanged"))
-            )
-            del lines[: built + 1]
         return outcome, lines
 
     return run
@@ -93,7 +88,7 @@ def test_a_signal_is_named(run_code) -> None:
         check_outcome(SCORING, outcome, LIMITS)
 
 
-def test_the_time_limit_holds_for_all_that_it_started(run_code, runner: Runner) -> None:
+def test_the_time_limit_holds_for_all_that_it_started(run_code, runner: Engine) -> None:
     # Beyond the test's own timeout: if the limit does not hold, that ends the test.
     outcome, lines = run_code(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -103,7 +98,7 @@ def test_the_time_limit_holds_for_all_that_it_started(run_code, runner: Runner) 
         time_s=2,
     )
     assert outcome.limit == "time"
-    if isinstance(runner, DockerRunner):
+    if isinstance(runner, DockerEngine):
         assert (
             runner.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}=contract-suite"}) == []
         )

@@ -11,7 +11,7 @@ import pytest
 from challenge_bundle.bounded_log import BoundedLog
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.build_context import submission_files
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.building import build_files
 from challenge_bundle.evaluation.context import Context, read_context
@@ -33,7 +33,7 @@ def say_nothing(*what: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(engine: DockerRunner) -> Iterator[dict[str, str]]:
+def images(engine: DockerEngine) -> Iterator[dict[str, str]]:
     """An image of ours with a secret, one with triggers and a plain one; gives their identifiers by name."""
     made = {
         OURS: (f"FROM {BASE_IMAGE}\nRUN echo secret > /secret", {"challenge-bundle.program": "scoring"}),
@@ -60,7 +60,7 @@ def site_of(root: Path, settings: str = "") -> Context:
 
 
 @pytest.fixture
-def verdict(engine: DockerRunner, images: dict[str, str], tmp_path: Path):
+def verdict(engine: DockerEngine, images: dict[str, str], tmp_path: Path):
     """Builds a submission; gives its verdict, None if it is built, and what the build printed."""
 
     def build(dockerfile: str, settings: str = "") -> tuple[Verdict | None, str]:
@@ -75,7 +75,7 @@ def verdict(engine: DockerRunner, images: dict[str, str], tmp_path: Path):
             with BoundedLog(tmp_path / "log") as log:
                 files, hides = submission_files(folder)
                 facts = build_files(context, engine, files, "challenge-test", log, hides_dockerfile=hides)
-            engine.forget_image(str(facts["tag"]))
+            engine.forget(str(facts["tag"]))
         except Refusal as refusal:
             found = refusal.verdict
         except Inconclusive as doubt:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from challenge_bundle.cli import main
 from challenge_bundle.dataset.importer import import_images
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.sources.base import ImportRequest
@@ -49,7 +49,7 @@ def say_nothing(*_: object) -> None:
 
 @pytest.fixture
 def layout(
-    engine: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Layout]:
     """A bundle whose inference program needs a package of ours, with an index that has it."""
     monkeypatch.delenv("BUNDLE_WHEELHOUSE", raising=False)

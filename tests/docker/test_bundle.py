@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.dataset.importer import import_images
+from challenge_bundle.engines.base import OnLine
 from challenge_bundle.engines.docker.container import OWNER_LABEL
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.runs.programs import (
@@ -24,6 +25,7 @@ from challenge_bundle.runs.programs import (
     SCORING,
     TRAINING,
     Program,
+    build_image,
     plan_run,
     run_program,
 )
@@ -55,7 +57,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Layout:
         else:
             shutil.copy(source, target)
     import_images(SyntheticSource(), ImportRequest(sample_size=4), layout, say_nothing)
-    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalRunner(), (), say_nothing)
+    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalEngine(), (), say_nothing)
     return layout
 
 
@@ -63,7 +65,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def by_processes(bundle: Layout) -> dict[str, bytes]:
     """What the plain processes make of that model."""
     for program in (INFERENCE, SCORING):
-        run_program(program, read_manifest(bundle.manifest), bundle, LocalRunner(), (), say_nothing)
+        run_program(program, read_manifest(bundle.manifest), bundle, LocalEngine(), (), say_nothing)
     return written(bundle)
 
 
@@ -74,7 +76,7 @@ def written(layout: Layout) -> dict[str, bytes]:
 
 
 def test_containers_write_the_same_bytes(
-    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerEngine
 ) -> None:
     shutil.rmtree(bundle.results_dir)
     for program in (INFERENCE, SCORING):
@@ -85,23 +87,25 @@ def test_containers_write_the_same_bytes(
 @pytest.mark.parametrize(
     ("program", "limit_mb"), [(INFERENCE, 450), (SCORING, 600)], ids=["inference", "scoring"]
 )
-def test_images_are_small(program: Program, limit_mb: int, bundle: Layout, engine: DockerRunner) -> None:
-    tag = engine.build(plan_run(program, read_manifest(bundle.manifest), bundle, ()), say_nothing)
+def test_images_are_small(program: Program, limit_mb: int, bundle: Layout, engine: DockerEngine) -> None:
+    tag = build_image(engine, program, read_manifest(bundle.manifest), bundle, say_nothing)
     assert engine.client.images.get(tag).attrs["Size"] < limit_mb * 10**6
 
 
-def layers_of(engine: DockerRunner, tag: str) -> list[str]:
+def layers_of(engine: DockerEngine, tag: str) -> list[str]:
     layers: list[str] = engine.client.images.get(tag).attrs["RootFS"]["Layers"]
     return layers
 
 
-def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunner) -> None:
-    plan = plan_run(SCORING, read_manifest(bundle.manifest), bundle, ())
+def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerEngine) -> None:
+    def build(on_line: OnLine) -> str:
+        return build_image(engine, SCORING, read_manifest(bundle.manifest), bundle, on_line)
+
     first: list[str] = []
-    tag = engine.build(plan, first.append)
+    tag = build(first.append)
     layers = layers_of(engine, tag)
     again: list[str] = []
-    assert engine.build(plan, again.append) == tag
+    assert build(again.append) == tag
     assert again[-1] == "unchanged, not built again"
 
     changed = bundle.program_dir("scoring_program") / "score.py"
@@ -109,7 +113,7 @@ def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunn
     try:
         changed.write_text(f"{original}# {uuid.uuid4()}\n")
         rebuilt: list[str] = []
-        new_tag = engine.build(plan, rebuilt.append)
+        new_tag = build(rebuilt.append)
         # The packages are a layer of their own, which is not installed again; the last one is the program.
         new_layers = layers_of(engine, new_tag)
         assert (new_layers[:-1], len(new_layers)) == (layers[:-1], len(layers))
@@ -120,7 +124,7 @@ def test_what_is_unchanged_is_not_built_again(bundle: Layout, engine: DockerRunn
         changed.write_text(original)
 
 
-def test_a_build_that_fails_shows_where(tmp_path: Path, bundle: Layout, engine: DockerRunner) -> None:
+def test_a_build_that_fails_shows_where(tmp_path: Path, bundle: Layout, engine: DockerEngine) -> None:
     (tmp_path / "Dockerfile").write_text(
         "ARG BASE_IMAGE=python:3.11-slim\nFROM ${BASE_IMAGE}\nRUN echo the last words; exit 7\n"
     )
@@ -128,14 +132,13 @@ def test_a_build_that_fails_shows_where(tmp_path: Path, bundle: Layout, engine: 
     shutil.copy(bundle.manifest, broken.manifest)
     (tmp_path / "scoring_program").mkdir()
     shutil.move(tmp_path / "Dockerfile", tmp_path / "scoring_program")
-    plan = plan_run(SCORING, read_manifest(broken.manifest), broken, ())
     with pytest.raises(ProgramError, match="tiny-scoring cannot be built: .*code: 7 .at Step 3/") as caught:
-        engine.build(plan, say_nothing)
+        build_image(engine, SCORING, read_manifest(broken.manifest), broken, say_nothing)
     assert "the last words" in caught.value.details
 
 
 def test_the_six_commands_as_typed(
-    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerEngine
 ) -> None:
     with_wheels(bundle.root)
     commands = [
@@ -166,7 +169,7 @@ def test_the_six_commands_as_typed(
 
 
 def test_the_zip_as_a_platform_runs_it(
-    bundle: Layout, by_processes: dict[str, bytes], engine: DockerRunner, tmp_path: Path
+    bundle: Layout, by_processes: dict[str, bytes], engine: DockerEngine, tmp_path: Path
 ) -> None:
     pack_submission(bundle, bundle.submission_zip)
     unpacked, out = tmp_path / "elsewhere", tmp_path / "out"
@@ -178,7 +181,7 @@ def test_the_zip_as_a_platform_runs_it(
     subprocess.run(
         ["docker", "build", "-q", "-t", "elsewhere", "."], cwd=unpacked, env=legacy_builder(), check=True
     )
-    run_program(INFERENCE, read_manifest(bundle.manifest), bundle, LocalRunner(), (), say_nothing)
+    run_program(INFERENCE, read_manifest(bundle.manifest), bundle, LocalEngine(), (), say_nothing)
     mounts = ["-v", f"{bundle.testing_data}:/mnt/in:ro", "-v", f"{out}:/mnt/out"]
     subprocess.run(
         ["docker", "run", "--rm", "--network", "none", "--read-only", *mounts, "elsewhere"], check=True
@@ -188,7 +191,7 @@ def test_the_zip_as_a_platform_runs_it(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
 def test_no_container_outlives_the_tool_for_long(
-    number: signal.Signals, tmp_path: Path, bundle: Layout, engine: DockerRunner
+    number: signal.Signals, tmp_path: Path, bundle: Layout, engine: DockerEngine
 ) -> None:
     sleeper = Layout(tmp_path)
     shutil.copy(bundle.manifest, sleeper.manifest)

@@ -21,10 +21,10 @@ from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.container import KEY_LABEL, OWNER_LABEL
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.errors import UnavailableError
 from challenge_bundle.evaluation.admission import take_all
-from challenge_bundle.evaluation.context import Context, read_context, submission_lock
+from challenge_bundle.evaluation.context import Context, open_evaluation, read_context, submission_lock
 from challenge_bundle.evaluation.decisions import reopen
 from challenge_bundle.evaluation.evaluator import evaluate
 from challenge_bundle.evaluation.feedback import feedback_text
@@ -33,14 +33,14 @@ from challenge_bundle.evaluation.invariance import probe_all
 from challenge_bundle.evaluation.receipts import check_scores, check_stored, receipt_path
 from challenge_bundle.evaluation.records import REFUSED, SET_ASIDE, WAITING, Records, Row
 from challenge_bundle.evaluation.rescore import rescore
-from challenge_bundle.evaluation.service import opened, run_step
 from challenge_bundle.evaluation.step_cache import StepRecord
+from challenge_bundle.evaluation.step_sequence import run_one_step
 from challenge_bundle.evaluation.steps import infer
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.layout import PROJECT_ROOT, Layout
-from challenge_bundle.runs.programs import SCORING, plan_run
+from challenge_bundle.runs.programs import SCORING, build_image
 from challenge_bundle.settings import read_manifest
 from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
@@ -91,7 +91,7 @@ def context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 def records(context: Context) -> Iterator[Records]:
-    with opened(context.bundle, context.layout, None) as (_, found):
+    with open_evaluation(context.bundle, context.layout, None) as (_, found):
         yield found
 
 
@@ -101,9 +101,9 @@ def zips(tmp_path: Path) -> Path:
     return tmp_path / "zips"
 
 
-def connect() -> DockerRunner:
+def connect() -> DockerEngine:
     wheelhouse = os.environ.get("BUNDLE_WHEELHOUSE")
-    return DockerRunner.connect("none", Path(wheelhouse) if wheelhouse else None)
+    return DockerEngine.connect("none", Path(wheelhouse) if wheelhouse else None)
 
 
 def right_rows(context: Context) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ def run(context: Context, records: Records, zips: Path) -> dict[str, Row]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: DockerRunner) -> None:
+def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: DockerEngine) -> None:
     command = [sys.executable, PROJECT_ROOT / "benchmarks" / "endurance.py", "--submissions", "26"]
     command += ["--kills", "3", "--size", "6"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=PROJECT_ROOT)
@@ -140,7 +140,7 @@ def test_killed_again_and_again_the_board_is_that_of_an_undisturbed_run(engine: 
 
 
 def test_faults_are_told_by_their_kind_and_carry_nothing(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     for number, kind in enumerate([*FAULTY_CODE, "half csv", "unknown class", "build fails", "good"]):
         write_zip(zips / f"{kind}__m.zip", kind, right_rows(context), number)
@@ -191,7 +191,7 @@ ODD_CSVS = {
 
 
 def test_odd_csvs_and_slow_code_end_and_hold_up_nobody(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     for team, (folder, _) in ODD_CSVS.items():
         code = f"CLASSES = {list(context.class_names)!r}\n{RAW}".replace("b'FOLDER/'", f"{folder} + b'/'")
@@ -221,7 +221,7 @@ def test_odd_csvs_and_slow_code_end_and_hold_up_nobody(
     ],
 )
 def test_a_build_has_limits(
-    engine: DockerRunner, context: Context, records: Records, zips: Path, step: str, code: str
+    engine: DockerEngine, context: Context, records: Records, zips: Path, step: str, code: str
 ) -> None:
     put(zips, "A__m", "pass", DOCKERFILE.replace("USER", f"{step}\nUSER"))
     row = run(context, records, zips)["A"]
@@ -230,7 +230,7 @@ def test_a_build_has_limits(
 
 
 def test_a_build_that_is_cut_off_ends_at_the_engine(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     before = {container.id for container in engine.client.containers.list()}
     put(zips, "A__m", "pass", DOCKERFILE.replace("USER", "RUN sleep 300\nUSER"))
@@ -242,7 +242,7 @@ def test_a_build_that_is_cut_off_ends_at_the_engine(
 
 
 def test_no_image_of_this_tool_is_built_on(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     write_zip(zips / "A__m.zip", "good", right_rows(context), 0)
     built = engine.client.images.build(
@@ -263,7 +263,7 @@ def test_no_image_of_this_tool_is_built_on(
 
 
 def test_what_hangs_on_circumstances_is_found(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     answers = {
         "honest": "sum(data)",
@@ -290,7 +290,7 @@ def test_what_hangs_on_circumstances_is_found(
     assert "again" in found["chance"]
 
 
-def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records: Records, zips: Path) -> None:
+def test_rescoring_and_receipts(engine: DockerEngine, context: Context, records: Records, zips: Path) -> None:
     right = right_rows(context)
     classes = list(context.class_names)
     write_zip(zips / "A__m.zip", "good", right, 0)
@@ -323,7 +323,7 @@ def test_rescoring_and_receipts(engine: DockerRunner, context: Context, records:
 
 
 def check_all(
-    context: Context, records: Records, runner: DockerRunner, receipt: dict[str, Any]
+    context: Context, records: Records, runner: DockerEngine, receipt: dict[str, Any]
 ) -> list[Finding]:
     return check_stored(context, records, receipt) + check_scores(context, runner, records, receipt)
 
@@ -383,7 +383,7 @@ class Gate:
 
 
 @pytest.fixture
-def gate(engine: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def gate(engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     # A socket's path may have 107 characters.
     folder = Path("/tmp") / f"gate-{os.getpid()}"
     folder.mkdir(exist_ok=True)
@@ -398,7 +398,7 @@ def gate(engine: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # Connections that break are dropped unclosed by the docker package.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_comes_back_is_waited_for(
-    engine: DockerRunner, gate: Gate, context: Context, records: Records, zips: Path
+    engine: DockerEngine, gate: Gate, context: Context, records: Records, zips: Path
 ) -> None:
     put(zips, "A__m", "import time; time.sleep(3)\n" + program(context, "sum(data)"))
     take_all(find_zips((zips,)), context, records)
@@ -445,7 +445,7 @@ def test_an_engine_that_stays_away_costs_no_submission(
 
 
 def test_a_fault_of_the_tool_ends_one_submission_alone(
-    engine: DockerRunner,
+    engine: DockerEngine,
     context: Context,
     records: Records,
     zips: Path,
@@ -456,14 +456,14 @@ def test_a_fault_of_the_tool_ends_one_submission_alone(
     take_all(find_zips((zips,)), context, records)
     (first, _) = (row.submission.sha256 for row in records.rows())
 
-    def spoiled(context: Context, runner: DockerRunner, sha256: str, built: StepRecord) -> StepRecord:
+    def spoiled(context: Context, runner: DockerEngine, sha256: str, built: StepRecord) -> StepRecord:
         if sha256 == first:
             raise ZeroDivisionError("never thought of")
         return infer(context, runner, sha256, built)
 
     with monkeypatch.context() as fault:
-        fault.setattr("challenge_bundle.evaluation.evaluator.infer", spoiled)
-        fault.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+        fault.setattr("challenge_bundle.evaluation.step_sequence.infer", spoiled)
+        fault.setattr("challenge_bundle.evaluation.attempts.BACKOFF_S", (0.1,))
         assert evaluate(context, records, connect, 2, say_nothing) == {}
     states = {row.submission.sha256: (row.state, row.cause) for row in records.rows()}
     assert [state for state, _ in states.values()].count(SCORED) == 1, states
@@ -475,7 +475,7 @@ def test_a_fault_of_the_tool_ends_one_submission_alone(
     assert {row.state for row in records.rows()} == {SCORED}
 
 
-def images(engine: DockerRunner, context: Context) -> set[str]:
+def images(engine: DockerEngine, context: Context) -> set[str]:
     """The images of this bundle: others may use the engine at the same time."""
     found = engine.client.api.images(all=True, filters={"label": f"{OWNER_LABEL}={context.owner}"})
     return {image["Id"] for image in found}
@@ -483,7 +483,7 @@ def images(engine: DockerRunner, context: Context) -> set[str]:
 
 @pytest.mark.timeout(300)
 def test_equal_submissions_break_no_build_of_one_another(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     """The same files under other methods, built, run and removed at once."""
     step = "RUN head -c 1m /dev/zero > /opt/zeros && true"
@@ -508,24 +508,24 @@ def test_equal_submissions_break_no_build_of_one_another(
     }
 
 
-def tags(engine: DockerRunner, image: str) -> list[str]:
+def tags(engine: DockerEngine, image: str) -> list[str]:
     return engine.client.images.get(image).tags or [image]
 
 
 def scoring_tag(context: Context) -> str:
     with closing(connect()) as runner:
-        return runner.build(plan_run(SCORING, context.bundle, context.layout, ()), say_nothing)
+        return build_image(runner, SCORING, context.bundle, context.layout, say_nothing)
 
 
 @pytest.mark.timeout(300)
 def test_poisoned_submissions_stop_no_other(
-    engine: DockerRunner,
+    engine: DockerEngine,
     context: Context,
     records: Records,
     zips: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+    monkeypatch.setattr("challenge_bundle.evaluation.attempts.BACKOFF_S", (0.1,))
     good = program(context, "sum(data)")
     for team in "ABCDE":
         put(zips, f"{team}__m", good + f"# {team}\n")
@@ -554,7 +554,7 @@ def test_poisoned_submissions_stop_no_other(
 
 
 def test_a_probe_that_a_program_escapes_is_its_finding(
-    engine: DockerRunner,
+    engine: DockerEngine,
     context: Context,
     records: Records,
     zips: Path,
@@ -574,7 +574,7 @@ def test_a_probe_that_a_program_escapes_is_its_finding(
 
 
 def test_what_a_killed_build_left_is_removed_by_the_next_run(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     before = images(engine, context)
     labels = {OWNER_LABEL: context.owner, KEY_LABEL: "0" * 64, BUILD_LABEL: "left"}
@@ -590,14 +590,14 @@ def test_what_a_killed_build_left_is_removed_by_the_next_run(
 
 
 def test_a_program_that_kills_itself_is_refused_after_all(
-    engine: DockerRunner,
+    engine: DockerEngine,
     context: Context,
     records: Records,
     zips: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same is seen of an engine that is being stopped, so it is tried again first."""
-    monkeypatch.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+    monkeypatch.setattr("challenge_bundle.evaluation.attempts.BACKOFF_S", (0.1,))
     put(zips, "A__m", "import os; os.kill(os.getpid(), 9)")
     row = run(context, records, zips)["A"]
     assert row.attempts == 2
@@ -607,12 +607,13 @@ def test_a_program_that_kills_itself_is_refused_after_all(
 
 
 def test_steps_can_be_called_one_by_one(
-    engine: DockerRunner, context: Context, records: Records, zips: Path
+    engine: DockerEngine, context: Context, records: Records, zips: Path
 ) -> None:
     put(zips, "A__m", program(context, "sum(data)"))
     (arrival,) = take_all(find_zips((zips,)), context, records)
     for name in ("build", "inference", "scoring"):
-        record = run_step(context.bundle, context.layout, connect, arrival.submission.sha256, name)
+        with closing(connect()) as runner:
+            record = run_one_step(context, runner, arrival.submission.sha256, name)
         assert record.verdict is None
     assert "scores.json" in record.files
     steps = sorted((context.layout.evaluation / "steps").glob("*/*/record.json"))
@@ -622,7 +623,7 @@ def test_steps_can_be_called_one_by_one(
 
 
 def test_a_full_disk_is_not_the_submissions_fault(
-    engine: DockerRunner,
+    engine: DockerEngine,
     context: Context,
     records: Records,
     zips: Path,
@@ -632,8 +633,7 @@ def test_a_full_disk_is_not_the_submissions_fault(
     take_all(find_zips((zips,)), context, records)
     with monkeypatch.context() as full:
         full.setattr("challenge_bundle.engines.docker.engine.RESERVE_BYTES", 1 << 60)
-        full.setattr("challenge_bundle.evaluation.steps.RESERVE_BYTES", 1 << 60)
-        full.setattr("challenge_bundle.evaluation.evaluator.BACKOFF_S", (0.1,))
+        full.setattr("challenge_bundle.evaluation.attempts.BACKOFF_S", (0.1,))
         put(zips, "A__m", "import time; time.sleep(2)\n" + program(context, "sum(data)"))
         take_all(find_zips((zips,)), context, records)
         waiting = evaluate(context, records, connect, 1, say_nothing)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.base import BuildLimits, BuildSpec
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.container import OWNER_LABEL
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import BundleError
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import INFERENCE, SCORING, plan_run, run_program
-from challenge_bundle.settings import EvaluationSettings, read_manifest
+from challenge_bundle.settings import read_manifest
 from tests.conftest import BASE_IMAGE, write_image
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -144,16 +144,16 @@ BUILD_ATTACKS = {
 @pytest.mark.timeout(HANG_S)
 @pytest.mark.parametrize("attack", BUILD_ATTACKS)
 def test_build_attack(
-    attack: str, engine: DockerRunner, tmp_path: Path, record_property: Callable[[str, object], None]
+    attack: str, engine: DockerEngine, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     steps, verdict = BUILD_ATTACKS[attack]
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text(f"FROM {BASE_IMAGE} AS a\n{steps}")
-    settings = EvaluationSettings(build_time_s=8, build_memory_mb=256, image_mb=300)
-    plan = ImagePlan("hostile-build", "bundle_inference", {"Dockerfile": dockerfile})
+    files, limits = {"Dockerfile": dockerfile}, BuildLimits(time_s=8, memory_mb=256, image_mb=300)
+    plan = BuildSpec("hostile-build", "bundle_inference", files, owner="hostile", key="k", limits=limits)
     lines: list[str] = []
     started = time.monotonic()
-    outcome = engine.build_foreign(plan, "hostile", "k", settings, lines.append)
+    outcome = engine.build(plan, lines.append)
     seconds = time.monotonic() - started
     message = outcome.limit or outcome.error
     record_property("verdict", "refused" if message else "built")
@@ -211,7 +211,7 @@ def listener() -> Iterator[tuple[int, list[str]]]:
 def test_attack(
     attack: Attack,
     bundle: Layout,
-    engine: DockerRunner,
+    engine: DockerEngine,
     listener: tuple[int, list[str]],
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -245,14 +245,14 @@ def test_attack(
     assert engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"}) == []
 
 
-def test_the_next_run_is_unharmed(bundle: Layout, engine: DockerRunner) -> None:
+def test_the_next_run_is_unharmed(bundle: Layout, engine: DockerEngine) -> None:
     message, _ = infer_and_score(bundle, engine, ("honest",))
     assert message == ""
     assert os.listdir(bundle.results_dir) == ["classification_results.csv"]
 
 
 def infer_and_score(
-    layout: Layout, engine: DockerRunner, arguments: tuple[str, ...]
+    layout: Layout, engine: DockerEngine, arguments: tuple[str, ...]
 ) -> tuple[str, list[str]]:
     """Run the attack, then score what it left; gives the first error's message and what was shown."""
     bundle = read_manifest(layout.manifest)
@@ -260,7 +260,7 @@ def infer_and_score(
     shutil.rmtree(layout.results_dir, ignore_errors=True)
     try:
         run_program(INFERENCE, bundle, layout, engine, arguments, lines.append)
-        run_program(SCORING, bundle, layout, LocalRunner(), (), lines.append)
+        run_program(SCORING, bundle, layout, LocalEngine(), (), lines.append)
     except BundleError as fault:
         return str(fault), lines
     return "", lines

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.layout import Layout
-from challenge_bundle.runs.programs import INFERENCE, TRAINING, Program, plan_run, run_program
+from challenge_bundle.runs.programs import INFERENCE, TRAINING, Program, build_image, run_program
 from challenge_bundle.settings import read_manifest
 from tests.forests import write_forest_programs
 
@@ -22,7 +22,7 @@ def say_nothing(*_: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def runner(engine: DockerRunner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRunner]:
+def runner(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
     """An engine that builds from wheels of scikit-learn and Pillow, where wheels are what there is."""
     if "BUNDLE_WHEELHOUSE" not in os.environ:
         yield engine
@@ -32,24 +32,24 @@ def runner(engine: DockerRunner, tmp_path_factory: pytest.TempPathFactory) -> It
         shutil.copytree(Path(os.environ["BUNDLE_WHEELHOUSE"]) / "scoring_program", wheelhouse / folder)
         for wheel in (Path(os.environ["BUNDLE_WHEELHOUSE"]) / "bundle_inference").glob("pillow-*"):
             shutil.copy(wheel, wheelhouse / folder)
-    yield DockerRunner(engine.client, engine.engine, engine.host, wheelhouse)
+    yield DockerEngine(engine.client, engine.description, engine.host, wheelhouse)
 
 
-def run(program: Program, layout: Layout, runner: DockerRunner | LocalRunner) -> list[str]:
+def run(program: Program, layout: Layout, runner: DockerEngine | LocalEngine) -> list[str]:
     lines: list[str] = []
     run_program(program, read_manifest(layout.manifest), layout, runner, (), lines.append)
     return lines
 
 
-def files_in(program: Program, layout: Layout, runner: DockerRunner) -> list[str]:
+def files_in(program: Program, layout: Layout, runner: DockerEngine) -> list[str]:
     """The files of a program's image, its packages left out."""
-    tag = runner.build(plan_run(program, read_manifest(layout.manifest), layout, ()), say_nothing)
+    tag = build_image(runner, program, read_manifest(layout.manifest), layout, say_nothing)
     folder = f"/opt/{program.name}"
     found = runner.client.containers.run(tag, entrypoint=["find", folder, "-type", "f"], remove=True)
     return sorted(line.removeprefix(f"{folder}/") for line in found.decode().splitlines())
 
 
-def test_a_random_forest_from_training_to_predictions(filled_layout: Layout, runner: DockerRunner) -> None:
+def test_a_random_forest_from_training_to_predictions(filled_layout: Layout, runner: DockerEngine) -> None:
     write_forest_programs(filled_layout.root)
     manifest = filled_layout.manifest
     manifest.write_text(manifest.read_text().partition("[training]")[0])  # its train.py takes no options
@@ -65,7 +65,7 @@ def test_a_random_forest_from_training_to_predictions(filled_layout: Layout, run
     in_container = filled_layout.results_csv.read_text()
     assert len(in_container.splitlines()) == 25
 
-    run(INFERENCE, filled_layout, LocalRunner())
+    run(INFERENCE, filled_layout, LocalEngine())
     assert filled_layout.results_csv.read_text() == in_container
     assert files_in(TRAINING, filled_layout, runner) == [
         "Dockerfile",  # the engine's copy: this folder has no .dockerignore

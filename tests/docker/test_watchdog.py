@@ -13,32 +13,31 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.base import BuildLimits, BuildOutcome, BuildSpec
 from challenge_bundle.engines.docker.container import OWNER_LABEL
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan
-from challenge_bundle.engines.docker.submission_build import BuildOutcome
+from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.engines.docker.watchdog import watchdog_of
 from challenge_bundle.engines.docker.watchdog_process import BUILD_PIDS
 from challenge_bundle.layout import PROJECT_ROOT
-from challenge_bundle.settings import EvaluationSettings
 
 BASE = "FROM python:3.11-slim\n"
-SETTINGS = EvaluationSettings(build_time_s=4, build_memory_mb=256, image_mb=200)
+LIMITS = BuildLimits(time_s=4, memory_mb=256, image_mb=200)
 
 RUN = """\
 import re, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from challenge_bundle.settings import Limits
-from challenge_bundle.engines.base import ProgramRun
-from challenge_bundle.engines.docker.engine import DockerRunner
+from challenge_bundle.engines.base import RunSpec
+from challenge_bundle.engines.docker.engine import DockerEngine
 here = Path({here!r})
 for name in ("in", "out"):
     (here / name).mkdir(exist_ok=True)
 (here / "out").chmod(0o777)
-run = ProgramRun("busy", here, "x.py", here, here, here / "in", here / "out", ("-c", {code!r}), None,
-                 Limits(time_s={time_s}, memory_mb=64, cpus=1, pids=16, output_mb=4), owner={owner!r})
-runner = DockerRunner.connect("none")
+run = RunSpec("busy", here / "in", here / "out", ("-c", {code!r}),
+              Limits(time_s={time_s}, memory_mb=64, cpus=1, pids=16, output_mb=4),
+              "python:3.11-slim", owner={owner!r})
+runner = DockerEngine.connect("none")
 
 def burn():
     # The pattern's matcher never lets another thread run.
@@ -50,16 +49,16 @@ def burn():
     print("burnt", time.monotonic() - started, flush=True)
 
 threading.Timer(1.0, burn).start()
-outcome = runner.run_image(run, "python:3.11-slim", print)
+outcome = runner.run(run, print)
 print("outcome", outcome.limit, outcome.seconds, outcome.exit_status, flush=True)
 """
 
 
 @pytest.fixture
-def owner(engine: DockerRunner) -> Iterator[str]:
+def owner(engine: DockerEngine) -> Iterator[str]:
     name = f"watchdog-{uuid.uuid4().hex[:12]}"
     yield name
-    engine.sweep(name)
+    engine.stop(name)
 
 
 def tool(tmp_path: Path, owner: str, code: str, time_s: int, burn_s: float) -> "subprocess.Popen[str]":
@@ -72,7 +71,7 @@ def tool(tmp_path: Path, owner: str, code: str, time_s: int, burn_s: float) -> "
 
 
 @pytest.fixture(scope="module", autouse=True)
-def python_image(engine: DockerRunner) -> Iterator[None]:
+def python_image(engine: DockerEngine) -> Iterator[None]:
     """The base image with an interpreter as its program."""
     dockerfile = (BASE + 'ENTRYPOINT ["python3"]\n').encode()
     engine.client.images.build(fileobj=io.BytesIO(dockerfile), tag="watchdog-python:test", rm=True)
@@ -81,7 +80,7 @@ def python_image(engine: DockerRunner) -> Iterator[None]:
 
 
 def test_a_busy_interpreter_gives_a_program_no_more_time(
-    engine: DockerRunner, owner: str, tmp_path: Path
+    engine: DockerEngine, owner: str, tmp_path: Path
 ) -> None:
     with tool(tmp_path, owner, "import time; time.sleep(60)", 3, 12.0) as process:
         said = process.communicate(timeout=100)[0]
@@ -93,7 +92,7 @@ def test_a_busy_interpreter_gives_a_program_no_more_time(
 
 
 def test_a_program_that_ended_in_time_is_not_blamed_for_a_busy_interpreter(
-    engine: DockerRunner, owner: str, tmp_path: Path
+    engine: DockerEngine, owner: str, tmp_path: Path
 ) -> None:
     with tool(tmp_path, owner, "import time; time.sleep(2)", 4, 10.0) as process:
         said = process.communicate(timeout=100)[0]
@@ -103,7 +102,7 @@ def test_a_program_that_ended_in_time_is_not_blamed_for_a_busy_interpreter(
     assert 2.0 <= float(seconds) <= 4.0 < float(facts["burnt"])
 
 
-def test_the_tools_death_ends_its_containers(engine: DockerRunner, owner: str, tmp_path: Path) -> None:
+def test_the_tools_death_ends_its_containers(engine: DockerEngine, owner: str, tmp_path: Path) -> None:
     def containers() -> list[str]:
         found = engine.client.containers.list(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
         return [str(container.status) for container in found]
@@ -114,7 +113,7 @@ def test_the_tools_death_ends_its_containers(engine: DockerRunner, owner: str, t
     wait_for(lambda: containers() == [])
 
 
-def test_a_watchdog_that_was_ended_is_replaced(engine: DockerRunner) -> None:
+def test_a_watchdog_that_was_ended_is_replaced(engine: DockerEngine) -> None:
     first = watchdog_of(engine.address)
     assert watchdog_of(engine.address) is first
     os.kill(first.process.pid, signal.SIGKILL)
@@ -130,14 +129,14 @@ def wait_for(condition, seconds: float = 40.0) -> None:
         time.sleep(0.1)
 
 
-def images(engine: DockerRunner) -> set[str]:
+def images(engine: DockerEngine) -> set[str]:
     """The images of these builds: others may use the engine at the same time."""
     found = engine.client.api.images(all=True, filters={"label": f"{OWNER_LABEL}=nobody"})
     return {image["Id"] for image in found}
 
 
 @pytest.fixture
-def dangling(engine: DockerRunner) -> Iterator[str]:
+def dangling(engine: DockerEngine) -> Iterator[str]:
     """An image without a name that somebody else keeps on this engine."""
     dockerfile = f"{BASE}LABEL somebody={uuid.uuid4().hex}\nRUN true\n".encode()
     image, _ = engine.client.images.build(fileobj=io.BytesIO(dockerfile), rm=True)
@@ -145,13 +144,14 @@ def dangling(engine: DockerRunner) -> Iterator[str]:
     engine.client.images.remove(str(image.id))
 
 
-def build(engine: DockerRunner, folder: Path, steps: str) -> BuildOutcome:
+def build(engine: DockerEngine, folder: Path, steps: str) -> BuildOutcome:
     (folder / "Dockerfile").write_text(BASE.replace("\n", " AS one\n") + textwrap.dedent(steps))
-    plan = ImagePlan("watchdog-build", "f", {"Dockerfile": folder / "Dockerfile"})
+    files = {"Dockerfile": folder / "Dockerfile"}
+    plan = BuildSpec("watchdog-build", "f", files, owner="nobody", key="k", limits=LIMITS)
     try:
-        return engine.build_foreign(plan, "nobody", "k", SETTINGS, [].append)
+        return engine.build(plan, [].append)
     finally:
-        engine.forget_image(plan.tag)
+        engine.forget(plan.image)
 
 
 FORGED = "for n in $(seq 1500); do printf ' ---> Running in %012x\\n' $n; done"
@@ -174,7 +174,7 @@ FORGED = "for n in $(seq 1500); do printf ' ---> Running in %012x\\n' $n; done"
     ],
 )
 def test_a_build_leaves_nothing_and_takes_nothing_of_others(
-    engine: DockerRunner, dangling: str, tmp_path: Path, steps: str, found: str
+    engine: DockerEngine, dangling: str, tmp_path: Path, steps: str, found: str
 ) -> None:
     before = images(engine)
     outcome = build(engine, tmp_path, steps)
@@ -184,7 +184,7 @@ def test_a_build_leaves_nothing_and_takes_nothing_of_others(
     assert engine.client.images.get(dangling).id == dangling
 
 
-def test_forged_lines_win_no_processes(engine: DockerRunner, tmp_path: Path) -> None:
+def test_forged_lines_win_no_processes(engine: DockerEngine, tmp_path: Path) -> None:
     outcome = build(engine, tmp_path, f"RUN {FORGED}; for n in $(seq 700); do sleep 2 & done; wait\n")
     assert "non-zero code" in outcome.error
     assert any("fork" in line.lower() for line in outcome.last_lines)
@@ -195,19 +195,19 @@ def test_forged_lines_win_no_processes(engine: DockerRunner, tmp_path: Path) -> 
     assert "all" in outcome.last_lines
 
 
-def test_the_tools_death_ends_its_build_and_removes_its_layers(engine: DockerRunner, tmp_path: Path) -> None:
+def test_the_tools_death_ends_its_build_and_removes_its_layers(engine: DockerEngine, tmp_path: Path) -> None:
     before = images(engine)
     script = f"""
 import sys
 sys.path.insert(0, {str(PROJECT_ROOT)!r})
 from pathlib import Path
-from challenge_bundle.settings import EvaluationSettings
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan
-plan = ImagePlan("watchdog-dying", "f", {{"Dockerfile": Path({str(tmp_path / "Dockerfile")!r})}})
-settings = EvaluationSettings(build_time_s=200, build_memory_mb=256, image_mb=400)
-runner = DockerRunner.connect("none")
-runner.build_foreign(plan, "nobody", "k", settings, lambda line: print(line, flush=True))
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.base import BuildLimits, BuildSpec
+limits = BuildLimits(time_s=200, memory_mb=256, image_mb=400)
+files = {{"Dockerfile": Path({str(tmp_path / "Dockerfile")!r})}}
+plan = BuildSpec("watchdog-dying", "f", files, owner="nobody", key="k", limits=limits)
+runner = DockerEngine.connect("none")
+runner.build(plan, lambda line: print(line, flush=True))
 """
     (tmp_path / "Dockerfile").write_text(
         BASE + "RUN head -c 5m /dev/urandom > /x\nRUN echo begun; sleep 150\n"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from challenge_bundle.engines.base import BuildSpec
 from challenge_bundle.engines.build_context import submission_files
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan, prepare_build, start_build
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.docker.images import prepare_build, start_build
 
 TINY = "challenge-fuzz:base"
 OTHER = "challenge-fuzz:other"
@@ -309,7 +310,7 @@ def make_case(rng: random.Random, kind: str) -> Case:
     return Case(text, rng.choice(IGNORES) if kind.endswith("copies") else "")
 
 
-def make_bases(runner: DockerRunner, image: str) -> None:
+def make_bases(runner: DockerEngine, image: str) -> None:
     """Make two base images of a few files, with a shell and nothing else, from an image that has one."""
     container = runner.client.containers.create(image, ["true"])
     out = io.BytesIO()
@@ -363,25 +364,26 @@ def build_original(folder: Path, tag: str) -> str:
     return "" if done.returncode == 0 else done.stderr.strip()[-500:] or "no word"
 
 
-def build_written(runner: DockerRunner, plan: ImagePlan, tag: str) -> str:
+def build_written(runner: DockerEngine, plan: BuildSpec, tag: str) -> str:
     """Build what is written again of a submission; gives the engine's complaint, empty if there is none."""
     stream = start_build(runner.client, prepare_build(plan, None), tag, network_mode="none")
     errors = [str(message["error"]) for message in stream if "error" in message]
     return errors[0] if errors else ""
 
 
-def plan_of(runner: DockerRunner, folder: Path) -> ImagePlan:
+def plan_of(runner: DockerEngine, folder: Path) -> BuildSpec:
     """The plan of a submission that may build on the two base images."""
     files, hides_dockerfile = submission_files(folder)
     bases = {}
     for name in (TINY, OTHER):
-        found = runner.base_image(f"docker.io/library/{name}")
+        found = runner.inspect(f"docker.io/library/{name}")
         assert found is not None
+        assert f"docker.io/library/{name}" in found.names
         bases[f"docker.io/library/{name}"] = found.config
-    return ImagePlan("challenge-fuzz", "fuzz", files, hides_dockerfile=hides_dockerfile, bases=bases)
+    return BuildSpec("challenge-fuzz", "fuzz", files, hides_dockerfile=hides_dockerfile, bases=bases)
 
 
-def describe(runner: DockerRunner, tag: str) -> dict[str, Any]:
+def describe(runner: DockerEngine, tag: str) -> dict[str, Any]:
     """What an image is: its configuration, and each of its files."""
     image = runner.client.images.get(tag)
     config = {

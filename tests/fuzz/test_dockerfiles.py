@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.docker.engine import DockerRunner
-from challenge_bundle.engines.docker.images import ImagePlan, prepare_build
+from challenge_bundle.engines.base import BuildSpec
+from challenge_bundle.engines.docker.engine import DockerEngine
+from challenge_bundle.engines.docker.images import prepare_build
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.build_recipe import read_recipe
 from challenge_bundle.formats.dockerfile import DockerfileError, parse_dockerfile
@@ -30,17 +31,17 @@ TAGS = ("challenge-fuzz:original", "challenge-fuzz:written")
 
 
 @pytest.fixture(scope="module")
-def builder(engine: DockerRunner) -> Iterator[DockerRunner]:
+def builder(engine: DockerEngine) -> Iterator[DockerEngine]:
     """The engine, with two small base images."""
     make_bases(engine, BASE_IMAGE)
     yield engine
     for name in (OTHER, TINY):
-        engine.forget_image(name)
+        engine.forget(name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_engine_makes_the_same_of_both(
-    kind: str, builder: DockerRunner, rounds: Rounds, tmp_path: Path
+    kind: str, builder: DockerEngine, rounds: Rounds, tmp_path: Path
 ) -> None:
     """The original is built without a network, from a folder of made-up files alone."""
     built = 0
@@ -64,7 +65,7 @@ def test_the_engine_makes_the_same_of_both(
     assert built or kind.startswith("odd")
 
 
-def _planned(builder: DockerRunner, folder: Path) -> ImagePlan | None:
+def _planned(builder: DockerEngine, folder: Path) -> BuildSpec | None:
     """The plan of a submission; None if it is refused."""
     try:
         plan = plan_of(builder, folder)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.base import BuildSpec
 from challenge_bundle.engines.build_context import context_files, read_dockerfile, submission_files
-from challenge_bundle.engines.docker.base_images import bears_name, read_image
-from challenge_bundle.engines.docker.images import ImagePlan, prepare_build, write_context
+from challenge_bundle.engines.docker.base_images import read_image
+from challenge_bundle.engines.docker.images import prepare_build, write_context
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.build_recipe import BaseConfig
 from challenge_bundle.formats.dockerfile import MAX_BYTES, DockerfileError
@@ -88,12 +89,12 @@ def test_faults_of_a_dockerfile_say_where(tmp_path: Path) -> None:
     assert read_dockerfile(tmp_path / "Dockerfile") == "#" * MAX_BYTES
 
 
-def plan_of(folder: Path, **more: object) -> ImagePlan:
+def plan_of(folder: Path, **more: object) -> BuildSpec:
     files, hides = submission_files(folder)
-    return ImagePlan("name", "program", files, hides_dockerfile=hides, **more)  # type: ignore[arg-type]
+    return BuildSpec("name", "program", files, hides_dockerfile=hides, **more)  # type: ignore[arg-type]
 
 
-def sent(plan: ImagePlan, wheelhouse: Path | None = None) -> dict[str, str]:
+def sent(plan: BuildSpec, wheelhouse: Path | None = None) -> dict[str, str]:
     """What the engine gets: each file of the context, and which of them is the Dockerfile."""
     prepared = prepare_build(plan, wheelhouse)
     out = io.BytesIO()
@@ -153,7 +154,7 @@ def test_an_entry_point_can_be_run_as_in_a_build_by_hand(tmp_path: Path) -> None
     folder = tmp_path / "unpacked"
     folder.mkdir()
     unpack_submission(tmp_path / "s.zip", folder, SubmissionSettings())
-    before = plan_of(folder).tag
+    before = plan_of(folder).image
     out = io.BytesIO()
     write_context(prepare_build(plan_of(folder), None).files, out)
     with tarfile.open(fileobj=out) as context:
@@ -161,7 +162,7 @@ def test_an_entry_point_can_be_run_as_in_a_build_by_hand(tmp_path: Path) -> None
     assert {name for name, mode in modes.items() if mode == 0o755} == {"run.sh"}
     assert set(modes.values()) == {0o644, 0o755}
     (folder / "run.sh").chmod(0o644)
-    assert plan_of(folder).tag != before
+    assert plan_of(folder).image != before
 
 
 def test_a_dockerfile_may_hide_itself(tmp_path: Path) -> None:
@@ -195,9 +196,9 @@ def test_wheels_come_whatever_stands_in_their_place(tmp_path: Path) -> None:
 def test_tags_stay_what_they_were(tmp_path: Path) -> None:
     """By the Dockerfile as it came and the files that are sent: what is hidden does not count."""
     plan = plan_of(fill(tmp_path, "ARG BASE_IMAGE=a\nFROM $BASE_IMAGE\n", "a.py"), base_image="b:1")
-    assert plan.tag == "name:a4fb0cb245d0e65d"
+    assert plan.image == "name:a4fb0cb245d0e65d"
     fill(tmp_path, "ARG BASE_IMAGE=a\nFROM $BASE_IMAGE\n", "b.py", __ignore="b.py\n")
-    assert plan_of(tmp_path, base_image="b:1").tag == plan.tag
+    assert plan_of(tmp_path, base_image="b:1").image == plan.image
 
 
 def make_zip(folder: Path) -> Path:
@@ -356,9 +357,10 @@ def test_an_image_is_known_by_its_names_alone() -> None:
         "RepoDigests": [f"tiny{digest}", "<none>@<none>"],
     }
     for name in (TINY, "ghcr.io/a/b:2", f"docker.io/library/tiny{digest}"):
-        assert bears_name(attributes, name)
+        assert name in read_image(attributes).names
     for name in ("docker.io/library/tiny:2", "docker.io/a/b:2", f"docker.io/library/{'b' * 12}:latest"):
-        assert not bears_name(attributes, name)
+        assert name not in read_image(attributes).names
     # A layer of another build has none.
-    assert not bears_name({"RepoTags": None, "RepoDigests": None}, TINY)
-    assert bears_name({"RepoTags": None, "RepoDigests": [f"tiny{digest}"]}, f"docker.io/library/tiny{digest}")
+    assert read_image({"RepoTags": None, "RepoDigests": None}).names == ()
+    by_digest = read_image({"RepoTags": None, "RepoDigests": [f"tiny{digest}"]})
+    assert by_digest.names == (f"docker.io/library/tiny{digest}",)

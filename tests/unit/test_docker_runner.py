@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.base import ProgramRun, split_lines
+from challenge_bundle.engines.base import BuildSpec, RunSpec
 from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.engines.docker.container import Host, container_config, read_host
-from challenge_bundle.engines.docker.images import ImagePlan, with_wheels
+from challenge_bundle.engines.docker.images import with_wheels
+from challenge_bundle.engines.output_lines import split_lines
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import INFERENCE, PROGRAMS, SCORING, TRAINING, plan_run
@@ -20,13 +21,13 @@ GPU_HOST = replace(HOST, gives_gpu=True)
 
 
 @pytest.fixture
-def run(layout: Layout) -> ProgramRun:
+def run(layout: Layout) -> RunSpec:
     return plan_run(INFERENCE, read_manifest(layout.manifest), layout, ("--batch-size", "8"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_every_program_is_held_alike(program, layout: Layout) -> None:
-    config = container_config(plan_run(program, read_manifest(layout.manifest), layout, ()), "image", HOST)
+    config = container_config(plan_run(program, read_manifest(layout.manifest), layout, ()), HOST)
 
     assert config["network_mode"] == "none"
     assert config["read_only"] is True
@@ -43,7 +44,7 @@ def test_every_program_is_held_alike(program, layout: Layout) -> None:
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_one_folder_is_read_and_one_is_written(program, layout: Layout) -> None:
     plan = plan_run(program, read_manifest(layout.manifest), layout, ())
-    mounts = container_config(plan, "image", HOST)["mounts"]
+    mounts = container_config(plan, HOST)["mounts"]
 
     assert [(m["Target"], m["Source"], m["ReadOnly"]) for m in mounts] == [
         ("/mnt/in", str(program.input_dir(layout)), True),
@@ -54,19 +55,25 @@ def test_one_folder_is_read_and_one_is_written(program, layout: Layout) -> None:
 @pytest.mark.parametrize("program", [TRAINING, INFERENCE])
 def test_the_reference_is_under_no_mount_of_a_participants_program(program, layout: Layout) -> None:
     plan = plan_run(program, read_manifest(layout.manifest), layout, ())
-    mounts = container_config(plan, "image", HOST)["mounts"]
+    mounts = container_config(plan, HOST)["mounts"]
     assert len(mounts) == 2
     for mount in mounts:
         for hidden in (layout.solution_csv("testing"), layout.origins_csv, layout.audit):
             assert not hidden.is_relative_to(mount["Source"])
 
 
-def test_a_container_gets_this_and_no_more(run: ProgramRun, tmp_path: Path) -> None:
+def test_a_container_gets_this_and_no_more(run: RunSpec, tmp_path: Path) -> None:
     limits = Limits(time_s=5, memory_mb=100, cpus=1.5, pids=7, output_mb=3)
     owned = replace(
-        run, limits=limits, owner="o", key="k", input_dir=tmp_path / "i", output_dir=tmp_path / "o"
+        run,
+        image="image:1",
+        limits=limits,
+        owner="o",
+        key="k",
+        input_dir=tmp_path / "i",
+        output_dir=tmp_path / "o",
     )
-    config = container_config(replace(owned, names_folders=True), "image:1", HOST)
+    config = container_config(replace(owned, names_folders=True), HOST)
     name = config.pop("name")
     assert re.fullmatch(r"tiny-inference-[0-9a-f]{8}", name)
     assert config == {
@@ -108,9 +115,9 @@ def test_a_container_gets_this_and_no_more(run: ProgramRun, tmp_path: Path) -> N
     }
 
 
-def test_limits_become_the_engines_units(run: ProgramRun) -> None:
+def test_limits_become_the_engines_units(run: RunSpec) -> None:
     limits = Limits(time_s=5, memory_mb=100, cpus=1.5, pids=7, output_mb=3)
-    config = container_config(replace(run, limits=limits), "image", HOST)
+    config = container_config(replace(run, limits=limits), HOST)
 
     assert config["mem_limit"] == 100 * 2**20
     assert config["nano_cpus"] == 1_500_000_000
@@ -123,26 +130,26 @@ def test_limits_become_the_engines_units(run: ProgramRun) -> None:
     assert config["log_config"]["Config"] == {"max-size": "4m", "max-file": "1"}
 
 
-def test_no_more_processors_than_there_are(run: ProgramRun) -> None:
+def test_no_more_processors_than_there_are(run: RunSpec) -> None:
     generous = replace(run, limits=replace(run.limits, cpus=64))
-    assert container_config(generous, "image", HOST)["nano_cpus"] == 2_000_000_000
+    assert container_config(generous, HOST)["nano_cpus"] == 2_000_000_000
 
 
-def test_the_command_is_the_options_alone(run: ProgramRun, layout: Layout) -> None:
-    assert container_config(run, "image", HOST)["command"] == ["--batch-size", "8"]
+def test_the_command_is_the_options_alone(run: RunSpec, layout: Layout) -> None:
+    assert container_config(run, HOST)["command"] == ["--batch-size", "8"]
     scoring = plan_run(SCORING, read_manifest(layout.manifest), layout, ())
-    assert container_config(scoring, "image", HOST)["command"] == [
+    assert container_config(scoring, HOST)["command"] == [
         "/mnt/in",
         "/mnt/out",
         "--show-cases",
     ]
 
 
-def test_only_training_gets_a_gpu_and_only_where_there_is_one(run: ProgramRun, layout: Layout) -> None:
+def test_only_training_gets_a_gpu_and_only_where_there_is_one(run: RunSpec, layout: Layout) -> None:
     training = plan_run(TRAINING, read_manifest(layout.manifest), layout, ())
-    assert container_config(run, "image", GPU_HOST)["device_requests"] == []
-    assert container_config(training, "image", HOST)["device_requests"] == []
-    [request] = container_config(training, "image", GPU_HOST)["device_requests"]
+    assert container_config(run, GPU_HOST)["device_requests"] == []
+    assert container_config(training, HOST)["device_requests"] == []
+    [request] = container_config(training, GPU_HOST)["device_requests"]
     assert request["Capabilities"] == [["gpu"]]
 
 
@@ -190,7 +197,7 @@ def test_an_image_is_named_by_its_content(tmp_path: Path) -> None:
 
     def tag(base_image: str = "") -> str:
         files = context_files(tmp_path / "Dockerfile", tmp_path, tmp_path)
-        return ImagePlan("name", "folder", files, base_image).tag
+        return BuildSpec("name", "folder", files, base_image).image
 
     first = tag()
     (tmp_path / "unrelated.py").write_text("2")
@@ -211,10 +218,10 @@ def test_a_source_outside_of_the_context_is_refused(tmp_path: Path) -> None:
 def test_which_torch_an_image_holds_is_in_its_name(tmp_path: Path) -> None:
     files = {"Dockerfile": tmp_path / "Dockerfile"}
     files["Dockerfile"].write_text("ARG TORCH_BACKEND=\nFROM base\n")
-    plan = ImagePlan("name", "folder", files)
-    assert replace(plan, torch_backend="cpu").tag != plan.tag
+    plan = BuildSpec("name", "folder", files)
+    assert replace(plan, torch_backend="cpu").image != plan.image
     files["Dockerfile"].write_text("FROM base\n")
-    assert replace(plan, torch_backend="cpu").tag == plan.tag
+    assert replace(plan, torch_backend="cpu").image == plan.image
 
 
 def test_true_classes_are_never_packed(filled_layout: Layout) -> None:
@@ -257,7 +264,7 @@ def test_names_of_a_submission_are_not_in_the_way_of_the_wheels(tmp_path: Path) 
     names = ["Dockerfile", "p/requirements.txt", "p/infer.py"]
 
     def context(*more: str) -> set[str]:
-        plan = ImagePlan("name", "inference", dict.fromkeys([*names, *more], plain))
+        plan = BuildSpec("name", "inference", dict.fromkeys([*names, *more], plain))
         return set(with_wheels(plan, tmp_path / "wheelhouse"))
 
     packed = {*names, "p/wheelhouse/a-1.whl"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import ManifestError, ProgramError
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import (
@@ -34,7 +34,7 @@ def write_training(layout: Layout, code: str, outputs: str = 'outputs = ["trees.
 
 def train(layout: Layout) -> list[str]:
     lines: list[str] = []
-    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalRunner(), (), lines.append)
+    run_program(TRAINING, read_manifest(layout.manifest), layout, LocalEngine(), (), lines.append)
     return lines
 
 
@@ -136,7 +136,7 @@ def test_reuse_goes_by_what_is_promised(filled_layout: Layout) -> None:
     train(filled_layout)
 
     def current() -> bool:
-        return is_current(TRAINING, read_manifest(filled_layout.manifest), filled_layout, LocalRunner(), ())
+        return is_current(TRAINING, read_manifest(filled_layout.manifest), filled_layout, LocalEngine(), ())
 
     assert current()
     (filled_layout.model_output / "notes.txt").unlink()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.dataset.importer import import_images
-from challenge_bundle.engines.base import OnLine, Outcome, ProgramRun
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import BundleError
 from challenge_bundle.files import write_text
 from challenge_bundle.layout import Layout
@@ -35,13 +35,13 @@ def scored(filled_layout: Layout) -> Layout:
     return filled_layout
 
 
-class Ends(LocalRunner):
+class Ends(LocalEngine):
     """Writes all that a program promises, and ends with a status."""
 
     def __init__(self, files: Sequence[str], status: int) -> None:
         self.files, self.status = files, status
 
-    def run(self, run: ProgramRun, on_line: OnLine) -> Outcome:
+    def run(self, run: RunSpec, on_line: OnLine) -> Outcome:
         for name in self.files:
             (run.output_dir / name).write_text("new")
         return Outcome(self.status, "", "", 0.1)

@@ -1,20 +1,19 @@
 """What is built of a submission's Dockerfile, and what an engine's error says of whose fault it is."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from challenge_bundle.engines.base import BuildLimits, BuildOutcome
 from challenge_bundle.engines.docker.api import says_disk_is_full
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
-from challenge_bundle.engines.docker.images import ImagePlan, label_stages
-from challenge_bundle.engines.docker.submission_build import BuildOutcome, _follow, _judge
+from challenge_bundle.engines.docker.images import label_stages
+from challenge_bundle.engines.docker.submission_build import _follow, _judge
 from challenge_bundle.errors import UnavailableError
 from challenge_bundle.formats.build_recipe import read_recipe
 from challenge_bundle.formats.dockerfile import parse_dockerfile
-from challenge_bundle.settings import EvaluationSettings
 
-SETTINGS = EvaluationSettings(build_time_s=7, image_mb=9)
+LIMITS = BuildLimits(time_s=7, memory_mb=1, image_mb=9)
 
 
 def test_each_stage_bears_the_label_and_no_other() -> None:
@@ -72,8 +71,7 @@ def test_whose_fault_an_error_is(error: str, lacks_base: bool, is_doubtful: bool
 
 
 def judged(error: str, *limits: str) -> BuildOutcome | None:
-    plan = ImagePlan("name", "folder", {"Dockerfile": Path("Dockerfile")})
-    return _judge(None, plan, SETTINGS, None, limits, error, ("a line",), "n1")
+    return _judge(None, LIMITS, None, limits, error, ("a line",), "n1")
 
 
 def test_a_limit_comes_before_the_error_that_it_brought_about() -> None:
@@ -95,7 +93,7 @@ def test_a_full_disk_is_what_the_engine_ends_with(error: str) -> None:
     assert not says_disk_is_full(f"{error}/x: not a directory")
     client = SimpleNamespace(api=SimpleNamespace(images=lambda all: []))
     with pytest.raises(UnavailableError, match="short of room"):
-        _judge(client, ImagePlan("n", "f", {}), SETTINGS, None, (), error, (), "n1")  # type: ignore[arg-type]
+        _judge(client, LIMITS, None, (), error, (), "n1")  # type: ignore[arg-type]
 
 
 def test_lines_of_the_engine_are_left_out_and_nothing_is_read_from_them() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.engines.local import LocalRunner
+from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import UnavailableError
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import INFERENCE, SCORING
@@ -164,7 +164,7 @@ def test_the_stamp_says_what_the_wheels_are_for(index: Path, layout: Layout) -> 
 
 
 def test_plain_processes_need_no_wheels(index: Path, layout: Layout) -> None:
-    give_wheels(LocalRunner(), (INFERENCE,), BUNDLE, layout, say_nothing, for_submissions=True)
+    give_wheels(LocalEngine(), (INFERENCE,), BUNDLE, layout, say_nothing, for_submissions=True)
     assert not layout.wheelhouse.exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.files import open_plain
-from challenge_bundle.runs import outputs
+from challenge_bundle.runs import collect as collecting
 from challenge_bundle.runs.collect import collect
 
 LIMIT = 1000
@@ -244,7 +244,7 @@ def test_a_file_that_may_not_be_read(work_dir: Path, output: Path, monkeypatch: 
             raise PermissionError(errno.EACCES, "Permission denied", name)
         return open_plain(folder, name)
 
-    monkeypatch.setattr(outputs, "open_plain", refuse)
+    monkeypatch.setattr(collecting, "open_plain", refuse)
     closed = "closed"
     assert take(work_dir, output, ("closed",)) == ["closed"]
     assert contents(output) == {"a.csv": "x"}
