@@ -24,7 +24,7 @@ HOSTILE = (
 
 
 def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, resamples: int = 200) -> Board:
-    """A board of so many entries, the last a copy of the one before, and one that could not be scored."""
+    """A board of so many entries, the last a duplicate of the one before, and one without a score."""
     rng = np.random.default_rng(0)
     class_count = len(CLASS_NAMES)
     reference = rng.integers(class_count, size=cases)
@@ -80,9 +80,9 @@ def make_board(entries: int, names: Sequence[str] = POLITE, cases: int = 600, re
 def per_class(confusion: np.ndarray) -> dict[str, dict[str, float]]:
     """Scores of each class by its name, from counts (K, K)."""
     hits, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    parts = {part: class_scores(hits, predicted, support, part) for part in ("precision", "recall", "f1")}
+    scores = {name: class_scores(hits, predicted, support, name) for name in ("precision", "recall", "f1")}
     return {
-        class_name: {part: float(scores[label]) for part, scores in parts.items()}
+        class_name: {name: float(values[label]) for name, values in scores.items()}
         | {"support": int(support[label])}
         for label, class_name in enumerate(CLASS_NAMES)
     }

@@ -1,4 +1,4 @@
-"""The organiser's page: what a board does not say."""
+"""The organiser's page: what a board does not show."""
 
 import dataclasses
 import html
@@ -18,8 +18,8 @@ from challenge_bundle.evaluation.records import QUEUED, REFUSED, SET_ASIDE, WAIT
 from challenge_bundle.evaluation.signing import public_hex, read_public_key, signing_key
 from challenge_bundle.evaluation.verdicts import SCORED, Verdict
 from challenge_bundle.leaderboard.board import Board
-from challenge_bundle.leaderboard.organiser_notes import Findings, find_clashes, find_findings
-from challenge_bundle.report.leaderboard_page import write_findings
+from challenge_bundle.leaderboard.organiser_notes import OrganiserNotes, collect_notes, find_lookalikes
+from challenge_bundle.report.leaderboard_page import write_organiser_page
 from challenge_bundle.settings import METRICS
 from tests.boards import HOSTILE, make_board
 from tests.browsing import dom, framed
@@ -54,7 +54,7 @@ def board() -> Board:
 
 def test_the_organiser_reads_why_a_submission_was_set_aside(board: Board) -> None:
     cause = "the image cannot be built: a server error"
-    found = find_findings(board, [*ROWS, row("Poison", SET_ASIDE, cause=cause)])
+    found = collect_notes(board, [*ROWS, row("Poison", SET_ASIDE, cause=cause)])
     assert [one.reason for one in found.failures if one.team == "Poison"] == [cause]
     (line,) = found.causes
     assert line in found.lines()
@@ -64,7 +64,7 @@ def test_the_organiser_reads_why_a_submission_was_set_aside(board: Board) -> Non
 
 
 def test_failures_are_those_of_the_phase_and_of_none(board: Board) -> None:
-    found = find_findings(board, ROWS)
+    found = collect_notes(board, ROWS)
     assert [one.team for one in found.failures] == ["Slow", "Early", "Waits", "Comes"]
     slow = found.failures[0]
     assert slow.reason == "inference took longer than 6 s; compute less for each image"
@@ -72,13 +72,13 @@ def test_failures_are_those_of_the_phase_and_of_none(board: Board) -> None:
     assert slow.received == "2026-03-01T00:00:00Z"
 
 
-def test_names_that_look_alike_are_a_finding_and_another_case_is_none() -> None:
-    assert find_clashes(ROWS) == (("Good", "G\u043eod", "GOOD"),)
-    assert find_clashes([row("Good"), row("GOOD"), row(""), row("")]) == ()
+def test_names_that_look_alike_are_found_and_another_case_is_not() -> None:
+    assert find_lookalikes(ROWS) == (("Good", "G\u043eod", "GOOD"),)
+    assert find_lookalikes([row("Good"), row("GOOD"), row(""), row("")]) == ()
 
 
 def test_lines_for_the_terminal(board: Board) -> None:
-    lines = find_findings(board, ROWS).lines()
+    lines = collect_notes(board, ROWS).lines()
     first, second = (board.entries[i].team for i in (board.agreements[0].first, board.agreements[0].second))
     assert lines[:2] == [
         "look-alike names, counted as one team: Good, G\u043eod, GOOD",
@@ -87,11 +87,11 @@ def test_lines_for_the_terminal(board: Board) -> None:
     assert [line for line in lines if "renamed: 3 of 5" in line]
 
 
-def test_the_page_says_all_of_it_to_its_owner_alone(board: Board, tmp_path: Path) -> None:
+def test_the_page_shows_all_of_it_to_its_owner_alone(board: Board, tmp_path: Path) -> None:
     path = tmp_path / "organiser" / "page.html"
     old = os.umask(0)
     try:
-        write_findings(find_findings(board, ROWS), path)
+        write_organiser_page(collect_notes(board, ROWS), path)
     finally:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -110,8 +110,10 @@ def test_the_page_says_all_of_it_to_its_owner_alone(board: Board, tmp_path: Path
     assert "Other" not in text.replace("Other|", "")
 
 
-def test_a_page_with_nothing_to_say_says_so(board: Board, tmp_path: Path) -> None:
-    write_findings(Findings(dataclasses.replace(board, agreements=()), (), (), ()), tmp_path / "x.html")
+def test_an_empty_page_says_so(board: Board, tmp_path: Path) -> None:
+    write_organiser_page(
+        OrganiserNotes(dataclasses.replace(board, agreements=()), (), (), ()), tmp_path / "x.html"
+    )
     text = (tmp_path / "x.html").read_text()
     assert text.count("<p>None.</p>") == 3
     assert "Nothing, or nothing was probed" in text
@@ -121,7 +123,7 @@ def test_hostile_names_run_nothing(tmp_path: Path, browser: str) -> None:
     board = make_board(6, names=HOSTILE)
     rows = [row(name, REFUSED, "time") for name in HOSTILE] + [row(name) for name in ("A", "\u0410")]
     path = tmp_path / "x.html"
-    write_findings(find_findings(board, rows), path)
+    write_organiser_page(collect_notes(board, rows), path)
     page = dom(browser, path, tmp_path / "profile")
     assert "<script" not in page
     assert "<img" not in page

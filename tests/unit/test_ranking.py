@@ -316,17 +316,17 @@ def test_a_class_that_is_never_predicted_scores_nothing(metric: str) -> None:
     ranking = rank_entries(reference, np.stack([never, reference]), 3, metric, RESAMPLES)
     # Class 0: precision 4/8, recall 1; class 1: all right; class 2: nothing, and not left out of the mean.
     expected = {"precision": (0.5 + 1.0 + 0.0) / 3, "recall": 2 / 3, "f1": (2 / 3 + 1.0 + 0.0) / 3}
-    part = "recall" if metric == "accuracy" else metric.partition("_")[2]
-    np.testing.assert_allclose(ranking.scores, [expected[part], 1.0])
+    measure = "recall" if metric == "accuracy" else metric.partition("_")[2]
+    np.testing.assert_allclose(ranking.scores, [expected[measure], 1.0])
     assert ranking.ranks.tolist() == [2, 1]
 
 
 def test_no_score_falls_back_to_another() -> None:
-    for part in ("auc", "", "F1", "precision "):
+    for measure in ("auc", "", "F1", "precision "):
         with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
-            Metric(True, part)
+            Metric(True, measure)
         with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
-            class_scores(np.ones(2), np.ones(2), np.ones(2), part)
+            class_scores(np.ones(2), np.ones(2), np.ones(2), measure)
     for name in ("auc", "micro_f1", "weighted", "_f1", "weighted_auc", ""):
         with pytest.raises(ValueError, match="expected one of"):
             parse_metric(name)
@@ -339,5 +339,5 @@ def test_no_score_falls_back_to_another() -> None:
 def test_a_name_that_only_the_list_knows_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("challenge_bundle.leaderboard.resampling.METRICS", ("micro_f1", "macro_auc"))
     for name in ("micro_f1", "macro_auc"):
-        with pytest.raises(ValueError, match="no weighted or macro average|expected one of precision"):
+        with pytest.raises(ValueError, match="a weighted or macro average|expected one of precision"):
             parse_metric(name)

@@ -1,4 +1,4 @@
-"""Honest entries are seldom marked, copies are."""
+"""Honest entries are seldom marked, duplicates are."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_honest_entries_are_not_marked(cases: int, entries: int, rate: float, ki
     assert marked == 0
 
 
-def test_a_copy_with_a_few_rows_changed_is_marked() -> None:
+def test_a_duplicate_with_a_few_rows_changed_is_marked() -> None:
     rng = np.random.default_rng(2)
     for _ in range(10):
         reference, predictions = make_board(rng, 2000, 15, 0.1)
@@ -78,11 +78,35 @@ def test_perfect_entries_are_not_listed() -> None:
 
 
 @pytest.mark.parametrize("entries", [1, 2, 3])
-def test_too_few_entries_tell_only_what_is_identical(entries: int) -> None:
+def test_with_too_few_entries_only_identical_ones_are_found(entries: int) -> None:
     reference, predictions = make_board(np.random.default_rng(4), 500, 3, 0.2)
     predictions[1] = predictions[0]
     predictions[1, 0] = (predictions[1, 0] + 1) % CLASS_COUNT
     assert find_agreements(reference, predictions[:entries], CLASS_COUNT) == []
+
+
+def tail_by_convolution(chances: np.ndarray, at_least: int) -> float:
+    """The tail as former versions computed it: the distribution, one event after the other."""
+    distribution = np.ones(1)
+    for chance in chances:
+        distribution = np.convolve(distribution, [1.0 - chance, chance])
+    return float(distribution[at_least:].sum())
+
+
+@pytest.mark.parametrize("events", [1, 2, 5, 20, 100, 300])
+def test_tail_is_that_of_the_convolution(events: int) -> None:
+    rng = np.random.default_rng(events)
+    for _ in range(20):
+        chances = rng.beta(*rng.choice([[0.3, 3.0], [2.0, 2.0], [8.0, 2.0]]), size=events)
+        at_least = int(rng.integers(events + 1))
+        expected = tail_by_convolution(chances, at_least)
+        found = upper_tail(chances, at_least)
+        assert found == pytest.approx(expected, abs=1e-12)
+        assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_tail_far_below_rounding_has_digits() -> None:
+    assert upper_tail(np.full(100, 0.1), 90) == pytest.approx(6.110236824190973e-78, rel=1e-9)
 
 
 def test_tail_is_the_binomial_one_where_chances_are_equal() -> None:

@@ -140,15 +140,15 @@ def leaderboard(
     """
     from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.leaderboard.build import make_board
-    from challenge_bundle.leaderboard.organiser_notes import find_findings
-    from challenge_bundle.report.leaderboard_page import board_text, write_board, write_findings
+    from challenge_bundle.leaderboard.organiser_notes import collect_notes
+    from challenge_bundle.report.leaderboard_page import board_text, write_board, write_organiser_page
 
     with working(layout), open_evaluation(read_bundle(layout), layout, database) as (context, records):
         board = make_board(context, records, phase, part)
         page = write_board(board, output or layout.leaderboard(board.phase, board.part))
-        findings = find_findings(board, records.rows())
+        findings = collect_notes(board, records.rows())
         private = layout.findings_page(board.phase, board.part)
-        write_findings(findings, private)
+        write_organiser_page(findings, private)
     click.echo(board_text(board))
     for line in findings.lines():
         click.echo(line)

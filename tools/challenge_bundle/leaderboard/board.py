@@ -1,4 +1,4 @@
-"""What a leaderboard shows, as data: entries with their ranks, those without, and each team's history."""
+"""A leaderboard as data: entries with their ranks, submissions without a score, score histories."""
 
 import math
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.leaderboard.ranking import Ranking
 from challenge_bundle.leaderboard.similarity import Agreement
 
-# A ranking and a scoring program that disagree by more have not seen the same answers.
 SAME_SCORE = 1e-6
+"""A ranking and a scoring program whose scores differ by more were not given the same predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Entry:
 
     Args:
         submission: SHA-256 of the zip, in hexadecimal.
-        team: Its name, a stranger's text.
-        method: Its name, a stranger's text.
+        team: The team's name, as the participant wrote it.
+        method: The method's name, likewise.
         received: ISO 8601 time.
-        scores: Every score by its name.
+        scores: Every metric by its name.
         per_class: precision, recall, f1 and support of each class.
     """
 
@@ -47,7 +47,7 @@ class Unranked:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The score of one of a team's submissions, whether or not it is on the board."""
+    """The score of one submission of a team, whether or not it is on the board."""
 
     team: str
     received: str
@@ -61,23 +61,22 @@ class Board:
 
     Args:
         title: Of the challenge.
-        phase: Its name.
-        part: The cases that count: the public part, all of them, or the final ones.
-        metric: Name of the score that ranks.
+        phase: Name of the phase.
+        part: The split of the test set: `public`, `final` (the private one) or `all`.
+        metric: Name of the metric that ranks.
         class_names: In label order.
-        cases: N, how many count.
+        cases: N, number of images.
         entries: In the order of the ranking's arrays.
-        ranking: Theirs; None if there is no entry.
-        agreements: Pairs of entries, by their index.
-        unranked: What could not be scored.
-        history: Of all teams.
-        show_agreement: Whether what is published names the agreements; the organiser sees them on a page of
-            their own.
-        show_failed: Whether it names what could not be scored, likewise.
-        public_key: With which receipts are checked, as PEM.
+        ranking: Their ranking; None if there is no entry.
+        agreements: Pairs of entries that agree suspiciously, by index.
+        unranked: Submissions without a score.
+        history: Scores of all submissions of all teams.
+        show_agreement: Whether the published board lists the agreements; the organiser's page always does.
+        show_failed: Whether it lists the submissions without a score, likewise.
+        public_key: The key that checks receipts, as PEM.
 
     Raises:
-        DataError: A score is missing or not finite, a time is none, or the ranking is of something else.
+        DataError: A score is missing or not finite, a time is invalid, or the ranking does not fit.
     """
 
     title: str
@@ -99,7 +98,7 @@ class Board:
         for entry in self.entries:
             _check_entry(entry, self.metric, self.class_names)
         for point in self.history:
-            _check_finite(f"history of {shown(point.team)}", [("score", point.score)])
+            _check_finite(f"history of {shown(point.team)}", "", [("score", point.score)])
             parse_time(point.received)
         self._check_ranking()
 
@@ -107,23 +106,29 @@ class Board:
         ranking = self.ranking
         if ranking is None:
             if self.entries:
-                raise DataError(f"{len(self.entries)} entries without a ranking; rank them first")
+                raise DataError(
+                    f"expected a ranking of {len(self.entries)} entries but got none", code="board-unranked"
+                )
             return
         found = (ranking.metric, ranking.cases, len(ranking.scores))
         expected = (self.metric, self.cases, len(self.entries))
         if found != expected:
-            raise DataError(f"the ranking is of {found} (score, cases, entries); the board of {expected}")
+            raise DataError(
+                f"expected a ranking of {expected} (metric, cases, entries) but got {found}",
+                code="board-other-ranking",
+            )
         for entry, score in zip(self.entries, ranking.scores, strict=True):
             if abs(entry.scores[self.metric] - score) > SAME_SCORE:
                 raise DataError(
-                    f"{shown(entry.team)}, submission {entry.submission[:12]}: {self.metric} is"
-                    f" {entry.scores[self.metric]:.6f} in the scores and {score:.6f} in the ranking; both"
-                    " must come from the same answers on the same cases"
+                    f"{self.metric} is {entry.scores[self.metric]:.6f} in the scores and {score:.6f} in the"
+                    " ranking; both must come from the same predictions on the same cases",
+                    _location(entry),
+                    code="board-other-score",
                 )
 
     @property
     def order(self) -> list[int]:
-        """Indices of the entries, the best first; of equals the earlier one."""
+        """Indices of the entries, the best first; of equal ones the earlier first."""
         ranking = self.ranking
         if ranking is None:
             return []
@@ -141,19 +146,25 @@ def parse_time(text: str) -> datetime:
     """Parse an ISO 8601 time.
 
     Raises:
-        DataError: It is none, or says no time zone.
+        DataError: The text is no such time, or has no time zone.
     """
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise DataError(f"{shown(text)} is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+        raise DataError(
+            f"expected an ISO 8601 time, such as 2026-03-01T12:00:00Z, but got {shown(text)}",
+            code="invalid-time",
+        ) from None
     if time.tzinfo is None:
-        raise DataError(f"{shown(text)} has no time zone; write 2026-03-01T12:00:00Z")
+        raise DataError(
+            f"expected a time with a time zone, such as 2026-03-01T12:00:00Z, but got {shown(text)}",
+            code="no-time-zone",
+        )
     return time
 
 
 def board_rows(board: Board) -> list[dict[str, Any]]:
-    """The ranked entries, the best first, each as the cells of its line in the table."""
+    """The ranked entries, the best first, each as the cells of its row in the table."""
     ranking = board.ranking
     if ranking is None:
         return []
@@ -179,7 +190,7 @@ def board_rows(board: Board) -> list[dict[str, Any]]:
 
 
 def board_document(board: Board) -> dict[str, Any]:
-    """All that the board shows, ready for JSON."""
+    """Everything that the board shows, ready for JSON."""
     ranking = board.ranking
     entries = [
         row
@@ -222,18 +233,28 @@ def board_document(board: Board) -> dict[str, Any]:
 
 
 def _check_entry(entry: Entry, metric: str, class_names: tuple[str, ...]) -> None:
-    where = f"{shown(entry.team)}, submission {entry.submission[:12]}"
+    where = _location(entry)
     if metric not in entry.scores:
-        raise DataError(f"{where}: no {metric}; an entry without its score belongs to the unranked ones")
+        raise DataError(f"expected the score {metric} but got none", where, code="board-no-score")
     if set(entry.per_class) != set(class_names):
-        raise DataError(f"{where}: scores of {sorted(entry.per_class)}; expected {sorted(class_names)}")
-    _check_finite(where, entry.scores.items())
+        raise DataError(
+            f"expected scores of the classes {sorted(class_names)} but got {sorted(entry.per_class)}",
+            where,
+            code="board-other-classes",
+        )
+    _check_finite(where, "", entry.scores.items())
     for class_name, scores in entry.per_class.items():
-        _check_finite(f"{where}: {class_name}", scores.items())
+        _check_finite(where, f" of {shown(class_name)}", scores.items())
     parse_time(entry.received)
 
 
-def _check_finite(where: str, scores: Iterable[tuple[str, float]]) -> None:
+def _location(entry: Entry) -> str:
+    return f"{shown(entry.team)}, submission {entry.submission[:12]}"
+
+
+def _check_finite(where: str, what: str, scores: Iterable[tuple[str, float]]) -> None:
     for name, score in scores:
         if not math.isfinite(score):
-            raise DataError(f"{where}: {name} is {score}; it belongs to the unranked ones")
+            raise DataError(
+                f"expected a finite {name}{what} but got {score}", where, code="board-score-not-finite"
+            )

@@ -1,4 +1,4 @@
-"""What a board does not show and the organiser should see: failures, look-alike names, agreements, probes."""
+"""What the organiser sees beside a board: failures, look-alike names, agreements, probes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class Failure:
 
     Args:
         submission: SHA-256 of the zip.
-        team: Its name.
-        method: Its name.
-        file_name: As it came.
+        team: The team's name.
+        method: The method's name.
+        file_name: The zip's name when it arrived.
         received: ISO 8601 time.
         state: See records.Row.
-        attempts: How often an evaluation was broken off.
-        reason: Why it waits or was set aside, else what the participant is told.
-        lines: What is told below it.
+        attempts: How many attempts ended for a reason outside the submission.
+        reason: Why it waits or was set aside; otherwise the participant's message.
+        lines: The lines below that message.
     """
 
     submission: str
@@ -38,28 +38,28 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What the organiser should look at before a board is published.
+class OrganiserNotes:
+    """What the organiser looks at before publishing a board.
 
     Args:
         board: The board; its agreements are shown whether or not the board shows them.
-        failures: Of its phase, and of those that came when no phase was open.
-        clashes: Names that are counted as one team, though they are written otherwise.
-        probes: What `--probe` found, a line each.
-        causes: Why submissions were set aside, a line each.
+        failures: Submissions without a score, of its phase or received when no phase was open.
+        lookalikes: Names that are written differently but count as one team.
+        probes: What `--probe` found, one line each.
+        causes: Why submissions were set aside, one line each.
     """
 
     board: Board
     failures: tuple[Failure, ...]
-    clashes: tuple[tuple[str, ...], ...]
+    lookalikes: tuple[tuple[str, ...], ...]
     probes: tuple[str, ...]
     causes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The same for a terminal, in short."""
+        """A short form for the terminal."""
         entries = self.board.entries
         return [
-            *(f"look-alike names, counted as one team: {', '.join(names)}" for names in self.clashes),
+            *(f"look-alike names, counted as one team: {', '.join(names)}" for names in self.lookalikes),
             *(
                 f"marked: {entries[pair.first].team} and {entries[pair.second].team}: {pair.kind}"
                 for pair in self.board.agreements
@@ -69,7 +69,7 @@ class Findings:
         ]
 
 
-def find_findings(board: Board, rows: Sequence[Row]) -> Findings:
+def collect_notes(board: Board, rows: Sequence[Row]) -> OrganiserNotes:
     """Collect what the organiser should see.
 
     Args:
@@ -93,11 +93,11 @@ def find_findings(board: Board, rows: Sequence[Row]) -> Findings:
     )
     probes = tuple(line for row in rows if row.probe for line in row.probe_lines())
     causes = tuple(cause_lines(rows))
-    return Findings(board, failures, find_clashes(rows), probes, causes)
+    return OrganiserNotes(board, failures, find_lookalikes(rows), probes, causes)
 
 
-def find_clashes(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
-    """Names that are counted as one team; those that differ in their case alone are no finding."""
+def find_lookalikes(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
+    """Names that count as one team, leaving out those that differ in case alone."""
     names_of: dict[str, list[str]] = {}
     for name, team in group_teams(row.submission.team for row in rows if row.submission.team).items():
         names_of.setdefault(team, []).append(name)

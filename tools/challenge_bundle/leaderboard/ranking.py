@@ -1,4 +1,4 @@
-"""Ranks of entries, and how far the choice of the cases decides them."""
+"""Ranks of entries, and their uncertainty over the choice of the cases."""
 
 from dataclasses import dataclass
 
@@ -21,17 +21,17 @@ class Ranking:
     Args:
         metric: Name of the score.
         cases: N, number of cases.
-        resamples: R, how often the cases were drawn anew.
-        scores: (S,), the score of all cases.
+        resamples: R, number of resamples of the cases.
+        scores: (S,), the score on all cases.
         intervals: (S, 2), 95 % percentile interval of the score.
         ranks: (S,), from 1; equal scores share a rank, and the next rank counts them all (1, 2, 2, 4).
-        rank_intervals: (S, 2), whole ranks: 95 % of the resamples' ranks lie in them.
-        first: (S,), share of the resamples that the entry wins; a tie is split. They sum to 1.
-        groups: (S,), from 1 at the top: within a group no entry beats another (see `group_entries`).
-        p_values: (S, S), of each pair, adjusted after Holm; 1 on the diagonal.
+        rank_intervals: (S, 2), whole ranks that hold 95 % of the resamples' ranks.
+        first: (S,), share of the resamples in which the entry is first; a tie is shared. They sum to 1.
+        groups: (S,), from 1 at the top: no entry beats another of its group (see `group_entries`).
+        p_values: (S, S), of each pair, adjusted by Holm's method; 1 on the diagonal.
         wins: (S, S), whether the row's entry beats the column's.
-        tau: Mean Kendall's tau-b of the resamples' rankings with that of all cases.
-        tau_interval: Their 95 % percentile interval (low, high).
+        tau: Mean of Kendall's tau-b between the resamples' rankings and the ranking on all cases.
+        tau_interval: Its 95 % percentile interval (low, high).
     """
 
     metric: str
@@ -57,9 +57,9 @@ def rank_entries(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Ranking:
-    """Rank entries by a score, with the doubt that a limited number of cases leaves.
+    """Rank entries by a metric, with the uncertainty that a limited number of cases leaves.
 
-    The cases are drawn with replacement, all entries on the same draws, and ranked anew each time.
+    The cases are drawn with replacement, the same draws for all entries, which are ranked again on each draw.
 
     Args:
         reference: Labels (N,), of 0..K-1.
@@ -73,14 +73,14 @@ def rank_entries(
         The ranking.
 
     Raises:
-        ValueError: An unknown score, no entry, no case, or arrays that do not fit.
+        ValueError: An unknown metric, no entry, no case, or shapes that do not fit.
 
     Source:
         Wiesenfarth et al. 2021, "Methods and open-source toolkit for analyzing and visualizing challenge
         results", Scientific Reports 11:2369 (bootstrap of the ranking, Kendall's tau).
     """
     _check(reference, predictions, class_count)
-    # Entries with the same answers share everything: computed once, and no tests of one against the other.
+    # Entries with equal predictions share all figures: computed once, and not tested against each other.
     distinct, place = np.unique(predictions, axis=0, return_inverse=True)
     place = place.reshape(-1)
     scores = score_counts(count_cells(reference, distinct, class_count), parse_metric(metric))[place]
@@ -114,7 +114,7 @@ def rank_entries(
 
 
 def rank_scores(scores: np.ndarray) -> np.ndarray:
-    """Rank scores, the highest first; those equal to within 1e-12 share the best rank of theirs.
+    """Rank scores, the highest first; scores equal to within 1e-12 share the best of their ranks.
 
     Args:
         scores: (..., S).
@@ -132,14 +132,14 @@ def rank_scores(scores: np.ndarray) -> np.ndarray:
 
 
 def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b of many rankings with one.
+    """Kendall's tau-b between one ranking and many others.
 
     Args:
         ranks: (S,).
         drawn_ranks: (R, S).
 
     Returns:
-        (R,), each in -1..1. Two rankings of nothing but ties agree (1); only one of them: no agreement (0).
+        (R,), each in -1..1. If both rankings consist of ties alone, 1; if only one does, 0.
 
     Source:
         Kendall 1945, Biometrika 33:239.
@@ -152,8 +152,8 @@ def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
     compact = drawn_ranks.astype(np.int16)
     block = max(1, PAIRS_AT_ONCE // max(len(first), 1))
     for start in range(0, len(compact), block):
-        part = compact[start : start + block]
-        drawn_signs = np.sign(part[:, first] - part[:, second]).astype(np.float32)
+        rows = compact[start : start + block]
+        drawn_signs = np.sign(rows[:, first] - rows[:, second]).astype(np.float32)
         both = np.sqrt(untied * np.count_nonzero(drawn_signs, axis=1))
         agreed = (drawn_signs @ signs).astype(np.float64)
         alike = np.where((untied == 0.0) & ~drawn_signs.any(axis=1), 1.0, 0.0)
@@ -162,12 +162,12 @@ def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
 
 
 def group_entries(ranks: np.ndarray, wins: np.ndarray) -> np.ndarray:
-    """Divide the ranking into groups in which nobody beats anybody.
+    """Divide the ranking into groups in which no entry beats another.
 
-    From the top down, an entry joins the group unless one of its members beats it: then it opens the next
-    group. Entries that share a rank stay together. One number an entry, unlike the overlapping letters of
-    other displays, can be read without an explanation. Its price: two neighbours on either side of a border
-    need not differ, since the border may come from a member further up; the wins say so pair by pair.
+    From the top down, an entry joins the group unless a member of the group beats it: then it opens the next
+    group. Entries that share a rank stay together. One number per entry can be read without an explanation,
+    unlike the overlapping letters of other displays. The price: two neighbours on either side of a border
+    need not differ, since the border may come from a member further up; `wins` has the pairs.
 
     Args:
         ranks: (S,).

@@ -1,4 +1,4 @@
-"""The scores as functions of counts, so that thousands of resamples are scored at once."""
+"""The metrics as functions of counts, so that thousands of resamples are scored at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,46 +9,46 @@ from challenge_bundle.settings import METRICS
 
 DRAWN_AT_ONCE = 2**22
 INDICATORS_AT_ONCE = 2**25
-PARTS = ("precision", "recall", "f1")
+MEASURES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A score of METRICS, taken apart.
+    """A metric: an average over the classes of one measure.
 
     Args:
-        weighted: Whether classes count by their cases; else all alike (macro).
-        part: Of each class: "precision", "recall" or "f1".
+        weighted: Whether a class counts by its number of cases; otherwise all count alike (macro).
+        measure: Of each class: "precision", "recall" or "f1".
     """
 
     weighted: bool
-    part: str
+    measure: str
 
     def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise ValueError(f"a score of {self.part!r}; expected one of {', '.join(PARTS)}")
+        if self.measure not in MEASURES:
+            raise ValueError(f"expected one of {', '.join(MEASURES)}, but got {self.measure!r}")
 
 
 def parse_metric(name: str) -> Metric:
-    """Take the name of a score apart; accuracy is the weighted recall under another name.
+    """Parse the name of a metric; accuracy equals the weighted recall.
 
     Raises:
         ValueError: Not one of METRICS.
     """
     if name not in METRICS:
-        raise ValueError(f"metric {name!r}; expected one of {', '.join(METRICS)}")
-    average, _, part = ("weighted_recall" if name == "accuracy" else name).partition("_")
+        raise ValueError(f"expected one of {', '.join(METRICS)}, but got {name!r}")
+    average, _, measure = ("weighted_recall" if name == "accuracy" else name).partition("_")
     if average not in ("weighted", "macro"):
-        raise ValueError(f"metric {name!r} is no weighted or macro average")
-    return Metric(average == "weighted", part)
+        raise ValueError(f"expected a weighted or macro average but got {name!r}")
+    return Metric(average == "weighted", measure)
 
 
 def class_weights(support: np.ndarray, metric: Metric) -> np.ndarray:
-    """What each class counts in the average.
+    """The weight of each class in the average.
 
     Args:
         support: Cases of each class (..., K).
-        metric: The score.
+        metric: The metric.
 
     Returns:
         Weights (..., K) that sum to 1. As in scikit-learn, a class without cases counts in a macro average.
@@ -58,14 +58,14 @@ def class_weights(support: np.ndarray, metric: Metric) -> np.ndarray:
     return np.full(support.shape, 1.0 / support.shape[-1])
 
 
-def class_scores(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray, part: str) -> np.ndarray:
-    """Precision, recall or F1 of a class; nothing divided by nothing is 0.
+def class_scores(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray, measure: str) -> np.ndarray:
+    """Precision, recall or F1 of a class; 0 / 0 is 0.
 
     Args:
-        hits: Cases of the class that were given it.
-        predicted: Cases that were given it.
-        support: Cases of it; all three of shapes that broadcast.
-        part: "precision", "recall" or "f1".
+        hits: Number of cases of the class that were predicted as it.
+        predicted: Number of cases that were predicted as it.
+        support: Number of cases of it; the three shapes broadcast.
+        measure: "precision", "recall" or "f1".
 
     Returns:
         Scores, float64, of the common shape.
@@ -73,12 +73,12 @@ def class_scores(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray, p
     Source:
         scikit-learn, classification_report with zero_division=0.
     """
-    if part == "precision":
+    if measure == "precision":
         return np.asarray(hits / np.maximum(predicted, 1.0), dtype=np.float64)
-    if part == "recall":
+    if measure == "recall":
         return np.asarray(hits / np.maximum(support, 1.0), dtype=np.float64)
-    if part != "f1":
-        raise ValueError(f"a score of {part!r}; expected one of {', '.join(PARTS)}")
+    if measure != "f1":
+        raise ValueError(f"expected one of {', '.join(MEASURES)}, but got {measure!r}")
     return np.asarray(2.0 * hits / np.maximum(support + predicted, 1.0), dtype=np.float64)
 
 
@@ -104,7 +104,7 @@ def score_counts(confusion: np.ndarray, metric: Metric) -> np.ndarray:
 
     Args:
         confusion: Counts (..., K, K).
-        metric: The score.
+        metric: The metric.
 
     Returns:
         Scores (...).
@@ -113,15 +113,15 @@ def score_counts(confusion: np.ndarray, metric: Metric) -> np.ndarray:
     support = confusion.sum(axis=-1).astype(np.float64)
     predicted = confusion.sum(axis=-2).astype(np.float64)
     weights = class_weights(support, metric)
-    return np.asarray((weights * class_scores(hits, predicted, support, metric.part)).sum(axis=-1))
+    return np.asarray((weights * class_scores(hits, predicted, support, metric.measure)).sum(axis=-1))
 
 
 def draw_cases(cases: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw N cases with replacement, many times, in blocks that fit the memory.
+    """Draw N cases with replacement, many times, in blocks that fit into memory.
 
     Args:
         cases: N.
-        resamples: How often.
+        resamples: Number of draws.
         seed: Same seed, same draws.
 
     Yields:
@@ -141,9 +141,9 @@ def resampled_scores(
 ) -> np.ndarray:
     """Score every entry on the same resampled cases.
 
-    How often a case was drawn, times whether it counts, summed over the cases, is a product of two
-    matrices: all counts of all entries come from BLAS. They are whole numbers below 2**24, so float32 is
-    exact.
+    A count is the sum over the cases of how often each was drawn times whether it has the class: a product of
+    two matrices, so that all counts of all entries come from BLAS. They are whole numbers below 2**24, which
+    float32 holds exactly.
 
     Args:
         reference: Labels (N,).
@@ -160,17 +160,17 @@ def resampled_scores(
     scores = np.empty((resamples, len(predictions)))
     at_once = max(1, INDICATORS_AT_ONCE // (len(reference) * class_count))
     for first in range(0, len(predictions), at_once):
-        part = slice(first, first + at_once)
-        indicators = _indicators(reference, predictions[part], class_count)
+        block = slice(first, first + at_once)
+        indicators = _indicators(reference, predictions[block], class_count)
         start = 0
         for drawn in draw_cases(len(reference), resamples, seed):
-            scores[start : start + len(drawn), part] = _score_block(drawn, reference, indicators, metric)
+            scores[start : start + len(drawn), block] = _score_block(drawn, reference, indicators, metric)
             start += len(drawn)
     return scores
 
 
 def _indicators(reference: np.ndarray, predictions: np.ndarray, class_count: int) -> np.ndarray:
-    """Whether a case was given a class by an entry: (K, N, S), float32."""
+    """1 where an entry predicts a class for a case, else 0: (K, N, S), float32."""
     labels = np.arange(class_count)[:, np.newaxis, np.newaxis]
     return np.asarray(predictions.T[np.newaxis] == labels, dtype=np.float32)
 
@@ -181,18 +181,18 @@ def _score_block(
     """Score one block of resamples: (B, S)."""
     members = [np.flatnonzero(reference == label) for label in range(len(indicators))]
     drawn_of_class = [drawn[:, cases] for cases in members]
-    support = np.stack([part.sum(axis=1, dtype=np.float64) for part in drawn_of_class], axis=-1)
+    support = np.stack([cases.sum(axis=1, dtype=np.float64) for cases in drawn_of_class], axis=-1)
     weights = class_weights(support, metric)
     scores = np.zeros((len(drawn), indicators.shape[2]))
-    for label, given in enumerate(indicators):
-        hits = drawn_of_class[label] @ given[members[label]]
-        # Recall does not ask how often a class was given.
-        predicted = hits if metric.part == "recall" else drawn @ given
+    for label, is_predicted in enumerate(indicators):
+        hits = drawn_of_class[label] @ is_predicted[members[label]]
+        # Recall does not need how often a class was predicted.
+        predicted = hits if metric.measure == "recall" else drawn @ is_predicted
         of_class = class_scores(
             hits.astype(np.float64),
             predicted.astype(np.float64),
             support[:, label, np.newaxis],
-            metric.part,
+            metric.measure,
         )
         scores += weights[:, label, np.newaxis] * of_class
     return scores

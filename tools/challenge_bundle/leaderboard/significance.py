@@ -17,14 +17,14 @@ _SQRT_2 = math.sqrt(2.0)
 
 
 def pair_p_values(reference: np.ndarray, predictions: np.ndarray, class_count: int, name: str) -> np.ndarray:
-    """Test for every pair of entries whether the score tells them apart.
+    """Test for every pair of entries whether their scores differ.
 
     The larger p-value of two tests, since each alone fails where the other holds:
 
-    - Exchange (`exchange_p_value`): if two entries are alike, it is an even chance on each case which of the
-      two gave which answer. Right with any number of cases, however few of them differ.
-    - Standard error over drawn cases (delta method): two entries may reach one score through different
-      errors; then their answers cannot be exchanged, but with many cases the difference is normal.
+    - Exchange (`exchange_p_value`): under the null hypothesis each case's two predictions can be exchanged.
+      Holds its level with any number of cases, however few of them differ.
+    - Standard error over drawn cases (delta method): two entries may reach the same score through different
+      errors; then their predictions cannot be exchanged, but with many cases the difference is normal.
 
     Args:
         reference: Labels (N,).
@@ -54,23 +54,23 @@ def pair_p_values(reference: np.ndarray, predictions: np.ndarray, class_count: i
 def exchange_p_value(
     reference: np.ndarray, first: np.ndarray, second: np.ndarray, amounts: np.ndarray, metric: Metric
 ) -> float:
-    """Test whether two entries' answers could as well be exchanged, case by case.
+    """Test whether two entries' predictions can be exchanged, case by case.
 
     The score is taken as linear around the mean of both entries' counts. No exchange changes that mean, so
-    every case adds a fixed amount of which only the sign is left to chance:
+    every case adds a fixed amount whose sign is random:
 
-    - accuracy and weighted_recall: all amounts are alike, the chance is binomial, and this is McNemar's test
-      in its exact form.
-    - the others: their sum over its standard deviation, less a correction for continuity (Edwards's, if all
-      amounts are alike), against the normal distribution. Such a sum has lighter tails than that: with few
-      cases the test is careful, not bold.
+    - accuracy and weighted_recall: all amounts are equal, their sum is binomial, and this is McNemar's exact
+      test.
+    - the others: the sum over its standard deviation, with a correction for continuity (Edwards's, if all
+      amounts are equal), against the normal distribution. Such a sum has lighter tails than the normal
+      distribution: with few cases the test is conservative.
 
     Args:
         reference: Labels (N,).
         first: One entry's labels (N,).
         second: The other's (N,).
-        amounts: What a case adds (K, K), rows the reference, columns the answer.
-        metric: The score.
+        amounts: What a case adds to the score (K, K), rows the reference, columns the prediction.
+        metric: The metric.
 
     Returns:
         Two-sided p-value.
@@ -83,29 +83,28 @@ def exchange_p_value(
     of_case = amounts[reference[differ]]
     rows = np.arange(len(differ))
     added = of_case[rows, first[differ]] - of_case[rows, second[differ]]
-    if metric.weighted and metric.part == "recall":
+    if metric.weighted and metric.measure == "recall":
         return binomial_p_value(int((added > 0).sum()), int((added < 0).sum()))
     squares = added**2
     total = float(squares.sum())
     if total == 0.0:
         return 1.0
-    # The square root of how many cases carry the sum: all of them, if their amounts are alike.
+    # The square root of the effective number of cases: all of them, if their amounts are equal.
     carrying = total / math.sqrt(float((squares**2).sum()))
     deviation = abs(float(added.sum())) / math.sqrt(total) - 1.0 / carrying
     return math.erfc(max(deviation, 0.0) / _SQRT_2)
 
 
 def binomial_p_value(more: int, less: int) -> float:
-    """Chance that even coins fall at least so unevenly, to either side."""
-    tosses = more + less
-    top = np.arange(max(more, less), tosses + 1)
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, tosses + 1)))])
-    ways = factorials[tosses] - factorials[top] - factorials[tosses - top]
-    return min(1.0, 2.0 * float(np.exp(ways - tosses * math.log(2.0)).sum()))
+    """Two-sided p-value of `more` against `less` under a fair coin, as of `scipy.stats.binomtest`."""
+    # bdtr is that test's tail without its checks: 2 microseconds a pair instead of 1 to 2 ms.
+    from scipy.special import bdtr
+
+    return min(1.0, 2.0 * float(bdtr(min(more, less), more + less, 0.5)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjust p-values so that the chance of even one false finding among all stays at the level.
+    """Adjust p-values so that the chance of any false finding among all stays at the level.
 
     Args:
         p_values: (M,).
@@ -132,7 +131,7 @@ def _drawn_cases_p_values(
     products = of_case @ of_case.T
     squares = np.diag(products)
     variance = np.maximum(squares[:, np.newaxis] + squares - 2.0 * products, 0.0)
-    # Differences below rounding are none: what is left of two equal sums of squares must not be divided by.
+    # What rounding leaves of two equal sums of squares is 0, and must not be divided by.
     variance[variance <= 1e-12 * (squares[:, np.newaxis] + squares)] = 0.0
     scores = score_counts(confusion, metric)
     gaps = np.abs(scores[:, np.newaxis] - scores)
@@ -142,8 +141,8 @@ def _drawn_cases_p_values(
 
 
 def _exchange_amounts(confusion: np.ndarray, metric: Metric) -> np.ndarray:
-    """What one more case of each cell adds to the score while the reference stays: (..., K, K)."""
-    by_hit, by_predicted, _ = _slopes(confusion, metric.part)
+    """What one more prediction in each cell adds to the score, the reference unchanged: (..., K, K)."""
+    by_hit, by_predicted, _ = _slopes(confusion, metric.measure)
     weights = class_weights(confusion.sum(axis=-1), metric)
     of_answer = (weights * by_predicted)[..., np.newaxis, :]
     of_hit = (weights * by_hit)[..., np.newaxis] * np.eye(confusion.shape[-1])
@@ -154,25 +153,25 @@ def _drawn_amounts(confusion: np.ndarray, metric: Metric) -> np.ndarray:
     """What one more drawn case of each cell adds to the score: (..., K, K)."""
     support = confusion.sum(axis=-1)
     weights = class_weights(support, metric)
-    of_reference = weights * _slopes(confusion, metric.part)[2]
+    of_reference = weights * _slopes(confusion, metric.measure)[2]
     if metric.weighted:
         hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-        of_class = class_scores(hits, confusion.sum(axis=-2), support, metric.part)
+        of_class = class_scores(hits, confusion.sum(axis=-2), support, metric.measure)
         score = (weights * of_class).sum(axis=-1, keepdims=True)
         of_reference = of_reference + (of_class - score) / support.sum(axis=-1, keepdims=True)
     return np.asarray(_exchange_amounts(confusion, metric) + of_reference[..., np.newaxis])
 
 
-def _slopes(confusion: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _slopes(confusion: np.ndarray, measure: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Derivatives of each class's score by its hits, its predicted cases and its support: (..., K) each."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     support = confusion.sum(axis=-1)
     predicted = confusion.sum(axis=-2)
     none = np.zeros_like(support)
-    if part == "precision":
+    if measure == "precision":
         below = np.maximum(predicted, 1.0)
         return 1.0 / below, -hits / below**2, none
-    if part == "recall":
+    if measure == "recall":
         below = np.maximum(support, 1.0)
         return 1.0 / below, none, -hits / below**2
     below = np.maximum(support + predicted, 1.0)

@@ -1,4 +1,4 @@
-"""Pairs of entries that repeat one another's errors more than two methods of their own would."""
+"""Pairs of entries that share more errors than two independent methods would."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,18 @@ from typing import Literal
 import numpy as np
 
 LEVEL = 0.01
-# Of the errors that the cases' difficulty does not explain, the share that two honest methods may have in
-# common: the same network, pretrained weights or augmentation.
-KINSHIP = 0.6
-# With fewer distinct entries nothing is known of how hard a case is.
+"""Chance that any pair of honest entries of the board is marked."""
+
+ALLOWED_SHARE = 0.6
+"""Of the errors that the cases' difficulty does not explain, the share that two honest methods may have in
+common because they use the same network, pretrained weights or augmentation."""
+
 FEWEST_ENTRIES = 4
-# Standard deviations above the allowed; below, no exact p-value could reach the level.
-WORTH_A_LOOK = 2.0
+"""With fewer distinct entries the difficulty of a case is unknown."""
+
+SCREENING_DEVIATIONS = 2.0
+"""Pairs below so many standard deviations above the allowed number are skipped: no exact p-value of theirs
+could reach LEVEL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,11 @@ class Agreement:
         first: Index of one entry.
         second: Index of the other, the greater one.
         kind: "identical" (the same answer on every case) or "same errors".
-        shared_errors: Cases on which both give the same wrong class.
-        expected_errors: How many of those two methods of their own would share, given how hard the cases are
-            for all others; 0 where too few entries tell.
+        shared_errors: Number of cases for which both predict the same wrong class.
+        expected_errors: The number that two independent methods would share, given how hard the cases are for
+            all other entries; 0 for "identical".
         p_value: Of "same errors": the chance that related but honest methods share so many, times the number
-            of ordered pairs. Of "identical": 0, since it is a fact and no finding.
+            of ordered pairs. Of "identical": 0, since it is a fact, not a test.
     """
 
     first: int
@@ -39,17 +44,19 @@ class Agreement:
 
 
 def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count: int) -> list[Agreement]:
-    """Find pairs whose answers are identical, or whose errors are.
+    """Find pairs whose predictions are identical, or that share too many errors.
 
-    Hard cases make everybody err alike, so errors alone say little. What an entry would answer on a case is
-    foretold from all other entries: the share of them that err there, moved to the entry's own number of
-    errors, times the share of those that give the same wrong class. Beyond that, honest relatives may have
-    more than half of their errors in common (KINSHIP). A pair is marked if one of the two repeats yet more of
-    the other's errors, at a chance under 1 % that any honest pair of the board is marked (Bonferroni). Each
-    pair is seen from both sides: who adds errors of his own to a copy still repeats the original's.
+    Hard cases make everybody err alike, so a number of shared errors alone means little. The chance that an
+    entry makes a certain error on a case is estimated from all other entries: the share of them that err
+    there, shifted to the entry's own number of errors, times the share of those that predict the same wrong
+    class. Beyond that, honest entries with related methods may share more than half of their errors
+    (ALLOWED_SHARE). A pair is marked if one of the two repeats still more of the other's errors, with a
+    chance under 1 % that any honest pair of the board is marked (Bonferroni). Each pair is tested in both
+    directions: a duplicate with added errors still repeats the original's.
 
-    It is a reason to ask the teams, no proof. Identical entries without an error are not listed: all perfect
-    entries are alike. Several near copies on one board make their errors look like hard cases, and hide.
+    A mark is a reason to ask the teams, not a proof. Identical entries without an error are not listed: all
+    perfect entries are identical. Several near-duplicates on one board make their errors look like hard
+    cases, and are not found.
 
     Args:
         reference: Labels (N,).
@@ -82,7 +89,7 @@ def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count:
 
 
 def _identical(reference: np.ndarray, predictions: np.ndarray, place: np.ndarray) -> list[Agreement]:
-    """Pairs of entries in the same place of the distinct ones, that err at all."""
+    """Pairs of equal predictions that have at least one error; equal ones have the same `place`."""
     errors = (predictions != reference).sum(axis=1)
     return [
         Agreement(first, int(second), "identical", int(errors[first]), 0.0, 0.0)
@@ -103,13 +110,13 @@ def _same_errors(
         counts[label] = ((predictions == label) & wrong).sum(axis=0)
     found: dict[tuple[int, int], tuple[int, float, float]] = {}
     for entry in range(len(predictions)):
-        foretold = _foretell(entry, reference, predictions, counts)
-        # (S, N): the chance that this entry repeats each other entry's error, 0 where that one is right.
-        chances = np.where(wrong, foretold[predictions, np.arange(len(reference))], 0.0)
-        allowed = np.where(wrong, chances + KINSHIP * (1.0 - chances), 0.0)
+        expected = _expected_errors(entry, reference, predictions, counts)
+        # (S, N): the chance that this entry repeats each other entry's error; 0 where the other is right.
+        chances = np.where(wrong, expected[predictions, np.arange(len(reference))], 0.0)
+        allowed = np.where(wrong, chances + ALLOWED_SHARE * (1.0 - chances), 0.0)
         shared = (wrong & (predictions == predictions[entry])).sum(axis=1)
         spread = np.sqrt((allowed * (1.0 - allowed)).sum(axis=1))
-        suspects = shared > allowed.sum(axis=1) + WORTH_A_LOOK * spread
+        suspects = shared > allowed.sum(axis=1) + SCREENING_DEVIATIONS * spread
         suspects[entry] = False
         for other in np.flatnonzero(suspects).tolist():
             p_value = upper_tail(allowed[other][wrong[other]], int(shared[other])) * tests
@@ -119,17 +126,19 @@ def _same_errors(
     return [(*pair, *finding) for pair, finding in found.items()]
 
 
-def _foretell(entry: int, reference: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Chance that an entry gives each wrong class, by what all other entries do.
+def _expected_errors(
+    entry: int, reference: np.ndarray, predictions: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Chance that an entry predicts each wrong class for each case, estimated from all other entries.
 
     Args:
         entry: Its index.
         reference: Labels (N,).
         predictions: Labels (S, N).
-        counts: How many of all S entries give each wrong class (K, N).
+        counts: Number of entries that predict each wrong class (K, N).
 
     Returns:
-        (K, N); the row of the true class is of no use.
+        (K, N); the value of the true class is meaningless.
     """
     cases = np.arange(len(reference))
     others = counts.copy()
@@ -137,15 +146,15 @@ def _foretell(entry: int, reference: np.ndarray, predictions: np.ndarray, counts
     others[predictions[entry][erred], cases[erred]] -= 1.0
     errors = others.sum(axis=0)
     rate = errors.mean() / (len(predictions) - 1)
-    # One more imagined entry with the mean of all cases keeps chances off 0 and 1.
+    # One more, imagined entry that errs at the mean rate keeps the chances away from 0 and 1.
     share = np.clip((errors + rate) / len(predictions), 1e-6, 1.0 - 1e-6)
     usual = np.stack([others[:, reference == label].sum(axis=1) for label in range(len(counts))], axis=1)
     usual = (usual + 1.0 / len(counts)) / (usual.sum(axis=0) + 1.0)
     of_class = (others + usual[:, reference]) / (errors + 1.0)
-    return np.asarray(_move(share, float(erred.sum())) * of_class)
+    return np.asarray(_shift(share, float(erred.sum())) * of_class)
 
 
-def _move(chances: np.ndarray, total: float) -> np.ndarray:
+def _shift(chances: np.ndarray, total: float) -> np.ndarray:
     """Shift chances (N,) by one amount on the logit scale so that they sum to a total."""
     logits = np.log(chances / (1.0 - chances))
     low, high = -30.0, 30.0
@@ -159,18 +168,19 @@ def _move(chances: np.ndarray, total: float) -> np.ndarray:
 
 
 def upper_tail(chances: np.ndarray, at_least: int) -> float:
-    """Chance that at least so many of independent events happen.
+    """Chance that at least `at_least` of independent events happen (Poisson binomial distribution).
 
     Args:
         chances: Of each event (E,).
-        at_least: How many.
+        at_least: Number of events, 0 to E.
 
     Returns:
-        The exact tail of the Poisson binomial distribution.
+        The chance, exact to rounding however small it is.
     """
-    likely = np.zeros(len(chances) + 1)
-    likely[0] = 1.0
-    for chance in chances:
-        likely[1:] = likely[1:] * (1.0 - chance) + likely[:-1] * chance
-        likely[0] *= 1.0 - chance
-    return min(1.0, float(likely[at_least:].sum()))
+    if not len(chances):
+        return 1.0
+    from scipy.stats import poisson_binom
+
+    # The lower tail of the events that do not happen: scipy's sf() is 1 - cdf(), which has no correct digit
+    # below 1e-15.
+    return float(poisson_binom.cdf(len(chances) - at_least, 1.0 - chances))

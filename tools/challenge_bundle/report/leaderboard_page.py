@@ -9,10 +9,13 @@ from typing import Any
 
 from challenge_bundle.files import no_formula, write_csv, write_text
 from challenge_bundle.leaderboard.board import Board, board_document, board_rows, parse_time
-from challenge_bundle.leaderboard.organiser_notes import Findings
+from challenge_bundle.leaderboard.organiser_notes import OrganiserNotes
 from challenge_bundle.leaderboard.resampling import parse_metric
 
 PUBLIC_KEY_NAME = "public-key.pem"
+SPLIT_NAMES = {"public": "public split", "final": "private split", "all": "all cases"}
+"""Of the test set, as a reader knows them, by their names in bundle.toml."""
+
 CSV_COLUMNS = (
     "rank",
     "team",
@@ -37,7 +40,9 @@ def board_text(board: Board) -> str:
         + (f" / {row['method']}" if row["method"] else "")
         for row in board_rows(board)
     ]
-    heading = f"{board.title}: {board.phase}, {board.part} part, {board.cases:,} cases, by {board.metric}"
+    heading = (
+        f"{board.title}: {board.phase}, {SPLIT_NAMES[board.part]}, {board.cases:,} cases, by {board.metric}"
+    )
     return "\n".join([heading, *lines, f"not ranked: {len(board.unranked)}"])
 
 
@@ -72,14 +77,14 @@ def render_board(board: Board) -> str:
     environment = _environment()
     script = (Path(__file__).resolve().parent / "board.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
-    part = parse_metric(board.metric).part
+    measure = parse_metric(board.metric).measure
     return str(
         environment.get_template("board.html.j2").render(
             board=board,
             rows=board_rows(board),
             ranking=board.ranking,
-            class_part=part,
-            heat=_heat(board, part),
+            measure=measure,
+            heat=_heat(board, measure),
             wins=_win_runs(board),
             history=_history(board),
             script=Markup(script),  # ours; the page runs no other
@@ -88,9 +93,9 @@ def render_board(board: Board) -> str:
     )
 
 
-def write_findings(findings: Findings, path: Path) -> None:
-    """Write the organiser's page, for its owner's eyes alone."""
-    page = _environment().get_template("organiser.html.j2").render(findings=findings)
+def write_organiser_page(notes: OrganiserNotes, path: Path) -> None:
+    """Write the organiser's page, which only its owner can read."""
+    page = _environment().get_template("organiser.html.j2").render(notes=notes)
     write_text(path, page, private=True)
 
 
@@ -120,10 +125,10 @@ def _csv_cell(value: str | int | float) -> str:
     return no_formula(str(value))
 
 
-def _heat(board: Board, part: str) -> list[list[tuple[float, float]]]:
+def _heat(board: Board, measure: str) -> list[list[tuple[float, float]]]:
     """Each entry's score of each class, and its share of the way from the lowest to the highest of all."""
     table = [
-        [board.entries[index].per_class[class_name][part] for class_name in board.class_names]
+        [board.entries[index].per_class[class_name][measure] for class_name in board.class_names]
         for index in board.order
     ]
     low = min((min(row) for row in table), default=0.0)
