@@ -52,6 +52,8 @@ def runner_options(command: Callable[..., None]) -> Callable[..., None]:
         "--runner",
         type=click.Choice(["auto", "docker", "local"]),
         default="auto",
+        envvar="BUNDLE_RUNNER",
+        show_envvar=True,
         show_default=True,
         help="Containers, or plain processes (your own code only); auto takes Docker when an engine answers.",
     )

@@ -1,0 +1,123 @@
+"""Every block of the README and the documentation, run as it stands; what is left out is a closed list."""
+
+import subprocess
+import sys
+import tomllib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import KEYS, LANGUAGES, PAGES, RUN, Block, page_name, read_blocks
+from tests.docs.projects import copy_project, make_template, project_environment
+
+pytestmark = pytest.mark.timeout(600)
+
+BLOCKS = {page_name(path): read_blocks(path) for path in PAGES}
+WITH_RUN = [page for page, blocks in BLOCKS.items() if any(block.language in RUN for block in blocks)]
+WITH_DOCKER = [
+    page
+    for page, blocks in BLOCKS.items()
+    if any(block.steering.get("needs") == "docker" for block in blocks)
+]
+
+# page -> what its reader does not have yet, of what the template has.
+WITHOUT: dict[str, tuple[str, ...]] = {
+    "README.md": (".bundle", "input_data", "model_output", "submission_directory"),
+}
+
+# page -> the first lines of blocks that are not run; why stands in the page.
+NOT_RUN = {
+    "docs/containers.md": ["python tools/bundle.py wheelhouse"],
+    "docs/organisers.md": ["python tools/bundle.py wheelhouse"],
+    "docs/participants.md": [
+        ".venv/bin/tensorboard --logdir mykit/model_output/tensorboard",
+        "pip download --only-binary :all: --python-version 3.11 -d bundle_inference/wheelhouse"
+        " -r bundle_inference/requirements.txt",
+        "python tools/bundle.py verify receipt.json --public-key public-key.pem",
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once for all pages."""
+    root = tmp_path_factory.mktemp("docs") / "template"
+    make_template(root)
+    return root
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """A page's own project."""
+
+    def make(page: str) -> Path:
+        root = tmp_path / "project"
+        copy_project(template, root, WITHOUT.get(page, ()))
+        return root
+
+    return make
+
+
+def run_block(block: Block, root: Path, environment: dict[str, str]) -> None:
+    """Run it with what its language names; it must end as its page says."""
+    if block.language == "python":
+        script = root / f"block_{uuid.uuid4().hex}.py"
+        script.write_text(block.code, encoding="utf-8")
+        command = [sys.executable, script.name]
+    else:
+        command = ["bash", "-euo", "pipefail", "-c", block.code]
+    done = subprocess.run(
+        command, cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    shown = (
+        f"{block.name}: status {done.returncode}\n{block.code}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    )
+    assert done.returncode == int(block.steering.get("status", "0")), shown
+
+
+def run_page(page: str, root: Path, docker: bool) -> None:
+    """Run its blocks in order."""
+    environment = project_environment(root)
+    for block in BLOCKS[page]:
+        needs_engine = block.steering.get("needs") == "docker"
+        if "file" in block.steering:
+            path = root / block.steering["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.code, encoding="utf-8")
+        elif block.language in RUN and "not run" not in block.steering and (docker or not needs_engine):
+            run_block(block, root, environment)
+
+
+@pytest.mark.parametrize("page", WITH_RUN)
+def test_the_blocks_of_a_page_run_in_order(page: str, project: Callable[[str], Path]) -> None:
+    run_page(page, project(page), docker=False)
+
+
+@pytest.mark.parametrize("page", WITH_DOCKER)
+def test_so_do_those_that_need_an_engine(page: str, project: Callable[[str], Path], engine: object) -> None:
+    run_page(page, project(page), docker=True)
+
+
+def test_every_block_has_a_known_language_and_known_steering() -> None:
+    for blocks in BLOCKS.values():
+        for block in blocks:
+            assert block.language in LANGUAGES, f"{block.name}: {block.language!r}"
+            assert set(block.steering) <= set(KEYS), f"{block.name}: {block.steering}"
+            assert block.steering.get("needs", "docker") == "docker", block.name
+
+
+def test_toml_blocks_are_toml() -> None:
+    for blocks in BLOCKS.values():
+        for block in blocks:
+            if block.language == "toml":
+                tomllib.loads(block.code)
+
+
+def test_the_blocks_that_are_not_run_are_these() -> None:
+    left_out = {
+        page: [block.first_line for block in blocks if block.steering.get("not run")]
+        for page, blocks in BLOCKS.items()
+    }
+    assert {page: found for page, found in left_out.items() if found} == NOT_RUN
