@@ -31,7 +31,7 @@ source = "synthetic"
 sample_size = 100    # images of each class in each split; 0 takes all
 seed = 0             # of sampling and splitting
 # split = [0.6, 0.2, 0.2]    # shares of training, validation and testing, where the source has no splits
-# group = "..."              # which images are of one patient, and so stay in one split
+# group = "csv:patients.csv"  # whose image each is: all of a patient stay in one split (columns file, group)
 
 [training]
 # arguments = ["--epochs", "10"]    # options of the program: `bundle train -- --help` lists them
