@@ -22,6 +22,7 @@ from benchmarks.workloads import ROOT, WORKLOADS, Setup, Unavailable, Workload
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 TABLE = ROOT / "benchmarks" / "RESULTS.md"
+MARK = "<!-- Below: written by `make bench`. -->\n"
 PACKAGES = ("torch", "monai", "onnxruntime", "numpy", "pandas", "scikit-learn", "pyarrow", "pillow", "click")
 
 
@@ -59,7 +60,8 @@ def main(names: Sequence[str], repeats: int, images: Path | None) -> int:
             results[workload.name] = summarise(comparison, setup.notes.get(workload.name, []), source)
             print(f"  ratio {comparison.ratio:.3f} (goal {workload.goal:g})", flush=True)
             RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-            TABLE.write_text(make_table(results))
+            above = TABLE.read_text().partition(MARK)[0]
+            TABLE.write_text(f"{above}{MARK}\n{make_table(results)}")
     print(make_table(results))
     return 1 if failed else 0
 
@@ -105,7 +107,7 @@ def machine() -> str:
 def make_table(results: dict[str, Any]) -> str:
     """The table in Markdown, with what it was measured on below it."""
     lines = [
-        "| workload | beside | ours | peer | ratio | spread | goal | largest process, ours / peer |",
+        "| workload | compared with | ours | peer | ratio | spread | goal | largest process, ours / peer |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(workload, results[workload.name]) for workload in WORKLOADS if workload.name in results]
