@@ -10,6 +10,7 @@ from challenge_bundle.layout import PROJECT_ROOT
 PAGES = sorted((PROJECT_ROOT / "docs").rglob("*.md"))
 RUN = ("sh", "python")
 LANGUAGES = (*RUN, "toml", "text", "json", "csv", "html", "dockerfile")
+NEEDS = ("docker", "s3", "postgresql")
 KEYS = ("not run", "needs", "status", "file")
 
 _FENCE = re.compile(

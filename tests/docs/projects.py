@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from challenge_bundle.layout import PROJECT_ROOT
+from tests.dicoms import write_linked
 
 COPIED = (
     "bundle_training",
@@ -89,6 +90,7 @@ def make_template(root: Path) -> None:
     (root / "submissions").mkdir()
     (root / "submission.zip").rename(root / "submissions" / "Example__baseline.zip")
     add_image_folder(root / "images")
+    write_linked(root / "dicom")
 
 
 def add_image_folder(folder: Path) -> None:

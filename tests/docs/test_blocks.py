@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import KEYS, LANGUAGES, PAGES, RUN, Block, page_name, read_blocks
+from tests.conftest import upload_folder
+from tests.docs.blocks import KEYS, LANGUAGES, NEEDS, PAGES, RUN, Block, page_name, read_blocks
 from tests.docs.projects import copy_project, make_template, project_environment
 
 pytestmark = pytest.mark.timeout(600)
@@ -77,27 +78,53 @@ def run_block(block: Block, root: Path, environment: dict[str, str]) -> None:
     assert done.returncode == int(block.steering.get("status", "0")), shown
 
 
-def run_page(page: str, root: Path, docker: bool) -> None:
-    """Run its blocks in order."""
-    environment = project_environment(root)
+def run_page(page: str, root: Path, request: pytest.FixtureRequest, docker: bool = False) -> None:
+    """Run its blocks in order, with the servers that they need."""
     for block in BLOCKS[page]:
-        needs_engine = block.steering.get("needs") == "docker"
+        environment = project_environment(root)
+        needs = block.steering.get("needs")
+        if needs == "s3":
+            environment |= request.getfixturevalue("s3_images")
+        if needs == "postgresql":
+            environment["BUNDLE_STORE"] = request.getfixturevalue("postgresql_url")
         if "file" in block.steering:
             path = root / block.steering["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.code, encoding="utf-8")
-        elif block.language in RUN and "not run" not in block.steering and (docker or not needs_engine):
+        elif block.language in RUN and "not run" not in block.steering and (docker or needs != "docker"):
             run_block(block, root, environment)
 
 
+@pytest.fixture
+def s3_images(s3_server: str, template: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment that reaches `s3://bucket/images`, which holds the template's folder of images."""
+    import boto3
+
+    reached = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in reached.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    upload_folder(template / "images", "bucket", "images")
+    return reached
+
+
 @pytest.mark.parametrize("page", WITH_RUN)
-def test_the_blocks_of_a_page_run_in_order(page: str, project: Callable[[str], Path]) -> None:
-    run_page(page, project(page), docker=False)
+def test_the_blocks_of_a_page_run_in_order(
+    page: str, project: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
+    run_page(page, project(page), request)
 
 
 @pytest.mark.parametrize("page", WITH_DOCKER)
-def test_so_do_those_that_need_an_engine(page: str, project: Callable[[str], Path], engine: object) -> None:
-    run_page(page, project(page), docker=True)
+def test_so_do_those_that_need_an_engine(
+    page: str, project: Callable[[str], Path], engine: object, request: pytest.FixtureRequest
+) -> None:
+    run_page(page, project(page), request, docker=True)
 
 
 def test_every_block_has_a_known_language_and_known_steering() -> None:
@@ -105,7 +132,7 @@ def test_every_block_has_a_known_language_and_known_steering() -> None:
         for block in blocks:
             assert block.language in LANGUAGES, f"{block.name}: {block.language!r}"
             assert set(block.steering) <= set(KEYS), f"{block.name}: {block.steering}"
-            assert block.steering.get("needs", "docker") == "docker", block.name
+            assert block.steering.get("needs", NEEDS[0]) in NEEDS, block.name
 
 
 def test_toml_blocks_are_toml() -> None:
