@@ -121,7 +121,7 @@ def test_limits_of_the_kit_are_checked(trained: Layout) -> None:
     trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 5\n")
     checked = bundle(trained, "check", trained.submission_zip)
     assert checked.exit_code == 1
-    assert "more files than the 5 that are taken" in checked.output
+    assert "expected at most 5 files, but got more" in checked.output
     trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 6\n")
     assert bundle(trained, "check", trained.submission_zip).exit_code == 0
 

@@ -112,7 +112,10 @@ def test_zips(rounds: Rounds, tmp_path: Path) -> None:
         files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if not file.is_dir()}
         assert all(file.is_file() and not file.is_symlink() for file in files.values())
         assert sum(file.stat().st_size for file in files.values()) <= SETTINGS.unpacked_mb * 2**20
-        assert all(finding.what and finding.mend and str(finding).isprintable() for finding in findings)
+        assert all(
+            finding.message and finding.hint and finding.code and str(finding).isprintable()
+            for finding in findings
+        )
         if not any(finding.severity == "error" for finding in findings):
             taken += 1
             with zipfile.ZipFile(path) as archive:

@@ -10,6 +10,7 @@ from challenge_bundle.engines.docker.images import wheels_folder
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.intake import check_zip
 from challenge_bundle.evaluation.verdicts import Refusal
+from challenge_bundle.findings import Finding
 from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text
 from challenge_bundle.formats.requirements import parse_wheels
 from challenge_bundle.layout import PROJECT_ROOT, Layout
@@ -38,14 +39,14 @@ END = 'COPY app/ /opt/app/\nUSER 1000\nENTRYPOINT ["python", "/opt/app/infer.py"
 
 def find(
     tmp_path: Path, dockerfile: str, requirements: str, rules: BuildRules = RULES, **more: bytes
-) -> list[str]:
+) -> list[Finding]:
     files: Mapping[str, str | bytes] = {
         "Dockerfile": dockerfile + END,
         "app/infer.py": "print()\n",
         "app/requirements.txt": requirements,
         **more,
     }
-    return [str(found) for found in find_in(tmp_path, files, (), rules)]
+    return find_in(tmp_path, files, (), rules)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_what_is_neither_given_nor_brought_is_named(tmp_path: Path) -> None:
     what = "is neither among the challenge's packages nor a wheel in the zip"
     hint = "put its wheel into the zip: the build has no network (pip download --only-binary :all:"
     hint += " --python-version 3.11 -d bundle_inference/wheelhouse"
-    assert found == [
+    assert list(map(str, found)) == [
         f"error: app/requirements.txt:2: gamma>=3 {what}; {hint} 'gamma>=3')",
         f"error: app/requirements.txt:3: beta==3.0 {what}; ask for beta==2.5, or {hint} 'beta==3.0')",
     ]
@@ -72,7 +73,7 @@ def test_a_wheel_in_the_zip_counts(tmp_path: Path) -> None:
     assert find(tmp_path, OURS, "gamma>=3\n", **brought) == []
     assert find(tmp_path, FETCHES, "gamma>=3\n", **brought) == []
     hidden = find(tmp_path, OURS, "gamma>=3\n", **{"own/gamma-3.1-py3-none-any.whl": wheel})
-    assert any("gamma>=3 is neither" in line for line in hidden)
+    assert "package-missing" in [item.code for item in hidden]
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,7 @@ def test_a_wheel_in_the_zip_counts(tmp_path: Path) -> None:
 )
 def test_pip_has_to_be_shown_the_packages(tmp_path: Path, dockerfile: str, is_good: bool) -> None:
     found = find(tmp_path, dockerfile, "alpha==1.0\n")
-    assert len(found) == (0 if is_good else 1)
-    assert all("but the Dockerfile passes them over; COPY the folder wheelhouse/" in f for f in found)
+    assert [item.code for item in found] == ([] if is_good else ["package-not-used"])
 
 
 def test_settings_of_pip_may_show_it_the_packages(tmp_path: Path) -> None:
@@ -113,12 +113,8 @@ def test_the_folder_of_wheels_has_to_be_copied(tmp_path: Path, copied: str, is_g
         archive.writestr("app/infer.py", "print()\n")
         archive.writestr("app/requirements.txt", "alpha==1.0\n")
         archive.writestr("app/wheelhouse/zeta-1.0-py3-none-any.whl", "")
-    found = [str(f) for f in check_submission(path, SubmissionSettings(), (), RULES) if f.severity == "error"]
-    assert (found == []) == is_good
-    if not is_good:
-        assert (
-            "alpha==1.0 is one of the challenge's packages, but the Dockerfile passes them over" in found[0]
-        )
+    found = [f.code for f in check_submission(path, SubmissionSettings(), (), RULES) if f.severity == "error"]
+    assert found == ([] if is_good else ["package-not-used"])
 
 
 @pytest.mark.parametrize(
@@ -143,8 +139,8 @@ def test_the_folder_of_wheels_has_to_be_copied(tmp_path: Path, copied: str, is_g
 def test_what_a_step_asks_for(tmp_path: Path, step: str, asked: list[str]) -> None:
     more = {"app/other.txt": b"gamma==7\n"}
     found = find(tmp_path, f"FROM python:3.11-slim\nCOPY app/ /opt/app/\n{step}\n", "", **more)
-    assert [line.split(": ")[2].split(" is ")[0] for line in found] == asked
-    assert all(line.startswith("error: ") for line in found)
+    assert [item.message.split(" is ")[0] for item in found] == asked
+    assert all((item.severity, item.code) == ("error", "package-missing") for item in found)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +155,8 @@ def test_what_a_step_asks_for(tmp_path: Path, step: str, asked: list[str]) -> No
 )
 def test_what_a_base_image_may_bring_is_no_error(tmp_path: Path, dockerfile: str, severity: str) -> None:
     dockerfile = dockerfile.replace("/opt/wheelhouse/ || true", "/opt/wheelhouse/")
-    lines = [line for line in find(tmp_path, dockerfile, "gamma") if "gamma" in line]
-    assert len(lines) == 1
-    assert lines[0].startswith(f"{severity}: ")
+    found = [item for item in find(tmp_path, dockerfile, "gamma") if "gamma" in item.message]
+    assert [(item.code, item.severity) for item in found] == [("package-missing", severity)]
 
 
 @pytest.mark.parametrize("rules", [NO_RULES, BuildRules(Kit(None)), BuildRules(None, ("python:3.11-slim",))])
@@ -170,21 +165,24 @@ def test_where_nothing_is_known_or_there_is_a_network(tmp_path: Path, rules: Bui
 
 
 @pytest.mark.parametrize(
-    ("rules", "word"),
+    ("rules", "code"),
     [
         (BuildRules(base_images=("python:3.11-slim", "other:1")), ""),
         (BuildRules(base_images=("docker.io/library/python:3.11-slim",)), ""),
         (BuildRules(base_images=("python:3.12-slim",), base_image="python:3.11-slim"), ""),
-        (BuildRules(base_images=("python:3.12-slim", "other:1")), "error: Dockerfile:1: builds on"),
+        (BuildRules(base_images=("python:3.12-slim", "other:1")), "base-image"),
         (BuildRules(Kit(None, base_image="python:3.11-slim")), ""),
-        (BuildRules(Kit(None, base_image="python:3.12-slim")), "warning: Dockerfile:1: builds on"),
+        (BuildRules(Kit(None, base_image="python:3.12-slim")), "base-image-unknown"),
         (BuildRules(Kit(None)), ""),
         (NO_RULES, ""),
     ],
 )
-def test_base_images(tmp_path: Path, rules: BuildRules, word: str) -> None:
+def test_base_images(tmp_path: Path, rules: BuildRules, code: str) -> None:
     found = find(tmp_path, "FROM python:3.11-slim\n", "", rules)
-    assert [line[: len(word)] for line in found] == ([word] if word else [])
+    severity = "error" if code == "base-image" else "warning"
+    assert [(item.code, item.severity, item.location, item.row) for item in found] == (
+        [(code, severity, "Dockerfile", 1)] if code else []
+    )
 
 
 def test_the_image_that_the_challenge_gives(tmp_path: Path) -> None:
@@ -193,10 +191,11 @@ def test_the_image_that_the_challenge_gives(tmp_path: Path) -> None:
     assert find(tmp_path, given, "", rules) == []
     assert find(tmp_path, given, "", BuildRules(base_images=("python:3.12-slim",))) == []
     assert find(tmp_path, given.replace("IMAGE\n", "IMAGE=x:1\n", 1), "", rules) == []
-    (line,) = find(tmp_path, given.replace("IMAGE\n", "IMAGE=x:1\n", 1), "", BuildRules(base_images=("a:1",)))
-    assert (
-        "builds on 'docker.io/library/x:1', which is not one of the challenge's base images; build on a:1"
-        in line
+    own = given.replace("IMAGE\n", "IMAGE=x:1\n", 1)
+    (finding,) = find(tmp_path, own, "", BuildRules(base_images=("a:1",)))
+    assert str(finding) == (
+        "error: Dockerfile:2: builds on 'docker.io/library/x:1', which is not one of the challenge's base"
+        " images; build on a:1"
     )
 
 
@@ -219,8 +218,9 @@ def test_what_is_known_where(tmp_path: Path) -> None:
     (tmp_path / KIT_NAME).write_text(kit_text(RULES.kit or Kit()))
     assert read_rules(bundle, layout, None).kit == RULES.kit
     (tmp_path / KIT_NAME).write_text("{")
-    with pytest.raises(DataError, match="take the one of the kit again"):
+    with pytest.raises(DataError) as fault:
         read_rules(bundle, layout, None)
+    assert fault.value.code == "kit-json"
 
 
 def test_this_projects_own_submission_needs_what_it_is_given(tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_this_projects_own_submission_needs_what_it_is_given(tmp_path: Path) -> 
         archive.writestr("model_output/model.json", "")
     for count in (3, 2):
         rules = BuildRules(Kit(parse_wheels(wheels[:count]), base_image="python:3.11-slim"))
-        lines = [str(found) for found in check_submission(path, SubmissionSettings(), (), rules)]
-        lines = [line for line in lines if "requirements.txt" in line]
-        assert len(lines) == 3 - count
-        assert all("pillow==13.0.0 is neither" in line for line in lines)
+        found = check_submission(path, SubmissionSettings(), (), rules)
+        found = [item for item in found if item.location == "bundle_inference/requirements.txt"]
+        assert len(found) == 3 - count
+        assert all(item.code == "package-missing" and "pillow==13.0.0" in item.message for item in found)
 
 
 @pytest.mark.parametrize(
@@ -263,10 +263,14 @@ def test_where_a_build_gets_its_wheels(names: list[str], place: str | None) -> N
 
 def test_a_hidden_requirements_file_is_none(tmp_path: Path) -> None:
     more = {"a/requirements.txt": b"", ".dockerignore": b"a\n"}
-    assert find(tmp_path, OURS, "alpha==1.0\n", **more)[0].startswith("warning: a/requirements.txt: hidden")
-    assert len(find(tmp_path, OURS, "alpha==1.0\n", **more)) == 1
+    (hidden,) = find(tmp_path, OURS, "alpha==1.0\n", **more)
+    assert (hidden.code, hidden.severity, hidden.location) == (
+        "file-ignored",
+        "warning",
+        "a/requirements.txt",
+    )
     shown = find(tmp_path, OURS, "alpha==1.0\n", **{"a/requirements.txt": b""})
-    assert any("passes them over" in line for line in shown)
+    assert "package-not-used" in [item.code for item in shown]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +313,7 @@ def test_a_hidden_requirements_file_is_none(tmp_path: Path) -> None:
 )
 def test_only_what_surely_fails_is_an_error(tmp_path: Path, step: str, severity: str) -> None:
     found = find(tmp_path, f"FROM python:3.11-slim\n{step}\n", "")
-    assert [line.partition(": ")[0] for line in found] == ([severity] if severity else [])
+    assert [item.severity for item in found] == ([severity] if severity else [])
 
 
 @pytest.mark.parametrize(

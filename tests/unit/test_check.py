@@ -50,12 +50,16 @@ def make_zip(path: Path, files: Mapping[str, str | bytes], *more: Add) -> Path:
 
 
 def find(path: Path) -> list[str]:
-    """What check_submission finds, without the processes of its own; see test_checking_limits.py."""
+    return list(map(str, findings_of(path)))
+
+
+def findings_of(path: Path) -> list[Finding]:
+    """What check_submission finds, without the processes of its own; see test_check_limits.py."""
     with TemporaryDirectory() as folder:
         items = [*unpack_checked(str(path), folder, asdict(SETTINGS))]
         if not any(severity == "error" for _, severity, *_ in items):
             items += [item for item in find_in_files(folder, CLASS_NAMES) if isinstance(item, list)]
-    return [str(Finding(*item)) for item in items]
+    return [Finding(*item) for item in items]
 
 
 def test_a_good_one(tmp_path: Path) -> None:
@@ -89,123 +93,201 @@ def deflated(name: str, size: int) -> Add:
 
 
 ARCHIVE_FAULTS: dict[str, tuple[Add, str]] = {
-    "absolute": (member("/etc/cron.d/x"), "an absolute path"),
-    "parent": (member("a/../../x"), "'..' in the name"),
-    "drive": (member("C:/x"), "an absolute path"),
-    "backslash": (member("a\\b"), "a backslash"),
-    "control": (member("a\x1b[2Jb"), "unprintable"),
-    "long": (member("a" * 300), "over-long name"),
-    "long_part": (member("ä" * 130), "over-long name"),
-    "nameless": (member(""), "an empty"),
-    "second_name": (second_name, "a second name"),
-    "lzma": (compressed_by_lzma, "not every platform reads"),
-    "link": (member("link", stat.S_IFLNK | 0o777, "/etc/passwd"), "a link or a device"),
-    "device": (member("null", stat.S_IFCHR | 0o666), "a link or a device"),
-    "fifo": (member("pipe", stat.S_IFIFO | 0o666), "a link or a device"),
-    "macos": (member("__MACOSX/._Dockerfile"), "macOS's own files"),
-    "ds_store": (member("sub/.DS_Store"), "macOS's own files"),
-    "capitals": (member("INFER.py"), "the name is there twice"),
-    "below_file": (member("infer.py/x"), "lies below a file"),
-    "nested": (member("more.zip"), "an archive inside the archive"),
-    "metadata": (member("metadata"), "code of its own kind"),
-    "bomb": (deflated("zeros", 6 * 2**20), "as a zip bomb does"),
-    "too_large": (deflated("a", 9 * 2**20), "at most 8 MB are taken"),
+    "absolute": (member("/etc/cron.d/x"), "zip-name-path"),
+    "parent": (member("a/../../x"), "zip-name-path"),
+    "drive": (member("C:/x"), "zip-name-path"),
+    "backslash": (member("a\\b"), "zip-name-path"),
+    "control": (member("a\x1b[2Jb"), "zip-name-invalid"),
+    "long": (member("a" * 300), "zip-name-invalid"),
+    "long_part": (member("ä" * 130), "zip-name-invalid"),
+    "nameless": (member(""), "zip-name-invalid"),
+    "second_name": (second_name, "zip-name-path"),
+    "lzma": (compressed_by_lzma, "zip-compression"),
+    "link": (member("link", stat.S_IFLNK | 0o777, "/etc/passwd"), "zip-not-a-file"),
+    "device": (member("null", stat.S_IFCHR | 0o666), "zip-not-a-file"),
+    "fifo": (member("pipe", stat.S_IFIFO | 0o666), "zip-not-a-file"),
+    "macos": (member("__MACOSX/._Dockerfile"), "zip-macos-file"),
+    "ds_store": (member("sub/.DS_Store"), "zip-macos-file"),
+    "capitals": (member("INFER.py"), "zip-name-duplicate"),
+    "below_file": (member("infer.py/x"), "zip-name-below-file"),
+    "nested": (member("more.zip"), "zip-nested-archive"),
+    "metadata": (member("metadata"), "zip-platform-code"),
+    "bomb": (deflated("zeros", 6 * 2**20), "zip-bomb"),
+    "too_large": (deflated("a", 9 * 2**20), "zip-unpacked-size"),
     "too_many": (
         lambda a: [a.writestr(f"{n}.txt", "") for n in range(30)] and None,
-        "more files than",
+        "zip-file-count",
     ),
 }
 
 
 @pytest.mark.parametrize("name", ARCHIVE_FAULTS)
 def test_faults_of_the_archive(name: str, tmp_path: Path) -> None:
-    add, word = ARCHIVE_FAULTS[name]
+    add, code = ARCHIVE_FAULTS[name]
 
-    found = find(make_zip(tmp_path / "s.zip", GOOD, add))
+    found = findings_of(make_zip(tmp_path / "s.zip", GOOD, add))
 
-    assert any(word in line and line.startswith("error: ") for line in found), found
-    assert all("; " in line for line in found), "each finding says how to mend it"
-    assert not any(character in line for line in found for character in "\x1b\0")
+    assert (code, "error") in [(finding.code, finding.severity) for finding in found], found
+    assert all(finding.location and finding.hint for finding in found)
+    assert not any(character in str(finding) for finding in found for character in "\x1b\0")
     assert [path.name for path in tmp_path.iterdir()] == ["s.zip"]
 
 
-CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
-    "no_dockerfile": ({"Dockerfile": None}, "Dockerfile: not in the zip"),
-    "in_a_folder": ({"Dockerfile": None, "sub/Dockerfile": DOCKERFILE}, "not at the root of the zip"),
+CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str, str]] = {
+    "no_dockerfile": ({"Dockerfile": None}, "zip-dockerfile-missing", "Dockerfile"),
+    "in_a_folder": (
+        {"Dockerfile": None, "sub/Dockerfile": DOCKERFILE},
+        "zip-dockerfile-place",
+        "'sub/Dockerfile'",
+    ),
     "not_copied": (
         {CARD_NAME: None},
-        "Dockerfile:2: copies 'model_output/model.json', which is not in the zip",
+        "copy-missing",
+        "Dockerfile:2",
     ),
-    "outside": ({"Dockerfile": DOCKERFILE.replace(CARD_NAME, "../model.json")}, "from outside"),
-    "no_from": ({"Dockerfile": 'COPY infer.py /\nCMD ["x"]'}, "does not begin with FROM"),
-    "no_entry": ({"Dockerfile": "FROM a:1\nUSER 1\nCOPY infer.py /"}, "nothing runs"),
-    "fetches": ({"Dockerfile": DOCKERFILE + "ADD https://example.org/x /x"}, "fetches from the network"),
-    "card_not_json": ({CARD_NAME: "{"}, "model.json: not JSON"),
-    "card_deep": ({CARD_NAME: "[" * 200_000}, "model.json: not JSON"),
-    "card_nan": ({CARD_NAME: CARD.replace("[0.5]", "[NaN]")}, "must list finite numbers"),
-    "long_source": ({"Dockerfile": DOCKERFILE.replace("infer.py", "a" * 300, 1)}, "not in the zip"),
-    "first_stage_only": ({"Dockerfile": DOCKERFILE + "FROM a:1\nUSER 1\n"}, "nothing runs"),
-    "card_classes": ({CARD_NAME: CARD.replace("Hand", "Foot")}, "knows a class 'Foot'"),
-    "card_input": ({CARD_NAME: CARD.replace('"height": 8', '"height": "8"')}, "'input.height' must be"),
-    "syntax": ({"infer.py": "def broken(:\n"}, "infer.py: is not valid Python"),
-    "nul_code": ({"infer.py": "a\0b"}, "infer.py: is not valid Python"),
+    "outside": (
+        {"Dockerfile": DOCKERFILE.replace(CARD_NAME, "../model.json")},
+        "dockerfile-outside-context",
+        "Dockerfile:2",
+    ),
+    "no_from": ({"Dockerfile": 'COPY infer.py /\nCMD ["x"]'}, "dockerfile-no-from", "Dockerfile:1"),
+    "no_entry": ({"Dockerfile": "FROM a:1\nUSER 1\nCOPY infer.py /"}, "dockerfile-no-program", "Dockerfile"),
+    "fetches": (
+        {"Dockerfile": DOCKERFILE + "ADD https://example.org/x /x"},
+        "dockerfile-remote-source",
+        "Dockerfile:5",
+    ),
+    "card_not_json": ({CARD_NAME: "{"}, "model-json", "model_output/model.json"),
+    "card_deep": ({CARD_NAME: "[" * 200_000}, "model-json", "model_output/model.json"),
+    "card_nan": ({CARD_NAME: CARD.replace("[0.5]", "[NaN]")}, "model-input", "model_output/model.json"),
+    "long_source": (
+        {"Dockerfile": DOCKERFILE.replace("infer.py", "a" * 300, 1)},
+        "copy-missing",
+        "Dockerfile:2",
+    ),
+    "first_stage_only": (
+        {"Dockerfile": DOCKERFILE + "FROM a:1\nUSER 1\n"},
+        "dockerfile-no-program",
+        "Dockerfile",
+    ),
+    "card_classes": (
+        {CARD_NAME: CARD.replace("Hand", "Foot")},
+        "model-class-unknown",
+        "model_output/model.json",
+    ),
+    "card_input": (
+        {CARD_NAME: CARD.replace('"height": 8', '"height": "8"')},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "syntax": ({"infer.py": "def broken(:\n"}, "code-syntax", "infer.py"),
+    "nul_code": ({"infer.py": "a\0b"}, "code-syntax", "infer.py"),
 }
 
 
 CONTENT_FAULTS |= {
-    "card_digits": ({CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 400}]")}, "must list finite numbers"),
-    "card_deviation_digits": ({CARD_NAME: CARD.replace("[0.2]", f"[{'9' * 400}]")}, "list finite numbers"),
-    "card_more_digits": ({CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 5000}]")}, "model.json: not JSON"),
-    "card_infinity": ({CARD_NAME: CARD.replace("[0.2]", "[Infinity]")}, "must list finite numbers"),
-    "card_minus_infinity": ({CARD_NAME: CARD.replace("[0.5]", "[-Infinity]")}, "must list finite numbers"),
-    "card_large_mean": ({CARD_NAME: CARD.replace("[0.5]", "[1.1e30]")}, "must list finite numbers"),
-    "card_true_as_mean": ({CARD_NAME: CARD.replace("[0.5]", "[true]")}, "must list finite numbers"),
-    "card_float_size": ({CARD_NAME: CARD.replace('"height": 8', '"height": 8.0')}, "'input.height' must be"),
+    "card_digits": (
+        {CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 400}]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_deviation_digits": (
+        {CARD_NAME: CARD.replace("[0.2]", f"[{'9' * 400}]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_more_digits": (
+        {CARD_NAME: CARD.replace("[0.5]", f"[{'9' * 5000}]")},
+        "model-json",
+        "model_output/model.json",
+    ),
+    "card_infinity": (
+        {CARD_NAME: CARD.replace("[0.2]", "[Infinity]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_minus_infinity": (
+        {CARD_NAME: CARD.replace("[0.5]", "[-Infinity]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_large_mean": (
+        {CARD_NAME: CARD.replace("[0.5]", "[1.1e30]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_true_as_mean": (
+        {CARD_NAME: CARD.replace("[0.5]", "[true]")},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_float_size": (
+        {CARD_NAME: CARD.replace('"height": 8', '"height": 8.0')},
+        "model-input",
+        "model_output/model.json",
+    ),
     "card_large_size": (
         {CARD_NAME: CARD.replace('"width": 8', '"width": 65537')},
-        "'input.width' must be a whole number from 1 to 65,536",
+        "model-input",
+        "model_output/model.json",
     ),
-    "card_digits_size": ({CARD_NAME: CARD.replace('"width": 8', f'"width": {"1" * 400}')}, "'input.width'"),
-    "card_no_size": ({CARD_NAME: CARD.replace('"width": 8', '"width": 0')}, "'input.width' must be"),
+    "card_digits_size": (
+        {CARD_NAME: CARD.replace('"width": 8', f'"width": {"1" * 400}')},
+        "model-input",
+        "model_output/model.json",
+    ),
+    "card_no_size": (
+        {CARD_NAME: CARD.replace('"width": 8', '"width": 0')},
+        "model-input",
+        "model_output/model.json",
+    ),
     "card_digits_channels": (
         {CARD_NAME: CARD.replace('"channels": 1', f'"channels": {10**400}')},
-        "channels",
+        "model-input",
+        "model_output/model.json",
     ),
     "card_twice": (
         {CARD_NAME: CARD.replace("{", '{"class_names": ["a", "b"], ', 1)},
-        "the key 'class_names' appears twice in one object",
+        "model-json",
+        "model_output/model.json",
     ),
-    "card_deep_object": ({CARD_NAME: '{"a":' * 100_000}, "model.json: not JSON"),
-    "card_list": ({CARD_NAME: "[1]"}, "expected a JSON object"),
-    "card_large": ({CARD_NAME: CARD + " " * (1 << 20)}, "not a UTF-8 text of at most 1 MB"),
-    "graph_empty": ({"a.onnx": ""}, "a.onnx: is empty; train again"),
-    "graph_text": ({"sub/a.ONNX": "hello"}, "sub/a.ONNX: is not an ONNX file"),
-    "graph_cut": ({"a.onnx": make_graph()[:-1].decode("latin-1")}, "a part of one (it ends at byte"),
-    "torch_empty": ({"a.pth": ""}, "a.pth: is empty"),
+    "card_deep_object": ({CARD_NAME: '{"a":' * 100_000}, "model-json", "model_output/model.json"),
+    "card_list": ({CARD_NAME: "[1]"}, "model-json", "model_output/model.json"),
+    "card_large": ({CARD_NAME: CARD + " " * (1 << 20)}, "model-encoding", "model_output/model.json"),
+    "graph_empty": ({"a.onnx": ""}, "weights-empty", "a.onnx"),
+    "graph_text": ({"sub/a.ONNX": "hello"}, "weights-incomplete", "sub/a.ONNX"),
+    "graph_cut": ({"a.onnx": make_graph()[:-1].decode("latin-1")}, "weights-incomplete", "a.onnx"),
+    "torch_empty": ({"a.pth": ""}, "weights-empty", "a.pth"),
     "pointer": (
         {"Dockerfile": DOCKERFILE.replace("infer.py", "infer.py weights", 1), "weights/a.bin": POINTER},
-        "weights/a.bin: is a pointer of Git LFS, not the file itself; run `git lfs pull`, then zip again",
+        "weights-pointer",
+        "weights/a.bin",
     ),
     "pointer_by_argument": (
         {"Dockerfile": DOCKERFILE.replace("infer.py", "infer.py $W", 1), "a.safetensors": POINTER},
-        "a.safetensors: is a pointer of Git LFS",
+        "weights-pointer",
+        "a.safetensors",
     ),
-    "deep_code": ({"infer.py": "-" * 20_000 + "1"}, "is nested too deeply, or needs too much memory"),
-    "long_chain": ({"infer.py": "+".join(["1"] * 100_000)}, "is nested too deeply, or needs too much memory"),
-    "parentheses": ({"infer.py": "(" * 5000 + ")" * 5000}, "infer.py: is not valid Python (too many nested"),
-    "large_code": ({"infer.py": "#" * (1 << 20) + "x"}, "not a UTF-8 text of at most 1 MB"),
-    "surrogates": ({"infer.py": "x = '\\ud800'\n\0"}, "infer.py: is not valid Python"),
+    "deep_code": ({"infer.py": "-" * 20_000 + "1"}, "code-too-complex", "infer.py"),
+    "long_chain": ({"infer.py": "+".join(["1"] * 100_000)}, "code-too-complex", "infer.py"),
+    "parentheses": ({"infer.py": "(" * 5000 + ")" * 5000}, "code-syntax", "infer.py"),
+    "large_code": ({"infer.py": "#" * (1 << 20) + "x"}, "code-syntax", "infer.py"),
+    "surrogates": ({"infer.py": "x = '\\ud800'\n\0"}, "code-syntax", "infer.py"),
 }
 
 
 @pytest.mark.parametrize("name", CONTENT_FAULTS)
 def test_faults_of_the_content(name: str, tmp_path: Path) -> None:
-    changes, word = CONTENT_FAULTS[name]
+    changes, code, place = CONTENT_FAULTS[name]
     files = {key: text for key, text in (GOOD | changes).items() if text is not None}
 
-    found = find(make_zip(tmp_path / "s.zip", files))
+    found = findings_of(make_zip(tmp_path / "s.zip", files))
 
-    assert any(word in line and line.startswith("error: ") for line in found), found
+    assert (code, "error", place) in [(item.code, item.severity, place_of(item)) for item in found], found
+
+
+def place_of(finding: Finding) -> str:
+    return finding.location if finding.row is None else f"{finding.location}:{finding.row}"
 
 
 @pytest.mark.parametrize("size", [1, 65_536])
@@ -215,24 +297,21 @@ def test_sizes_up_to_the_limit(size: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "code", "place"),
     [
-        (
-            "team = Foo",
-            "submission.toml: is not TOML in UTF-8 (Invalid value (at line 1, column 8)); write it",
-        ),
-        ("team = 3", "submission.toml: 'team' must be a text, in quotes"),
-        ("team = 'x'\n" + "a." * 32_700 + "a = 1", "submission.toml:2: a key has too many parts"),
-        ("[" + "a." * 100 + "a]", "submission.toml:1: a key has too many parts"),
-        ("x = " + "[" * 20_000, "submission.toml: is not TOML"),
-        ("team = 'a'\n" + "#" * 70_000, "submission.toml: is larger than 64 KB"),
+        ("team = Foo", "card-toml", "submission.toml"),
+        ("team = 3", "card-value", "submission.toml"),
+        ("team = 'x'\n" + "a." * 32_700 + "a = 1", "card-key", "submission.toml:2"),
+        ("[" + "a." * 100 + "a]", "card-key", "submission.toml:1"),
+        ("x = " + "[" * 20_000, "card-toml", "submission.toml"),
+        ("team = 'a'\n" + "#" * 70_000, "card-size", "submission.toml"),
     ],
 )
-def test_a_card_that_is_not_read_is_a_warning(text: str, word: str, tmp_path: Path) -> None:
+def test_a_card_that_is_not_read_is_a_warning(text: str, code: str, place: str, tmp_path: Path) -> None:
     dockerfile = DOCKERFILE.replace("infer.py", "infer.py submission.toml", 1)
-    found = find(make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text, "Dockerfile": dockerfile}))
-    assert len(found) == 1
-    assert found[0].startswith(f"warning: {word}")
+    path = make_zip(tmp_path / "s.zip", GOOD | {"submission.toml": text, "Dockerfile": dockerfile})
+    (finding,) = findings_of(path)
+    assert (finding.code, finding.severity, place_of(finding)) == (code, "warning", place)
 
 
 @pytest.mark.parametrize(
@@ -245,9 +324,11 @@ def test_a_card_that_is_not_read_is_a_warning(text: str, word: str, tmp_path: Pa
     ],
 )
 def test_code_is_read_in_the_encoding_that_it_names(tmp_path: Path, content: bytes, is_python: bool) -> None:
-    found = find(make_zip(tmp_path / "s.zip", GOOD | {"infer.py": content}))
+    found = findings_of(make_zip(tmp_path / "s.zip", GOOD | {"infer.py": content}))
     assert len(found) == (not is_python)
-    assert all(line.startswith("error: infer.py: is not valid Python") for line in found)
+    assert all(
+        (item.code, item.severity, item.location) == ("code-syntax", "error", "infer.py") for item in found
+    )
 
 
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:
@@ -255,15 +336,18 @@ def test_warnings_do_not_refuse(tmp_path: Path) -> None:
         "notes.txt": "x",
         "Dockerfile": DOCKERFILE.replace("USER 1000\n", "").replace(":3.11-slim", ""),
     }
-    found = find(make_zip(tmp_path / "s.zip", files))
-    assert len(found) == 3
-    assert all(line.startswith("warning: ") for line in found)
+    found = findings_of(make_zip(tmp_path / "s.zip", files))
+    assert sorted((item.code, item.severity) for item in found) == [
+        ("base-image-version", "warning"),
+        ("dockerfile-root-user", "warning"),
+        ("file-not-copied", "warning"),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"hello" * 100])
 def test_not_a_zip(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "s.zip").write_bytes(content)
-    assert "not a readable zip" in find(tmp_path / "s.zip")[0]
+    assert findings_of(tmp_path / "s.zip")[0].code == "zip-unreadable"
 
 
 def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
@@ -278,9 +362,11 @@ def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
     data = data[: entry + 24] + (10).to_bytes(4, "little") + data[entry + 28 :]
     (tmp_path / "s.zip").write_bytes(data)
 
-    found = find(tmp_path / "s.zip")
+    found = findings_of(tmp_path / "s.zip")
 
-    assert any("liar.bin" in line and line.startswith("error: ") for line in found), found
+    assert [(item.code, item.severity, item.location) for item in found] == [
+        ("zip-inconsistent", "error", "'liar.bin'")
+    ]
 
 
 def test_a_damaged_member(tmp_path: Path) -> None:
@@ -288,7 +374,7 @@ def test_a_damaged_member(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(b"print('hello')")] ^= 0xFF
     path.write_bytes(data)
-    assert any("cannot be unpacked" in line for line in find(path))
+    assert [finding.code for finding in findings_of(path)] == ["zip-member-unreadable"]
 
 
 def test_a_table_of_contents_cannot_hide_its_size(tmp_path: Path) -> None:
@@ -306,18 +392,21 @@ def test_a_table_of_contents_cannot_hide_its_size(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("line", "first"),
+    ("line", "code", "place"),
     [
-        ("COPY " + "\u00e9" * 200 + " /opt/", "error: Dockerfile:5: copies 'éééééé"),
-        ("FROM ${a:-" * 6000, "error: Dockerfile:5: FROM "),
-        ("FROM ${a:-" * 8000, "error: Dockerfile: not a UTF-8 text of at most 64 KB;"),
-        ("COPY a b\n" * 300, "error: Dockerfile: copies more than 200 files or folders by name;"),
-        ("FROM Python:3.11", "error: Dockerfile:5: FROM 'Python:3.11', which is not the name of an image;"),
+        ("COPY " + "\u00e9" * 200 + " /opt/", "copy-missing", "Dockerfile:5"),
+        ("FROM ${a:-" * 6000, "dockerfile-from-form", "Dockerfile:5"),
+        ("FROM ${a:-" * 8000, "dockerfile-encoding", "Dockerfile"),
+        ("COPY a b\n" * 300, "dockerfile-source-count", "Dockerfile"),
+        ("FROM Python:3.11", "base-image", "Dockerfile:5"),
     ],
 )
-def test_odd_dockerfiles_are_refused_with_their_reason(tmp_path: Path, line: str, first: str) -> None:
+def test_odd_dockerfiles_are_refused_with_their_reason(
+    tmp_path: Path, line: str, code: str, place: str
+) -> None:
     files = GOOD | {"Dockerfile": f"{DOCKERFILE}{line}\n", "model.onnx/inside.txt": "x", "folder.py/x": "x"}
-    assert find(make_zip(tmp_path / "s.zip", files))[0].startswith(first)
+    first = findings_of(make_zip(tmp_path / "s.zip", files))[0]
+    assert (first.code, first.severity, place_of(first)) == (code, "error", place)
 
 
 def test_a_full_disk_is_not_the_zips_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,9 +442,9 @@ def test_a_model_json_of_another_kind_is_the_participants_own(
             "model_output/best_metric_model.onnx": "\x08\x08",
             "Dockerfile": DOCKERFILE.replace("infer.py", "infer.py model_output/best_metric_model.onnx", 1),
         }
-    found = [line for line in find(make_zip(tmp_path / "s.zip", files)) if "model.json" in line]
+    found = [item for item in findings_of(make_zip(tmp_path / "s.zip", files)) if item.location == CARD_NAME]
     assert len(found) == refused, found
-    assert all(line.startswith("error: model_output/model.json: ") for line in found)
+    assert all(item.severity == "error" and item.code.startswith("model-") for item in found)
 
 
 @pytest.mark.parametrize(
@@ -370,13 +459,13 @@ def test_a_model_json_of_another_kind_is_the_participants_own(
 def test_code_of_a_newer_python_than_this_one_may_be_right(tmp_path: Path, image: str, severity: str) -> None:
     dockerfile = f"FROM {image}\n" + DOCKERFILE.split("\n", 1)[1]
     files = GOOD | {"Dockerfile": dockerfile, "infer.py": "type A[T] = list[T] = 1\n"}
-    found = find(make_zip(tmp_path / "s.zip", files))
-    assert [line.split(" (")[0] for line in found] == [f"{severity}: infer.py: is not valid Python"]
+    (found,) = findings_of(make_zip(tmp_path / "s.zip", files))
+    assert (found.code, found.severity, found.location) == ("code-syntax", severity, "infer.py")
 
 
 def test_code_that_is_not_copied_is_never_run(tmp_path: Path) -> None:
-    found = find(make_zip(tmp_path / "s.zip", GOOD | {"notes/old.py": "print 'Python 2'\n"}))
-    assert [line.split(" (")[0].split(";")[0] for line in sorted(found)] == [
-        "warning: notes/old.py: is not valid Python",
-        "warning: notes/old.py: the Dockerfile does not copy it",
+    found = findings_of(make_zip(tmp_path / "s.zip", GOOD | {"notes/old.py": "print 'Python 2'\n"}))
+    assert sorted((item.code, item.severity, item.location) for item in found) == [
+        ("code-syntax", "warning", "notes/old.py"),
+        ("file-not-copied", "warning", "notes/old.py"),
     ]

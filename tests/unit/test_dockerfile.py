@@ -132,123 +132,123 @@ def test_valid_files_are_read(text: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "word"),
+    ("text", "line", "code"),
     [
-        ("", 1, "no instruction"),
-        ("# only a comment\n\n", 1, "no instruction"),
-        ("RUN x", 1, "does not begin with FROM"),
-        ("ARG A=1\n", 1, "does not begin with FROM"),
-        ("FROM a:1\nHELLO x", 2, "'HELLO' is not an instruction"),
-        ("FROM a:1\nONBUILD RUN x", 2, "'ONBUILD' is not an instruction"),
-        ("FROM a:1\nonbu\u0131ld RUN x", 2, "not an instruction"),
-        ("FROM a:1\nON\u0042U\u0130LD RUN x", 2, "not an instruction"),
-        ("FROM a:1\nU\u017fER x", 2, "not an instruction"),
-        ("FROM a:1\nWOR\u212aDIR x", 2, "not an instruction"),
-        ("FROM a:1\n\nRUN", 3, "RUN has no value"),
-        ("FROM a:1\nRUN \\", 2, "RUN has no value"),
-        ("FROM a:1\nRUN x \\\\", 2, "ends with a backslash"),
-        ("FROM a:1\n\\", 2, "ends with a backslash"),
-        ("FROM a:1\u00a0\\\n", 1, "U+00A0 (NO-BREAK SPACE) in column 9"),
-        ("FROM a:1\nRUN x \\\n y\u200b", 3, "U+200B"),
-        ("FROM a:1\nRUN a\x0bCOPY b /", 2, "U+000B"),
-        ("FROM a:1\nRUN a\x0cb", 2, "U+000C"),
-        ("FROM a:1\nRUN a\x85COPY b /", 2, "U+0085"),
-        ("FROM a:1\nRUN a\u2028COPY b /", 2, "U+2028"),
-        ("FROM a:1\nRUN a\rCOPY b /", 2, "U+000D"),
-        ("FROM a:1\nRUN a\r\r\n", 2, "U+000D"),
-        ("FROM a:1\nRUN a\0b", 2, "U+0000"),
-        ("\ufeff\ufeffFROM a:1", 1, "U+FEFF"),
-        ("# escape=`\nFROM a:1", 1, "another escape character"),
-        ("\ufeff#EsCaPe = `\nFROM a:1", 1, "another escape character"),
-        ("#syntax=docker/dockerfile:1\n# escape=`\nFROM a:1", 2, "another escape character"),
-        ("\ufeff# syntax=127.0.0.1:5000/x\nFROM a:1", 1, "the syntax '127.0.0.1:5000/x'"),
-        ("# syntax = docker/dockerfile-upstream:1\nFROM a:1", 1, "the syntax"),
-        ("FROM a:1\nRUN --mount=type=bind,from=b,target=/x true", 2, "flag '--mount=type=bind"),
-        ("FROM a:1\nRUN --network=host true", 2, "flag '--network=host'"),
-        ("FROM a:1\nRUN --security=insecure true", 2, "flag '--security"),
-        ("FROM a:1\nRUN -- true", 2, "flag '--'"),
-        ('FROM a:1\nCOPY --from="x" /a /b', 2, "flag '--from="),
-        ("FROM a:1\nCOPY --fr\\om=x /a /b", 2, "flag '--fr"),
-        ("FROM a:1\nCOPY --from x /a /b", 2, "flag '--from'"),
-        ("FROM a:1\nCOPY --chown=1 --chown=2 a /b", 2, "same flag twice"),
-        ("FROM a:1\nCOPY --chmod=755 a /b", 2, "flag '--chmod=755'"),
-        ("FROM a:1\nCOPY --link a /b", 2, "flag '--link'"),
-        ("FROM a:1\nADD --checksum=sha256:0 http://x/y /b", 2, "flag '--checksum"),
-        ("FROM a:1\nADD --from=x y /b", 2, "flag '--from=x'"),
-        ("FROM a:1\nENV --x A=1", 2, "flag '--x'"),
-        ("FROM a:1\nRUN <<EOF\nCOPY a b\nEOF", 2, "heredoc"),
-        ("FROM a:1\nRUN cat 3<<-'EOF' > x", 2, "heredoc"),
-        ("FROM a:1\nCOPY <<EOF /x\nEOF", 2, "heredoc"),
-        ('FROM a:1\nCOPY ["<<EOF", "/x"]', 2, "heredoc"),
-        ("FROM a:1\nRUN [1]", 2, "not a list of strings"),
-        ('FROM a:1\nCMD ["python" "x.py"]', 2, "not valid JSON"),
-        ("FROM a:1\nCMD ['python', 'x.py']", 2, "not valid JSON"),
-        ('FROM a:1\nCMD ["\\ud800"]', 2, "a character that is none"),
-        ('FROM a:1\nCMD ["\\u0000"]', 2, "a character that is none"),
-        ("FROM a:1\nRUN []", 2, "RUN has no command"),
-        ("FROM a:1\nRUN " + "[" * 60_000, 2, "nested too deep"),
-        ("FROM a:1\nSHELL sh -c", 2, "SHELL is not a JSON form"),
-        ("FROM a:1\nSHELL [sh]", 2, "SHELL is not valid JSON"),
-        ("FROM a:1\nSHELL []", 2, "SHELL is not a JSON form"),
-        ("FROM a:1\nVOLUME [/x]", 2, "VOLUME is not valid JSON"),
-        ("FROM a:1\nHEALTHCHECK true", 2, "neither NONE nor CMD"),
-        ("FROM a:1\nHEALTHCHECK CMD", 2, "neither NONE nor CMD"),
-        ("FROM a:1\nHEALTHCHECK NONE x", 2, "neither NONE nor CMD"),
-        ('FROM a:1\nHEALTHCHECK CMD ["a" "b"]', 2, "HEALTHCHECK is not valid JSON"),
-        ("FROM a:1\nCOPY a", 2, "COPY has no target"),
-        ("FROM a:1\nCOPY ../a /b", 2, "from outside"),
-        ("FROM a:1\nCOPY a/../../b /b", 2, "from outside"),
-        ("FROM a:1\nCOPY a\\*b /b", 2, "a backslash"),
-        ('FROM a:1\nCOPY ["a\\\\b", "/b"]', 2, "a backslash"),
-        ('FROM a:1\nCOPY ["a\\nb", "/b"]', 2, "an odd path"),
-        ('FROM a:1\nCOPY ["", "/b"]', 2, "an odd path"),
-        ("FROM a:1\nCOPY a[ /b", 2, "without an end"),
-        ('FROM a:1\nCOPY "a /b', 2, "a double quote that is not closed"),
-        ("FROM a:1\nCOPY $X /b", 2, "uses $X, which is not set here"),
-        ("FROM a:1\nCOPY ${X:-a} /b", 2, "uses $X, which is not set here"),
-        ("FROM a:1\nADD http://x/y /b", 2, "fetches from the network"),
-        ("FROM a:1\nADD git@github.com:a/b.git /b", 2, "fetches from the network"),
-        ("FROM a:1\nADD github.com/a/b.git /b", 2, "fetches from the network"),
-        ("FROM a:1\nADD ftp://x/y /b", 2, "fetches from the network"),
-        ("FROM a:1\nARG U=http\nADD $U://x/y /b", 3, "fetches from the network"),
-        ('FROM a:1\nENV U=p://\nADD ["htt${U}x/y", "/b"]', 3, "fetches from the network"),
-        ("FROM a:1\nENV A=${B", 2, "a form of ${B}"),
-        ("FROM a:1\nWORKDIR /${B", 2, "WORKDIR has a form of ${B}"),
-        ("FROM a:1\nUSER '1", 2, "USER has a single quote"),
-        ("FROM a:1\nCOPY --chown=${B a /b", 2, "COPY has a form of ${B}"),
-        ("FROM a:1\nCOPY a /${B", 2, "COPY has a form of ${B}"),
-        ("FROM a:1\nENV A=${B:-x", 2, "no } that closes"),
-        ("FROM a:1\nENV A=${B:?x}", 2, "a form of ${B}"),
-        ("FROM a:1\nENV A=${B%x}", 2, "a form of ${B}"),
-        ("FROM a:1\nENV A=$1", 2, "no variable"),
-        ("FROM a:1\nENV A=${}", 2, "no variable"),
-        ("FROM a:1\nENV A=$B\u00e9", 2, "not ASCII"),
-        ("FROM a:1\nENV A='x", 2, "a single quote that is not closed"),
-        ("FROM a:1\nENV A=1 B", 2, "a word without '='"),
-        ("FROM a:1\nENV A", 2, "ENV has no value"),
-        ("FROM a:1\nLABEL A", 2, "LABEL has no value"),
-        ("FROM a:1\nENV =x", 2, "an empty or odd name"),
-        ("FROM a:1\nARG A-B=1", 2, "'A-B' is not a name"),
-        ("FROM a:1\nARG $X=1", 2, "is not a name"),
-        ("FROM a:1 AS 1a", 1, "the stage's name '1a' is not valid"),
-        ("FROM a:1 AS b\nFROM a:1 AS B", 2, "is there already"),
-        ("FROM a:1 AS scratch", 1, "is not valid, or is there already"),
-        ("FROM a:1 b", 1, "write FROM image"),
-        ("FROM a:1 A\u017f b", 1, "write FROM image"),
-        ('FROM "a:1"', 1, "a quote or a backslash"),
-        ("FROM a\\:1", 1, "a quote or a backslash"),
-        ("FROM A:1", 1, "is not the name of an image"),
-        ("FROM ${X}", 1, "is not the name of an image"),
-        ("FROM " + "0" * 64, 1, "is not the name of an image"),
-        ("FROM sha256:" + "0" * 64, 1, "is not the name of an image"),
-        ("FROM --platform=$X a:1", 1, "for the platform '$X'"),
-        ("FROM --platform=windows/amd64 a:1", 1, "for the platform"),
+        ("", 1, "dockerfile-empty"),
+        ("# only a comment\n\n", 1, "dockerfile-empty"),
+        ("RUN x", 1, "dockerfile-no-from"),
+        ("ARG A=1\n", 1, "dockerfile-no-from"),
+        ("FROM a:1\nHELLO x", 2, "dockerfile-instruction"),
+        ("FROM a:1\nONBUILD RUN x", 2, "base-image"),
+        ("FROM a:1\nonbu\u0131ld RUN x", 2, "base-image"),
+        ("FROM a:1\nON\u0042U\u0130LD RUN x", 2, "dockerfile-instruction"),
+        ("FROM a:1\nU\u017fER x", 2, "dockerfile-instruction"),
+        ("FROM a:1\nWOR\u212aDIR x", 2, "dockerfile-instruction"),
+        ("FROM a:1\n\nRUN", 3, "dockerfile-no-value"),
+        ("FROM a:1\nRUN \\", 2, "dockerfile-no-value"),
+        ("FROM a:1\nRUN x \\\\", 2, "dockerfile-open-continuation"),
+        ("FROM a:1\n\\", 2, "dockerfile-open-continuation"),
+        ("FROM a:1\u00a0\\\n", 1, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN x \\\n y\u200b", 3, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\x0bCOPY b /", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\x0cb", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\x85COPY b /", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\u2028COPY b /", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\rCOPY b /", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\r\r\n", 2, "dockerfile-invisible-character"),
+        ("FROM a:1\nRUN a\0b", 2, "dockerfile-invisible-character"),
+        ("\ufeff\ufeffFROM a:1", 1, "dockerfile-invisible-character"),
+        ("# escape=`\nFROM a:1", 1, "dockerfile-escape-directive"),
+        ("\ufeff#EsCaPe = `\nFROM a:1", 1, "dockerfile-escape-directive"),
+        ("#syntax=docker/dockerfile:1\n# escape=`\nFROM a:1", 2, "dockerfile-escape-directive"),
+        ("\ufeff# syntax=127.0.0.1:5000/x\nFROM a:1", 1, "dockerfile-syntax-directive"),
+        ("# syntax = docker/dockerfile-upstream:1\nFROM a:1", 1, "dockerfile-syntax-directive"),
+        ("FROM a:1\nRUN --mount=type=bind,from=b,target=/x true", 2, "base-image"),
+        ("FROM a:1\nRUN --network=host true", 2, "dockerfile-flag"),
+        ("FROM a:1\nRUN --security=insecure true", 2, "dockerfile-flag"),
+        ("FROM a:1\nRUN -- true", 2, "dockerfile-flag"),
+        ('FROM a:1\nCOPY --from="x" /a /b', 2, "base-image"),
+        ("FROM a:1\nCOPY --fr\\om=x /a /b", 2, "dockerfile-flag"),
+        ("FROM a:1\nCOPY --from x /a /b", 2, "base-image"),
+        ("FROM a:1\nCOPY --chown=1 --chown=2 a /b", 2, "dockerfile-duplicate-flag"),
+        ("FROM a:1\nCOPY --chmod=755 a /b", 2, "dockerfile-flag"),
+        ("FROM a:1\nCOPY --link a /b", 2, "dockerfile-flag"),
+        ("FROM a:1\nADD --checksum=sha256:0 http://x/y /b", 2, "dockerfile-flag"),
+        ("FROM a:1\nADD --from=x y /b", 2, "base-image"),
+        ("FROM a:1\nENV --x A=1", 2, "dockerfile-flag"),
+        ("FROM a:1\nRUN <<EOF\nCOPY a b\nEOF", 2, "dockerfile-heredoc"),
+        ("FROM a:1\nRUN cat 3<<-'EOF' > x", 2, "dockerfile-heredoc"),
+        ("FROM a:1\nCOPY <<EOF /x\nEOF", 2, "dockerfile-heredoc"),
+        ('FROM a:1\nCOPY ["<<EOF", "/x"]', 2, "dockerfile-heredoc"),
+        ("FROM a:1\nRUN [1]", 2, "dockerfile-json-form"),
+        ('FROM a:1\nCMD ["python" "x.py"]', 2, "dockerfile-json-form"),
+        ("FROM a:1\nCMD ['python', 'x.py']", 2, "dockerfile-json-form"),
+        ('FROM a:1\nCMD ["\\ud800"]', 2, "dockerfile-json-form"),
+        ('FROM a:1\nCMD ["\\u0000"]', 2, "dockerfile-json-form"),
+        ("FROM a:1\nRUN []", 2, "dockerfile-no-command"),
+        ("FROM a:1\nRUN " + "[" * 60_000, 2, "dockerfile-json-form"),
+        ("FROM a:1\nSHELL sh -c", 2, "dockerfile-json-form"),
+        ("FROM a:1\nSHELL [sh]", 2, "dockerfile-json-form"),
+        ("FROM a:1\nSHELL []", 2, "dockerfile-json-form"),
+        ("FROM a:1\nVOLUME [/x]", 2, "dockerfile-json-form"),
+        ("FROM a:1\nHEALTHCHECK true", 2, "dockerfile-healthcheck"),
+        ("FROM a:1\nHEALTHCHECK CMD", 2, "dockerfile-healthcheck"),
+        ("FROM a:1\nHEALTHCHECK NONE x", 2, "dockerfile-healthcheck"),
+        ('FROM a:1\nHEALTHCHECK CMD ["a" "b"]', 2, "dockerfile-healthcheck"),
+        ("FROM a:1\nCOPY a", 2, "dockerfile-copy-target"),
+        ("FROM a:1\nCOPY ../a /b", 2, "dockerfile-outside-context"),
+        ("FROM a:1\nCOPY a/../../b /b", 2, "dockerfile-outside-context"),
+        ("FROM a:1\nCOPY a\\*b /b", 2, "dockerfile-copy-path"),
+        ('FROM a:1\nCOPY ["a\\\\b", "/b"]', 2, "dockerfile-copy-path"),
+        ('FROM a:1\nCOPY ["a\\nb", "/b"]', 2, "dockerfile-copy-path"),
+        ('FROM a:1\nCOPY ["", "/b"]', 2, "dockerfile-copy-path"),
+        ("FROM a:1\nCOPY a[ /b", 2, "dockerfile-copy-pattern"),
+        ('FROM a:1\nCOPY "a /b', 2, "dockerfile-variable"),
+        ("FROM a:1\nCOPY $X /b", 2, "dockerfile-variable"),
+        ("FROM a:1\nCOPY ${X:-a} /b", 2, "dockerfile-variable"),
+        ("FROM a:1\nADD http://x/y /b", 2, "dockerfile-remote-source"),
+        ("FROM a:1\nADD git@github.com:a/b.git /b", 2, "dockerfile-remote-source"),
+        ("FROM a:1\nADD github.com/a/b.git /b", 2, "dockerfile-remote-source"),
+        ("FROM a:1\nADD ftp://x/y /b", 2, "dockerfile-remote-source"),
+        ("FROM a:1\nARG U=http\nADD $U://x/y /b", 3, "dockerfile-remote-source"),
+        ('FROM a:1\nENV U=p://\nADD ["htt${U}x/y", "/b"]', 3, "dockerfile-remote-source"),
+        ("FROM a:1\nENV A=${B", 2, "dockerfile-variable"),
+        ("FROM a:1\nWORKDIR /${B", 2, "dockerfile-variable"),
+        ("FROM a:1\nUSER '1", 2, "dockerfile-variable"),
+        ("FROM a:1\nCOPY --chown=${B a /b", 2, "dockerfile-variable"),
+        ("FROM a:1\nCOPY a /${B", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=${B:-x", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=${B:?x}", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=${B%x}", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=$1", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=${}", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=$B\u00e9", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A='x", 2, "dockerfile-variable"),
+        ("FROM a:1\nENV A=1 B", 2, "dockerfile-pair"),
+        ("FROM a:1\nENV A", 2, "dockerfile-no-value"),
+        ("FROM a:1\nLABEL A", 2, "dockerfile-no-value"),
+        ("FROM a:1\nENV =x", 2, "dockerfile-pair"),
+        ("FROM a:1\nARG A-B=1", 2, "dockerfile-argument-name"),
+        ("FROM a:1\nARG $X=1", 2, "dockerfile-argument-name"),
+        ("FROM a:1 AS 1a", 1, "dockerfile-stage-name"),
+        ("FROM a:1 AS b\nFROM a:1 AS B", 2, "dockerfile-stage-name"),
+        ("FROM a:1 AS scratch", 1, "dockerfile-stage-name"),
+        ("FROM a:1 b", 1, "dockerfile-from-form"),
+        ("FROM a:1 A\u017f b", 1, "dockerfile-from-form"),
+        ('FROM "a:1"', 1, "base-image"),
+        ("FROM a\\:1", 1, "base-image"),
+        ("FROM A:1", 1, "base-image"),
+        ("FROM ${X}", 1, "base-image"),
+        ("FROM " + "0" * 64, 1, "base-image"),
+        ("FROM sha256:" + "0" * 64, 1, "base-image"),
+        ("FROM --platform=$X a:1", 1, "base-image"),
+        ("FROM --platform=windows/amd64 a:1", 1, "base-image"),
     ],
 )
-def test_what_is_not_understood_is_refused(text: str, line: int, word: str) -> None:
+def test_what_is_not_understood_is_refused(text: str, line: int, code: str) -> None:
     fault = refusal(text)
-    assert word in fault.what + fault.hint
-    assert fault.line == line
+    assert (fault.code, fault.path, fault.row) == (code, "Dockerfile", line)
+    assert fault.finding.hint
     assert str(fault).startswith(f"Dockerfile:{line}: ")
     assert "\n" not in str(fault)
 
@@ -257,10 +257,10 @@ def test_what_is_not_understood_is_refused(text: str, line: int, word: str) -> N
     ("flag", "code"),
     [
         ("RUN --mount=type=bind,from=b,target=/x true", "base-image"),
-        ("RUN --mount=type=cache,target=/root/.cache/pip pip install x", "dockerfile"),
-        ("RUN --network=host true", "dockerfile"),
+        ("RUN --mount=type=cache,target=/root/.cache/pip pip install x", "dockerfile-flag"),
+        ("RUN --network=host true", "dockerfile-flag"),
         ('COPY --from="b" /a /b', "base-image"),
-        ("COPY --chmod=755 a /b", "dockerfile"),
+        ("COPY --chmod=755 a /b", "dockerfile-flag"),
     ],
 )
 def test_a_flag_is_of_a_base_image_if_it_takes_files_from_one(flag: str, code: str) -> None:
@@ -273,7 +273,7 @@ def test_a_flag_is_of_a_base_image_if_it_takes_files_from_one(flag: str, code: s
 def test_files_come_from_an_earlier_stage_alone(name: str) -> None:
     text = f"FROM a:1 AS first\nFROM a:1 AS here\nCOPY --from={name} /x /y\nFROM a:1 AS late\n"
     fault = refusal(text)
-    assert (fault.line, fault.code) == (3, "base-image")
+    assert (fault.row, fault.code) == (3, "base-image")
 
 
 def test_stages_are_known_by_name_and_by_number() -> None:
@@ -297,7 +297,7 @@ def test_a_stage_gives_on_what_it_sets() -> None:
     recipe = read_recipe(text, {})
     assert recipe.lines[-2:] == ('COPY ["from-a", "/"]', 'RUN ["/s", "r"]')
     assert (recipe.user, recipe.has_command) == ("7", True)
-    assert refusal(text.replace("$X", "$Y")).line == 8
+    assert refusal(text.replace("$X", "$Y")).row == 8
 
 
 @pytest.mark.parametrize(
@@ -364,23 +364,28 @@ def test_the_shell_of_a_base_that_nobody_knows_is_left_to_the_engine() -> None:
 
 def test_a_value_that_grows_is_refused_before_the_engine_makes_it() -> None:
     chain = "".join(f"ARG A{n}=${{A{n - 1}}}${{A{n - 1}}}\n" for n in range(1, 30))
-    assert "grows" in refusal(f"ARG A0=0123456789\n{chain}FROM a:1").what
-    assert "grows" in refusal("FROM a:1\n" + f"ARG A0=0123456789\n{chain}".replace("ARG", "ENV")).what
+    assert refusal(f"ARG A0=0123456789\n{chain}FROM a:1").code == "dockerfile-variable"
+    assert (
+        refusal("FROM a:1\n" + f"ARG A0=0123456789\n{chain}".replace("ARG", "ENV")).code
+        == "dockerfile-variable"
+    )
     values = "".join(f"ENV A{n}={'x' * 10_000}\n" for n in range(4))
-    assert "grows the environment" in refusal(f"FROM a:1\n{values}").what
-    assert refusal("FROM a:1\nENV A=" + "${A:-" * 9 + "x" + "}" * 9).what.endswith("inside of one another")
+    assert "grows the environment" in refusal(f"FROM a:1\n{values}").finding.message
+    assert refusal("FROM a:1\nENV A=" + "${A:-" * 9 + "x" + "}" * 9).finding.message.endswith(
+        "inside of one another"
+    )
     assert written("FROM a:1\nENV A=" + "${A:-" * 8 + "x" + "}" * 8)
 
 
 def test_limits_at_their_edges() -> None:
     assert (MAX_BYTES, MAX_INSTRUCTIONS) == (65_536, 500)
     assert len(parse_dockerfile("USER 1\n" * MAX_INSTRUCTIONS)) == MAX_INSTRUCTIONS
-    assert refusal("USER 1\n" * (MAX_INSTRUCTIONS + 1)).line == MAX_INSTRUCTIONS + 1
+    assert refusal("USER 1\n" * (MAX_INSTRUCTIONS + 1)).row == MAX_INSTRUCTIONS + 1
     text = "FROM a:1\nRUN "
     assert parse_dockerfile(text + "x" * (MAX_BYTES - len(text)))
-    assert refusal(text + "x" * (MAX_BYTES - len(text) + 1)).what == "is larger than 64 KB"
+    assert refusal(text + "x" * (MAX_BYTES - len(text) + 1)).code == "dockerfile-size"
     # The engine reads no line of 64 KB, which this one is when it is written again.
-    assert refusal("FROM scratch\nRUN " + '"' * 40_000).what == "RUN is too long"
+    assert refusal("FROM scratch\nRUN " + '"' * 40_000).code == "dockerfile-instruction-size"
 
 
 def test_a_time_that_grows_with_the_length_alone() -> None:

@@ -72,22 +72,31 @@ def test_rules(text: str, path: str, line: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "code", "word"),
     [
-        ("a\n[", ".dockerignore:2: the pattern '[' has a [ or a backslash without an end"),
-        ("a\\", ":1: the pattern 'a\\\\' has"),
-        ("[]", ":1: the pattern '[]'"),
-        ("[b-a]", "the class b-a, which is empty"),
-        ("a\n!", ":2: has a '!' without a pattern"),
-        ("x**y/" * 5, "too many ** within names"),
-        ("a" * 1001, "more than 1000 characters"),
-        ("a\n" * (MAX_PATTERNS + 1), f":{MAX_PATTERNS + 1}: has more than {MAX_PATTERNS} patterns"),
-        ("#" * (MAX_BYTES + 1), "is larger than 64 KB"),
+        (
+            "a\n[",
+            "dockerignore-pattern",
+            ".dockerignore:2: the pattern '[' has a [ or a backslash without an end",
+        ),
+        ("a\\", "dockerignore-pattern", ":1: the pattern 'a\\\\' has"),
+        ("[]", "dockerignore-pattern", ":1: the pattern '[]'"),
+        ("[b-a]", "dockerignore-pattern", "the class b-a, which is empty"),
+        ("a\n!", "dockerignore-pattern", ":2: has a '!' without a pattern"),
+        ("x**y/" * 5, "dockerignore-pattern", "too many ** within names"),
+        ("a" * 1001, "dockerignore-pattern", "more than 1000 characters"),
+        (
+            "a\n" * (MAX_PATTERNS + 1),
+            "dockerignore-pattern-count",
+            f":{MAX_PATTERNS + 1}: has more than {MAX_PATTERNS} patterns",
+        ),
+        ("#" * (MAX_BYTES + 1), "dockerignore-size", "is larger than 64 KB"),
     ],
 )
-def test_faults(text: str, word: str) -> None:
+def test_faults(text: str, code: str, word: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_dockerignore(text)
+    assert caught.value.code == code
     assert word in str(caught.value)
 
 

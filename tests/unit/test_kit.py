@@ -167,8 +167,9 @@ def test_a_folder_that_is_there_stays(filled_layout: Layout, tmp_path: Path) -> 
     folder = tmp_path / "kit"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError) as fault:
         write_kit(BUNDLE, filled_layout, KIT, folder)
+    assert (fault.value.code, fault.value.path) == ("output-exists", folder)
     assert read_folder(folder) == {"mine.txt": b"mine"}
 
 
@@ -180,8 +181,9 @@ def test_whole_or_not_at_all(filled_layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(content)
     link.symlink_to(tmp_path / "elsewhere")
     for name in ("kit", "kit.zip", "kit.tar"):
-        with pytest.raises(DataError, match="is no plain file"):
+        with pytest.raises(DataError) as fault:
             write_kit(BUNDLE, filled_layout, KIT, tmp_path / name)
+        assert (fault.value.code, fault.value.path) == ("kit-not-a-file", link)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "elsewhere"]
 
 
@@ -189,8 +191,9 @@ def test_whole_or_not_at_all(filled_layout: Layout, tmp_path: Path) -> None:
 def test_without_data_there_is_no_kit(filled_layout: Layout, tmp_path: Path, gone: str) -> None:
     path = filled_layout.root / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(DataError, match="run `data import` first"):
+    with pytest.raises(DataError) as fault:
         write_kit(BUNDLE, filled_layout, KIT, tmp_path / "kit")
+    assert (fault.value.code, fault.value.path) == ("kit-no-data", path)
 
 
 def test_the_kit_is_a_bundle_that_works(filled_layout: Layout, tmp_path: Path) -> None:
@@ -211,22 +214,23 @@ def test_a_kit_is_read_as_it_was_written(tmp_path: Path, kit: Kit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "code"),
     [
-        ("{", "is not JSON"),
-        ("[]", "of another version"),
-        ('{"format": 2}', "of another version"),
-        (kit_text(KIT).replace('"3.12"', "3.12"), "of another type"),
-        (kit_text(KIT).replace('"machine"', '"engine"'), "lacks a key"),
-        (kit_text(KIT).replace("numpy==2.4.6", "numpy"), "names a wheel that is none"),
-        (kit_text(Kit(())).replace("[]", "{}"), "of another type"),
-        (kit_text(Kit(())).replace("[]", "[1]"), "of another type"),
+        ("{", "kit-json"),
+        ("[]", "kit-version"),
+        ('{"format": 2}', "kit-version"),
+        (kit_text(KIT).replace('"3.12"', "3.12"), "kit-json"),
+        (kit_text(KIT).replace('"machine"', '"engine"'), "kit-json"),
+        (kit_text(KIT).replace("numpy==2.4.6", "numpy"), "kit-json"),
+        (kit_text(Kit(())).replace("[]", "{}"), "kit-json"),
+        (kit_text(Kit(())).replace("[]", "[1]"), "kit-json"),
     ],
 )
-def test_a_kit_that_cannot_be_read(tmp_path: Path, text: str, word: str) -> None:
+def test_a_kit_that_cannot_be_read(tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "kit.json").write_text(text)
-    with pytest.raises(DataError, match=word):
+    with pytest.raises(DataError) as fault:
         read_kit(tmp_path / "kit.json")
+    assert (fault.value.code, fault.value.path) == (code, tmp_path / "kit.json")
 
 
 def test_no_kit(tmp_path: Path) -> None:

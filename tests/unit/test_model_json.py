@@ -37,33 +37,33 @@ def test_values_at_the_edge(changes: dict[str, Any]) -> None:
     assert parse_model_json(card(**changes), "x").document["input"] == GRAY | changes
 
 
-CLASSES = "'class_names' must list two or more different class names, in label order"
-FAULTS: list[tuple[str, str]] = [
+FAULTS: list[tuple[str, str, str]] = [
     *(
-        (card(classes), CLASSES)
+        (card(classes), "model-class-names", "'class_names'")
         for classes in (None, "AB", [], ["A"], ["A", "A"], ["A", ""], ["A", 1], {"A": 1, "B": 2})
     ),
-    ('{"class_names": ["A", "B"]}', "'input' must hold height, width, channels, mean and standard_deviation"),
-    ('{"class_names": ["A", "B"], "input": [1]}', "'input' must hold height"),
-    ("[]", "expected a JSON object"),
-    ("null", "expected a JSON object"),
+    ('{"class_names": ["A", "B"]}', "model-input", "'input'"),
+    ('{"class_names": ["A", "B"], "input": [1]}', "model-input", "'input'"),
+    ("[]", "model-json", "object"),
+    ("null", "model-json", "object"),
     *(
-        (card(**{key: value}), f"'input.{key}' must be a whole number from 1 to 65,536")
+        (card(**{key: value}), "model-input", f"'input.{key}'")
         for key in ("height", "width", "channels")
         for value in (0, -1, 65_537, 8.0, "8", True, None, [8], 10**400)
     ),
     (
         card(channels=2, mean=[0, 0], standard_deviation=[1, 1]),
-        "'input.channels' is 2; expected 1 (gray) or 3 (RGB)",
+        "model-input",
+        "but got 2",
     ),
-    (card(channels=4, mean=[0] * 4, standard_deviation=[1] * 4), "'input.channels' is 4"),
+    (card(channels=4, mean=[0] * 4, standard_deviation=[1] * 4), "model-input", "but got 4"),
     *(
-        (card(**{key: value}), f"'input.{key}' must list one number a channel")
+        (card(**{key: value}), "model-input", f"'input.{key}'")
         for key in ("mean", "standard_deviation")
         for value in (None, 0.5, "x", [], [0.5, 0.5], {"0": 1})
     ),
     *(
-        (card(**{key: [value]}), f"'input.{key}' must list finite numbers")
+        (card(**{key: [value]}), "model-input", f"'input.{key}'")
         for key in ("mean", "standard_deviation")
         for value in (
             None,
@@ -78,29 +78,34 @@ FAULTS: list[tuple[str, str]] = [
             [1],
         )
     ),
-    (card(standard_deviation=[0]), "'input.standard_deviation' must list numbers above 0"),
-    (card(standard_deviation=[-0.1]), "'input.standard_deviation' must list numbers above 0"),
-    (card(**RGB | {"standard_deviation": [1, 0, 1]}), "'input.standard_deviation' must list numbers above 0"),
-    ("", "not JSON ("),
-    ("[" * 100_000, "not JSON ("),
-    ('{"a": ' + "9" * 5000 + "}", "not JSON ("),
-    ('{"a": 1, "b": {"a": 1, "a": 1}}', "not JSON (the key 'a' appears twice in one object)"),
+    (card(standard_deviation=[0]), "model-input", "standard_deviation"),
+    (card(standard_deviation=[-0.1]), "model-input", "standard_deviation"),
+    (card(**RGB | {"standard_deviation": [1, 0, 1]}), "model-input", "standard_deviation"),
+    ("", "model-json", ""),
+    ("[" * 100_000, "model-json", ""),
+    ('{"a": ' + "9" * 5000 + "}", "model-json", ""),
+    ('{"a": 1, "b": {"a": 1, "a": 1}}', "model-json", "'a' appears twice"),
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), FAULTS, ids=range(len(FAULTS)))
-def test_what_is_refused(text: str, words: str) -> None:
+@pytest.mark.parametrize(("text", "code", "word"), FAULTS, ids=range(len(FAULTS)))
+def test_what_is_refused(text: str, code: str, word: str) -> None:
     with pytest.raises(SubmissionError) as fault:
         parse_model_json(text, "model.json", SubmissionError)
-    assert str(fault.value).startswith(f"model.json: {words}")
+    assert (fault.value.code, fault.value.path) == (code, "model.json")
+    assert word in fault.value.finding.message
 
 
 def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
-    with pytest.raises(DataError, match="there is no trained model yet; run `train` first"):
+    with pytest.raises(DataError) as fault:
         read_model_json(path)
+    assert (fault.value.code, fault.value.path) == ("model-missing", path)
     path.write_text(card(("A", "é")), encoding="utf-8")
     assert read_model_json(path).class_names == ("A", "é")
     path.write_text("{}")
-    with pytest.raises(DataError, match="model.json: 'class_names' must"):
+    with pytest.raises(DataError) as fault:
         read_model_json(path)
+    assert str(fault.value) == (
+        f"{path}: expected two or more different class names in 'class_names'; list them in label order"
+    )

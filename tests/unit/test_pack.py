@@ -76,8 +76,10 @@ def test_a_dockerfile_that_copies_what_is_not_there(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     dockerfile = layout.root / "bundle_inference" / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + "COPY weights.bin /\n")
-    with pytest.raises(DataError, match=r"Dockerfile:\d+: copies weights.bin, which is not in"):
+    with pytest.raises(DataError) as fault:
         pack_submission(layout, layout.submission_zip)
+    lines = dockerfile.read_text().splitlines()
+    assert (fault.value.code, fault.value.path, fault.value.row) == ("copy-missing", dockerfile, len(lines))
     assert [path.name for path in layout.root.glob("*.zip")] == []
 
 
@@ -130,9 +132,11 @@ def test_other_outputs_are_asked_for_and_packed(tmp_path: Path) -> None:
     write(layout.model_output / "model.json", "{}")
     names = names_in_zip(layout)
     (warning,) = not_copied(layout, names)
-    assert (warning.severity, warning.location) == ("warning", "bundle_inference/Dockerfile")
-    assert "does not copy model_output/trees.pkl" in str(warning)
-    assert "write COPY model_output/ model_output/" in str(warning)
+    assert (warning.code, warning.severity) == ("output-not-copied", "warning")
+    assert str(warning) == (
+        "warning: bundle_inference/Dockerfile: does not copy model_output/trees.pkl, which training writes"
+        " for it; write COPY model_output/ model_output/, or leave it out of 'outputs' in program.toml"
+    )
 
     dockerfile = layout.root / "bundle_inference" / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + "COPY model_output/ model_output/\n")
@@ -142,8 +146,9 @@ def test_other_outputs_are_asked_for_and_packed(tmp_path: Path) -> None:
 def test_a_promised_model_json_keeps_its_contract(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     write(layout.model_output / "model.json", "{}")
-    with pytest.raises(DataError, match="'class_names' must list"):
+    with pytest.raises(DataError) as fault:
         pack_submission(layout, layout.submission_zip)
+    assert fault.value.code == "model-class-names"
 
 
 @pytest.mark.parametrize("name", ["bundle_inference/labels.txt", "model_output/notes.csv"])
@@ -157,8 +162,9 @@ def test_the_reference_is_not_packed_under_whatever_name(name: str, tmp_path: Pa
     assert name in names_in_zip(layout)
     layout.submission_zip.unlink()
     write(layout.root / name, "file,class\na.png,CXR\n")
-    with pytest.raises(DataError, match=f"{name}: is the reference"):
+    with pytest.raises(DataError) as fault:
         pack_submission(layout, layout.submission_zip)
+    assert (fault.value.code, fault.value.path) == ("contains-reference", name)
     assert not layout.submission_zip.exists()
 
 

@@ -140,7 +140,8 @@ def test_split_words(text: str, words: list[str]) -> None:
 )
 def test_heredocs(command: str, is_heredoc: bool) -> None:
     if is_heredoc:
-        with pytest.raises(DockerfileError, match="heredoc"):
+        with pytest.raises(DockerfileError) as fault:
             parse_dockerfile(f"RUN {command}")
+        assert fault.value.code == "dockerfile-heredoc"
     else:
         assert parse_dockerfile(f"RUN {command}")[0].value == command

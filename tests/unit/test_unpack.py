@@ -35,7 +35,7 @@ def write_zip(path: Path, files: dict[str, bytes], kind: int = zipfile.ZIP_STORE
 
 
 def found(path: Path, **limits: int) -> list[str]:
-    return [finding.message for finding in check_archive(path, SubmissionSettings(**limits))]
+    return [finding.code for finding in check_archive(path, SubmissionSettings(**limits))]
 
 
 def test_a_zip_may_be_as_large_as_the_limit_and_no_byte_more(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_a_zip_may_be_as_large_as_the_limit_and_no_byte_more(tmp_path: Path) -> 
     assert path.stat().st_size == MIB
     assert found(path, zip_mb=1) == []
     write_zip(path, {"Dockerfile": bytes(MIB - empty + 1)})
-    assert found(path, zip_mb=1) == ["1 MB; at most 1 MB are taken"]
+    assert found(path, zip_mb=1) == ["zip-size"]
 
 
 def test_the_number_of_files_at_its_limit(tmp_path: Path) -> None:
     files = {"Dockerfile": b"", "a": b"", "b": b""}
     assert found(write_zip(tmp_path / "s.zip", files), files=3) == []
-    assert found(tmp_path / "s.zip", files=2) == ["more files than the 2 that are taken"]
+    assert found(tmp_path / "s.zip", files=2) == ["zip-file-count"]
 
 
 def test_a_table_of_contents_is_looked_at_up_to_a_kilobyte_a_file(tmp_path: Path) -> None:
@@ -67,28 +67,27 @@ def test_a_table_of_contents_is_looked_at_up_to_a_kilobyte_a_file(tmp_path: Path
         opened.writestr(member, b"")
     assert has_too_many_files(path, SubmissionSettings(files=1))
     assert not has_too_many_files(path, SubmissionSettings(files=2))
-    assert found(path, files=1) == ["more files than the 1 that are taken"]
+    assert found(path, files=1) == ["zip-file-count"]
     (tmp_path / "none.zip").write_bytes(b"no zip")
     assert not has_too_many_files(tmp_path / "none.zip", SubmissionSettings(files=1))
-    (what,) = found(tmp_path / "none.zip")
-    assert what.startswith("not a readable zip (")
+    assert found(tmp_path / "none.zip") == ["zip-unreadable"]
 
 
 def test_all_together_may_unpack_to_the_limit_and_no_byte_more(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "s.zip", {"Dockerfile": bytes(MIB), "a": bytes(MIB)})
     assert found(path, unpacked_mb=2) == []
     write_zip(path, {"Dockerfile": bytes(MIB), "a": bytes(MIB + 1)})
-    assert found(path, unpacked_mb=2) == ["unpacks to 2 MB; at most 2 MB are taken"]
+    assert found(path, unpacked_mb=2) == ["zip-unpacked-size"]
 
 
 def of_ratio(file_size: int, compress_size: int) -> list[str]:
     member = zipfile.ZipInfo("a")
     member.file_size, member.compress_size = file_size, compress_size
-    return [finding.message for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
+    return [finding.code for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
 
 
 def test_a_file_that_grows_more_than_200_times_is_a_bomb_unless_it_is_small() -> None:
-    bomb = ["unpacks to more than 200 times its size, as a zip bomb does"]
+    bomb = ["zip-bomb"]
     assert of_ratio(200 * 10_000, 10_000) == []
     assert of_ratio(200 * 10_000 + 1, 10_000) == bomb
     assert of_ratio(MIB, 1) == []
@@ -100,11 +99,8 @@ def test_a_file_that_grows_more_than_200_times_is_a_bomb_unless_it_is_small() ->
 def test_what_is_encrypted_or_an_archive_is_refused() -> None:
     member = zipfile.ZipInfo("more.TGZ")
     member.flag_bits = 0x1 | 0x800
-    whats = [finding.message for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
-    assert whats == [
-        "is encrypted",
-        "is an archive inside the archive; some platforms unpack it, some do not",
-    ]
+    codes = [finding.code for finding in unpack._check_totals([member], SubmissionSettings(), "s.zip")]
+    assert codes == ["zip-encrypted", "zip-nested-archive"]
     member = zipfile.ZipInfo("a.zip.txt")
     member.flag_bits = 0x800
     assert list(unpack._check_totals([member], SubmissionSettings(), "s.zip")) == []
@@ -142,8 +138,9 @@ def test_files_come_out_whole_in_their_folders_and_keep_whether_they_can_be_run(
 def test_nothing_is_written_elsewhere_even_if_the_names_were_not_checked(tmp_path: Path, name: str) -> None:
     path = write_zip(tmp_path / "s.zip", {name: b"x"})
     (tmp_path / "out").mkdir()
-    with pytest.raises(SubmissionError, match="would be written elsewhere"):
+    with pytest.raises(SubmissionError) as fault:
         unpack_submission(path, tmp_path / "out", SubmissionSettings())
+    assert fault.value.code == "zip-name-outside"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "s.zip"]
 
 
@@ -154,15 +151,15 @@ def test_what_is_larger_or_other_than_its_entry_says_is_refused(tmp_path: Path) 
     # The size in the central directory: 24 bytes after its signature.
     place = data.index(b"PK\x01\x02") + 24
     path.write_bytes(data[:place] + (99).to_bytes(4, "little") + data[place + 4 :])
-    with pytest.raises(
-        SubmissionError, match="'Dockerfile' (is larger than the zip says|cannot be unpacked)"
-    ):
+    with pytest.raises(SubmissionError) as fault:
         unpack_submission(path, tmp_path / "out", SubmissionSettings())
+    assert fault.value.code in ("zip-member-size", "zip-member-unreadable")
     crc = data.index(b"PK\x01\x02") + 16
     path.write_bytes(data[:crc] + bytes(4) + data[crc + 4 :])
     (tmp_path / "other").mkdir()
-    with pytest.raises(SubmissionError, match=r"'Dockerfile' cannot be unpacked \(Bad CRC-32"):
+    with pytest.raises(SubmissionError, match=r"'Dockerfile' cannot be unpacked \(Bad CRC-32") as fault:
         unpack_submission(path, tmp_path / "other", SubmissionSettings())
+    assert fault.value.code == "zip-member-unreadable"
 
 
 def test_a_full_disk_is_no_fault_of_the_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +181,10 @@ def test_in_a_process_of_its_own_the_same_comes_out(tmp_path: Path, monkeypatch:
     assert open_archive(Path("s.zip"), Path("out"), SubmissionSettings(unpacked_mb=3)) == []
     assert (tmp_path / "out" / "a" / "b").stat().st_size == 2 * MIB
     (finding,) = open_archive(Path("s.zip"), Path("out"), SubmissionSettings(unpacked_mb=1))
-    assert (finding.severity, finding.message) == ("error", "unpacks to 2 MB; at most 1 MB are taken")
+    assert str(finding) == (
+        "error: s.zip: expected at most 1 MB of unpacked files, but got 2.0 MB; leave out what the Dockerfile"
+        " does not copy"
+    )
 
 
 def test_the_time_that_unpacking_gets_grows_with_what_can_come_out(

@@ -1,6 +1,7 @@
 """The error tree: every expected failure, each with the exit status it ends in."""
 
 from pathlib import Path
+from typing import Self
 
 from challenge_bundle.findings import ERROR, Finding
 
@@ -56,6 +57,12 @@ class BundleError(Exception):
         self.path = path
         self.row = row
         self.details = details
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """The error that a finding is."""
+        location = finding.location or None
+        return cls(finding.message, location, finding.row, code=finding.code, hint=finding.hint)
 
     @property
     def code(self) -> str:

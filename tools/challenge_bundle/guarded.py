@@ -1,8 +1,8 @@
 """Reading what a participant sent in a process of its own, with limits of time and memory.
 
 Python's parsers of code, TOML, JSON and csv can be made to take minutes or gigabytes by a file of a few
-kilobytes, some can be crashed, and none of them can be interrupted: a deadline held by a thread beside them
-passes unseen. So they run in a process of their own, which the kernel ends. Arguments and answers are JSON,
+kilobytes, some can be crashed, and none of them can be interrupted: a deadline held by another thread
+is missed. So they run in a process of their own, which the kernel ends. Arguments and answers are JSON,
 never pickle: a process that a file has taken over must not reach this one.
 """
 
@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from challenge_bundle.errors import BundleError, DataError, SubmissionError, without_controls
+from challenge_bundle.errors import BundleError, SubmissionError, without_controls
 from challenge_bundle.files import OUR_FAULTS
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, Finding
 
 HINT = "make it smaller or simpler"
 _ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ _GRACE_S = 2.0
 
 _OPEN_FILES = 64
 _MAX_TEXT_CHARACTERS = 4096
+_FIELDS = len(fields(Finding))
 _DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -69,15 +70,14 @@ class Exceeded(SubmissionError):
     """What a participant sent cannot be read within the limits.
 
     Args:
-        reason: `time`, `memory`, `depth`, `crash`, `answer` or `fault` (an error of the reader).
-        what: The same as part of a sentence.
-        place: What was being read; empty if the function did not say.
+        finding: What limit, and in its location what was being read, as far as the function reported it.
         items: What was answered before.
     """
 
-    def __init__(self, reason: str, what: str, place: str = "", items: tuple[Any, ...] = ()) -> None:
-        super().__init__(f"{what}; {HINT}", place or None)
-        self.reason, self.what, self.place, self.items = reason, what, place, items
+    def __init__(self, finding: Finding, items: tuple[Any, ...] = ()) -> None:
+        location = finding.location or None
+        super().__init__(finding.message, location, code=finding.code, hint=finding.hint)
+        self.items = items
 
 
 def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> list[Any]:
@@ -113,9 +113,9 @@ def find_guarded(
     """Call a function that yields findings; a limit that is exceeded is one more, after those before it.
 
     Args:
-        function: See run_guarded; each item is the list of a finding's texts (see listed).
+        function: See run_guarded; each item is the list of a finding's fields (see listed).
         arguments: See run_guarded.
-        where: Of a finding about a limit, if the function did not say what it was reading.
+        where: Of a finding about a limit, if the function did not report what it was reading.
         limits: See run_guarded.
     """
     more: list[Finding] = []
@@ -123,11 +123,10 @@ def find_guarded(
         items: Sequence[Any] = run_guarded(function, arguments, limits)
     except Exceeded as fault:
         items = fault.items
-        more = [Finding("finding", "error", fault.place or where, fault.what, HINT)]
-    count = len(fields(Finding))
-    found = [_finding(item) for item in items if isinstance(item, list) and len(item) == count]
+        more = [replace(fault.finding, location=fault.finding.location or where)]
+    found = [_finding(item) for item in items if isinstance(item, list) and len(item) == _FIELDS]
     if len(found) < len(items):
-        more.append(Finding("finding", "error", where, _sentence("answer", "", Limits()), HINT))
+        more.append(_limit_finding("answer", "", where, Limits()))
     return found + more
 
 
@@ -138,8 +137,8 @@ def listed(finding: Finding) -> list[str | int | None]:
 
 def _finding(values: Sequence[Any]) -> Finding:
     """A finding of the child, whatever became of the child."""
-    *texts, row = values
-    code, severity, location, message, hint = map(_text, texts)
+    code, severity, location, message, hint = map(_text, values[:-1])
+    row = values[-1]
     return Finding(code, severity, location, message, hint, row if isinstance(row, int) else None)
 
 
@@ -186,18 +185,14 @@ def _read_answer(content: bytes, status: int | None, limits: Limits) -> list[Any
             elif kind == "os":
                 raise OSError(int(value[0]), _text(value[1]))
             elif kind == "data":
-                raise _submission_error(*value)
+                raise SubmissionError.of(_finding(value))
             else:
                 reason, what = str(kind), _text(value)
     except (ValueError, TypeError, IndexError, RecursionError):
         reason = "answer"
     if reason in ("", "time"):
         reason = _reason_of(status)
-    raise Exceeded(reason, _sentence(reason, what, limits), place, tuple(items))
-
-
-def _submission_error(message: str, path: str | None, row: int | None) -> SubmissionError:
-    return SubmissionError(_text(message), path and _text(path), None if row is None else int(row))
+    raise Exceeded(_limit_finding(reason, what, place, limits), tuple(items))
 
 
 def _text(value: Any) -> str:
@@ -206,21 +201,28 @@ def _text(value: Any) -> str:
 
 
 def _reason_of(status: int | None) -> str:
-    """Why a child ended that did not say so."""
+    """Why a child ended that reported no reason."""
     if status is None or status in {-getattr(signal, name, 0) or 1 << 30 for name in ("SIGALRM", "SIGXCPU")}:
         return "time"
     # The kernel's killer for want of memory; nobody else ends it so but this module.
     return "memory" if status == -getattr(signal, "SIGKILL", 1 << 30) else "crash"
 
 
-def _sentence(reason: str, fault: str, limits: Limits) -> str:
-    return {
-        "time": f"takes more than {limits.cpu_s} s to read",
-        "memory": f"takes more than {limits.memory_mb} MB of memory to read",
-        "depth": "is nested too deeply to be read",
-        "answer": "gives an answer that cannot be read",
-        "fault": f"cannot be read ({fault})",
-    }.get(reason, "ends the process that reads it")
+def _limit_finding(reason: str, fault: str, place: str, limits: Limits) -> Finding:
+    """What a file that cannot be read within the limits is refused with."""
+    match reason:
+        case "time":
+            return Finding("read-time", ERROR, place, f"takes more than {limits.cpu_s} s to read", HINT)
+        case "memory":
+            what = f"takes more than {limits.memory_mb} MB of memory to read"
+            return Finding("read-memory", ERROR, place, what, HINT)
+        case "depth":
+            return Finding("read-depth", ERROR, place, "is nested too deeply to be read", HINT)
+        case "answer":
+            return Finding("read-answer", ERROR, place, "makes the reader give an invalid answer", HINT)
+        case "fault":
+            return Finding("read-fault", ERROR, place, f"cannot be read ({fault})", HINT)
+    return Finding("read-crash", ERROR, place, "ends the process that reads it", HINT)
 
 
 def serve() -> NoReturn:
@@ -232,43 +234,39 @@ def serve() -> NoReturn:
         os.dup2(nothing, descriptor)
     _enforce(Limits(**limits), parent)
 
-    def say(kind: str, value: Any) -> None:
-        # Whole lines, at once: what was said before a limit is kept.
+    def send(kind: str, value: Any) -> None:
+        # Whole lines, at once: what was sent before a limit is kept.
         data = json.dumps([kind, value]).encode() + b"\n"
         while data:
             data = data[os.write(out, data) :]
 
     try:
         for item in _find(function)(**arguments):
-            say("at", item.place) if isinstance(item, At) else say("item", item)
-        say("done", None)
+            send("at", item.place) if isinstance(item, At) else send("item", item)
+        send("done", None)
     except MemoryError:
-        say("memory", "")
+        send("memory", "")
     except RecursionError:
-        say("depth", "")
-    except DataError as fault:
-        where = fault.path and (f"{fault.path}: " if fault.row is None else f"{fault.path}:{fault.row}: ")
-        text = str(fault).removeprefix(where or "")
-        say("data", [text, None if fault.path is None else str(fault.path), fault.row])
+        send("depth", "")
     except BundleError as fault:
-        say("data", [str(fault), None, None])
+        send("data", listed(fault.finding))
     except Exception as fault:
         if isinstance(fault, OSError) and fault.errno in OUR_FAULTS:
-            say("os", [fault.errno, str(fault.strerror)])
+            send("os", [fault.errno, str(fault.strerror)])
             os._exit(0)
-        # An error of this tool that a file brings out is a finding about the file, and says where to look.
+        # An error of this tool that a file causes is a finding about the file, with the place in the code.
         trace = fault.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-        say("fault", f"{type(fault).__name__} in {where}, please report it")
+        send("fault", f"{type(fault).__name__} in {where}, please report it")
     os._exit(0)
 
 
 def _find(function: str) -> Any:
     module, _, name = function.partition(":")
     if not module.startswith(f"{_PACKAGE}.") or not name or name.startswith("_"):
-        raise ValueError(f"{function} is no function of this package")
+        raise ValueError(f"{function} is not a function of this package")
     return getattr(importlib.import_module(module), name)
 
 

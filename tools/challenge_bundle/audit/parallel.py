@@ -49,7 +49,9 @@ def work_in_parallel(
             yield from done
     except BrokenProcessPool:
         raise UnavailableError(
-            "a process at work on the images was ended, perhaps for want of memory; look at the system's log"
+            "a process at work on the images was ended, perhaps for want of memory",
+            code="process-killed",
+            hint="look at the system's log",
         ) from None
 
 

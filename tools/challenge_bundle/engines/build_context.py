@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from challenge_bundle.errors import DataError
@@ -25,13 +26,20 @@ def read_dockerfile(path: Path) -> str:
         DataError: It is not there, too large or not UTF-8.
     """
     if not path.is_file():
-        raise DataError("not found; the image is built from it", path)
+        raise DataError(
+            "not found, but the image is built from it", path, code="dockerfile-missing", hint="write one"
+        )
     if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"is larger than {MAX_BYTES >> 10} KB; move long steps into a script", path)
+        raise DataError(
+            f"is larger than {MAX_BYTES >> 10} KB",
+            path,
+            code="dockerfile-size",
+            hint="move long steps into a script",
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise DataError("not UTF-8; save it as UTF-8", path) from None
+        raise DataError("not UTF-8", path, code="dockerfile-encoding", hint="save it as UTF-8") from None
 
 
 def read_ignore_rules(dockerfile: Path, folders: Sequence[Path]) -> IgnoreRules:
@@ -47,14 +55,18 @@ def read_ignore_rules(dockerfile: Path, folders: Sequence[Path]) -> IgnoreRules:
     own = dockerfile.with_name(f"{dockerfile.name}{DOCKERIGNORE}")
     for path in (own, *(folder / DOCKERIGNORE for folder in folders)):
         if path.is_dir():
-            raise DataError("is a folder; make it a file, or leave it out", path.name)
+            raise DataError(
+                "is a folder", path.name, code="dockerignore-folder", hint="make it a file, or leave it out"
+            )
         if path.is_file():
             with path.open("rb") as opened:
                 content = opened.read(MAX_IGNORE_BYTES + 1)
             try:
                 return parse_dockerignore(content.decode("utf-8", "strict"), path.name)
             except UnicodeDecodeError:
-                raise DataError("not UTF-8; save it as UTF-8", path.name) from None
+                raise DataError(
+                    "not UTF-8", path.name, code="dockerignore-encoding", hint="save it as UTF-8"
+                ) from None
     return IgnoreRules()
 
 
@@ -110,7 +122,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
     try:
         recipe = read_recipe(read_dockerfile(dockerfile), {"BASE_IMAGE": ANY_IMAGE})
     except DockerfileError as fault:
-        raise DataError(f"{fault.what}; {fault.hint}", dockerfile, fault.line) from None
+        raise DataError.of(replace(fault.finding, location=str(dockerfile))) from None
     files: dict[str, Path] = {}
     for copied in recipe.copies:
         for source in copied.sources:
@@ -119,11 +131,19 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
             root = (program_dir.parent if in_program else context).resolve()
             found = _found(root, relative, dockerfile)
             if not found and not has_wildcards(source):
-                raise DataError(f"copies {source}, which is not in {root}; make it", dockerfile, copied.line)
+                raise DataError(
+                    f"copies {source}, which is not in {root}",
+                    dockerfile,
+                    copied.line,
+                    code="copy-missing",
+                    hint="make it",
+                )
             lines = {name: rules.line_of(name) for name in found}
             if (line := lines.get(relative)) and found[relative].is_file():
-                what = f"copies {source}, which line {line} of {rules.name} leaves out; correct either"
-                raise DataError(what, dockerfile, copied.line)
+                what = f"copies {source}, which line {line} of {rules.name} leaves out"
+                raise DataError(
+                    what, dockerfile, copied.line, code="copy-ignored", hint="correct one of the two lines"
+                )
             kept = {name: path for name, path in found.items() if not lines[name] and name != DOCKERIGNORE}
             for name, path in kept.items():
                 _check_own(name, path, dockerfile, copied.line)
@@ -172,12 +192,12 @@ def _check_own(name: str, path: Path, dockerfile: Path, line: int) -> None:
         DataError: It is one.
     """
     if path.resolve() != path:
-        what = f"copies {name}, which is or lies behind a link; put the file itself there"
-        raise DataError(what, dockerfile, line)
-    if _tells_true_classes(PurePosixPath(name)):
-        what = f"copies {name}, which may tell the true classes of testing images; copy less"
-        raise DataError(what, dockerfile, line)
+        what = f"copies {name}, which is a link or lies behind one"
+        raise DataError(what, dockerfile, line, code="copy-link", hint="put the file itself there")
+    if _has_true_classes(PurePosixPath(name)):
+        what = f"copies {name}, which may contain the true classes of testing images"
+        raise DataError(what, dockerfile, line, code="copy-reference", hint="copy less")
 
 
-def _tells_true_classes(name: PurePosixPath) -> bool:
+def _has_true_classes(name: PurePosixPath) -> bool:
     return name.parts[0] in (STATE_NAME, SUBMISSION_DIR_NAME) or name.name == solution_name("testing")

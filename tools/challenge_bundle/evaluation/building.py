@@ -8,7 +8,7 @@ from typing import Any
 from challenge_bundle.bounded_log import BoundedLog
 from challenge_bundle.engines.base import BuildLimits, BuildSpec, Engine, ImageInfo
 from challenge_bundle.evaluation.context import Context
-from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
+from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal, verdict_of
 from challenge_bundle.formats.build_recipe import Base, BaseConfig
 from challenge_bundle.formats.dockerfile import DockerfileError
 from challenge_bundle.formats.image_name import canonical_image, is_allowed
@@ -68,7 +68,7 @@ def build_files(
         image = spec.image
         outcome = engine.build(spec, log.line)
     except DockerfileError as fault:
-        raise Refusal(fault.code or "zip", (f"error: {fault}",)) from None
+        raise Refusal(verdict_of(fault.code), (f"error: {fault}",)) from None
     if outcome.limit:
         at_limit = Refusal(f"build-{outcome.limit}", limit=outcome.allowed)
         raise Crowded(at_limit) if outcome.is_crowded else at_limit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from challenge_bundle.errors import DataError, SubmissionError, UnavailableError, shown, without_controls
 from challenge_bundle.evaluation.teams import clean_name
-from challenge_bundle.evaluation.verdicts import MESSAGES, Refusal
+from challenge_bundle.evaluation.verdicts import MESSAGES, Refusal, verdict_of
 from challenge_bundle.files import hash_file, replacing
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.submission_toml import KEYS
@@ -18,9 +18,6 @@ from challenge_bundle.submission.build_rules import NO_RULES, BuildRules
 from challenge_bundle.submission.check import check_submission
 
 NAME_SEPARATOR = "__"
-_CODES_OF_FINDINGS = {"base-image", "volume"}
-"""Codes of findings in a zip that are also codes of verdicts; every other finding is reported as `zip`."""
-
 MAX_SHOWN_FINDINGS = 20
 
 
@@ -250,11 +247,8 @@ def check_zip(
             str(replace(finding, location="the zip") if finding.location == path.name else finding)
             for finding in errors[:MAX_SHOWN_FINDINGS]
         )
-        codes = {finding.code for finding in errors}
-        # The findings come from a process that the zip may have taken over: no other verdict's code is
-        # accepted from it.
-        code = codes.pop() if len(codes) == 1 and codes <= _CODES_OF_FINDINGS else "zip"
-        raise Refusal(code, lines)
+        verdicts = {verdict_of(finding.code) for finding in errors}
+        raise Refusal(verdicts.pop() if len(verdicts) == 1 else "zip", lines)
 
 
 def describe(submission: Submission) -> str:

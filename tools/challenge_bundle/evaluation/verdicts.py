@@ -163,6 +163,10 @@ LINE = "line"
 """The number that is shown as the finding's row."""
 
 
+_CODES_OF_FINDINGS = frozenset({"base-image", "volume"})
+"""Codes of findings in a zip that are also codes of verdicts; every other finding gives the verdict `zip`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """How a submission ended; stored as these three fields in the records and in the steps.
@@ -186,6 +190,14 @@ class Verdict:
 
     def __str__(self) -> str:
         return self.finding.text
+
+
+def verdict_of(code: str) -> str:
+    """The verdict's code for a finding in a zip.
+
+    The finding may come from a process that the zip has taken over: it gives no other verdict than these.
+    """
+    return code if code in _CODES_OF_FINDINGS else "zip"
 
 
 def parse_verdict(document: Mapping[str, Any] | None) -> Verdict | None:

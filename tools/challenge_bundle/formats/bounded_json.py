@@ -27,11 +27,18 @@ def read_bounded_json(path: Path, max_bytes: int = MAX_BYTES, max_depth: int = M
         with path.open("rb") as opened:
             data = opened.read(max_bytes + 1)
     except FileNotFoundError:
-        raise DataError("no such file", path) from None
+        raise DataError("no such file", path, code="no-such-file", hint="give the path of a file") from None
     except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", path) from None
+        raise DataError(
+            f"cannot be read ({fault.strerror})", path, code="file-unreadable", hint="check its permissions"
+        ) from None
     if len(data) > max_bytes:
-        raise DataError(f"larger than {max_bytes:,} bytes, which no such file is", path)
+        raise DataError(
+            f"is larger than {max_bytes:,} bytes",
+            path,
+            code="json-size",
+            hint="give another file: no valid one is so large",
+        )
     try:
         text = data.decode("utf-8")
         _check_depth(text, max_depth)
@@ -39,9 +46,16 @@ def read_bounded_json(path: Path, max_bytes: int = MAX_BYTES, max_depth: int = M
             text, object_pairs_hook=no_key_twice, parse_constant=_refuse_constant, parse_float=_finite
         )
     except UnicodeDecodeError as fault:
-        raise DataError(f"not UTF-8 (byte {fault.start}); expected JSON", path) from None
+        raise DataError(
+            f"not UTF-8 (byte {fault.start})", path, code="json-invalid", hint="give a JSON file in UTF-8"
+        ) from None
     except ValueError as fault:
-        raise DataError(f"not JSON that can be read: {fault!s:.200}", path) from None
+        raise DataError(
+            f"not valid JSON: {fault!s:.200}",
+            path,
+            code="json-invalid",
+            hint="give the file as it was written",
+        ) from None
 
 
 def _check_depth(text: str, max_depth: int) -> None:

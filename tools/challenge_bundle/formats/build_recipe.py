@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from challenge_bundle.errors import shown
+from challenge_bundle.formats.copy_source import resolve_source
 from challenge_bundle.formats.dockerfile import (
     MAX_BYTES,
     DockerfileError,
@@ -23,7 +24,6 @@ from challenge_bundle.formats.dockerfile import (
     split_words,
 )
 from challenge_bundle.formats.image_name import canonical_image
-from challenge_bundle.formats.path_patterns import parse_pattern
 from challenge_bundle.formats.substitution import MAX_CHARACTERS, SubstitutionError, expand
 
 SCRATCH = "scratch"
@@ -31,8 +31,6 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_REMOTE = re.compile(r"[A-Za-z][\w+.-]*:/|[\w.-]+@[\w.-]+:|git@|github\.com/", re.ASCII)
-_ODD_IN_SOURCES = "\\'\"$`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +125,16 @@ def read_recipe(
             line = reader.write(instruction)
         except SubstitutionError as fault:
             hint = "write the value out, or use $NAME, ${NAME}, ${NAME:-word} or ${NAME:+word}"
-            raise DockerfileError(instruction.line, f"{instruction.name} {fault}", hint) from None
+            raise instruction.fault(
+                f"{instruction.name} {fault}", code="dockerfile-variable", hint=hint
+            ) from None
         if len(line.encode()) >= MAX_BYTES:
             hint = "move it into a script that is copied"
-            raise DockerfileError(instruction.line, f"{instruction.name} is too long", hint)
+            raise instruction.fault(
+                f"{instruction.name} is {len(line.encode()):,} bytes long; fewer than {MAX_BYTES:,} are read",
+                code="dockerfile-instruction-size",
+                hint=hint,
+            )
         reader.lines.append(line)
     return reader.recipe()
 
@@ -177,7 +181,9 @@ class _Reader:
     def recipe(self) -> Recipe:
         """What was read."""
         if not self.stages:
-            raise DockerfileError(1, "does not begin with FROM", "name the base image first")
+            raise DockerfileError(
+                "does not begin with FROM", 1, code="dockerfile-no-from", hint="name the base image first"
+            )
         last = self.stages[-1]
         return Recipe(
             tuple(self.lines),
@@ -195,7 +201,9 @@ class _Reader:
             return self._from(step)
         if not self.stages:
             if step.name != "ARG":
-                raise DockerfileError(step.line, "does not begin with FROM", "name the base image first")
+                raise step.fault(
+                    "does not begin with FROM", code="dockerfile-no-from", hint="name the base image first"
+                )
             return self._argument(step, self.global_arguments)
         stage = self.stages[-1]
         match step.name:
@@ -220,15 +228,19 @@ class _Reader:
     def _from(self, step: Instruction) -> str:
         words = step.value.split()
         if not step.value.isascii() or len(words) not in (1, 3) or (words[1:] and words[1].upper() != "AS"):
-            raise DockerfileError(
-                step.line, f"FROM {shown(step.value)}", "write FROM image, or FROM image AS name"
+            raise step.fault(
+                f"expected FROM image or FROM image AS name, but got FROM {shown(step.value)}",
+                code="dockerfile-from-form",
+                hint="correct the line",
             )
         name = words[2].lower() if words[1:] else ""
         if name and (not _STAGE_NAME.fullmatch(name) or name in self.numbers or name == SCRATCH):
             what = f"the stage's name {shown(name)} is not valid, or is there already"
-            raise DockerfileError(step.line, what, "use a letter, then letters, digits, '-', '_' or '.'")
+            raise step.fault(
+                what, code="dockerfile-stage-name", hint="use a letter, then letters, digits, '-', '_' or '.'"
+            )
         if any(character in words[0] for character in "\\'\"`"):
-            raise DockerfileError(step.line, "FROM with a quote or a backslash", "leave it out", "base-image")
+            raise step.fault("FROM with a quote or a backslash", code="base-image", hint="leave it out")
         taken = expand(words[0], self._global_values())
         written, stage = self._base(taken, step)
         self.numbers |= {name: len(self.stages)} if name else {}
@@ -239,7 +251,7 @@ class _Reader:
         platform = step.flag("platform")
         if platform and not _PLATFORM.fullmatch(platform):
             hint = "leave --platform out, or write --platform=linux/amd64"
-            raise DockerfileError(step.line, f"FROM for the platform {shown(platform)}", hint, "base-image")
+            raise step.fault(f"FROM for the platform {shown(platform)}", code="base-image", hint=hint)
         if taken.lower() in self.numbers:
             base = self.stages[self.numbers[taken.lower()]]
             stage = _Stage(dict(base.environment), base.shell, {}, base.user, base.has_command)
@@ -249,7 +261,7 @@ class _Reader:
         image = canonical_image(taken)
         if image is None:
             what = f"FROM {shown(taken)}, which is not the name of an image"
-            raise DockerfileError(step.line, what, "write it as name:tag", "base-image")
+            raise step.fault(what, code="base-image", hint="write it as name:tag")
         has_version = bool(re.search(r"[:@][^/]*$", taken))
         self.bases.append(Base(image, platform, step.line, has_version))
         config = self.configs.get(image)
@@ -268,8 +280,10 @@ class _Reader:
         for word in words:
             name, has_default, default = word.partition("=")
             if not _VARIABLE.fullmatch(name):
-                raise DockerfileError(
-                    step.line, f"ARG {shown(name)} is not a name", "use letters, digits and '_'"
+                raise step.fault(
+                    f"ARG {shown(name)} is not a name",
+                    code="dockerfile-argument-name",
+                    hint="use letters, digits and '_'",
                 )
             self.declared.add(name)
             inherited = None if is_global else self.global_arguments.get(name)
@@ -290,12 +304,18 @@ class _Reader:
             pairs = [(name, value) for name, _, value in (word.partition("=") for word in words)]
             written = " ".join(words)
             if not all("=" in word for word in words):
-                raise DockerfileError(step.line, f"{step.name} has a word without '='", "write NAME=value")
+                raise step.fault(
+                    f"{step.name} has a word without '='", code="dockerfile-pair", hint="write NAME=value"
+                )
         found = {expand(name, values): expand(value, values) for name, value in pairs}
         if "" in found or any("=" in name for name in found) or "" in dict(pairs):
-            raise DockerfileError(step.line, f"{step.name} has an empty or odd name", "write NAME=value")
+            raise step.fault(
+                f"{step.name} has an empty name, or '=' in one",
+                code="dockerfile-pair",
+                hint="write NAME=value",
+            )
         if "=" not in words[0] and not pairs[0][1]:
-            raise DockerfileError(step.line, f"{step.name} has no value", "write NAME=value")
+            raise step.fault(f"{step.name} has no value", code="dockerfile-no-value", hint="write NAME=value")
         if step.name == "ENV":
             stage.environment |= found
             if sum(map(len, stage.environment.values())) > MAX_CHARACTERS:
@@ -305,12 +325,16 @@ class _Reader:
     def _copy(self, step: Instruction, stage: _Stage) -> str:
         words = step.words if step.words is not None else tuple(step.value.split())
         if len(words) < 2:
-            raise DockerfileError(
-                step.line, f"{step.name} has no target", "write the sources, then the target"
+            raise step.fault(
+                f"{step.name} has no target",
+                code="dockerfile-copy-target",
+                hint="write the sources, then the target",
             )
         if not all(map(is_printable, words)) or not all(words):
-            raise DockerfileError(
-                step.line, f"{step.name} has an odd path", "rename the file in plain letters"
+            raise step.fault(
+                f"{step.name} has a path that is empty or does not print",
+                code="dockerfile-copy-path",
+                hint="rename the file in plain letters",
             )
         for word in words:
             expand(word, stage.values)
@@ -321,7 +345,7 @@ class _Reader:
         if step.flag("from"):
             flags = f"--from={self._stage_number(step)} {flags}"
         else:
-            sources = tuple(_source(word, step, stage.values) for word in words[:-1])
+            sources = tuple(resolve_source(word, step, stage.values) for word in words[:-1])
             self.copies.append(Copied(sources, step.line, step.name == "ADD"))
             words = (*sources, words[-1])
         # Never ADD: it fetches and unpacks.
@@ -336,19 +360,25 @@ class _Reader:
         if number is None or number >= current:
             what = f"COPY --from={shown(wanted)} names no earlier stage of this Dockerfile"
             hint = "name one; to take files of an image, begin a stage with FROM image AS name"
-            raise DockerfileError(step.line, what, hint, "base-image")
+            raise step.fault(what, code="base-image", hint=hint)
         return number
 
     def _command(self, step: Instruction, stage: _Stage) -> str:
         words = step.words
         if step.name == "SHELL":
             if not words:
-                raise DockerfileError(step.line, "SHELL is not a JSON form", 'write it as ["/bin/sh", "-c"]')
+                raise step.fault(
+                    "SHELL is not a JSON form",
+                    code="dockerfile-json-form",
+                    hint='write it as ["/bin/sh", "-c"]',
+                )
             stage.shell = words
         elif step.name != "RUN":
             stage.has_command = stage.has_command or words != ()
         elif words == ():
-            raise DockerfileError(step.line, "RUN has no command", "give it one, or leave the line out")
+            raise step.fault(
+                "RUN has no command", code="dockerfile-no-command", hint="give it one, or leave the line out"
+            )
         if words is None:
             if stage.shell is None:
                 return f"{step.name} {step.value}"
@@ -360,46 +390,19 @@ class _Reader:
         if not (kind.upper() == "NONE" and not rest and not step.flags) and not (
             kind.upper() == "CMD" and rest
         ):
-            raise DockerfileError(step.line, "HEALTHCHECK is neither NONE nor CMD", "leave it out")
+            raise step.fault(
+                "HEALTHCHECK is neither NONE nor CMD", code="dockerfile-healthcheck", hint="leave it out"
+            )
         if rest and rest[0].startswith(("['", '["')):
             try:
                 words = json.loads(rest[0])
             except (ValueError, RecursionError):
                 words = None
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-                raise DockerfileError(step.line, "HEALTHCHECK is not valid JSON", 'write CMD ["a", "b"]')
+                raise step.fault(
+                    "HEALTHCHECK is not valid JSON",
+                    code="dockerfile-healthcheck",
+                    hint='write CMD ["a", "b"]',
+                )
         flags = "".join(f"--{name}={value} " for name, value in step.flags)
         return f"HEALTHCHECK {flags}{' '.join([kind.upper(), *rest])}"
-
-
-def _source(word: str, step: Instruction, values: Mapping[str, str]) -> str:
-    """Resolve a source in the context.
-
-    Raises:
-        DockerfileError: It is not in the context, or nobody can tell where it is.
-        SubstitutionError: It uses a variable that this Dockerfile does not set.
-    """
-    if word.startswith("<<"):
-        raise DockerfileError(
-            step.line, f"{step.name} with a heredoc", "put the text into a file and COPY it"
-        )
-    source = expand(word, values, must_be_set=True)
-    if _REMOTE.match(source):
-        what = f"{step.name} {shown(source)} fetches from the network while it is built"
-        raise DockerfileError(step.line, what, "put the file into the zip")
-    if "\\" in word or any(character in source for character in _ODD_IN_SOURCES) or not is_printable(source):
-        what = f"{step.name} {shown(source)} has a quote, a backslash or a dollar in its name"
-        raise DockerfileError(step.line, what, "rename the file")
-    if not source:
-        raise DockerfileError(step.line, f"{step.name} has an empty source", "name a file or a folder")
-    if ".." in source.split("/"):
-        raise DockerfileError(
-            step.line, f"copies {shown(source)} from outside of the context", "copy from inside"
-        )
-    try:
-        parse_pattern(source)
-    except ValueError as fault:
-        raise DockerfileError(
-            step.line, f"{step.name} {shown(source)} {fault}", "correct the pattern"
-        ) from None
-    return source

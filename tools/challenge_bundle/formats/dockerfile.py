@@ -47,15 +47,14 @@ class DockerfileError(DataError):
     """A Dockerfile is refused.
 
     Args:
-        line: Where, from 1.
-        what: What was found, and what was expected.
+        message: What was found, and what was expected.
+        row: The line, from 1.
+        code: See Finding; `base-image` is also the code of a verdict on a submission.
         hint: What to do.
-        code: Which of the verdicts on a submission fits, if one does.
     """
 
-    def __init__(self, line: int, what: str, hint: str, code: str = "") -> None:
-        super().__init__(what, "Dockerfile", line, code=code or "dockerfile", hint=hint)
-        self.line, self.what, self.hint = line, what, hint
+    def __init__(self, message: str, row: int, *, code: str, hint: str) -> None:
+        super().__init__(message, "Dockerfile", row, code=code, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,10 @@ class Instruction:
         """The value of a flag; empty if it is not given."""
         return dict(self.flags).get(name, "")
 
+    def fault(self, message: str, *, code: str, hint: str) -> DockerfileError:
+        """An error at this instruction."""
+        return DockerfileError(message, self.line, code=code, hint=hint)
+
 
 def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
     """Split a Dockerfile into its instructions.
@@ -91,7 +94,12 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
         DockerfileError: Something in it is not understood, or is read otherwise by one of the builders.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise DockerfileError(1, f"is larger than {MAX_BYTES >> 10} KB", "move long steps into a script")
+        raise DockerfileError(
+            f"is larger than {MAX_BYTES >> 10} KB",
+            1,
+            code="dockerfile-size",
+            hint="move long steps into a script",
+        )
     # Not splitlines: the engine's lines end at a line feed alone.
     lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
     _check_directives(lines)
@@ -104,9 +112,16 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
             instructions.append(_parse_instruction(joined, number))
         if len(instructions) > MAX_INSTRUCTIONS:
             what = f"has more than {MAX_INSTRUCTIONS} instructions"
-            raise DockerfileError(number, what, "join RUN lines with && or call a script")
+            raise DockerfileError(
+                what,
+                number,
+                code="dockerfile-instruction-count",
+                hint="join RUN lines with && or call a script",
+            )
     if not instructions:
-        raise DockerfileError(1, "has no instruction", "begin with FROM and a base image")
+        raise DockerfileError(
+            "has no instruction", 1, code="dockerfile-empty", hint="begin with FROM and a base image"
+        )
     return tuple(instructions)
 
 
@@ -149,10 +164,14 @@ def _check_directives(lines: Sequence[str]) -> None:
         kind, value = directive[1].lower(), directive[2]
         if kind == "escape" and value != "\\":
             hint = "leave the line out, and continue lines with a backslash"
-            raise DockerfileError(number, "sets another escape character", hint)
+            raise DockerfileError(
+                "sets another escape character", number, code="dockerfile-escape-directive", hint=hint
+            )
         if kind == "syntax" and not _OWN_SYNTAX.fullmatch(value):
             hint = "leave the line out; the standard syntax is read"
-            raise DockerfileError(number, f"asks for the syntax {shown(value)}", hint)
+            raise DockerfileError(
+                f"asks for the syntax {shown(value)}", number, code="dockerfile-syntax-directive", hint=hint
+            )
 
 
 def _join(lines: Sequence[str], position: int) -> tuple[str, int]:
@@ -176,7 +195,12 @@ def _join(lines: Sequence[str], position: int) -> tuple[str, int]:
         parts.append(stripped[:-1] if continues else line)
     joined = "".join(parts).strip(_BLANKS)
     if joined.endswith("\\") or (continues and not joined):
-        raise DockerfileError(start + 1, "ends with a backslash", "leave the backslash out")
+        raise DockerfileError(
+            "ends with a backslash",
+            start + 1,
+            code="dockerfile-open-continuation",
+            hint="leave the backslash out",
+        )
     return joined, position
 
 
@@ -186,16 +210,23 @@ def _check_characters(line: str, number: int) -> None:
     column, odd = next((n, c) for n, c in enumerate(line, start=1) if c != "\t" and not c.isprintable())
     name = unicodedata.name(odd, "a control character")
     what = f"holds U+{ord(odd):04X} ({name}) in column {column}"
-    raise DockerfileError(number, what, "use plain spaces, and leave invisible characters out")
+    raise DockerfileError(
+        what,
+        number,
+        code="dockerfile-invisible-character",
+        hint="use plain spaces, and leave invisible characters out",
+    )
 
 
 def _parse_instruction(joined: str, line: int) -> Instruction:
     name, *more = re.split(r"[ \t]+", joined, maxsplit=1)
     if not name.isascii() or name.upper() not in _INSTRUCTIONS:
-        what = f"{shown(name)} is not an instruction that is taken"
-        code = "base-image" if name.upper() == "ONBUILD" else ""
+        if name.upper() == "ONBUILD":
+            what = "ONBUILD would run in images that are built on this one"
+            raise DockerfileError(what, line, code="base-image", hint="use the instruction without ONBUILD")
+        what = f"{shown(name)} is not an instruction that is accepted"
         hint = "use one such as RUN or COPY; a line that goes on needs a backslash at its end"
-        raise DockerfileError(line, what, hint, code)
+        raise DockerfileError(what, line, code="dockerfile-instruction", hint=hint)
     name = name.upper()
     rest = more[0] if more else ""
     flags: list[tuple[str, str]] = []
@@ -204,13 +235,25 @@ def _parse_instruction(joined: str, line: int) -> Instruction:
         flags.append(_parse_flag(name, word, line))
         rest = more[0] if more else ""
     if not rest:
-        raise DockerfileError(line, f"{name} has no value", "give it one, or leave the line out")
+        raise DockerfileError(
+            f"{name} has no value",
+            line,
+            code="dockerfile-no-value",
+            hint="give it one, or leave the line out",
+        )
     if len({flag for flag, _ in flags}) < len(flags):
-        raise DockerfileError(line, f"{name} has the same flag twice", "leave one out")
+        raise DockerfileError(
+            f"{name} has the same flag twice", line, code="dockerfile-duplicate-flag", hint="leave one out"
+        )
     words = _parse_json(name, rest, line) if name in _WITH_JSON and rest.startswith("[") else None
     if name in _WITH_HEREDOCS and words is None and _has_heredoc(rest):
         hint = "put the lines into a file of their own and COPY it"
-        raise DockerfileError(line, f"{name} with a heredoc, which not every builder knows", hint)
+        raise DockerfileError(
+            f"{name} with a heredoc, which not every builder knows",
+            line,
+            code="dockerfile-heredoc",
+            hint=hint,
+        )
     return Instruction(name, tuple(flags), rest, words, line)
 
 
@@ -220,9 +263,11 @@ def _parse_flag(name: str, word: str, line: int) -> tuple[str, str]:
         return flag[1], flag[2]
     known = " or ".join(f"--{flag}=..." for flag in _FLAGS.get(name, ())) or "none"
     hint = f"{name} may have {known}, without quotes and backslashes"
-    # A mount may be of files of another image; most are of a cache.
-    code = "base-image" if "from" in word else ""
-    raise DockerfileError(line, f"{name} has the flag {shown(word)}", hint, code)
+    what = f"{name} has the flag {shown(word)}"
+    if "from" in word:
+        # A mount of files of another image.
+        raise DockerfileError(what, line, code="base-image", hint=hint)
+    raise DockerfileError(what, line, code="dockerfile-flag", hint=hint)
 
 
 def _parse_json(name: str, text: str, line: int) -> tuple[str, ...] | None:
@@ -234,16 +279,30 @@ def _parse_json(name: str, text: str, line: int) -> tuple[str, ...] | None:
     try:
         words = json.loads(text, parse_constant=refuse_constant)
     except RecursionError:
-        raise DockerfileError(line, f"{name} is nested too deep", "give a list of strings") from None
+        raise DockerfileError(
+            f"{name} is nested too deep", line, code="dockerfile-json-form", hint="give a list of strings"
+        ) from None
     except ValueError:
         if name in ("SHELL", "VOLUME") or text.startswith(("['", '["')):
             hint = 'write it as ["a", "b"], with commas and double quotes'
-            raise DockerfileError(line, f"{name} is not valid JSON", hint) from None
+            raise DockerfileError(
+                f"{name} is not valid JSON", line, code="dockerfile-json-form", hint=hint
+            ) from None
         return None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise DockerfileError(line, f"{name} is not a list of strings", 'write it as ["a", "b"]')
+        raise DockerfileError(
+            f"{name} is not a list of strings",
+            line,
+            code="dockerfile-json-form",
+            hint='write it as ["a", "b"]',
+        )
     if any(character == "\0" or "\ud800" <= character <= "\udfff" for word in words for character in word):
-        raise DockerfileError(line, f"{name} holds a character that is none", "write it in UTF-8")
+        raise DockerfileError(
+            f"{name} has a character that is not valid Unicode",
+            line,
+            code="dockerfile-json-form",
+            hint="write it in UTF-8",
+        )
     return tuple(words)
 
 

@@ -50,7 +50,12 @@ def parse_dockerignore(text: str, name: str = DOCKERIGNORE) -> IgnoreRules:
         DataError: A pattern is not valid, or there are too many of them.
     """
     if len(text) > MAX_BYTES:
-        raise DataError(f"is larger than {MAX_BYTES >> 10} KB; ignore folders, not files", name)
+        raise DataError(
+            f"is larger than {MAX_BYTES >> 10} KB",
+            name,
+            code="dockerignore-size",
+            hint="ignore folders, not files",
+        )
     rules: list[tuple[int, bool, PathPattern]] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         pattern = line.strip()
@@ -59,13 +64,31 @@ def parse_dockerignore(text: str, name: str = DOCKERIGNORE) -> IgnoreRules:
         takes_back = pattern.startswith("!")
         pattern = pattern.removeprefix("!").strip()
         if not pattern:
-            raise DataError("has a '!' without a pattern; leave the line out", name, number)
+            raise DataError(
+                "has a '!' without a pattern",
+                name,
+                number,
+                code="dockerignore-pattern",
+                hint="leave the line out",
+            )
         # A path in the context, whether or not it begins with a slash; `.` and `../x` are true for no file.
         cleaned = posixpath.normpath(pattern).lstrip("/")
         try:
             rules.append((number, takes_back, parse_pattern(cleaned, crosses_folders=True)))
         except ValueError as fault:
-            raise DataError(f"the pattern {shown(cleaned)} {fault}; correct it", name, number) from None
+            raise DataError(
+                f"the pattern {shown(cleaned)} {fault}",
+                name,
+                number,
+                code="dockerignore-pattern",
+                hint="correct it",
+            ) from None
         if len(rules) > MAX_PATTERNS:
-            raise DataError(f"has more than {MAX_PATTERNS} patterns; ignore folders, not files", name, number)
+            raise DataError(
+                f"has more than {MAX_PATTERNS} patterns",
+                name,
+                number,
+                code="dockerignore-pattern-count",
+                hint="ignore folders, not files",
+            )
     return IgnoreRules(name, tuple(rules))

@@ -52,7 +52,7 @@ def read_kit(path: Path) -> Kit | None:
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise DataError("is not UTF-8; take the one of the kit again", path) from None
+        raise DataError("is not UTF-8", path, code="kit-json", hint="take the one of the kit again") from None
 
 
 def parse_kit(text: str, path: Path | str) -> Kit:
@@ -60,9 +60,14 @@ def parse_kit(text: str, path: Path | str) -> Kit:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise DataError("is not JSON; take the one of the kit again", path) from None
+        raise DataError("is not JSON", path, code="kit-json", hint="take the one of the kit again") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DataError("is of another version of this tool; take the version that the organiser names", path)
+        raise DataError(
+            "is of another version of this tool",
+            path,
+            code="kit-version",
+            hint="take the version that the organiser names",
+        )
     return _parse(document, path)
 
 
@@ -71,10 +76,20 @@ def _parse(document: dict[str, Any], path: Path | str) -> Kit:
     texts = [document.get(key) for key in ("python_version", "machine", "base_image")]
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if (names is not None and not is_list) or not all(isinstance(text, str) for text in texts):
-        raise DataError("lacks a key, or has one of another type; take the one of the kit again", path)
+        raise DataError(
+            "lacks a key, or has a value of another type",
+            path,
+            code="kit-json",
+            hint="take the one of the kit again",
+        )
     wheels = None if names is None else [parse_wheel(name) for name in names]
     if wheels is not None and None in wheels:
-        raise DataError("names a wheel that is none; take the one of the kit again", path)
+        raise DataError(
+            "has the name of a wheel that is not valid",
+            path,
+            code="kit-json",
+            hint="take the one of the kit again",
+        )
     python_version, machine, base_image = map(str, texts)
     known = None if wheels is None else tuple(wheel for wheel in wheels if wheel is not None)
     return Kit(known, python_version, machine, base_image)

@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.bounded_json import no_key_twice
 
+RETRAIN = "take the file that training wrote"
+
 MAX_SIDE = 1 << 16
 """Largest height or width of the images that inference makes, pixels."""
 
@@ -42,29 +44,57 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
     try:
         document = json.loads(text, object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as fault:
-        raise error(f"not JSON ({fault}); take the file that training wrote", path) from None
+        raise error(f"not JSON ({fault})", path, code="model-json", hint=RETRAIN) from None
     if not isinstance(document, dict):
-        raise error("expected a JSON object; take the file that training wrote", path)
+        raise error("expected a JSON object", path, code="model-json", hint=RETRAIN)
     class_names = document.get("class_names")
     if not _are_texts(class_names) or len(set(class_names)) != len(class_names) or len(class_names) < 2:
-        raise error("'class_names' must list two or more different class names, in label order", path)
+        raise error(
+            "expected two or more different class names in 'class_names'",
+            path,
+            code="model-class-names",
+            hint="list them in label order",
+        )
     size = document.get("input")
     if not isinstance(size, dict):
-        raise error("'input' must hold height, width, channels, mean and standard_deviation", path)
+        raise error(
+            "expected height, width, channels, mean and standard_deviation in 'input'",
+            path,
+            code="model-input",
+            hint=RETRAIN,
+        )
     for key in ("height", "width", "channels"):
         if type(size.get(key)) is not int or not 1 <= size[key] <= MAX_SIDE:
-            raise error(f"'input.{key}' must be a whole number from 1 to {MAX_SIDE:,}", path)
+            raise error(
+                f"expected a whole number from 1 to {MAX_SIDE:,} for 'input.{key}',"
+                f" but got {size.get(key)!r:.40}",
+                path,
+                code="model-input",
+                hint=RETRAIN,
+            )
     if size["channels"] not in (1, 3):
-        raise error(f"'input.channels' is {size['channels']}; expected 1 (gray) or 3 (RGB)", path)
+        raise error(
+            f"expected 1 (gray) or 3 (RGB) for 'input.channels', but got {size['channels']}",
+            path,
+            code="model-input",
+            hint=RETRAIN,
+        )
     for key in ("mean", "standard_deviation"):
         values = size.get(key)
         if not isinstance(values, list) or len(values) != size["channels"]:
-            raise error(f"'input.{key}' must list one number a channel", path)
+            raise error(
+                f"expected one number per channel ({size['channels']}) in 'input.{key}'",
+                path,
+                code="model-input",
+                hint=RETRAIN,
+            )
         # Compared, not converted: a whole number in JSON may have thousands of digits. NaN is in no range.
         if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
-            raise error(f"'input.{key}' must list finite numbers", path)
+            raise error(f"expected finite numbers in 'input.{key}'", path, code="model-input", hint=RETRAIN)
     if not all(value > 0 for value in size["standard_deviation"]):
-        raise error("'input.standard_deviation' must list numbers above 0", path)
+        raise error(
+            "expected numbers above 0 in 'input.standard_deviation'", path, code="model-input", hint=RETRAIN
+        )
     return ModelCard(tuple(class_names), document)
 
 
@@ -86,7 +116,9 @@ def read_model_json(path: Path) -> ModelCard:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError("there is no trained model yet; run `train` first", path) from None
+        raise DataError(
+            "there is no trained model yet", path, code="model-missing", hint="run `train` first"
+        ) from None
     return parse_model_json(text, path)
 
 

@@ -39,17 +39,35 @@ def parse_card(content: bytes) -> dict[str, str]:
         SubmissionError: Too large, not UTF-8, not TOML, a key of many parts, or a value that is no text.
     """
     if len(content) > MAX_CARD_BYTES:
-        raise SubmissionError(f"is larger than {MAX_CARD_BYTES // 1024} KB; keep team and method", CARD_NAME)
+        raise SubmissionError(
+            f"is larger than {MAX_CARD_BYTES // 1024} KB",
+            CARD_NAME,
+            code="card-size",
+            hint="keep team and method",
+        )
     try:
         text = content.decode("utf-8")
         for number, line in enumerate(text.splitlines(), start=1):
             is_comment = line.lstrip(" \t").startswith("#")
             if line.partition("=")[0].count(".") > MAX_DOTS and not is_comment:
-                raise SubmissionError("a key has too many parts; keep team and method", CARD_NAME, number)
+                raise SubmissionError(
+                    "a key has too many parts",
+                    CARD_NAME,
+                    number,
+                    code="card-key",
+                    hint="keep team and method",
+                )
         card = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:
-        raise SubmissionError(f"is not TOML in UTF-8 ({fault}); write it again", CARD_NAME) from None
+        raise SubmissionError(
+            f"is not TOML in UTF-8 ({fault})", CARD_NAME, code="card-toml", hint="write it again"
+        ) from None
     for key in KEYS:
         if not isinstance(card.get(key, ""), str):
-            raise SubmissionError(f"'{key}' must be a text, in quotes", CARD_NAME)
+            raise SubmissionError(
+                f"expected a text for '{key}', but got {type(card[key]).__name__}",
+                CARD_NAME,
+                code="card-value",
+                hint=f'write {key} = "..."',
+            )
     return {key: card[key] for key in KEYS if key in card}

@@ -42,7 +42,7 @@ def check_weights(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         return
     if not size:
-        raise SubmissionError("is empty; train again, or zip again")
+        raise SubmissionError("is empty", code="weights-empty", hint="train again, or zip again")
     with path.open("rb") as opened:
         start = opened.read(len(_ZIP))
         if path.suffix.lower() == ".onnx":
@@ -50,7 +50,7 @@ def check_weights(path: Path) -> None:
         elif path.suffix.lower() == ".safetensors":
             _check_safetensors(opened, size)
         elif start == _ZIP and not zipfile.is_zipfile(opened):
-            raise SubmissionError("is cut off; train again, or zip again")
+            raise SubmissionError("is cut off", code="weights-incomplete", hint="train again, or zip again")
 
 
 def _check_onnx(opened: BinaryIO, size: int) -> None:
@@ -63,7 +63,9 @@ def _check_onnx(opened: BinaryIO, size: int) -> None:
             raise ValueError("a graph without nodes")
     except ValueError as fault:
         raise SubmissionError(
-            f"is not an ONNX file, or a part of one ({fault}); train again, or zip again"
+            f"is not a complete ONNX file ({fault})",
+            code="weights-incomplete",
+            hint="train again, or zip again",
         ) from None
 
 
@@ -111,5 +113,7 @@ def _check_safetensors(opened: BinaryIO, size: int) -> None:
             raise ValueError("its tensors do not end where the file does")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as fault:
         raise SubmissionError(
-            f"is not a safetensors file, or a part of one ({fault}); train again, or zip again"
+            f"is not a complete safetensors file ({fault})",
+            code="weights-incomplete",
+            hint="train again, or zip again",
         ) from None

@@ -64,13 +64,20 @@ def kit_files(bundle: Bundle, layout: Layout, kit: Kit) -> dict[str, Content]:
     for split in _LABELLED:
         path = layout.solution_csv(split)
         if not path.is_file():
-            raise DataError("not found; a kit hands out data: run `data import` first", path)
+            raise DataError(
+                "not found, but a kit contains data", path, code="kit-no-data", hint="run `data import` first"
+            )
         names = sorted(read_label_table(path).class_of)
         images[f"input_data/{solution_name(split)}"] = path
         images |= _images(layout, split, names)
     testing = sorted(names_in(layout.testing_data))
     if not testing:
-        raise DataError("holds no images; a kit hands out data: run `data import` first", layout.testing_data)
+        raise DataError(
+            "has no images, but a kit contains data",
+            layout.testing_data,
+            code="kit-no-data",
+            hint="run `data import` first",
+        )
     images |= _images(layout, "testing", testing)
     texts = {
         "README.md": readme_text(bundle, class_names, kit),
@@ -84,13 +91,20 @@ def _images(layout: Layout, split: str, names: Sequence[str]) -> dict[str, Conte
     folder = layout.split_dir(split)
     for name in names:
         if not (folder / name).is_file() or (folder / name).is_symlink():
-            raise DataError("is no plain file; a kit hands out images alone", folder / name)
+            raise DataError(
+                "expected a plain file, but got a link or a folder",
+                folder / name,
+                code="kit-not-a-file",
+                hint="import the images again",
+            )
     return {f"input_data/{split_dir_name(split)}/{name}": folder / name for name in names}
 
 
 def _write_folder(files: Mapping[str, Content], output: Path) -> None:
     if output.exists():
-        raise DataError("is there already; give another name, or remove it", output)
+        raise DataError(
+            "exists already", output, code="output-exists", hint="give another name, or remove it"
+        )
     incoming = output.with_name(f".{output.name}.part")
     shutil.rmtree(incoming, ignore_errors=True)
     try:

@@ -6,12 +6,12 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from challenge_bundle.engines.build_context import ANY_IMAGE, wheels_folder
+from challenge_bundle.engines.build_context import ANY_IMAGE, DOCKERFILE, wheels_folder
 from challenge_bundle.errors import shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.build_recipe import Recipe
 from challenge_bundle.formats.image_name import canonical_image, is_allowed
 from challenge_bundle.formats.kit_json import Kit, kit_text, parse_kit
@@ -119,16 +119,16 @@ def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
     given = canonical_image(rules.base_image)
     own = canonical_image(rules.kit.base_image) if rules.kit else None
     for base in recipe.bases:
-        where = f"Dockerfile:{base.line}"
         if base.name in (given, canonical_image(ANY_IMAGE)):
             continue
         if not is_allowed(base.name, rules.base_images, rules.base_image):
             what = f"builds on {shown(base.name)}, which is not one of the challenge's base images"
             hint = f"build on {' or '.join(rules.base_images)}"
-            yield Finding("base-image", "error", where, what, hint)
+            yield Finding("base-image", ERROR, DOCKERFILE, what, hint, base.line)
         elif own and not rules.base_images and base.name != own:
             what = f"builds on {shown(base.name)}; known to be at the organiser's is {own}"
-            yield Finding("finding", "warning", where, what, "ask the organiser whether it is there")
+            hint = "ask the organiser whether it is there"
+            yield Finding("base-image-unknown", WARNING, DOCKERFILE, what, hint, base.line)
 
 
 def _check_packages(
@@ -154,10 +154,8 @@ def _check_packages(
         # What a base image may bring is no certain end of the build. One that is ends the whole step.
         fails = is_bare and any(certain and not is_brought(line) for _, line, certain in lacking)
         for place, line, _ in lacking:
-            what, hint = _advice(line, kit, given, missing)
-            yield Finding(
-                "finding", "error" if fails and not is_brought(line) else "warning", place, what, hint
-            )
+            severity = ERROR if fails and not is_brought(line) else WARNING
+            yield replace(_advice(line, kit, given, missing), severity=severity, location=place)
 
 
 def _advice(
@@ -165,17 +163,24 @@ def _advice(
     kit: Kit,
     given: Sequence[Wheel],
     missing: Callable[[Sequence[RequirementLine], Sequence[Wheel]], list[RequirementLine]],
-) -> tuple[str, str]:
+) -> Finding:
     """What is wrong with a package that pip would not find, and what to do."""
+    row = line.line or None
     if not missing([line], given):
-        what = f"{line.text} is one of the challenge's packages, but the Dockerfile passes them over"
-        hint = "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index"
-        return what, f"{hint} --find-links, as bundle_inference/Dockerfile does"
+        what = f"{line.text} is one of the challenge's packages, but the Dockerfile does not use them"
+        hint = (
+            "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index --find-links,"
+            " as bundle_inference/Dockerfile does"
+        )
+        return Finding("package-not-used", WARNING, DOCKERFILE, what, hint, row)
     there = [str(wheel) for wheel in given if not missing([_any_version(line)], [wheel])]
     what = f"{line.text} is neither among the challenge's packages nor a wheel in the zip"
-    hint = f"ask for {there[0]}, or put" if there else "put"
-    hint += " its wheel into the zip: the build has no network (pip download --only-binary :all:"
-    return what, f"{hint} --python-version {kit.python_version} -d bundle_inference/wheelhouse '{line.text}')"
+    instead = f"ask for {there[0]}, or " if there else ""
+    hint = (
+        f"{instead}put its wheel into the zip: the build has no network (pip download --only-binary :all:"
+        f" --python-version {kit.python_version} -d bundle_inference/wheelhouse '{line.text}')"
+    )
+    return Finding("package-missing", WARNING, DOCKERFILE, what, hint, row)
 
 
 def _any_version(line: RequirementLine) -> RequirementLine:
@@ -186,7 +191,7 @@ def _any_version(line: RequirementLine) -> RequirementLine:
 def _asked(
     step: str, context: BuildContext, taken: frozenset[str]
 ) -> Iterator[tuple[str, RequirementLine, bool]]:
-    """What a RUN lets pip install: the place that asks for it, what it is, and whether it surely will be."""
+    """What a RUN lets pip install: the file that asks for it, what it is, and whether it surely will be."""
     command = _command_of(step)
     for install in itertools.islice(_INSTALL.finditer(command), MAX_INSTALLS):
         is_certain = _is_certain(command, install.start(), install.end())
@@ -201,7 +206,7 @@ def _asked(
                 for place, line in _in_file(PurePosixPath(value).name, context, taken):
                     yield place, line, is_certain
             elif not word.startswith("-") and parse_requirement(word) is not None:
-                yield "Dockerfile", RequirementLine(0, word, parse_requirement(word)), is_certain
+                yield DOCKERFILE, RequirementLine(0, word, parse_requirement(word)), is_certain
 
 
 def _command_of(step: str) -> str:
@@ -246,7 +251,7 @@ def _in_file(
         if path.stat().st_size <= MAX_TEXT_BYTES:
             text = path.read_text(encoding="utf-8", errors="replace")
             for line in parse_requirements(text):
-                yield f"{name}:{line.line}", line
+                yield name, line
 
 
 def _names_wheels(recipe: Recipe, taken: frozenset[str]) -> bool:

@@ -4,13 +4,14 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from challenge_bundle.dataset.summary import check_together, known_class_names, names_in
 from challenge_bundle.engines.build_context import ANY_IMAGE, DOCKERFILE, read_dockerfile, read_ignore_rules
 from challenge_bundle.errors import DataError, SubmissionError, shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.build_recipe import Recipe, read_recipe
 from challenge_bundle.formats.dockerfile import DockerfileError
 from challenge_bundle.formats.dockerignore import DOCKERIGNORE, IgnoreRules
@@ -29,7 +30,7 @@ MAX_SOURCES = 200
 MAX_CODE_BYTES = 1 << 22
 """Of all Python files together; what comes after is not looked at."""
 
-_NOT_THERE = "no such file; give a zip made by `zip`, or a results csv"
+_NOT_THERE, _NOT_THERE_HINT = "no such file", "give a zip made by `zip`, or a results csv"
 
 
 def check_submission(
@@ -53,12 +54,12 @@ def check_submission(
         SubmissionError: There is no such file.
     """
     if not path.is_file():
-        raise SubmissionError(_NOT_THERE, path)
+        raise SubmissionError(_NOT_THERE, path, code="no-such-file", hint=_NOT_THERE_HINT)
     with TemporaryDirectory(prefix="submission-") as folder:
         findings = open_archive(path, Path(folder), settings)
-        if not any(finding.severity == "error" for finding in findings):
+        if not any(finding.severity == ERROR for finding in findings):
             findings += check_unpacked(Path(folder), class_names, rules)
-    return sorted(findings, key=lambda finding: finding.severity != "error")
+    return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
 def check_unpacked(folder: Path, class_names: Sequence[str], rules: BuildRules) -> list[Finding]:
@@ -109,15 +110,20 @@ def _read_dockerfile(folder: Path, base_image: str) -> tuple[Recipe | None, list
         given = base_image or ("" if has_own else ANY_IMAGE)
         recipe = read_recipe(text, {"BASE_IMAGE": given} if given else {})
     except DockerfileError as fault:
-        where = f"{DOCKERFILE}:{fault.line}"
-        return None, [Finding(fault.code, "error", where, fault.what, fault.hint)]
+        return None, [fault.finding]
     except DataError:
         return None, [
-            Finding("finding", "error", DOCKERFILE, "not a UTF-8 text of at most 64 KB", "save it as UTF-8")
+            Finding(
+                "dockerfile-encoding",
+                ERROR,
+                DOCKERFILE,
+                "not a UTF-8 text of at most 64 KB",
+                "save it as UTF-8",
+            )
         ]
     if sum(len(copied.sources) for copied in recipe.copies) > MAX_SOURCES:
         what = f"copies more than {MAX_SOURCES} files or folders by name"
-        return None, [Finding("finding", "error", DOCKERFILE, what, "copy folders")]
+        return None, [Finding("dockerfile-source-count", ERROR, DOCKERFILE, what, "copy folders")]
     return recipe, []
 
 
@@ -125,7 +131,7 @@ def _read_ignored(folder: Path) -> tuple[IgnoreRules, list[Finding]]:
     try:
         return read_ignore_rules(folder / DOCKERFILE, [folder]), []
     except DataError as fault:
-        return IgnoreRules(), [_from_error(str(fault.path), fault)]
+        return IgnoreRules(), [fault.finding]
 
 
 def _check_files(context: BuildContext, taken: frozenset[str]) -> Iterator[Finding | At]:
@@ -138,12 +144,12 @@ def _check_files(context: BuildContext, taken: frozenset[str]) -> Iterator[Findi
             yield unused_file(name, context)
         if is_pointer(path):
             what = "is a pointer of Git LFS, not the file itself"
-            yield Finding("finding", "error" if used else "warning", name, what, LFS_HINT)
+            yield Finding("weights-pointer", ERROR if used else WARNING, name, what, LFS_HINT)
             continue
         try:
             check_weights(path)
         except SubmissionError as fault:
-            yield _from_error(name, fault)
+            yield replace(fault.finding, location=name)
 
 
 def _check_card(folder: Path) -> Iterator[Finding | At]:
@@ -155,14 +161,7 @@ def _check_card(folder: Path) -> Iterator[Finding | At]:
             with path.open("rb") as opened:
                 parse_card(opened.read(MAX_CARD_BYTES + 1))
         except SubmissionError as fault:
-            yield _from_error(CARD_NAME, fault, "warning")
-
-
-def _from_error(name: str, fault: DataError, severity: str = "error") -> Finding:
-    """A finding of an error about one file: where, what and what to do."""
-    where = name if fault.row is None else f"{name}:{fault.row}"
-    what, _, hint = str(fault).removeprefix(f"{fault.path}:").removeprefix(f"{fault.row}:").partition("; ")
-    return Finding("finding", severity, where, what.strip(), hint)
+            yield replace(fault.finding, location=CARD_NAME, severity=WARNING)
 
 
 def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]:
@@ -181,11 +180,16 @@ def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]
     """
     class_names = known_class_names(bundle, layout)
     if not path.exists():
-        raise SubmissionError(_NOT_THERE, path)
+        raise SubmissionError(_NOT_THERE, path, code="no-such-file", hint=_NOT_THERE_HINT)
     check_together(layout)
     image_names = names_in(layout.testing_data)
     if not image_names or not class_names:
-        raise DataError("no testing images to check against; run `data import` first", layout.testing_data)
+        raise DataError(
+            "no testing images to check against",
+            layout.testing_data,
+            code="images-missing",
+            hint="run `data import` first",
+        )
     arguments = {"path": str(path.absolute()), "image_names": sorted(image_names)}
     arguments["class_names"] = list(class_names)
     limits = Limits(memory_mb=512 + len(image_names) // 500, cpu_s=20 + len(image_names) // 20_000)
@@ -202,21 +206,21 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
         yield At(name)
         text = _read_text(path)
         if text is None:
-            yield Finding("finding", "error", name, "not a UTF-8 text of at most 1 MB", "train again")
+            yield Finding("model-encoding", ERROR, name, "not a UTF-8 text of at most 1 MB", "train again")
             return
         if not path.with_name("best_metric_model.onnx").exists() and is_of_other_kind(text):
             return  # a method of another kind: its own program alone reads it
         try:
             card = parse_model_json(text, name, SubmissionError)
         except DataError as fault:
-            yield Finding("finding", "error", name, str(fault).removeprefix(f"{name}: "), "train again")
+            yield fault.finding
             return
         unknown = [
             class_name for class_name in card.class_names if class_names and class_name not in class_names
         ]
         if unknown:
             what = f"knows a class {shown(unknown[0])}, but this challenge has {', '.join(class_names)}"
-            yield Finding("finding", "error", name, what, "train on this challenge's images")
+            yield Finding("model-class-unknown", ERROR, name, what, "train on this challenge's images")
 
 
 def _has_newer_python(image: str) -> bool:
@@ -248,12 +252,12 @@ def _check_code(folder: Path, run_here: frozenset[str]) -> Iterator[Finding | At
             ast.parse(path.read_bytes())
         except (RecursionError, MemoryError):
             what = "is nested too deeply, or needs too much memory, to be parsed"
-            yield Finding("finding", "error", name, what, "make it simpler")
+            yield Finding("code-too-complex", ERROR, name, what, "make it simpler")
         except (SyntaxError, ValueError) as fault:
             version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-            severity = "error" if name in run_here else "warning"
+            severity = ERROR if name in run_here else WARNING
             yield Finding(
-                "finding", severity, name, f"is not valid Python ({fault})", f"correct it for {version}"
+                "code-syntax", severity, name, f"is not valid Python ({fault})", f"correct it for {version}"
             )
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import hash_file, replacing
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.formats.model_json import read_model_json
 from challenge_bundle.formats.submission_toml import CARD_NAME, card_text
 from challenge_bundle.layout import Layout
@@ -87,7 +87,12 @@ def refuse_reference(files: Mapping[str, Path], layout: Layout) -> None:
     size, digest = reference.stat().st_size, hash_file(reference)
     for name, path in files.items():
         if path.stat().st_size == size and hash_file(path) == digest:
-            raise DataError(f"is the reference (the same bytes as {reference}); a zip may not hold it", name)
+            raise DataError(
+                f"has the same bytes as the reference {reference}",
+                name,
+                code="contains-reference",
+                hint="leave it out: participants must not see it",
+            )
 
 
 def not_copied(layout: Layout, names: Collection[str]) -> list[Finding]:
@@ -100,8 +105,8 @@ def not_copied(layout: Layout, names: Collection[str]) -> list[Finding]:
     dockerfile = f"{INFERENCE.folder}/Dockerfile"
     return [
         Finding(
-            "finding",
-            "warning",
+            "output-not-copied",
+            WARNING,
             dockerfile,
             f"does not copy {name}, which training writes for it",
             "write COPY model_output/ model_output/, or leave it out of 'outputs' in program.toml",

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from challenge_bundle.engines.build_context import DOCKERFILE
 from challenge_bundle.errors import shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.build_recipe import Copied, Recipe
 from challenge_bundle.formats.dockerignore import DOCKERIGNORE
 from challenge_bundle.formats.path_patterns import has_wildcards, parse_pattern
@@ -54,60 +55,80 @@ def unused_file(name: str, context: BuildContext) -> Finding:
     line = context.hidden.get(name)
     if line is None:
         hint = "add a COPY if the program needs it; else leave it out of the zip"
-        return Finding("finding", "warning", name, "the Dockerfile does not copy it", hint)
+        return Finding("file-not-copied", WARNING, name, "the Dockerfile does not copy it", hint)
     hint = "correct that line if the program needs the file; else leave it out of the zip"
-    return Finding("finding", "warning", name, f"hidden by {context.ignore_name} line {line}", hint)
+    return Finding("file-ignored", WARNING, name, f"hidden by {context.ignore_name} line {line}", hint)
 
 
 def check_recipe(recipe: Recipe, context: BuildContext) -> Iterator[Finding]:
     """Find what a build would fail on, and what a platform would refuse."""
     for line in recipe.volume_lines:
         hint = "leave VOLUME out; write to /mnt/out or /tmp"
-        yield Finding("volume", "error", f"Dockerfile:{line}", "declares a volume", hint)
+        yield Finding("volume", ERROR, DOCKERFILE, "declares a volume", hint, line)
     if not recipe.has_command:
         hint = 'end with ENTRYPOINT ["python", "infer.py"]'
         yield Finding(
-            "finding", "error", "Dockerfile", "has neither ENTRYPOINT nor CMD, so nothing runs", hint
+            "dockerfile-no-program",
+            ERROR,
+            DOCKERFILE,
+            "has neither ENTRYPOINT nor CMD, so nothing runs",
+            hint,
         )
     for base in recipe.bases:
         if not base.has_version:
             name = base.name.removesuffix(":latest")
             what = f"the base image {shown(name)} has no version"
             hint = f"name the version that you tested, such as {name}:1.0"
-            yield Finding("finding", "warning", f"Dockerfile:{base.line}", what, hint)
+            yield Finding("base-image-version", WARNING, DOCKERFILE, what, hint, base.line)
     for copied in recipe.copies:
         yield from _check_copied(copied, context)
     if recipe.user.split(":")[0] in ("", "0", "root"):
         hint = "end with a line such as USER 1000"
         yield Finding(
-            "finding", "warning", "Dockerfile", "the image runs as root, which some platforms refuse", hint
+            "dockerfile-root-user",
+            WARNING,
+            DOCKERFILE,
+            "the image runs as root, which some platforms refuse",
+            hint,
         )
 
 
 def _check_copied(copied: Copied, context: BuildContext) -> Iterator[Finding]:
-    where = f"Dockerfile:{copied.line}"
+    row = copied.line
     if all(map(has_wildcards, copied.sources)) and not any(map(context.matches, copied.sources)):
         what = f"copies {shown(copied.sources[0])}, which is the name of no file in the zip"
         yield Finding(
-            "finding", "warning", where, what, "correct the pattern: a build fails that copies nothing"
+            "copy-matches-nothing",
+            WARNING,
+            DOCKERFILE,
+            what,
+            "correct the pattern: a build fails that copies nothing",
+            row,
         )
     for source in copied.sources:
         named = context.matches(source)
         kept = named - context.hidden.keys()
         if copied.unpacks:
-            yield from _check_added(source, kept, context, where)
+            yield from _check_added(source, kept, context, row)
         if kept or has_wildcards(source) or posixpath.normpath(source.lstrip("/") or ".") == ".":
             continue
         if named:
             line = min(context.hidden[name] for name in named)
             what = f"copies {shown(source)}, which is hidden by {context.ignore_name} line {line}"
-            yield Finding("finding", "error", where, what, f"correct that line, or add '!{source}' below it")
+            yield Finding(
+                "copy-ignored",
+                ERROR,
+                DOCKERFILE,
+                what,
+                f"correct that line, or add '!{source}' below it",
+                row,
+            )
         else:
             what = f"copies {shown(source)}, which is not in the zip"
-            yield Finding("finding", "error", where, what, "add the file, or correct the line")
+            yield Finding("copy-missing", ERROR, DOCKERFILE, what, "add the file, or correct the line", row)
 
 
-def _check_added(source: str, kept: frozenset[str], context: BuildContext, where: str) -> Iterator[Finding]:
+def _check_added(source: str, kept: frozenset[str], context: BuildContext, row: int) -> Iterator[Finding]:
     """Refuse an ADD that would unpack: what is in the archive, nobody has looked at."""
     for name in sorted(kept):
         # Files in a folder are copied as they are.
@@ -115,7 +136,12 @@ def _check_added(source: str, kept: frozenset[str], context: BuildContext, where
         if is_named and may_be_archive(context.folder / name):
             what = f"ADD {shown(name)}, which would be unpacked"
             yield Finding(
-                "finding", "error", where, what, "use COPY, and put the files themselves into the zip"
+                "add-archive",
+                ERROR,
+                DOCKERFILE,
+                what,
+                "use COPY, and put the files themselves into the zip",
+                row,
             )
 
 

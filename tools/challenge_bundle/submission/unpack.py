@@ -1,4 +1,4 @@
-"""A stranger's zip: its table of contents against the limits, and unpacking it without trusting it."""
+"""A participant's zip: its table of contents against the limits, and unpacking it without trusting it."""
 
 import contextlib
 import lzma
@@ -6,17 +6,19 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from challenge_bundle.errors import SubmissionError, shown
 from challenge_bundle.files import OUR_FAULTS
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.submission_toml import CARD_NAME, MAX_CARD_BYTES, parse_card
 from challenge_bundle.guarded import Limits, find_guarded, listed
 from challenge_bundle.settings import SubmissionSettings
 from challenge_bundle.submission.zip_names import check_names, check_root, is_folder
-from challenge_bundle.submission.zip_records import check_records
+from challenge_bundle.submission.zip_records import REMAKE, check_records
+
+LEAVE_OUT = "leave out what the Dockerfile does not copy"
 
 MAX_RATIO = 200
 """A member that grows by more is taken for a bomb; real weights and texts stay far below."""
@@ -62,17 +64,16 @@ def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator
     zip_path, limits = Path(path), SubmissionSettings(**settings)
     findings = check_archive(zip_path, limits)
     yield from map(listed, findings)
-    if any(finding.severity == "error" for finding in findings):
+    if any(finding.severity == ERROR for finding in findings):
         return
     try:
         unpack_submission(zip_path, Path(folder), limits)
     except SubmissionError as fault:
-        what = str(fault).removeprefix(f"{zip_path}: ")
-        yield listed(Finding("finding", "error", zip_path.name, what, "make it again with `zip`"))
+        yield listed(replace(fault.finding, location=zip_path.name))
 
 
 def find_card(path: str, files: int) -> Iterator[dict[str, str]]:
-    """Yield what a zip's submission.toml says, if it has one that is sound; see intake.read_card."""
+    """Yield team and method of a zip's submission.toml, if it has a valid one; see intake.read_card."""
     if has_too_many_files(Path(path), SubmissionSettings(files=files)):
         return
     with zipfile.ZipFile(path) as archive, archive.open(CARD_NAME) as opened:
@@ -83,23 +84,19 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
     """Look at the zip's table of contents, without unpacking anything; the file must be there."""
     size = path.stat().st_size
     if size > settings.zip_mb * 2**20:
-        what = f"{size / 2**20:.0f} MB; at most {settings.zip_mb} MB are taken"
-        return [Finding("finding", "error", path.name, what, "leave out what the Dockerfile does not copy")]
+        what = f"expected a zip of at most {settings.zip_mb} MB, but got {size / 2**20:.1f} MB"
+        return [Finding("zip-size", ERROR, path.name, what, LEAVE_OUT)]
     try:
         too_many = has_too_many_files(path, settings)
         with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
             members = archive.infolist() if archive else []
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
-        return [
-            Finding(
-                "finding", "error", path.name, f"not a readable zip ({fault})", "make it again with `zip`"
-            )
-        ]
+        return [Finding("zip-unreadable", ERROR, path.name, f"not a readable zip ({fault})", REMAKE)]
     if too_many or len(members) > settings.files:
-        what = f"more files than the {settings.files} that are taken"
-        return [Finding("finding", "error", path.name, what, "leave out what the Dockerfile does not copy")]
+        what = f"expected at most {settings.files} files, but got more"
+        return [Finding("zip-file-count", ERROR, path.name, what, LEAVE_OUT)]
     findings = [*_check_totals(members, settings, path.name), *check_names(members), *check_root(members)]
-    if any(finding.severity == "error" for finding in findings):
+    if any(finding.severity == ERROR for finding in findings):
         return findings
     return [*findings, *check_records(path)]
 
@@ -136,7 +133,12 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 continue
             target = folder / member.filename
             if not target.resolve().is_relative_to(folder.resolve()):
-                raise SubmissionError(f"{shown(member.filename)} would be written elsewhere", path)
+                raise SubmissionError(
+                    f"{shown(member.filename)} would be written outside of the folder",
+                    path,
+                    code="zip-name-outside",
+                    hint=REMAKE,
+                )
             left = member.file_size
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +147,10 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                         left -= len(chunk)
                         if left < 0:
                             raise SubmissionError(
-                                f"{shown(member.filename)} is larger than the zip says", path
+                                f"{shown(member.filename)} is larger than the zip says",
+                                path,
+                                code="zip-member-size",
+                                hint=REMAKE,
                             )
                         out.write(chunk)
                 if member.external_attr >> 16 & stat.S_IXUSR:
@@ -162,7 +167,10 @@ def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) ->
                 if isinstance(fault, OSError) and fault.errno in OUR_FAULTS:
                     raise
                 raise SubmissionError(
-                    f"{shown(member.filename)} cannot be unpacked ({fault})", path
+                    f"{shown(member.filename)} cannot be unpacked ({fault})",
+                    path,
+                    code="zip-member-unreadable",
+                    hint=REMAKE,
                 ) from None
 
 
@@ -171,18 +179,26 @@ def _check_totals(
 ) -> Iterator[Finding]:
     total = sum(member.file_size for member in members)
     if total > settings.unpacked_mb * 2**20:
-        what = f"unpacks to {total / 2**20:.0f} MB; at most {settings.unpacked_mb} MB are taken"
-        yield Finding("finding", "error", name, what, "leave out what the Dockerfile does not copy")
+        what = f"expected at most {settings.unpacked_mb} MB of unpacked files, but got {total / 2**20:.1f} MB"
+        yield Finding("zip-unpacked-size", ERROR, name, what, LEAVE_OUT)
     for member in members:
         if member.file_size > MAX_RATIO * max(member.compress_size, 1) and member.file_size > _CHUNK_BYTES:
             what = f"unpacks to more than {MAX_RATIO} times its size, as a zip bomb does"
-            yield Finding("finding", "error", shown(member.filename), what, "store it without compression")
+            yield Finding("zip-bomb", ERROR, shown(member.filename), what, "store it without compression")
         if member.flag_bits & 0x1:
             yield Finding(
-                "finding", "error", shown(member.filename), "is encrypted", "make the zip without a password"
+                "zip-encrypted",
+                ERROR,
+                shown(member.filename),
+                "is encrypted",
+                "make the zip without a password",
             )
         if member.filename.lower().endswith(_ARCHIVES):
-            what = "is an archive inside the archive; some platforms unpack it, some do not"
+            what = "is an archive inside the archive, which some platforms unpack and some do not"
             yield Finding(
-                "finding", "error", shown(member.filename), what, "put its files into the zip themselves"
+                "zip-nested-archive",
+                ERROR,
+                shown(member.filename),
+                what,
+                "put its files into the zip themselves",
             )

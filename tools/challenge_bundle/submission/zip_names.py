@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from challenge_bundle.errors import shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.lookalikes import casefold, is_ignorable, skeleton
 
 MAX_NAME_CHARACTERS = 240
 MAX_PART_BYTES = 255
+RENAME = "rename the file"
 UNICODE_PATH = 0x7075
 """Of an extra field with another name, which some programs take and others do not (APPNOTE 4.6.9)."""
 
@@ -37,16 +38,16 @@ def check_names(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
 
 
 def check_root(members: Sequence[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Find out whether a platform would build from the zip."""
+    """Check whether a platform would build from the zip."""
     names = [member.filename for member in members if not is_folder(member.filename)]
     if not names:
-        yield Finding("finding", "error", "the zip", "is empty", "make it again with `zip`")
+        yield Finding("zip-empty", ERROR, "the zip", "is empty", "make it again with `zip`")
     elif _DOCKERFILE not in names:
         yield _without_dockerfile(names)
     for name in ("metadata", "metadata.yaml"):
         if name in names:
             what = "the platform would take the zip for code of its own kind"
-            yield Finding("finding", "error", name, what, "leave the file out")
+            yield Finding("zip-platform-code", ERROR, name, what, "leave the file out")
 
 
 def is_folder(name: str) -> bool:
@@ -87,24 +88,14 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
     name, original = member.filename, member.orig_filename
     parts = PurePosixPath(name).parts
 
-    def error(what: str, hint: str = "rename the file") -> list[Finding]:
-        return [
-            Finding(
-                "finding",
-                "error",
-                shown(original) if _is_readable(original) else ascii(original[:80]),
-                what,
-                hint,
-            )
-        ]
-
+    place = shown(original) if _is_readable(original) else ascii(original[:80])
     if (
         not parts
         or not _is_readable(original)
         or len(name) > MAX_NAME_CHARACTERS
         or any(len(part.encode()) > MAX_PART_BYTES for part in parts)
     ):
-        return error("an empty, unprintable or over-long name")
+        return [Finding("zip-name-invalid", ERROR, place, "an empty, unprintable or over-long name", RENAME)]
     # zipfile cuts a name at a NUL, turns backslashes on Windows, and since Python 3.12 takes another name
     # from an extra field: only a name that it left alone is one that every platform reads alike.
     if (
@@ -117,15 +108,19 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
         or "//" in name
     ):
         what = "an absolute path, a backslash, '.' or '..' in the name, or a second name"
-        return error(what, "zip from inside the folder, with relative names")
+        hint = "zip from inside the folder, with relative names"
+        return [Finding("zip-name-path", ERROR, place, what, hint)]
     if not name.isascii() and not member.flag_bits & _UTF8_FLAG:
-        return error("a name in an encoding that the zip does not tell", "use letters of ASCII")
+        what = "a name in an encoding that the zip does not declare"
+        return [Finding("zip-name-encoding", ERROR, place, what, "use letters of ASCII")]
     if any(part != part.strip(" ").rstrip(".") for part in parts):
-        return error("a name that begins or ends with a space, or ends with a dot, which Windows drops")
+        what = "a name that begins or ends with a space, or ends with a dot, which Windows drops"
+        return [Finding("zip-name-windows", ERROR, place, what, RENAME)]
     if _NOT_ON_WINDOWS.search(name) or any(
         _DEVICES.fullmatch(part.partition(".")[0].rstrip()) for part in parts
     ):
-        return error("a name that Windows keeps for itself (CON, NUL, COM1, ...) or cannot write")
+        what = "a name that Windows reserves (CON, NUL, COM1, ...) or cannot write"
+        return [Finding("zip-name-windows", ERROR, place, what, RENAME)]
     return _check_kind(member, name, parts)
 
 
@@ -134,8 +129,8 @@ def _check_kind(member: zipfile.ZipInfo, name: str, parts: Sequence[str]) -> lis
     if kind not in (_FOLDER if is_folder(name) else _REGULAR):
         return [
             Finding(
-                "finding",
-                "error",
+                "zip-not-a-file",
+                ERROR,
                 shown(name),
                 "a link or a device, not a file",
                 "put the file itself into the zip",
@@ -143,12 +138,16 @@ def _check_kind(member: zipfile.ZipInfo, name: str, parts: Sequence[str]) -> lis
         ]
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         what = "is compressed in a way that not every platform reads"
-        return [Finding("finding", "error", shown(name), what, "store or deflate it")]
+        return [Finding("zip-compression", ERROR, shown(name), what, "store or deflate it")]
     if "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
         what = "macOS's own files; one platform takes them for the submission"
         return [
             Finding(
-                "finding", "error", shown(name), what, "make the zip with `zip`, or leave them out (zip -X)"
+                "zip-macos-file",
+                ERROR,
+                shown(name),
+                what,
+                "make the zip with `zip`, or leave them out (zip -X)",
             )
         ]
     return []
@@ -168,20 +167,22 @@ def _check_duplicates(names: Iterable[str]) -> Iterator[Finding]:
             key = fold(place)
             if spelled.setdefault(key, place) != place or (is_file and place in files):
                 yield Finding(
-                    "finding",
-                    "error",
+                    "zip-name-duplicate",
+                    ERROR,
                     shown(name),
                     "the name is there twice (capitals do not count)",
                     "keep one of them",
                 )
                 break
             if place in (folders if is_file else files):
-                yield Finding("finding", "error", shown(name), "lies below a file", "make the zip again")
+                yield Finding(
+                    "zip-name-below-file", ERROR, shown(name), "lies below a file", "make the zip again"
+                )
                 break
             other = _look_alike(place, looks)
             if other:
                 what = f"looks like {shown(other)}, another file's or folder's name"
-                yield Finding("finding", "error", shown(name), what, "rename one of them")
+                yield Finding("zip-name-look-alike", ERROR, shown(name), what, "rename one of them")
                 break
             (files if is_file else folders).add(place)
 
@@ -197,13 +198,17 @@ def _look_alike(place: str, looks: dict[tuple[str, bool], str]) -> str:
 def _without_dockerfile(names: Sequence[str]) -> Finding:
     similar = [name for name in names if look(name) == look(_DOCKERFILE)]
     if similar:
-        what = "the Dockerfile is not named so, letter by letter"
-        return Finding("finding", "error", shown(similar[0]), what, "rename it to Dockerfile")
+        what = "is not named Dockerfile, letter by letter"
+        return Finding("zip-dockerfile-name", ERROR, shown(similar[0]), what, "rename it to Dockerfile")
     deeper = [name for name in names if PurePosixPath(name).name == _DOCKERFILE]
     if deeper:
         hint = "zip the files inside the folder, not the folder"
         return Finding(
-            "finding", "error", shown(deeper[0]), "the Dockerfile is not at the root of the zip", hint
+            "zip-dockerfile-place",
+            ERROR,
+            shown(deeper[0]),
+            "the Dockerfile is not at the root of the zip",
+            hint,
         )
     what = "not in the zip; the platform builds from it"
-    return Finding("finding", "error", _DOCKERFILE, what, "make the zip with `zip`")
+    return Finding("zip-dockerfile-missing", ERROR, _DOCKERFILE, what, "make the zip with `zip`")

@@ -16,8 +16,10 @@ from typing import BinaryIO
 from zipfile import ZIP_DEFLATED
 
 from challenge_bundle.errors import shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.submission.zip_names import has_second_name
+
+REMAKE = "make it again with `zip`"
 
 _END = struct.Struct("<4s4H2LH")
 _END_SIGN = b"PK\x05\x06"
@@ -77,22 +79,14 @@ def check_records(path: Path) -> list[Finding]:
             entries = sorted(_read_table(opened, table, length, count), key=lambda entry: entry.offset)
             starts = [*(entry.offset for entry in entries), table]
             if starts[0]:
-                raise _Fault("", "begins with something else than a file of its own")
+                raise _Fault("", "does not begin with a file")
             for entry, following in zip(entries, starts[1:], strict=True):
                 _check_local(opened, entry, following)
     except _Fault as fault:
         name, what = fault.args
-        return [Finding("finding", "error", name or path.name, what, "make it again with `zip`")]
+        return [Finding("zip-inconsistent", ERROR, name or path.name, what, REMAKE)]
     except struct.error:
-        return [
-            Finding(
-                "finding",
-                "error",
-                path.name,
-                "not a readable zip (it is cut off)",
-                "make it again with `zip`",
-            )
-        ]
+        return [Finding("zip-unreadable", ERROR, path.name, "not a readable zip (it is cut off)", REMAKE)]
     return []
 
 
@@ -115,14 +109,14 @@ def _find_table(opened: BinaryIO, size: int) -> tuple[int, int, int]:
         end_at, found = _read_end64(opened, locator, locator_at)
         small = (table, length, count)
         if any(
-            told not in (real, most)
-            for told, real, most in zip(small, found, (_LARGE, _LARGE, _MANY), strict=True)
+            stated not in (real, most)
+            for stated, real, most in zip(small, found, (_LARGE, _LARGE, _MANY), strict=True)
         ):
             raise _Fault("", "has two end records that differ")
     elif _LARGE in (table, length) or count == _MANY:
         raise _Fault("", "has an end record without the numbers that it refers to")
     if (disk, first_disk) not in ((0, 0), (_MANY, _MANY)) or here != count:
-        raise _Fault("", "is a part of a zip in several files")
+        raise _Fault("", "is one file of a zip in several files")
     if found[0] + found[1] != end_at:
         raise _Fault("", "has bytes before its first file, or between its table of contents and its end")
     return found
@@ -154,7 +148,7 @@ def _read_table(opened: BinaryIO, table: int, length: int, count: int) -> Iterat
             raise _Fault("", "has a table of contents that is not whole")
         size, packed, offset, disk = _from_zip64(name, extra, (size, packed, offset), disk)
         if disk:
-            raise _Fault("", "is a part of a zip in several files")
+            raise _Fault("", "is one file of a zip in several files")
         yield _Entry(name, flags, method, crc, packed, size, offset)
     if position != length:
         raise _Fault("", "has a table of contents of another length than its end record says")
@@ -169,12 +163,12 @@ def _check_local(opened: BinaryIO, entry: _Entry, following: int) -> None:
     if sign != _LOCAL_SIGN or name != entry.name or has_second_name(extra):
         raise _Fault(entry.shown, "has another name at its place in the zip than in the table of contents")
     size, packed, _, _ = _from_zip64(name, extra, (size, packed, 0), 0)
-    told = (flags & _COMPARED_FLAGS, method, crc, packed, size)
+    stated = (flags & _COMPARED_FLAGS, method, crc, packed, size)
     real = (entry.flags & _COMPARED_FLAGS, entry.method, entry.crc, entry.packed, entry.size)
     behind = bool(flags & _HAS_DESCRIPTOR)
     # Where the numbers follow the data, zeros stand here.
-    if told[:2] != real[:2] or any(
-        a != b and not (behind and a == 0) for a, b in zip(told[2:], real[2:], strict=True)
+    if stated[:2] != real[:2] or any(
+        a != b and not (behind and a == 0) for a, b in zip(stated[2:], real[2:], strict=True)
     ):
         raise _Fault(
             entry.shown, "is described otherwise at its place in the zip than in the table of contents"

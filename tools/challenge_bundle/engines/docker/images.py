@@ -68,7 +68,7 @@ def prepare_build(
     for base in recipe.bases:
         if spec.bases is not None and base.name not in spec.bases:
             what = f"is built on {base.name}, which may not be used here"
-            raise DockerfileError(base.line, what, "name another image", "base-image")
+            raise DockerfileError(what, base.line, code="base-image", hint="name another image")
     # A folder of such a name would be in the way of the file that is made here.
     ours = (WRITTEN_DOCKERFILE, DOCKERIGNORE)
     files: dict[str, Path | bytes] = {
