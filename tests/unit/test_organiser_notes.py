@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import json
 import os
 import re
 import stat
@@ -165,6 +166,10 @@ def test_the_command_keeps_what_is_private_out_of_the_folder_that_is_published(t
     context.layout.manifest.write_text(MANIFEST.replace("[evaluation]", "[evaluation]\nshow_failed = true"))
     assert CliRunner().invoke(main, [*arguments, "--output", str(output)]).exit_code == 0
     assert "Failing Team" in (output / "leaderboard.json").read_text()
+    as_json = json.loads(CliRunner().invoke(main, [*arguments, "--output", str(output), "--json"]).stdout)
+    assert as_json["board"] == json.loads((output / "leaderboard.json").read_text())
+    assert as_json["page"] == str(output / "leaderboard.html")
+    assert as_json["notes"] == ["look-alike names, counted as one team: Good, G\u043eod"]
 
 
 @pytest.mark.parametrize("metric", ["auc", "weighted_auc", "F1", "macro_f1 ", "", "log_loss"])

@@ -420,6 +420,21 @@ def test_whoever_has_the_public_key_checks_the_signature(context: Context, row: 
     assert verify(context, receipt, "--public-key", public).exit_code == 1
 
 
+def test_verify_prints_json(context: Context, row: Row, tmp_path: Path) -> None:
+    public = tmp_path / "key.pem"
+    public.write_text(public_text(signing_key(context.layout).public_key()))
+    receipt = receipt_path(context.layout, row.submission.id, PUBLIC)
+    good = json.loads(verify(context, receipt, "--public-key", public, "--json").stdout)
+    assert good["valid"] is True
+    assert [(check["code"], check["location"]) for check in good["checks"]] == [("same", "signature")]
+    receipt.write_text(receipt.read_text().replace('"team 1"', '"team 2"'))
+    found = verify(context, receipt, "--public-key", public, "--json")
+    assert found.exit_code == 1
+    document = json.loads(found.stdout)
+    assert document["error"]["code"] == "receipt-differs"
+    assert [check["code"] for check in document["result"]["checks"]] == ["wrong-signature"]
+
+
 def test_verify_without_a_csv_of_that_digest_scores_nothing(
     context: Context, row: Row, tmp_path: Path
 ) -> None:

@@ -1,13 +1,20 @@
-"""The organiser's side: evaluating strangers' submissions, ranking them, proving a score."""
+"""The organiser's commands: evaluate participants' submissions, rank them, check a receipt."""
 
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from challenge_bundle.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
+from challenge_bundle.commands.shared import (
+    LocalPath,
+    read_bundle,
+    relative,
+    show,
+    wheelhouse_option,
+    working,
+)
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.findings import ERROR
 from challenge_bundle.layout import Layout
@@ -26,15 +33,32 @@ database_option = click.option(
 
 @click.command("evaluate")
 @click.argument("submissions", nargs=-1, type=LocalPath(path_type=Path))
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="At a time; 0 is as many as fit.")
-@click.option("--rescore", is_flag=True, help="First score every stored csv again, where that changed.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Submissions at a time; 0, the default, is as many as the limits of bundle.toml let fit.",
+)
+@click.option(
+    "--rescore",
+    is_flag=True,
+    help="First score every stored csv again if the reference or the scoring program has changed.",
+)
 @click.option(
     "--reopen",
     metavar="SHA256",
-    help="Evaluate one again that was refused, set aside or dropped; `set-aside`: all of those.",
+    help="Evaluate a submission again that was refused, set aside or dropped; `set-aside`: all set aside.",
 )
-@click.option("--drop", metavar="SHA256", help="Take one out: it counts for no rank and no quota.")
-@click.option("--probe", is_flag=True, help="Then run each on renamed, reordered, single and stripped files.")
+@click.option(
+    "--drop",
+    metavar="SHA256",
+    help="Withdraw a submission: it has no rank and does not count towards the daily limit.",
+)
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Then run each scored submission on renamed, reordered, single and stripped images.",
+)
 @database_option
 @wheelhouse_option
 @click.pass_obj
@@ -49,11 +73,12 @@ def evaluate_command(
     database: str | None,
     wheelhouse: Path | None,
 ) -> None:
-    """Evaluate strangers' SUBMISSIONS (zips, or folders of them): take in, build, run in the sandbox, score.
+    """Evaluate participants' SUBMISSIONS (zips, or folders of them): take in, build, run isolated, score.
 
-    What an earlier run did, however it ended, is not done again; without SUBMISSIONS, what has not ended
-    goes on. A zip is named TEAM__METHOD.zip, or holds a submission.toml with team and method; its file's time
-    counts as the time at which it was received.
+    Finished steps of earlier runs are not repeated; without SUBMISSIONS, unfinished ones go on. A zip is
+    named TEAM__METHOD.zip or holds a submission.toml with team and method; its modification time counts as
+    the time of receipt. A submission is set aside when every attempt fails although the engine works: fix the
+    cause, then --reopen it. A dropped one was withdrawn by the organiser.
     """
     from challenge_bundle.display import SubmissionDisplay
     from challenge_bundle.evaluation import decisions
@@ -73,24 +98,36 @@ def evaluate_command(
         is_work = bool(submissions or reopen or probe) or any(r.state not in FINAL for r in records.rows())
         programs = (INFERENCE, SCORING) if is_work else (SCORING,)
         connect = connector(context.bundle, layout, wheelhouse, programs, display.line)
-        for submission in decisions.drop(records, drop) if drop else ():
-            click.echo(f"dropped: {describe(submission)}")
-        for submission in decisions.reopen(context, records, reopen) if reopen else ():
-            click.echo(f"evaluated again: {describe(submission)}")
+        dropped = decisions.drop(records, drop) if drop else []
+        reopened = decisions.reopen(context, records, reopen) if reopen else []
+        show(
+            {"dropped": [one.id for one in dropped], "reopened": [one.id for one in reopened]},
+            *(f"dropped: {describe(one)}" for one in dropped),
+            *(f"evaluated again: {describe(one)}" for one in reopened),
+        )
         if rescore:
             with closing(connect()) as engine:
-                _show_moves(score_again(context, records, engine, display.progress))
+                _show_rescored(score_again(context, records, engine, display.progress))
         with SubmissionDisplay() as table:
             done = run_evaluation(context, records, connect, submissions, workers, table.show, table.say)
         if probe:
             with closing(connect()) as engine:
                 probe_all(context, records, engine, display.progress)
-        probed = [row for row in records.rows() if row.probe is not None] if probe else []
-    for line in (*done.lines(), *(line for row in probed for line in row.probe_lines())):
-        click.echo(line)
-    click.echo(f"feedback: {relative(layout.evaluation / 'feedback')}   Next: leaderboard")
+        rows = records.rows()
+    probed = [row for row in rows if probe and row.probe is not None]
+    feedback = layout.evaluation / "feedback"
+    show(
+        done.document() | {"submissions": [row.document() for row in rows], "feedback": feedback},
+        *done.lines(),
+        *(line for row in probed for line in row.probe_lines()),
+        f"feedback: {relative(feedback)}   Next: leaderboard",
+    )
     if done.waiting:
-        raise UnavailableError(f"{len(done.waiting)} submissions wait; mend it, and run `evaluate` again")
+        raise UnavailableError(
+            f"{len(done.waiting)} submissions wait for a reason outside of them",
+            code="submissions-wait",
+            hint="fix the cause that the table names, and run `evaluate` again",
+        )
 
 
 @click.command("step")
@@ -99,10 +136,10 @@ def evaluate_command(
 @wheelhouse_option
 @click.pass_obj
 def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | None) -> None:
-    """Do a step of a SUBMISSION (its SHA-256) that was taken in; for a scheduler of your own.
+    """Do one step of a SUBMISSION (its SHA-256) that was taken in, for a scheduler of your own.
 
-    A step that is done is not done again, and `evaluate` takes over what was done. It locks its submission
-    alone, so that steps of others can run at the same time, on any machine that shares the folder.
+    A finished step is not repeated, and `evaluate` takes over its result. Only this submission is locked, so
+    that steps of others can run at the same time, on any machine that shares the folder.
     """
     from challenge_bundle.evaluation.connection import connector
     from challenge_bundle.evaluation.context import read_context
@@ -114,31 +151,44 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     context = read_context(bundle, layout)
     with closing(connect()) as engine:
         record = run_one_step(context, engine, submission, name)
-    click.echo(f"{name}: {record.verdict or 'done'}")
-    click.echo(f"record: {relative(record.folder)}")
+    show(
+        {
+            "step": name,
+            "finding": record.verdict.finding if record.verdict else None,
+            "key": record.key,
+            "files": record.files,
+            "facts": record.facts,
+            "record": record.folder,
+        },
+        f"{name}: {record.verdict or 'done'}",
+        f"record: {relative(record.folder)}",
+    )
 
 
 @click.command()
-@click.option("--phase", help="Of bundle.toml; the last that has opened by default.")
+@click.option("--phase", help="A phase of bundle.toml; by default the last that has opened.")
 @click.option(
-    "--part", type=click.Choice(["all", "public", "final"]), help="Of the cases; the phase's by default."
+    "--part",
+    type=click.Choice(["all", "public", "final"]),
+    help="The split of the test set: public, or final (the private one); by default that of the phase.",
 )
 @click.option(
     "--output",
     type=LocalPath(file_okay=False, path_type=Path),
-    help=".bundle/leaderboards/PHASE-PART by default.",
+    help="Folder of the board; .bundle/leaderboards/PHASE-PART by default.",
 )
 @database_option
 @click.pass_obj
 def leaderboard(
     layout: Layout, phase: str | None, part: str | None, output: Path | None, database: str | None
 ) -> None:
-    """Rank the submissions, with their uncertainty; writes leaderboard.html, .json and .csv.
+    """Rank the submissions, with the uncertainty of ranks; writes leaderboard.html, .json and .csv.
 
-    What is not for everybody (failures, look-alike names, agreements, probes) goes to the organiser's own
-    page, .bundle/organiser/PHASE-PART.html; bundle.toml can put some of it on the board.
+    Failures, look-alike names, suspicious agreements and what probes found go to the organiser's own page,
+    .bundle/organiser/PHASE-PART.html; bundle.toml can put failures and agreements on the board.
     """
     from challenge_bundle.evaluation.context import open_evaluation
+    from challenge_bundle.leaderboard.board import board_document
     from challenge_bundle.leaderboard.build import make_board
     from challenge_bundle.leaderboard.organiser_notes import collect_notes
     from challenge_bundle.report.leaderboard_page import board_text, write_board, write_organiser_page
@@ -146,16 +196,18 @@ def leaderboard(
     with working(layout), open_evaluation(read_bundle(layout), layout, database) as (context, records):
         board = make_board(context, records, phase, part)
         page = write_board(board, output or layout.leaderboard(board.phase, board.part))
-        findings = collect_notes(board, records.rows())
+        notes = collect_notes(board, records.rows())
         private = layout.findings_page(board.phase, board.part)
-        write_organiser_page(findings, private)
-    click.echo(board_text(board))
-    for line in findings.lines():
-        click.echo(line)
-    if board.part == "final":
-        click.echo("This board shows the hidden part: publish it when the phase is over.")
-    click.echo(f"for the organiser alone: {relative(private)}   ({private.resolve().as_uri()})")
-    click.echo(f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv beside it)")
+        write_organiser_page(notes, private)
+    is_private = board.part == "final"
+    show(
+        {"board": board_document(board), "notes": notes.lines(), "page": page, "organiser_page": private},
+        board_text(board),
+        *notes.lines(),
+        *["This board shows the private split: publish it when the phase is over."] * is_private,
+        f"for the organiser alone: {relative(private)}   ({private.resolve().as_uri()})",
+        f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv are in its folder)",
+    )
 
 
 @click.command()
@@ -163,7 +215,7 @@ def leaderboard(
 @click.option(
     "--public-key",
     type=LocalPath(dir_okay=False, path_type=Path),
-    help="Check the signature alone, with this file; needs neither the bundle nor an engine.",
+    help="Check only the signature, with this file; needs neither the bundle nor an engine.",
 )
 @database_option
 @wheelhouse_option
@@ -171,7 +223,7 @@ def leaderboard(
 def verify(
     layout: Layout, receipt: Path, public_key: Path | None, database: str | None, wheelhouse: Path | None
 ) -> None:
-    """Check a RECEIPT: its signature, all that it says, and, by scoring its csv again, its scores."""
+    """Check a RECEIPT: its signature, all of its fields and, by scoring the stored csv again, its scores."""
     from challenge_bundle.evaluation.connection import connector
     from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.evaluation.receipts import check_scores, check_signature, check_stored
@@ -185,9 +237,10 @@ def verify(
         return
     if not layout.solution_csv("testing").exists():
         raise DataError(
-            "compared with what the organiser has, which is not here; --public-key FILE (beside the board)"
-            " checks its signature",
+            "its fields can be checked only in the organiser's bundle, which is not here",
             receipt,
+            code="not-the-organisers-bundle",
+            hint="check its signature with --public-key FILE; the key is published with the board",
         )
     with (
         working(layout) as display,
@@ -202,25 +255,42 @@ def verify(
 
 
 def _show_checks(checks: "Sequence[Finding]", receipt: Path) -> None:
-    """Print what was compared.
+    """Print what was compared; an error among it ends the command with status 1."""
+    from challenge_bundle.formats.receipt import differing
 
-    Raises:
-        DataError: Something differs.
-    """
-    for check in checks:
-        click.echo(
-            f"{'DIFFERS' if check.severity == ERROR else 'same   '} {check.location}"
-            + (f": {check.message}" * (check.severity == ERROR))
+    show(
+        {"valid": not differing(checks), "checks": checks},
+        *(
+            f"DIFFERS {check.location}: {check.message}"
+            if check.severity == ERROR
+            else f"same    {check.location}"
+            for check in checks
+        ),
+    )
+    if differing(checks):
+        raise DataError(
+            f"{len(differing(checks))} of {len(checks)} fields are not as in the receipt",
+            receipt,
+            code="receipt-differs",
+            hint="see the lines above",
         )
-    if any(check.severity == ERROR for check in checks):
-        raise DataError("not what it was when the receipt was written; see above", receipt)
 
 
-def _show_moves(rescored: "Rescored") -> None:
-    for move in rescored.moves:
-        click.echo(str(move))
+def _show_rescored(rescored: "Rescored") -> None:
+    moves: list[dict[str, Any]] = [move.document() for move in rescored.moves]
+    lines = [str(move) for move in rescored.moves]
     if rescored.without_score:
-        click.echo(
+        lines.append(
             f"{rescored.without_score} had no score in evaluation.metric before, so nothing to compare with"
         )
-    click.echo(f"scored again: {rescored.submissions}; {len(rescored.moves)} changed in score or place")
+    lines.append(f"scored again: {rescored.submissions}; {len(moves)} changed in score or place")
+    show(
+        {
+            "rescored": {
+                "submissions": rescored.submissions,
+                "moves": moves,
+                "without_score_before": rescored.without_score,
+            }
+        },
+        *lines,
+    )

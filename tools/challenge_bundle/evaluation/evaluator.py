@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.evaluation.admission import Arrival, take_all
@@ -39,8 +40,24 @@ class Evaluated:
     waiting: dict[str, str]
     is_stale: bool = False
 
+    def document(self) -> dict[str, Any]:
+        """The outcome for `--json`."""
+        return {
+            "arrivals": [
+                {
+                    "submission": arrival.submission.id if arrival.submission else None,
+                    "note": arrival.note,
+                    "finding": arrival.verdict.finding if arrival.verdict else None,
+                }
+                for arrival in self.arrivals
+            ],
+            "states": Counter(row.state for row in self.rows),
+            "waiting": self.waiting,
+            "is_stale": self.is_stale,
+        }
+
     def lines(self) -> list[str]:
-        """What is to be said at the end: of zips that came, and how all stand."""
+        """The outcome for the terminal: the zips that were given, then the number in each state."""
         lines = [
             f"again    {arrival.note}" for arrival in self.arrivals if arrival.note and arrival.submission
         ]

@@ -86,6 +86,25 @@ class Row:
     probe: tuple[str, ...] | None
     cause: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """The record for `--json`: names as in feedback/all.csv, and the verdict as a finding."""
+        submission = self.submission
+        return {
+            "id": submission.id,
+            "submission": submission.sha256,
+            "file": submission.file_name,
+            "team": submission.team,
+            "method": submission.method,
+            "received": format_time(submission.received),
+            "phase": self.phase,
+            "state": self.state,
+            "attempts": self.attempts,
+            "finding": self.verdict.finding if self.verdict else None,
+            "lines": self.verdict.lines if self.verdict else (),
+            "cause": self.cause,
+            "probe": self.probe,
+        }
+
     def cause_line(self) -> str:
         """Why it was set aside, and what the organiser can do."""
         sha256 = self.submission.sha256[:12]

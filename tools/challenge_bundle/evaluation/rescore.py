@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.evaluation.context import Context
@@ -39,6 +40,17 @@ class Move:
     after: float
     rank_before: int
     rank_after: int
+
+    def document(self) -> dict[str, Any]:
+        """The change for `--json`."""
+        return {
+            "id": self.row.submission.id,
+            "part": self.part,
+            "before": self.before,
+            "after": self.after,
+            "rank_before": self.rank_before,
+            "rank_after": self.rank_after,
+        }
 
     def __str__(self) -> str:
         return (
