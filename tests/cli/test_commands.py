@@ -29,6 +29,7 @@ from tests.conftest import write_image
 from tests.csv_faults import FAULTS
 from tests.dicoms import circle, contour_path, write_contour, write_linked
 
+DOCUMENTED = "".join(path.read_text(encoding="utf-8") for path in (PROJECT_ROOT / "docs").rglob("*.md"))
 HEAVY = (
     "numpy",
     "PIL",
@@ -60,11 +61,11 @@ def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> list[tu
 
 
 @pytest.mark.parametrize("command", [(), *commands()], ids=" ".join)
-def test_every_command_has_help_and_stands_in_the_readme(command: tuple[str, ...]) -> None:
+def test_every_command_has_help_and_stands_in_the_documentation(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(main, [*command, "--help"])
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 4
-    assert "bundle.py " + " ".join(command) in (PROJECT_ROOT / "README.md").read_text()
+    assert "bundle.py " + " ".join(command) in DOCUMENTED
 
 
 def test_help_imports_nothing_heavy() -> None:

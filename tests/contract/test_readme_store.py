@@ -1,4 +1,4 @@
-"""The README's Python for the image database, run as it is printed, on SQLite and PostgreSQL."""
+"""The documentation's Python for the image database, run as it is printed, on SQLite and PostgreSQL."""
 
 import os
 import re
@@ -19,14 +19,14 @@ from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
 
 PRINTED_URL = "sqlite:///.bundle/store.sqlite"
-README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README[README.index("## The image database") :].partition("\n## ")[0]
+PAGE = (PROJECT_ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+SECTION = PAGE[PAGE.index("## The image database") :].partition("\n## ")[0]
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def project(tmp_path: Path, database_url: str) -> Path:
-    """A folder with a filled database where the README says it is: images of several sizes and modes."""
+    """A folder with a filled database where the page says it is: images of several sizes and modes."""
     for number in range(40):
         write_image(tmp_path / "images" / ("CXR" if number % 2 else "Hand") / f"{number}.png", seed=number)
     for mode in ("RGB", "P", "1", "I;16", "LA"):

@@ -34,6 +34,7 @@ from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from challenge_bundle.submission.pack import pack_submission
 from tests.conftest import MANIFEST
+from tests.docs.blocks import read_blocks
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -141,28 +142,24 @@ def test_the_six_commands_as_typed(
     bundle: Layout, by_processes: dict[str, bytes], engine: DockerEngine
 ) -> None:
     with_wheels(bundle.root)
-    commands = [
-        "docker build -f bundle_training/Dockerfile -t name:training bundle_training",
-        "docker run --rm --shm-size=256m -v $PWD/input_data:/mnt/in -v $PWD/model_output:/mnt/out"
-        " name:training --epochs 2",
-        "docker build -f bundle_inference/Dockerfile -t name:inference .",
-        "docker run --rm -v $PWD/input_data/testing-data:/mnt/in"
-        " -v $PWD/submission_directory/input/res:/mnt/out name:inference",
-        "docker build -f scoring_program/Dockerfile -t score_image scoring_program",
-        "docker run --rm -v $PWD/submission_directory:$PWD/submission_directory"
-        " -w $PWD/submission_directory score_image",
-    ]
+    (block,) = [block for block in read_blocks(PROJECT_ROOT / "README.md") if "run by" in block.steering]
+    commands = block.code
     if "BUNDLE_WHEELHOUSE" not in os.environ:
-        commands[0] = commands[0].replace("-t", "--build-arg TORCH_BACKEND=cpu -t")
+        commands = commands.replace(
+            "Dockerfile -t mine:training", "Dockerfile --build-arg TORCH_BACKEND=cpu -t mine:training"
+        )
     for folder in (bundle.model_output, bundle.results_dir, bundle.scoring_output):
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        folder.chmod(0o777)  # as `data import` leaves it
-    for command in commands:
-        done = subprocess.run(
-            command, shell=True, cwd=bundle.root, env=legacy_builder(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+        folder.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=bundle.root,
+        env=legacy_builder(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     assert {path.name for path in bundle.model_output.iterdir()} >= {"best_metric_model.onnx", "history.csv"}
     assert written(bundle).keys() == by_processes.keys()
     assert written(bundle)["scores.txt"].startswith(b"weighted_precision: ")

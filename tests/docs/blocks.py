@@ -7,11 +7,14 @@ from pathlib import Path
 
 from challenge_bundle.layout import PROJECT_ROOT
 
-PAGES = sorted((PROJECT_ROOT / "docs").rglob("*.md"))
+PAGES = [
+    PROJECT_ROOT / "README.md",
+    *sorted(path for path in (PROJECT_ROOT / "docs").rglob("*.md") if path.name != "rest.md"),
+]
 RUN = ("sh", "python")
 LANGUAGES = (*RUN, "toml", "text", "json", "csv", "html", "dockerfile")
 NEEDS = ("docker", "s3", "postgresql")
-KEYS = ("not run", "needs", "status", "file")
+KEYS = ("not run", "needs", "status", "file", "run by")
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\S*)\n(?P<code>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
@@ -28,7 +31,7 @@ class Block:
         line: Of its first fence.
         language: What stands behind the fence.
         code: Its text, without the fence's indentation.
-        steering: From the HTML comment in front of it: `not run`, `needs`, `status` or `file`.
+        steering: From the HTML comment in front of it: `not run`, `run by`, `needs`, `status` or `file`.
     """
 
     page: str
@@ -41,6 +44,11 @@ class Block:
     def name(self) -> str:
         """Where it stands."""
         return f"{self.page}:{self.line}"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the runner runs it, on its turn in the page."""
+        return self.language in RUN and not {"not run", "run by", "file"} & set(self.steering)
 
     @property
     def first_line(self) -> str:

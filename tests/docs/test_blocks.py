@@ -1,5 +1,6 @@
 """Every block of the README and the documentation, run as it stands; what is left out is a closed list."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -9,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.layout import PROJECT_ROOT
 from tests.conftest import upload_folder
-from tests.docs.blocks import KEYS, LANGUAGES, NEEDS, PAGES, RUN, Block, page_name, read_blocks
-from tests.docs.projects import copy_project, make_template, project_environment
+from tests.docs.blocks import KEYS, LANGUAGES, NEEDS, PAGES, Block, page_name, read_blocks
+from tests.docs.projects import copy_project, make_template, project_environment, run_bundle
 
 pytestmark = pytest.mark.timeout(600)
 
 BLOCKS = {page_name(path): read_blocks(path) for path in PAGES}
-WITH_RUN = [page for page, blocks in BLOCKS.items() if any(block.language in RUN for block in blocks)]
+WITH_RUN = [page for page, blocks in BLOCKS.items() if any(block.is_run for block in blocks)]
 WITH_DOCKER = [
     page
     for page, blocks in BLOCKS.items()
@@ -30,6 +32,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 
 # page -> the first lines of blocks that are not run; why stands in the page.
 NOT_RUN = {
+    "README.md": ["make test", "python tools/bundle.py wheelhouse"],
     "docs/containers.md": ["python tools/bundle.py wheelhouse"],
     "docs/organisers.md": ["python tools/bundle.py wheelhouse"],
     "docs/participants.md": [
@@ -80,6 +83,8 @@ def run_block(block: Block, root: Path, environment: dict[str, str]) -> None:
 
 def run_page(page: str, root: Path, request: pytest.FixtureRequest, docker: bool = False) -> None:
     """Run its blocks in order, with the servers that they need."""
+    if docker and "BUNDLE_WHEELHOUSE" not in os.environ:
+        run_bundle(root, "wheelhouse")
     for block in BLOCKS[page]:
         environment = project_environment(root)
         needs = block.steering.get("needs")
@@ -91,7 +96,7 @@ def run_page(page: str, root: Path, request: pytest.FixtureRequest, docker: bool
             path = root / block.steering["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.code, encoding="utf-8")
-        elif block.language in RUN and "not run" not in block.steering and (docker or needs != "docker"):
+        elif block.is_run and (docker or needs != "docker"):
             run_block(block, root, environment)
 
 
@@ -148,3 +153,15 @@ def test_the_blocks_that_are_not_run_are_these() -> None:
         for page, blocks in BLOCKS.items()
     }
     assert {page: found for page, found in left_out.items() if found} == NOT_RUN
+
+
+def test_a_block_that_another_test_runs_is_this() -> None:
+    others = {
+        (page, block.steering["run by"])
+        for page, blocks in BLOCKS.items()
+        for block in blocks
+        if "run by" in block.steering
+    }
+    assert others == {("README.md", "tests/docker/test_bundle.py")}
+    text = (PROJECT_ROOT / "tests" / "docker" / "test_bundle.py").read_text(encoding="utf-8")
+    assert 'read_blocks(PROJECT_ROOT / "README.md")' in text
