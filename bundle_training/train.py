@@ -1,22 +1,35 @@
 """Program 1, training: labelled images in, a model that inference can load out.
 
     python train.py [IN_DIR OUT_DIR] [--options]
+    torchrun --nproc-per-node 2 train.py IN_DIR OUT_DIR        # a process per GPU
 
 Reads IN_DIR/{training,validation}_solution.csv and the images named there. Writes best_metric_model.onnx,
 best_metric_model.pth, model.json, history.csv, a folder of its own in tensorboard/, and checkpoint.pth, from
-which a training that was interrupted continues when the same command is given again.
+which an interrupted training continues when the same command is given again.
+
+This file is the training, from top to bottom. data.py reads, normalises and augments the images; network.py
+has the networks, and is where to add one.
 """
 
+import argparse
+import contextlib
+import csv
 import functools
-import inspect
+import hashlib
+import importlib.metadata
 import json
 import math
 import os
+import pickle
+import platform
+import re
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # Before torch is loaded: by default its OpenMP threads wait for each other by spinning, so that as soon as
 # anything else computes on the machine a training takes not twice but up to 25 times as long.
@@ -26,309 +39,166 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dataset import (
-    Geometry,
-    InputError,
-    Split,
-    augment,
-    channel_statistics,
-    decode,
-    decoded_bytes,
-    draw_augmentation,
-    find_geometry,
-    hash_files,
-    normalise,
-    prefetch,
-    read_solution,
-    shuffled_batches,
-)
-from distributed import Group, join, leave, mean_loss, share
-from memory import check_memory, describe_shortage, memory_bytes, validation_batch_size
-from network import make_network
-from options import Options, parse_arguments
-from results import (
-    HISTORY_COLUMNS,
-    Progress,
-    export,
-    hash_program,
-    new_run,
-    open_events,
-    read_checkpoint,
-    record,
-    save_checkpoint,
-    versions,
-    write_history,
-)
+import data
+import network as networks
+from data import Geometry, InputError, Split
+from network import Processes
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "training_loss",
+    "validation_loss",
+    "validation_weighted_f1",
+    "learning_rate",
+    "seconds",
+    "input_seconds",  # of these, spent waiting for images
+)
 HEARTBEAT_S = 10.0
-
-VALIDATION_BATCH_SIZE = 100
-"""Half as long as with 256 on two processor cores (64x64 pixels): a layer's output stays in the cache."""
-
-MEMORY_SHARE = 0.4
-"""Images that take more of the memory than this are kept in a file."""
-
-Prepare = Callable[[torch.Tensor], torch.Tensor]
-"""From stored images (B, C, H, W) to normalised ones."""
+RUNS_KEPT = 10  # folders in tensorboard/
 
 
-class PlainAdamW(torch.optim.AdamW):
-    """torch's AdamW without the hooks of torch's compiler: to import it takes 1.3 s, and nothing is compiled.
-
-    The hooks are wrappers (functools.wraps); in a torch that has none, this is AdamW itself.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
-    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
-    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
-    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+def option(default: object, help: str, **limits: object) -> Any:
+    """A value that one can choose; parse_arguments makes an option of it."""
+    return field(default=default, metadata={"help": help, **limits})
 
 
-@dataclass(frozen=True, slots=True)
-class Learner:
-    """A network and all that trains it.
+@dataclass(frozen=True)
+class Options:
+    """What one can choose of a training."""
 
-    Args:
-        network: The network itself: what is evaluated, saved and exported.
-        shared: What training images go through: the network, with its gradients averaged over all processes.
-        optimizer: Steps once a batch.
-        scheduler: Likewise.
-        prepare: Makes stored images into what the network takes.
-        options: What was chosen.
-        device: Where it is.
-        bfloat16: Whether its layers calculate with 16 bits.
-        group: The processes that train it.
-    """
+    network: str = option("small", "small, or one of MONAI's", choices=sorted(networks.NETWORKS))
+    epochs: int = option(14, "passes over the training images", low=1)
+    learning_rate: float = option(6e-3, "highest of the one-cycle rule", low=1e-12, high=1e12)
+    # Batch normalisation cannot train on one image.
+    batch_size: int = option(32, "images per step", low=2)
+    patience: int = option(10, "stop after so many epochs without a better one", low=1)
+    image_size: int = option(0, "height and width in pixels; 0: the images' own if all agree, else 224")
+    seed: int = option(0, "same seed, same model (on the CPU of one machine)", high=2**32 - 1)
+    device: str = option("auto", "auto takes CUDA if it is there", choices=("auto", "cpu", "cuda"))
+    precision: str = option(
+        "auto",
+        "of the layers' arithmetic; auto takes bfloat16 on a GPU that has it",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    images: str = option(
+        "auto",
+        "where the decoded images are kept; auto takes a file where memory is short",
+        choices=("auto", "memory", "disk"),
+    )
+    workers: int = option(0, "threads that decode images; 0: one per core")
 
-    network: nn.Module
-    shared: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    prepare: Prepare
+    def of_the_result(self) -> dict[str, Any]:
+        """Those that the model depends on: the others decide where images are kept and how fast it goes."""
+        return {key: value for key, value in asdict(self).items() if key not in ("workers", "images")}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs, and how."""
+
+    out_dir: Path
     options: Options
     device: torch.device
-    bfloat16: bool
-    group: Group
+    processes: Processes
 
-    def autocast(self) -> torch.autocast:
-        """The context in which the network is called."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def fetch(self, split: Split, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, C, H, W) and labels (B,) of some rows, on the device."""
-        return split.images[rows].to(self.device), split.labels[rows].to(self.device)
+@dataclass(frozen=True)
+class Learner:
+    """A network and all that trains it."""
+
+    network: nn.Module  # what is evaluated, saved and exported
+    shared: nn.Module  # what training images go through: it averages the gradients over all processes
+    optimizer: torch.optim.Optimizer  # steps once per batch, as the scheduler does
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    prepare: Callable[[torch.Tensor], torch.Tensor]  # stored images (B, C, H, W) to normalised ones
+    autocast: torch.autocast  # the context in which the network is called
+
+
+@dataclass
+class TrainingState:
+    """How far a training has come; with the weights this is all that a checkpoint holds."""
+
+    epoch: int = 0  # epochs done
+    history: list[dict[str, float]] = field(default_factory=list)  # one row of HISTORY_COLUMNS per epoch
+    best_epoch: int = 0  # from 1
+    best_f1: float = -1.0
+    best_loss: float = math.inf
+    best_state_dict: dict[str, torch.Tensor] = field(default_factory=dict)  # on the CPU
+    run: str = ""  # folder in tensorboard/, the same when the training continues
 
 
 def main(in_dir: Path, out_dir: Path, options: Options) -> int:
-    """Train and export.
-
-    Args:
-        in_dir: Holds the solution csvs and the images.
-        out_dir: Gets the model files; made if it is not there.
-        options: See Options.
-
-    Returns:
-        Exit status: 0 done, 1 the input is at fault (said on stderr).
-    """
+    """Train and export; returns the exit status: 0 done, 1 the input is at fault (one line on stderr)."""
     started = time.monotonic()
     geometry: Geometry | None = None
     try:
-        device = choose_device(options.device)
-        group = join(options.device)
-        files = {split: read_solution(in_dir, split) for split in ("training", "validation")}
+        place = Place(out_dir, options, choose_device(options.device), networks.join(options.device))
+        files = {split: data.read_solution(in_dir, split) for split in ("training", "validation")}
         class_names = sorted({file.class_name for file in files["training"]})
         if len(class_names) < 2:
-            raise InputError(
-                f"{in_dir / 'training_solution.csv'}: one class only; a classification needs two"
-            )
-        geometry = find_geometry(files["training"], files["validation"], options.image_size)
-        on_disk = keeps_on_disk(options.images, sum(map(len, files.values())), geometry)
-        check_room(geometry, len(class_names), files, on_disk, device, group, options)
+            csv_path = in_dir / "training_solution.csv"
+            raise InputError(f"{csv_path}: one class only; a classification needs two")
+        geometry = data.find_geometry(files["training"], files["validation"], options.image_size)
+        count = sum(map(len, files.values()))
+        on_disk = data.keeps_on_disk(options.images, count, geometry)
+        check_room(place, geometry, len(class_names), len(files["training"]), 0 if on_disk else count)
         if on_disk:
             open_output(out_dir)
-        workers = options.workers or os.cpu_count() or 1
-        splits = {
-            split: decode(
-                files[split],
-                class_names,
-                geometry,
-                workers,
-                out_dir / f".{split}-{group.rank}.pixels" if on_disk else None,
-            )
-            for split in files
-        }
-        data_sha256 = {split: hash_files(files[split]) for split in files}
-        open_output(out_dir)
-        train(splits, class_names, geometry, data_sha256, device, group, out_dir, options)
+        splits = {}
+        for split in files:
+            pixel_file = out_dir / f".{split}-{place.processes.rank}.pixels" if on_disk else None
+            workers = options.workers or os.cpu_count() or 1
+            splits[split] = data.decode(files[split], class_names, geometry, workers, pixel_file)
+        data_sha256 = {split: data.hash_files(files[split]) for split in files}
+        open_output(out_dir)  # not before: what is refused writes nothing
+        train(place, splits, class_names, geometry, data_sha256)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
     except (MemoryError, RuntimeError) as fault:
-        # torch raises a RuntimeError where the processor's memory is at its end.
-        shortage = describe_shortage(fault, geometry, options.batch_size)
+        shortage = networks.describe_shortage(fault, geometry, options.batch_size)
         if shortage is None:
             raise
         print(shortage, file=sys.stderr)
         return 1
     finally:
-        leave()
+        networks.leave()
     say(f"done after {time.monotonic() - started:.1f} s")
     return 0
 
 
-def train(
-    splits: dict[str, Split],
-    class_names: Sequence[str],
-    geometry: Geometry,
-    data_sha256: dict[str, str],
-    device: torch.device,
-    group: Group,
-    out_dir: Path,
-    options: Options,
-) -> None:
-    """Train on images that were read; the arguments are what main found.
-
-    Raises:
-        InputError: The loss is not a finite number.
-    """
-    training, validation = splits["training"], splits["validation"]
-    say(
-        f"{len(training.labels)} training and {len(validation.labels)} validation images"
-        f" in {len(class_names)} classes"
-    )
-    unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
-    if unseen:
-        say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
-    mean, standard_deviation = channel_statistics(training.images)
-    prepare = functools.partial(normalise, mean=mean, standard_deviation=standard_deviation)
-    batches = -(-len(training.labels) // options.batch_size)
-    learner = make_learner(geometry, len(class_names), prepare, batches, device, group, options)
-    fits = device.type == "cuda" and sum(part.images.nbytes for part in splits.values()) < (
-        MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
-    )
-    if fits:
-        training, validation = (
-            Split(part.images.to(device), part.labels.to(device)) for part in (training, validation)
-        )
-    progress = fit(learner, training, validation, identify(options, data_sha256), out_dir)
-    if group.rank > 0:
-        return
-    learner.network.load_state_dict(progress.best_state_dict)
-    chosen = {name: value for name, value in asdict(options).items() if name not in ("workers", "images")}
-    card = {
-        "class_names": class_names,
-        "input": {
-            "channels": geometry.channels,
-            "height": geometry.height,
-            "width": geometry.width,
-            "mean": mean,
-            "standard_deviation": standard_deviation,
-        },
-        "output": "logits",
-        "network": options.network,
-        "training": chosen | {"device": device.type, "best_epoch": progress.best_epoch},
-        "metrics": {"validation_weighted_f1": progress.best_f1, "validation_loss": progress.best_loss},
-        "data_sha256": data_sha256,
-        "versions": versions(),
-    }
-    export(learner.network.cpu(), geometry.shape, progress.best_state_dict, card, out_dir)
-    say(
-        f"best epoch {progress.best_epoch} by weighted F1 on the validation images: {progress.best_f1:.4f};"
-        " wrote best_metric_model.onnx, best_metric_model.pth, model.json"
-    )
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu` or `cuda` into a device."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
-def make_learner(
-    geometry: Geometry,
-    class_count: int,
-    prepare: Prepare,
-    batches: int,
-    device: torch.device,
-    group: Group,
-    options: Options,
-) -> Learner:
-    """Make a network with fresh weights, and all that trains it.
-
-    Args:
-        geometry: Of the images.
-        class_count: K.
-        prepare: Makes stored images into what the network takes.
-        batches: In an epoch.
-        device: Where it is to be.
-        group: The processes that train it.
-        options: What was chosen.
-    """
-    bfloat16 = options.precision == "bfloat16" or (
-        options.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    say(
-        f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
-        f" {describe(device)}{f' and {group.size - 1} more' if group.size > 1 else ''},"
-        f" {'bfloat16' if bfloat16 else 'float32'}"
-    )
-    torch.manual_seed(options.seed)
-    if device.type == "cuda":
-        # On a CPU all of this is deterministic anyway, and the call alone imports torch's compiler: 1.3 s.
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    network = make_network(options.network, geometry.channels, class_count).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
-    optimizer = PlainAdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True)
-    # The rule needs a few steps: of one step alone it would make its last, near 0.
-    steps = max(batches * options.epochs, 10)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
-    shared = share(network, group, device)
-    return Learner(network, shared, optimizer, scheduler, prepare, options, device, bfloat16, group)
-
-
-def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
-    """Tell whether decoded images are kept in a file: as was chosen, else if they would fill the memory.
-
-    Args:
-        images: `auto`, `memory` or `disk`.
-        count: How many there are.
-        geometry: What they are brought to.
-    """
-    return images == "disk" or (
-        images == "auto" and decoded_bytes(count, geometry) > MEMORY_SHARE * memory_bytes()
-    )
-
-
-def check_room(
-    geometry: Geometry,
-    class_count: int,
-    files: Mapping[str, Sequence[object]],
-    on_disk: bool,
-    device: torch.device,
-    group: Group,
-    options: Options,
-) -> None:
-    """Find out before images are decoded whether the training's steps fit into the memory.
-
-    Raises:
-        InputError: They do not; names the options to change.
-    """
+def check_room(place: Place, geometry: Geometry, class_count: int, training: int, kept: int) -> None:
+    """Check, before any image is decoded, that a step fits into the memory with so many images kept there."""
     if geometry.own_size is not None:
         say(
             f"images of {geometry.own_size[0]}x{geometry.own_size[1]} pixels are brought to"
             f" {geometry.width}x{geometry.height}; --image-size chooses another size"
         )
-    network = make_network(options.network, geometry.channels, class_count)
-    images = min(options.batch_size, len(files["training"]))
-    if device.type == "cuda":
-        share_of_one = -(-images // group.size)
-        check_memory(network, geometry, share_of_one, 0, torch.cuda.mem_get_info(device)[0])
+    network = networks.NETWORKS[place.options.network](geometry.channels, class_count)
+    batch_size = min(place.options.batch_size, training)
+    if place.device.type == "cuda":
+        batch_size = -(-batch_size // place.processes.size)
+        networks.check_memory(network, geometry, batch_size, 0, torch.cuda.mem_get_info(place.device)[0])
     else:
-        kept = 0 if on_disk else sum(map(len, files.values()))
-        check_memory(network, geometry, images, kept, memory_bytes())
+        networks.check_memory(network, geometry, batch_size, kept, data.memory_bytes())
 
 
 def open_output(out_dir: Path) -> None:
-    """Make the output folder if it is not there.
-
-    Raises:
-        InputError: It cannot be written to.
-    """
+    """Make the output folder if it is not there, and check that it can be written to."""
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         probe = out_dir / f".{os.getpid()}.probe"
@@ -342,129 +212,141 @@ def open_output(out_dir: Path) -> None:
         ) from None
 
 
-def say(line: str) -> None:
-    """Print a line at once, also into a pipe; of several processes the first speaks."""
-    if os.environ.get("RANK", "0") == "0":
-        print(line, flush=True)
+def train(
+    place: Place,
+    splits: dict[str, Split],
+    class_names: Sequence[str],
+    geometry: Geometry,
+    data_sha256: dict[str, str],
+) -> None:
+    """Train on the decoded images and write the model of the best epoch."""
+    training, validation = splits["training"], splits["validation"]
+    counts = f"{len(training.labels)} training and {len(validation.labels)} validation images"
+    say(f"{counts} in {len(class_names)} classes")
+    unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
+    if unseen:
+        say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
+    mean, deviation = data.channel_statistics(training.images)
+    prepare = functools.partial(data.normalise, mean=mean, standard_deviation=deviation)
+    learner = make_learner(place, geometry, len(class_names), prepare, len(training.labels))
+    if place.device.type == "cuda":
+        room = data.MEMORY_SHARE * torch.cuda.mem_get_info(place.device)[0]
+        if training.images.nbytes + validation.images.nbytes < room:
+            training, validation = training.to(place.device), validation.to(place.device)
+    state = fit(place, learner, training, validation, identify(place.options, data_sha256))
+    if place.processes.rank > 0:
+        return
+    chosen = place.options.of_the_result() | {"device": place.device.type, "best_epoch": state.best_epoch}
+    card = {
+        "class_names": class_names,
+        "input": {
+            "channels": geometry.channels,
+            "height": geometry.height,
+            "width": geometry.width,
+            "mean": mean,
+            "standard_deviation": deviation,
+        },
+        "output": "logits",
+        "network": place.options.network,
+        "training": chosen,
+        "metrics": {"validation_weighted_f1": state.best_f1, "validation_loss": state.best_loss},
+        "data_sha256": data_sha256,
+        "versions": versions(),
+    }
+    learner.network.load_state_dict(state.best_state_dict)
+    write_model(learner.network.cpu(), geometry.shape, state.best_state_dict, card, place.out_dir)
+    say(
+        f"best epoch {state.best_epoch} by weighted F1 on the validation images: {state.best_f1:.4f};"
+        " wrote best_metric_model.onnx, best_metric_model.pth, model.json"
+    )
 
 
-def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda` into a device.
-
-    Raises:
-        InputError: `cuda`, and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
-    if name != "cpu" and torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-        return device
-    return torch.device("cpu")
-
-
-def describe(device: torch.device) -> str:
-    """Name a device for a person."""
+def make_learner(
+    place: Place,
+    geometry: Geometry,
+    class_count: int,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    images: int,
+) -> Learner:
+    """Make a network with fresh weights, and all that trains it on so many images."""
+    options, device, processes = place.options, place.device, place.processes
+    bfloat16 = options.precision == "bfloat16" or (
+        options.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    where = f"the CPU ({torch.get_num_threads()} threads)"
     if device.type == "cuda":
-        return f"CUDA ({torch.cuda.get_device_name(device)})"
-    return f"the CPU ({torch.get_num_threads()} threads)"
+        where = f"CUDA ({torch.cuda.get_device_name(device)})"
+        # On a CPU all of this is deterministic anyway, and the call alone imports torch's compiler: 1.3 s.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    say(
+        f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
+        f" {where}{f' and {processes.size - 1} more' if processes.size > 1 else ''},"
+        f" {'bfloat16' if bfloat16 else 'float32'}"
+    )
+    torch.manual_seed(options.seed)
+    network = networks.NETWORKS[options.network](geometry.channels, class_count).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
+    optimizer = networks.PlainAdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
+    )
+    # The one-cycle rule needs a few steps: if there were only one, it would be its last, near 0.
+    steps = max(math.ceil(images / options.batch_size) * options.epochs, 10)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+    return Learner(
+        network, networks.share(network, processes, device), optimizer, scheduler, prepare, autocast
+    )
 
 
 def fit(
-    learner: Learner, training: Split, validation: Split, identity: dict[str, str], out_dir: Path
-) -> Progress:
+    place: Place, learner: Learner, training: Split, validation: Split, identity: dict[str, str]
+) -> TrainingState:
     """Train until the epochs are done or the validation score has stopped rising.
 
     Every random number depends on the seed and the epoch alone, so a training that continues from a
-    checkpoint ends where an undisturbed one does.
-
-    Args:
-        learner: What is trained.
-        training: Images to learn from.
-        validation: Images to choose the best epoch by.
-        identity: See `identify`.
-        out_dir: Gets the checkpoint, history.csv and the TensorBoard events; from the first process alone.
-
-    Returns:
-        The progress, with the weights of the best epoch.
-
-    Raises:
-        InputError: The loss is not a finite number.
+    checkpoint ends where an undisturbed one does. The first process alone writes.
     """
-    options, first = learner.options, learner.group.rank == 0
-    checkpoint = out_dir / "checkpoint.pth"
-    state, why = learner.group.from_first(read_checkpoint(checkpoint, identity) if first else None)
-    if why:
-        say(why)
-    progress = Progress(0, [], 0, -1.0, float("inf"), {})
-    if state is not None:
-        learner.network.load_state_dict(state["network"])
-        learner.optimizer.load_state_dict(state["optimizer"])
-        learner.scheduler.load_state_dict(state["scheduler"])
-        progress = Progress(**state["progress"])
-    elif first:
-        progress.run = new_run(out_dir, f"{options.network}-seed{options.seed}")
-    first_epoch, started = progress.epoch, time.monotonic()
-    events = open_events(out_dir, progress) if first else None
-    while progress.epoch < options.epochs and progress.epoch - progress.best_epoch < options.patience:
-        row = run_epoch(learner, training, validation, progress.epoch + 1)
-        record(progress, row, learner.network)
+    options, out_dir, first = place.options, place.out_dir, place.processes.rank == 0
+    state = resume(learner, place.processes, identity, out_dir / "checkpoint.pth")
+    events = open_events(out_dir, state, f"{options.network}-seed{options.seed}") if first else None
+    first_epoch, started = state.epoch, time.monotonic()
+    while state.epoch < options.epochs and state.epoch - state.best_epoch < options.patience:
+        row = run_epoch(place, learner, training, validation, state.epoch + 1)
+        record(state, row, learner.network)
         if events is None:
             continue
         for name in HISTORY_COLUMNS[1:]:
-            events.add_scalar(name, row[name], progress.epoch)
+            events.add_scalar(name, row[name], state.epoch)
         events.flush()  # by itself it waits two minutes, and nobody could watch
-        write_history(progress.history, out_dir / "history.csv")
-        save_checkpoint(checkpoint, identity, progress, learner.network, learner.optimizer, learner.scheduler)
-        done, left = progress.epoch - first_epoch, options.epochs - progress.epoch
+        replace_file(out_dir / "history.csv", functools.partial(write_history, state.history))
+        save_checkpoint(learner, state, identity, out_dir / "checkpoint.pth")
+        per_epoch = (time.monotonic() - started) / (state.epoch - first_epoch)
         say(
-            f"epoch {progress.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
+            f"epoch {state.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
             f"  validation F1 {row['validation_weighted_f1']:.4f}"
-            f"  best {progress.best_f1:.4f} (epoch {progress.best_epoch})  {row['seconds']:.1f} s"
+            f"  best {state.best_f1:.4f} (epoch {state.best_epoch})  {row['seconds']:.1f} s"
             f" ({100 * row['input_seconds'] / max(row['seconds'], 1e-9):.0f} % waiting for images)"
-            f", at most {(time.monotonic() - started) / done * left:.0f} s left"
+            f", at most {per_epoch * (options.epochs - state.epoch):.0f} s left"
         )
     if events is not None:
         events.close()
-    if progress.epoch < options.epochs:
+    if state.epoch < options.epochs:
         say(f"stopped early: no better epoch in the last {options.patience}")
-    return progress
+    return state
 
 
-def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
-    """All that a training's result depends on, by name; a checkpoint of another is not continued."""
-    chosen = {key: value for key, value in asdict(options).items() if key not in ("workers", "images")}
-    return {
-        "options": json.dumps(chosen, sort_keys=True),
-        "data": json.dumps(data_sha256, sort_keys=True),
-        "code": hash_program(Path(__file__).resolve().parent),
-        "packages": json.dumps([torch.__version__, versions()], sort_keys=True),
-    }
-
-
-def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) -> dict[str, float]:
-    """Train one epoch and look at the validation images.
-
-    Args:
-        learner: What is trained.
-        training: Images to learn from.
-        validation: Images to look at.
-        epoch: From 1.
-
-    Returns:
-        A row of HISTORY_COLUMNS.
-
-    Raises:
-        InputError: The loss is not a finite number.
-    """
+def run_epoch(
+    place: Place, learner: Learner, training: Split, validation: Split, epoch: int
+) -> dict[str, float]:
+    """Train one epoch, from 1, and evaluate it; returns a row of HISTORY_COLUMNS."""
     started = time.monotonic()
     learning_rate = learner.optimizer.param_groups[0]["lr"]
-    training_loss, waited = train_epoch(learner, training, epoch)
-    validation_loss, f1 = evaluate(learner, validation)
+    training_loss, waited = train_epoch(place, learner, training, epoch)
+    validation_loss, f1 = evaluate(place, learner, validation)
     if not math.isfinite(training_loss) or not math.isfinite(validation_loss):
         raise InputError(
             f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
-            f" {learner.options.learning_rate:g}"
+            f" {place.options.learning_rate:g}"
         )
     return {
         "epoch": epoch,
@@ -477,82 +359,69 @@ def run_epoch(learner: Learner, training: Split, validation: Split, epoch: int) 
     }
 
 
-def train_epoch(learner: Learner, training: Split, epoch: int) -> tuple[float, float]:
-    """Take one step for each batch of the training images.
-
-    Args:
-        learner: What is trained.
-        training: Images to learn from.
-        epoch: From 1.
-
-    Returns:
-        (mean cross entropy with smoothed labels, seconds spent waiting for images)
-    """
-    options, group = learner.options, learner.group
-    said = time.monotonic()
+def train_epoch(place: Place, learner: Learner, training: Split, epoch: int) -> tuple[float, float]:
+    """One step per batch; returns (mean smoothed cross entropy, seconds spent waiting for images)."""
+    options, processes = place.options, place.processes
+    printed = time.monotonic()
     seed = options.seed * 1_000_003 + epoch
     # Dropout differs between the processes; what is drawn from the generator is the same in all.
-    torch.manual_seed(seed + (group.rank << 40))
+    torch.manual_seed(seed + (processes.rank << 40))
     generator = torch.Generator().manual_seed(seed)
     count = len(training.labels)
-    batches = [
-        batch for batch in shuffled_batches(count, options.batch_size, generator) if len(batch) >= group.size
-    ]
+    batches = data.shuffled_batches(count, options.batch_size, generator, at_least=processes.size)
     learner.shared.train()
-    total_loss, seen, waited = torch.zeros(1, device=learner.device), 0, 0.0
-    fetched = prefetch(map(group.deal, batches), functools.partial(learner.fetch, training))
-    for batch in batches:
+    total_loss, seen, waited = torch.zeros(1, device=place.device), 0, 0.0
+    fetched = data.prefetch(training, map(processes.own_rows, batches), place.device)
+    for batch in batches:  # (B,)
         before = time.monotonic()
-        stored, labels = next(fetched)
+        stored, labels = next(fetched)  # (B', C, H, W) and (B',): this process's rows of the batch
         waited += time.monotonic() - before
-        drawn = draw_augmentation(len(batch), generator).deal(group)
-        images = augment(learner.prepare(stored), drawn)
-        with learner.autocast():
-            logits = learner.shared(images.contiguous(memory_format=torch.channels_last))
-        loss = mean_loss(logits.float(), labels, len(batch), group)
+        drawn = data.Augmentation(*map(processes.own_rows, data.draw_augmentation(len(batch), generator)))
+        images = data.augment(learner.prepare(stored), drawn)
+        with learner.autocast:
+            logits = learner.shared(images.contiguous(memory_format=torch.channels_last))  # (B', K)
+        loss = networks.mean_loss(logits.float(), labels, len(batch), processes)
         learner.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         learner.optimizer.step()
         learner.scheduler.step()
-        total_loss += loss.detach() * len(batch) / group.size
+        total_loss += loss.detach() * len(batch) / processes.size
         seen += len(batch)
-        if time.monotonic() - said > HEARTBEAT_S:
-            said = time.monotonic()
+        if time.monotonic() - printed > HEARTBEAT_S:
+            printed = time.monotonic()
             say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %")
-    return group.add(total_loss).item() / max(seen, 1), waited
+    return processes.add(total_loss).item() / max(seen, 1), waited
 
 
 @torch.no_grad()
-def evaluate(learner: Learner, validation: Split) -> tuple[float, float]:
-    """Classify the validation images, each process its part of them.
-
-    Returns:
-        (mean cross entropy, weighted F1)
-    """
+def evaluate(place: Place, learner: Learner, validation: Split) -> tuple[float, float]:
+    """Classify the validation images, each process its rows; returns (mean cross entropy, weighted F1)."""
     learner.network.eval()
-    rows = learner.group.deal(torch.arange(len(validation.labels)))
-    parts: list[torch.Tensor] = []
-    fetch = functools.partial(learner.fetch, validation)
-    at_once = validation_batch_size(validation.images.shape[2:], VALIDATION_BATCH_SIZE)
-    for stored, _ in prefetch(rows.split(at_once), fetch):
+    rows = place.processes.own_rows(torch.arange(len(validation.labels)))
+    batches = rows.split(validation_batch_size(*validation.images.shape[2:]))
+    found: list[torch.Tensor] = []
+    for stored, _ in data.prefetch(validation, batches, place.device):
         images = learner.prepare(stored).contiguous(memory_format=torch.channels_last)
-        with learner.autocast():
-            parts.append(learner.network(images).float())
-    mine = torch.cat(parts)
-    logits = torch.zeros(len(validation.labels), mine.shape[1], device=learner.device)
-    logits[rows.to(learner.device)] = mine
-    logits, labels = learner.group.add(logits).cpu(), validation.labels.cpu()
+        with learner.autocast:
+            found.append(learner.network(images).float())
+    own = torch.cat(found)
+    logits = torch.zeros(len(validation.labels), own.shape[1], device=place.device)  # (N, K)
+    logits[rows.to(place.device)] = own
+    logits, labels = place.processes.add(logits).cpu(), validation.labels.cpu()
     loss = F.cross_entropy(logits, labels).item()
     return loss, weighted_f1(labels, logits.argmax(dim=1), logits.shape[1])
 
 
-def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count: int) -> float:
-    """F1 of each class, weighted by its share of the reference; a class without any row counts 0.
+def validation_batch_size(height: int, width: int) -> int:
+    """100 images of at most 256x256 pixels, fewer larger ones.
 
-    Args:
-        reference: Labels (N,).
-        predictions: Labels (N,).
-        class_count: K.
+    At 64x64, on two processor cores, that is twice as fast as 256: a layer's output stays in the cache.
+    """
+    return max(1, min(100, 100 * 256 * 256 // (height * width)))
+
+
+def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count: int) -> float:
+    """F1 of each class, weighted by its share of the reference (N,); a class without any row counts 0.
 
     Source:
         scikit-learn, f1_score with average="weighted".
@@ -562,6 +431,213 @@ def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count:
     hits = torch.bincount(reference[reference == predictions], minlength=class_count).double()
     f1 = 2.0 * hits / (support + predicted).clamp(min=1.0)
     return float((f1 * support).sum() / support.sum())
+
+
+def record(state: TrainingState, row: dict[str, float], network: nn.Module) -> None:
+    """Add an epoch; keep its weights if it is the best: higher F1, or the same with a lower loss."""
+    state.epoch = int(row["epoch"])
+    state.history.append(row)
+    f1, loss = row["validation_weighted_f1"], row["validation_loss"]
+    if (f1, -loss) > (state.best_f1, -state.best_loss):
+        state.best_epoch, state.best_f1, state.best_loss = state.epoch, f1, loss
+        state.best_state_dict = {
+            name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
+        }
+
+
+# An interrupted training continues from its checkpoint, if all that its result depends on is the same.
+
+
+def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
+    """All that a training's result depends on, by name."""
+    return {
+        "options": json.dumps(options.of_the_result(), sort_keys=True),
+        "data": json.dumps(data_sha256, sort_keys=True),
+        "code": hash_program(Path(__file__).resolve().parent),
+        "packages": json.dumps([torch.__version__, versions()], sort_keys=True),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a training's result depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "monai", "numpy", "pillow"):
+        # A network of one's own may do without MONAI.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def hash_program(folder: Path) -> str:
+    """SHA-256 over all that the program can read from its own folder: modules, weights, settings.
+
+    Left out is what its image lacks too: hidden files, __pycache__, wheelhouse, and what .dockerignore names
+    (Docker's reference, ".dockerignore file"; a pattern with a character class matches nothing here).
+    """
+    names = program_files(folder)
+    rules = folder / ".dockerignore"
+    kept = dict.fromkeys(names, True)
+    for line in rules.read_text(encoding="utf-8").splitlines() if rules.is_file() else ():
+        pattern = re.escape(line.strip().removeprefix("!").strip("/").removeprefix("./"))
+        for words, meaning in (("**/", "(?:.*/)?"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
+            pattern = pattern.replace(re.escape(words), meaning)
+        if pattern and not line.startswith("#"):
+            for name in filter(re.compile(f"{pattern}(?:/.*)?").fullmatch, names):
+                kept[name] = line.strip().startswith("!")  # the last line that matches decides
+    digest = hashlib.sha256()
+    for name in sorted(name for name in names if kept[name]):
+        with (folder / name).open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def program_files(folder: Path) -> list[str]:
+    """The files below a folder, with slashes; links are followed, but not into a folder seen before."""
+    names: list[str] = []
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        above = Path(place)
+        hidden = {name for name in (*folders, *files) if name.startswith(".")} | {"__pycache__", "wheelhouse"}
+        folders[:] = [
+            name for name in folders if name not in hidden and os.path.realpath(above / name) not in seen
+        ]
+        seen |= {os.path.realpath(above / name) for name in folders}
+        found = [above / name for name in files if name not in hidden]
+        names += [path.relative_to(folder).as_posix() for path in found if path.is_file()]
+    return names
+
+
+def resume(learner: Learner, processes: Processes, identity: dict[str, str], path: Path) -> TrainingState:
+    """The state of the checkpoint, whose weights all processes load, or a new one."""
+    saved, why = processes.from_first(read_checkpoint(path, identity) if processes.rank == 0 else None)
+    if why:
+        say(why)
+    if saved is None:
+        return TrainingState()
+    for name in ("network", "optimizer", "scheduler"):
+        getattr(learner, name).load_state_dict(saved[name])
+    return TrainingState(**saved["state"])
+
+
+def read_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
+    """What save_checkpoint wrote for the same training, or None; and a line that says why."""
+    if not path.exists():
+        return None, ""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        changed = [name for name, value in identity.items() if saved["identity"][name] != value]
+        epoch = 0 if changed else saved["state"]["epoch"]
+    except (EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as fault:
+        return None, f"{path.name} cannot be read ({type(fault).__name__}); starting over"
+    if changed:
+        return None, f"{path.name} is of other {' and '.join(changed)}; starting over"
+    return saved, f"continuing after epoch {epoch} from {path.name}"
+
+
+def save_checkpoint(learner: Learner, state: TrainingState, identity: dict[str, str], path: Path) -> None:
+    """Write all that a training continues from."""
+    saved = {"identity": identity, "state": vars(state)} | {
+        name: getattr(learner, name).state_dict() for name in ("network", "optimizer", "scheduler")
+    }
+    replace_file(path, lambda temporary: torch.save(saved, temporary))
+
+
+# What is written, each file under a temporary name first: a reader sees the old file or the new one.
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file, then rename it."""
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    temporary.replace(path)
+
+
+def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
+    """Write history.csv, one row per epoch."""
+    with path.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.DictWriter(opened, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def open_events(out_dir: Path, state: TrainingState, what: str) -> "SummaryWriter":
+    """Open the TensorBoard events of a run; what an interrupted epoch wrote is ignored."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    state.run = state.run or new_run(out_dir, what)
+    first_step = state.epoch + 1 if state.epoch else None
+    return SummaryWriter(str(out_dir / "tensorboard" / state.run), purge_step=first_step)
+
+
+def new_run(out_dir: Path, what: str) -> str:
+    """A new name in tensorboard/, such as 20260131-120000-small-seed0 (UTC); the oldest runs are removed."""
+    folder = out_dir / "tensorboard"
+    runs = [path for path in folder.glob("*") if re.fullmatch(r"\d{8}-\d{6}-.+", path.name) and path.is_dir()]
+    for old in sorted(runs)[: 1 - RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    name = run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{what}"
+    number = 1
+    while (folder / run).exists():
+        number += 1
+        run = f"{name}-{number}"
+    return run
+
+
+def write_model(
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    state_dict: dict[str, torch.Tensor],
+    card: dict[str, Any],
+    out_dir: Path,
+) -> None:
+    """Write the three model files; model.json last, as the sign that they are complete."""
+    onnx = functools.partial(networks.export_onnx, network, shape)
+    replace_file(out_dir / "best_metric_model.onnx", onnx)
+    replace_file(out_dir / "best_metric_model.pth", lambda path: torch.save(state_dict, path))
+    text = json.dumps(card, indent=2) + "\n"
+    replace_file(out_dir / "model.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe; of several processes only the first prints."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, flush=True)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Options]:
+    """Parse the command line to (in_dir, out_dir, options)."""
+    parser = argparse.ArgumentParser(
+        description="Train a classifier on labelled images and export it to ONNX.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("in_dir", nargs="?", default="/mnt/in", type=Path, help="folder with the images and csvs")
+    add("out_dir", nargs="?", default="/mnt/out", type=Path, help="folder for the model files")
+    for one in fields(Options):
+        limits = dict(one.metadata)
+        if "choices" not in limits:
+            kind = float if isinstance(one.default, float) else int
+            limits["type"] = number(kind, limits.pop("low", 0), limits.pop("high", math.inf))
+        add(f"--{one.name.replace('_', '-')}", default=one.default, **limits)
+    parsed = vars(parser.parse_args(arguments))
+    if parsed["in_dir"] != Path("/mnt/in") and parsed["out_dir"] == Path("/mnt/out"):
+        parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
+    return parsed.pop("in_dir"), parsed.pop("out_dir"), Options(**parsed)
+
+
+def number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: whole or real numbers from low to high."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            limits = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"expected a number, {limits}, but got {value}")
+        return value
+
+    return number
 
 
 if __name__ == "__main__":

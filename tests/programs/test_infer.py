@@ -26,7 +26,7 @@ def infer(program_module):
 
 @pytest.fixture
 def export(program_module):
-    return program_module("bundle_training", "train").export
+    return program_module("bundle_training", "train").write_model
 
 
 @pytest.fixture
@@ -147,24 +147,24 @@ def test_empty_and_missing_folder(tmp_path: Path, infer, model_dir: Path, capsys
 def test_training_and_inference_decode_alike_what_an_import_takes(
     channels: int, size: tuple[int, int], tmp_path: Path, program_module, infer
 ) -> None:
-    images = program_module("bundle_training", "images")
+    data = program_module("bundle_training", "data")
     for name, make in TAKEN.items():
         (tmp_path / name).write_bytes(make())
         ours = infer.read_image(tmp_path / name, channels, *size)
-        theirs = images.read_image(tmp_path / name, channels, *size)
+        theirs = data.read_image(tmp_path / name, channels, *size)
         assert ours.shape == (channels, *size), name
         assert ours.dtype == theirs.dtype, name
         assert np.array_equal(ours, theirs), name
         with reading(tmp_path / name) as image:
-            assert images.read_header(tmp_path / name) == (image.size, image.mode)
+            assert data.read_header(tmp_path / name) == (image.size, image.mode)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_an_import_refuses_no_program_reads(name: str, tmp_path: Path, program_module, infer) -> None:
-    images = program_module("bundle_training", "images")
+    data = program_module("bundle_training", "data")
     (tmp_path / name).write_bytes(REFUSED[name][0]())
     told = []
-    for program in (images, infer):
+    for program in (data, infer):
         with pytest.raises(program.ImageError) as fault:
             program.read_image(tmp_path / name, 1, 8, 8)
         told.append(str(fault.value))
@@ -173,11 +173,11 @@ def test_what_an_import_refuses_no_program_reads(name: str, tmp_path: Path, prog
 
 
 def test_the_same_formats_and_modes_everywhere(program_module, infer) -> None:
-    images = program_module("bundle_training", "images")
+    data = program_module("bundle_training", "data")
     for name in ("FORMATS", "MODES", "DEEP_MODES", "MAX_PIXELS"):
-        assert getattr(images, name) == getattr(infer, name) == getattr(image_io, name)
-    assert images.PNM_MODES == infer.PNM_MODES == image_io.PNM_MODES
-    assert images.GRAY_MODES == infer.GRAY_MODES == image_io.DEEP_MODES | {"1", "L", "LA"}
+        assert getattr(data, name) == getattr(infer, name) == getattr(image_io, name)
+    assert data.PNM_MODES == infer.PNM_MODES == image_io.PNM_MODES
+    assert data.GRAY_MODES == infer.GRAY_MODES == image_io.DEEP_MODES | {"1", "L", "LA"}
 
 
 def test_pictures_that_count_as_the_same_are_the_same_to_the_network(tmp_path: Path, infer) -> None:

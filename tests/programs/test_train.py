@@ -82,16 +82,16 @@ def test_writes_what_the_contract_promises(train, in_dir: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["small", "densenet121", "resnet18"])
 def test_onnx_equals_torch(name: str, program_module, train, tmp_path: Path) -> None:
-    network_module = program_module("bundle_training", "network")
+    networks = program_module("bundle_training", "network").NETWORKS
     torch.manual_seed(0)
-    network = network_module.make_network(name, 3, 5)
+    network = networks[name](3, 5)
     network.train()
     with torch.no_grad():
         network(torch.randn(8, 3, 32, 32))
     state_dict = {key: value.clone() for key, value in network.state_dict().items()}
-    train.export(network, (3, 32, 32), state_dict, {}, tmp_path)
+    train.write_model(network, (3, 32, 32), state_dict, {}, tmp_path)
 
-    fresh = network_module.make_network(name, 3, 5)
+    fresh = networks[name](3, 5)
     fresh.load_state_dict(torch.load(tmp_path / "best_metric_model.pth", weights_only=True))
     fresh.eval()
     images = torch.randn(7, 3, 32, 32)
@@ -150,7 +150,7 @@ def test_killed_and_run_again_ends_where_an_undisturbed_run_does(
 def test_a_checkpoint_of_other_options_is_not_continued(train, in_dir: Path, tmp_path: Path, capsys) -> None:
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1, seed=5))
-    assert "checkpoint.pth is of other options; starting anew" in capsys.readouterr().out
+    assert "checkpoint.pth is of other options; starting over" in capsys.readouterr().out
     runs = sorted(path.name.split("-", 2)[2] for path in (tmp_path / "out" / "tensorboard").iterdir())
     assert runs == ["small-seed0", "small-seed5"]
 
@@ -174,7 +174,7 @@ def test_which_options_a_training_depends_on(
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1, **changed))
     said = capsys.readouterr().out
     assert ("continuing after epoch 1" in said) == continues
-    assert ("checkpoint.pth is of other options; starting anew" in said) == (not continues)
+    assert ("checkpoint.pth is of other options; starting over" in said) == (not continues)
 
 
 def relabel(in_dir: Path, split: str) -> None:
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_other_data_is_not_continued(
     change(in_dir, split)
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
     said = capsys.readouterr().out
-    assert "checkpoint.pth is of other data; starting anew" in said
+    assert "checkpoint.pth is of other data; starting over" in said
     assert "epoch 1/1" in said
 
 
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_torch_is_not_continued(
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1))
     monkeypatch.setattr(torch, "__version__", "2.99.0")
     train.main(in_dir, tmp_path / "out", train.Options(epochs=1, seed=1))
-    assert "checkpoint.pth is of other options and packages; starting anew" in capsys.readouterr().out
+    assert "checkpoint.pth is of other options and packages; starting over" in capsys.readouterr().out
 
 
 def test_changed_code_is_never_continued_wherever_it_is(
@@ -238,7 +238,7 @@ def test_changed_code_is_never_continued_wherever_it_is(
     assert "checkpoint" not in run()
     assert "continuing after epoch 1 from checkpoint.pth" in run()
     (program / "own" / "layers.py").write_text("WIDTH = 2\n")
-    assert "checkpoint.pth is of other code; starting anew" in run()
+    assert "checkpoint.pth is of other code; starting over" in run()
 
 
 @pytest.fixture
@@ -296,22 +296,21 @@ NO_CHANGES = {
 
 @pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
 def test_what_a_programs_hash_depends_on(name: str, program_module, program: Path) -> None:
-    hash_program = program_module("bundle_training", "results").hash_program
+    hash_program = program_module("bundle_training", "train").hash_program
     before = hash_program(program)
     {**CHANGES, **NO_CHANGES}[name](program)
     assert (hash_program(program) != before) == (name in CHANGES)
 
 
-def test_runs_have_names_of_their_own_and_the_newest_are_kept(program_module, tmp_path: Path) -> None:
-    results = program_module("bundle_training", "results")
+def test_runs_have_names_of_their_own_and_the_newest_are_kept(train, tmp_path: Path) -> None:
     (tmp_path / "tensorboard" / "own").mkdir(parents=True)
     for number in range(12):
         (tmp_path / "tensorboard" / f"202601{number + 1:02}-000000-small-seed0").mkdir()
-    run = results.new_run(tmp_path, "small-seed1")
+    run = train.new_run(tmp_path, "small-seed1")
     kept = sorted(path.name[:8] for path in (tmp_path / "tensorboard").iterdir())
     assert kept == [f"202601{number:02}" for number in range(4, 13)] + ["own"], "nine, and the new one"
     (tmp_path / "tensorboard" / run).mkdir()
-    again = results.new_run(tmp_path, "small-seed1")
+    again = train.new_run(tmp_path, "small-seed1")
     assert again != run
     assert again.split("-")[2:4] == ["small", "seed1"]
 
@@ -375,10 +374,10 @@ def test_cuda_that_is_not_there_is_said(train, in_dir: Path, tmp_path: Path, cap
 
 
 def test_augmentation_keeps_shape_and_depends_on_the_generator_alone(program_module) -> None:
-    dataset = program_module("bundle_training", "dataset")
+    data = program_module("bundle_training", "data")
     images = torch.rand(6, 1, 16, 16)
     first, second, other = (
-        dataset.augment(images, dataset.draw_augmentation(6, torch.Generator().manual_seed(seed)))
+        data.augment(images, data.draw_augmentation(6, torch.Generator().manual_seed(seed)))
         for seed in (1, 1, 2)
     )
     assert first.shape == images.shape
@@ -390,22 +389,23 @@ STEP = """\
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-from distributed import join, leave, mean_loss, share
-from network import make_network
+from network import NETWORKS, join, leave, mean_loss, share
 
-group = join("cpu")
+processes = join("cpu")
 torch.manual_seed(0)
-network = make_network("small", 1, 3)
+network = NETWORKS["small"](1, 3)
 network[6].p = 0.0  # without dropout, which each process draws for itself
 images, labels = torch.randn(10, 1, 16, 16), torch.randint(0, 3, (10,))
-shared = share(network, group, torch.device("cpu"))
+shared = share(network, processes, torch.device("cpu"))
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 for _ in range(3):
-    loss = mean_loss(shared(group.deal(images)), group.deal(labels), len(images), group)
+    loss = mean_loss(
+        shared(processes.own_rows(images)), processes.own_rows(labels), len(images), processes
+    )
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-torch.save(network.state_dict(), f"{sys.argv[2]}/{group.size}-{group.rank}.pth")
+torch.save(network.state_dict(), f"{sys.argv[2]}/{processes.size}-{processes.rank}.pth")
 leave()
 """
 
@@ -430,7 +430,7 @@ def run_together(processes: int, *command: object) -> "subprocess.CompletedProce
 
 
 def test_two_processes_take_the_step_that_one_takes(tmp_path: Path) -> None:
-    """Gradients and batch normalisation are those of the whole batch, however it is dealt out."""
+    """Gradients and batch normalisation are those of the whole batch, however it is divided."""
     script = tmp_path / "step.py"
     script.write_text(STEP)
     for processes in (1, 2):
@@ -498,13 +498,13 @@ def test_a_spoiled_checkpoint_is_passed_over(train, in_dir: Path, tmp_path: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "checkpoint.pth").write_bytes(b"")
     assert train.main(in_dir, tmp_path / "out", train.Options(epochs=1)) == 0
-    assert "cannot be read (EOFError); starting anew" in capsys.readouterr().out
+    assert "cannot be read (EOFError); starting over" in capsys.readouterr().out
 
 
 def test_an_image_is_turned_and_scaled_no_more_than_said(program_module) -> None:
     """Up to 15 degrees either way, by 0.85 to 1.15, mirrored half of the time, moved by 6 % of the side."""
-    dataset = program_module("bundle_training", "dataset")
-    drawn = dataset.draw_augmentation(4000, torch.Generator().manual_seed(0))
+    data = program_module("bundle_training", "data")
+    drawn = data.draw_augmentation(4000, torch.Generator().manual_seed(0))
     affine = drawn.affine.double().numpy()
     mirror = np.sign(affine[:, 0, 0])
     angles = np.degrees(np.arctan2(-affine[:, 0, 1], affine[:, 1, 1]))
@@ -520,12 +520,12 @@ def test_an_image_is_turned_and_scaled_no_more_than_said(program_module) -> None
 
 
 def test_a_turned_image_is_the_image_turned(program_module) -> None:
-    dataset = program_module("bundle_training", "dataset")
+    data = program_module("bundle_training", "data")
     image = torch.zeros(1, 1, 5, 5)
     image[0, 0, 0, 2] = 1.0  # above the centre
     quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
-    drawn = dataset.Augmentation(quarter, torch.full((1, 1, 1, 1), 2.0))
-    turned = dataset.augment(image, drawn)[0, 0]
+    drawn = data.Augmentation(quarter, torch.full((1, 1, 1, 1), 2.0))
+    turned = data.augment(image, drawn)[0, 0]
     expected = torch.zeros(5, 5)
     expected[2, 0] = 2.0
     assert torch.allclose(turned, expected, atol=1e-5)
@@ -537,14 +537,14 @@ def test_height_and_width_are_not_exchanged(train, program_module, in_dir: Path,
         pixels = np.zeros((12, 20), dtype=np.uint8)
         pixels[:3, :8] = 40 + 150 * (int(path.stem[1:]) % 2)
         Image.fromarray(pixels).save(path)
-    dataset = program_module("bundle_training", "dataset")
-    files = dataset.read_solution(in_dir, "training")
-    geometry = dataset.find_geometry(files, files, 0)
+    data = program_module("bundle_training", "data")
+    files = data.read_solution(in_dir, "training")
+    geometry = data.find_geometry(files, files, 0)
     assert (geometry.height, geometry.width, geometry.shape) == (12, 20, (1, 12, 20))
-    image = dataset.read_image(files[1].path, 1, 12, 20)
+    image = data.read_image(files[1].path, 1, 12, 20)
     assert image.shape == (1, 12, 20)
     assert (image[0, 2, 7], image[0, 7, 2]) == (190, 0)
-    resized = dataset.read_image(files[1].path, 3, 6, 10)
+    resized = data.read_image(files[1].path, 3, 6, 10)
     assert resized.shape == (3, 6, 10)
     assert resized[:, 0, 2].tolist() == [190] * 3
     assert resized[:, 3, 0].tolist() == [0] * 3

@@ -288,7 +288,7 @@ def test_pillow_opens_files_in_one_place_of_the_tool_and_of_each_program() -> No
                 calls[path.relative_to(PROJECT_ROOT).as_posix()] = found
     assert set(calls) == {
         "tools/challenge_bundle/image_io.py",
-        "bundle_training/images.py",
+        "bundle_training/data.py",
         "bundle_inference/infer.py",
     }
     assert all(len(found) == 1 and "formats=FORMATS" in found[0] for found in calls.values())

@@ -32,7 +32,7 @@ _TASKS_AHEAD = 16
 _FIELDS_TOLD = 8
 
 LARGEST_OWN_PIXELS = 1024 * 1024
-"""What this project's training makes smaller; the number is its own, `bundle_training/dataset.py`."""
+"""What this project's training makes smaller; the number is its own, `bundle_training/data.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,373 @@
+"""The images: found and checked, decoded once, then normalised and augmented a batch at a time."""
+
+import csv
+import hashlib
+import math
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
+
+# What Pillow may try, whatever a file is called: its other formats start programs or are hardly tested.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
+DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})  # more than 8 bits per channel
+GRAY_MODES = DEEP_MODES | {"1", "L", "LA"}
+MODES = GRAY_MODES | {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+PNM_MODES = frozenset({"1", "L", "I", "RGB"})  # of pbm, pgm, ppm: Pillow opens others under these names
+MAX_PIXELS = 50_000_000
+
+# Images that differ in size, or with more pixels than this, are resized to 224x224 unless --image-size is
+# given: a step on 32 images of 4000x4000 takes 70 GiB.
+LARGEST_OWN_PIXELS = 1024 * 1024
+DEFAULT_SIDE = 224
+
+MEMORY_SHARE = 0.4  # of the memory; decoded images that take more are kept in a file
+VALUES_AT_ONCE = 2**24  # for the statistics: float64 copies of all images would not fit
+
+# Damaged metadata, and images over Pillow's own limit, which is higher than MAX_PIXELS.
+warnings.filterwarnings("ignore", module="PIL")
+
+Result = TypeVar("Result")
+
+
+class InputError(Exception):
+    """The input or an option is at fault; the message is the one line that the participant sees."""
+
+
+class ImageError(Exception):
+    """A file is not an image that can be used; the message says why, without the file's name."""
+
+
+class LabelledFile(NamedTuple):
+    """One row of a solution csv."""
+
+    path: Path
+    class_name: str
+
+
+# 1. Which images there are.
+
+
+def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
+    """Read SPLIT_solution.csv and check that every image that it names exists."""
+    path = in_dir / f"{split}_solution.csv"
+    files: dict[str, LabelledFile] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            reader = csv.reader(opened, strict=True)
+            header = next(reader, [])
+            if header != ["file", "class"]:
+                raise InputError(f"{path}:1: the header is {','.join(header)!r}; expected 'file,class'")
+            for row in filter(None, reader):
+                where = f"{path}:{reader.line_num}"
+                if len(row) != 2 or not all(row):
+                    raise InputError(f"{where}: {row!r} is not a file and a class")
+                if row[0] in files:
+                    raise InputError(f"{where}: {row[0]!r} appears twice")
+                if not (in_dir / row[0]).is_file():
+                    raise InputError(f"{where}: {row[0]!r} is not in {in_dir}")
+                files[row[0]] = LabelledFile(in_dir / row[0], row[1])
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; expected it next to {split}-data/") from None
+    except (csv.Error, UnicodeDecodeError) as fault:
+        raise InputError(f"{path}: not a UTF-8 csv ({fault})") from None
+    if not files:
+        raise InputError(f"{path}: no row after the header")
+    return list(files.values())
+
+
+def hash_files(files: Sequence[LabelledFile]) -> str:
+    """SHA-256 over the files' names, classes and bytes, in their order."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.path.name}\0{file.class_name}\0".encode())
+        digest.update(hashlib.sha256(file.path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+# 2. What the network gets: decided from the headers, before any image is decoded.
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The network's input."""
+
+    channels: int  # 1: all training images are gray; 3: RGB
+    height: int
+    width: int
+    deep: bool  # whether a file has more than 8 bits per channel
+    own_size: tuple[int, int] | None = None  # (width, height) of images that are resized though all agree
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+    def decoded_bytes(self, count: int) -> int:
+        """Memory that so many decoded images take."""
+        return count * math.prod(self.shape) * (4 if self.deep else 1)
+
+
+def find_geometry(
+    training: Sequence[LabelledFile], validation: Sequence[LabelledFile], image_size: int
+) -> Geometry:
+    """Decide from the training images; image_size 0 keeps their size if all agree and it is not too large."""
+    headers = {_checked(read_header, file.path) for file in training}
+    sizes, modes = {size for size, _ in headers}, {mode for _, mode in headers}
+    all_modes = modes | {_checked(read_header, file.path)[1] for file in validation}
+    own = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
+    is_large = math.prod(own) > LARGEST_OWN_PIXELS
+    width, height = (DEFAULT_SIDE, DEFAULT_SIDE) if is_large else own
+    return Geometry(
+        channels=1 if modes <= GRAY_MODES else 3,
+        height=image_size or height,
+        width=image_size or width,
+        deep=not all_modes.isdisjoint(DEEP_MODES),
+        own_size=own if is_large and not image_size else None,
+    )
+
+
+def _checked(read: Callable[[Path], Result], path: Path) -> Result:
+    try:
+        return read(path)
+    except ImageError as fault:
+        raise InputError(f"{path}: cannot be read as an image ({fault})") from None
+
+
+# 3. Image files as arrays. bundle_inference/infer.py decodes the same way; a test holds the two together.
+
+
+def read_header(path: Path) -> tuple[tuple[int, int], str]:
+    """An image's (width, height) and Pillow mode."""
+    with open_image(path) as opened:
+        return opened.size, opened.mode
+
+
+def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+    """Decode an image to (C, H, W), from 0 to 255: uint8, or float32 of a file with more than 8 bits."""
+    with open_image(path) as opened:
+        try:
+            image = _convert(opened, channels)
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+        except ImageError:
+            raise
+        except Exception as fault:
+            raise ImageError(_describe(fault)) from None
+    if pixels.ndim == 2:
+        return np.repeat(pixels[None], channels, axis=0)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _convert(opened: Image.Image, channels: int) -> Image.Image:
+    """Gray or RGB from 0 to 255; transparency is ignored."""
+    opened.load()
+    if opened.mode in DEEP_MODES:
+        values = np.asarray(opened, dtype=np.float32)
+        # 16-bit files use the range of 16 bits; floating-point files run from 0 to 1.
+        highest = 1.0 if opened.mode == "F" else 65535.0
+        if not (np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= highest):
+            raise ImageError(f"values that are not from 0 to {highest:g}")
+        return Image.fromarray(values * (255.0 / highest))
+    opened.info.pop("transparency", None)  # else Pillow looks for a colour to stand for it
+    if channels == 3 or opened.mode not in GRAY_MODES:
+        opened = opened.convert("RGB")
+    return opened.convert("L" if channels == 1 else "RGB")
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open an image file and check its header; an import accepts the same files."""
+    try:
+        opened = Image.open(path, formats=FORMATS)
+        try:
+            _check_header(opened)
+        except BaseException:
+            opened.close()
+            raise
+    except ImageError:
+        raise
+    except Exception as fault:  # of damaged files Pillow raises nearly anything
+        raise ImageError(_describe(fault)) from None
+    return opened
+
+
+def _check_header(opened: Image.Image) -> None:
+    frames = getattr(opened, "n_frames", 1)
+    if frames != 1:
+        raise ImageError(f"{frames} frames or pages, expected one")
+    if opened.mode not in (PNM_MODES if opened.format == "PPM" else MODES):
+        raise ImageError(f"the mode {opened.mode} is not taken; save it in gray or RGB")
+    if opened.width * opened.height > MAX_PIXELS:
+        raise ImageError(f"{opened.width}x{opened.height} pixels; at most {MAX_PIXELS:,} are read")
+
+
+def _describe(fault: Exception) -> str:
+    if isinstance(fault, UnidentifiedImageError):
+        return f"not an image; expected {', '.join(FORMATS)}"
+    return next(iter(str(fault).strip().splitlines()), "") or type(fault).__name__
+
+
+# 4. A whole split, decoded once; every epoch takes its batches from the pixels.
+
+
+class Split(NamedTuple):
+    """Decoded images (N, C, H, W), uint8 or float32 from 0 to 255, and labels (N,), int64."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device: torch.device) -> "Split":
+        """The split on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+def decode(
+    files: Sequence[LabelledFile],
+    class_names: Sequence[str],
+    geometry: Geometry,
+    workers: int,
+    pixel_file: Path | None,
+) -> Split:
+    """Decode images in so many threads, into memory or, if they are too many, into a mapped file."""
+    label_of = {class_name: label for label, class_name in enumerate(class_names)}
+    for file in files:
+        if file.class_name not in label_of:
+            raise InputError(f"{file.path}: its class {file.class_name!r} has no training image")
+    shape, kind = (len(files), *geometry.shape), np.float32 if geometry.deep else np.uint8
+    images: np.ndarray
+    if pixel_file is None:
+        images = np.empty(shape, kind)
+    else:
+        images = np.memmap(pixel_file, dtype=kind, mode="w+", shape=shape)
+        # The mapping keeps the file alive; without a name it is gone with the process, however that ends.
+        pixel_file.unlink()
+
+    def read(number: int) -> None:
+        images[number] = _checked(lambda path: read_image(path, *geometry.shape), files[number].path)
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        # A thousand at a time, so that a fault or Ctrl-C does not wait for all.
+        for start in range(0, len(files), 1000):
+            deque(pool.map(read, range(start, min(start + 1000, len(files)))), maxlen=0)
+    return Split(torch.from_numpy(images), torch.tensor([label_of[file.class_name] for file in files]))
+
+
+def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
+    """Whether decoded images are kept in a file: `disk`, or `auto` and too many for the memory."""
+    return images == "disk" or (
+        images == "auto" and geometry.decoded_bytes(count) > MEMORY_SHARE * memory_bytes()
+    )
+
+
+def memory_bytes() -> int:
+    """How much memory this machine or container has.
+
+    Source:
+        Linux, Documentation/admin-guide/cgroup-v2.rst, memory.max; cgroup-v1/memory.rst, limit_in_bytes.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+        except (OSError, ValueError):
+            continue  # not Linux, the other version, or no limit
+    return min(limits, default=2**32)
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of images (N, C, H, W) scaled to 0..1, six decimals."""
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    at_once = max(1, min(256, VALUES_AT_ONCE // math.prod(images.shape[1:])))
+    for batch in images.split(at_once):
+        scaled = batch.double() / 255.0
+        total += scaled.sum(dim=(0, 2, 3))
+        squares += scaled.square().sum(dim=(0, 2, 3))
+    count = images.numel() / images.shape[1]
+    mean = total / count
+    spread = (squares / count - mean.square()).clamp(min=0.0).sqrt().clamp(min=1e-3)
+    return [round(value, 6) for value in mean.tolist()], [round(value, 6) for value in spread.tolist()]
+
+
+# 5. Batches.
+
+
+def shuffled_batches(
+    count: int, batch_size: int, generator: torch.Generator, at_least: int = 1
+) -> list[torch.Tensor]:
+    """The indices (B,) of one epoch's batches; a last batch of fewer images than needed is left out."""
+    order = torch.randperm(count, generator=generator)
+    # Batch normalisation cannot train on one image, and each process needs one.
+    return [batch for batch in order.split(batch_size) if len(batch) >= max(2, at_least)]
+
+
+def prefetch(
+    split: Split, batches: Iterable[torch.Tensor], device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Fetch images (B, C, H, W) and labels (B,) one batch ahead: the disk is read while the network works."""
+
+    def fetch(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return split.images[rows].to(device), split.labels[rows].to(device)
+
+    # One thread must be one thread: torch would give it a team of its own next to the network's, and the two
+    # would take the processors from each other (an epoch took half as long again).
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        ahead: Future[tuple[torch.Tensor, torch.Tensor]] | None = None
+        for batch in batches:
+            following = pool.submit(fetch, batch)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
+
+
+def normalise(
+    images: torch.Tensor, mean: Sequence[float], standard_deviation: Sequence[float]
+) -> torch.Tensor:
+    """Images (B, C, H, W) from 0..255 to float32 of mean 0 and deviation 1, per channel."""
+    center = torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
+    spread = torch.tensor(standard_deviation, device=images.device).view(1, -1, 1, 1)
+    return (images.float() / 255.0 - center) / spread
+
+
+class Augmentation(NamedTuple):
+    """How each image of a batch is changed."""
+
+    affine: torch.Tensor  # (B, 2, 3), from where in the image each pixel comes
+    contrast: torch.Tensor  # (B, 1, 1, 1), a factor
+
+
+def draw_augmentation(count: int, generator: torch.Generator) -> Augmentation:
+    """Draw rotation, mirroring, scale, shift, contrast; on the CPU, so that every device augments alike."""
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(count, *shape, generator=generator) * 2.0 - 1.0
+
+    angle = uniform() * math.radians(15.0)
+    scale = 1.0 + 0.15 * uniform()
+    mirror = torch.where(uniform() < 0.0, -1.0, 1.0)
+    affine = torch.zeros(count, 2, 3)
+    affine[:, 0, 0] = torch.cos(angle) * scale * mirror
+    affine[:, 0, 1] = -torch.sin(angle) * scale
+    affine[:, 1, 0] = torch.sin(angle) * scale * mirror
+    affine[:, 1, 1] = torch.cos(angle) * scale
+    affine[:, :, 2] = 0.12 * uniform(2)
+    return Augmentation(affine, 1.0 + 0.2 * uniform(1, 1, 1))
+
+
+def augment(images: torch.Tensor, drawn: Augmentation) -> torch.Tensor:
+    """Change normalised images (B, C, H, W) as drawn."""
+    grid = F.affine_grid(drawn.affine.to(images.device), list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return moved * drawn.contrast.to(images.device)
