@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from challenge_bundle.cli import main
+from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.files import write_csv
 from challenge_bundle.formats.label_table import HEADER, read_label_table
 from challenge_bundle.layout import PROJECT_ROOT, Layout
-from challenge_bundle.run_all import import_if_empty
 from challenge_bundle.runs.programs import may_be_of_other_data
 from challenge_bundle.settings import read_manifest
 from tests.audits import find, sound_rows
@@ -108,7 +108,7 @@ def test_doctor(layout: Layout) -> None:
         (
             ("data", "import", "--keep-names", "--new-names"),
             2,
-            "--keep-names and --new-names say the opposite",
+            "--keep-names and --new-names contradict each other",
         ),
         (("data", "import", "--keep-splits"), 1, "there are no splits to keep: no import is known here"),
         (("data", "import", "dicom:/no/such"), 1, "/no/such: no such folder"),
@@ -327,7 +327,7 @@ def test_what_bundle_toml_cannot_say_is_no_other_setting(layout: Layout) -> None
     def reused() -> str:
         shown = io.StringIO()
         with closing(TerminalDisplay(stream=shown)) as display:
-            import_if_empty(read_manifest(layout.manifest), layout, display)
+            fill_if_empty(read_manifest(layout.manifest), layout, display)
         return shown.getvalue()
 
     assert bundle(layout, "data", "import", "--replace", "--drop-copies").exit_code == 0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.dataset.fill import describe_classes
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.patient_groups import check_parted, find_groups, warn_of_unknown
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
-from challenge_bundle.run_all import describe_classes
 from challenge_bundle.sources.base import ImportRequest, SourceImage
 from challenge_bundle.sources.folder import FolderSource
 from tests.conftest import say_nothing, write_image

@@ -53,6 +53,7 @@ class ImportSettings:
         "",
         example=r"patient(\d+)_",
         default_words="none, or the source's own",
+        metavar="RULE",
     )
     strip_metadata: bool = setting(
         "Remove EXIF data, comments and other texts from images; their pixels stay the same.",
@@ -76,3 +77,23 @@ class DataSettings(ImportSettings):
         env="BUNDLE_ANONYMOUS",
         example=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest(ImportSettings):
+    """What is asked of an import: the settings, and what only an option of `data import` can ask for."""
+
+    keep_names: bool = setting(
+        "Keep file names where they would be replaced by numbers.", False, example=True
+    )
+    new_names: bool = setting("Number the images of a folder in the bundle layout too.", False, example=True)
+    drop_copies: bool = setting("Keep one of several images with the same pixels.", False, example=True)
+    keep_splits: bool = setting(
+        "Images of the last import keep their split; only new ones are assigned.", False, example=True
+    )
+    replace: bool = setting(
+        "Replace images that no import put there; move an evaluation of other images out of the way.",
+        False,
+        example=True,
+    )
+    class_names: tuple[str, ...] = ()

@@ -3,19 +3,16 @@
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
 from challenge_bundle.audit.names import CHECKS
-from challenge_bundle.commands.shared import (
-    LocalPath,
-    anonymous_option,
-    choose_json,
-    read_bundle,
-    relative,
-    working,
-)
+from challenge_bundle.commands.setting_options import setting_options
+from challenge_bundle.commands.shared import LocalPath, choose_json, read_bundle, relative, show, working
+from challenge_bundle.data_settings import DataSettings, ImportRequest, ImportSettings
 from challenge_bundle.errors import DataError
+from challenge_bundle.formats.setting import settings_of
 from challenge_bundle.layout import SPLITS, Layout
 
 
@@ -26,105 +23,46 @@ def data() -> None:
 
 @data.command("import")
 @click.argument("source", required=False)
-@click.option(
-    "--sample-size", type=click.IntRange(min=0), help="Images of each class in each split; 0 takes all."
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Of sampling, splitting and making images.")
-@click.option(
-    "--group",
-    metavar="RULE",
-    help="What stays in one split, as a patient: what a regular expression captures of a name, or"
-    " csv:FILE[?file=COLUMN&group=COLUMN].",
-)
-@click.option("--any-size", is_flag=True, help="Take images of different sizes.")
-@click.option("--keep-names", is_flag=True, help="Keep file names where they would be replaced by numbers.")
-@click.option(
-    "--keep-splits", is_flag=True, help="Images of the last import keep their split; deal new ones alone."
-)
-@click.option("--new-names", is_flag=True, help="Number the images of a folder in the bundle layout too.")
-@click.option("--drop-copies", is_flag=True, help="Keep one image of those with the same pixels.")
-@click.option(
-    "--replace",
-    is_flag=True,
-    help="Replace images that no import put there; put an evaluation of other images away.",
-)
-@click.option(
-    "--allow-leaks",
-    is_flag=True,
-    help="Take testing images, and patients of theirs, that are in training too.",
-)
-@click.option(
-    "--strip-metadata", is_flag=True, help="Remove EXIF, comments and other texts; the pixels stay the same."
-)
-@anonymous_option
+@setting_options(DataSettings, "source")
+@setting_options(ImportRequest, *settings_of(ImportSettings))
 @click.pass_obj
-def import_command(
-    layout: Layout,
-    source: str | None,
-    sample_size: int | None,
-    seed: int | None,
-    group: str | None,
-    any_size: bool,
-    keep_names: bool,
-    keep_splits: bool,
-    new_names: bool,
-    drop_copies: bool,
-    replace: bool,
-    allow_leaks: bool,
-    strip_metadata: bool,
-    anonymous: bool,
-) -> None:
-    """Fill input_data/ from SOURCE; bundle.toml's own by default.
+def import_command(layout: Layout, /, source: str | None, **options: Any) -> None:
+    """Fill input_data/ with the images of SOURCE.
 
-    SOURCE is synthetic, mednist, folder:PATH, csv:FILE[?file=COLUMN&class=COLUMN], dicom:PATH[?label=TAG],
-    s3://BUCKET/PREFIX (or another URL), coco:ANNOTATIONS.json?category=NAME, or store[?where=CONDITION],
-    which `store ingest` filled. A folder or URL holds CLASS/IMAGE or {train,val,test}/CLASS/IMAGE, a folder
-    also the bundle layout (training-data/, training_solution.csv, ...). What was there stays whole until the
-    new data are complete.
-    """
-    import dataclasses
+    Without SOURCE, bundle.toml's data.source is taken; an option overrides the setting of the same name in
+    [data]. What is in input_data/ stays complete until the new data are.
 
-    from challenge_bundle.dataset.importer import import_images
-    from challenge_bundle.dataset.summary import refuse_another_source
-    from challenge_bundle.formats.group_rules import resolve_group
-    from challenge_bundle.run_all import describe, describe_classes, make_request
-    from challenge_bundle.sources.choice import choose_source
+    \b
+    SOURCE is one of
+      synthetic, mednist
+      folder:PATH    CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout
+      csv:FILE[?file=COLUMN&class=COLUMN]
+      dicom:PATH[?label=TAG]
+      coco:ANNOTATIONS.json?category=NAME
+      s3://BUCKET/PREFIX    or another URL
+      store[?where=CONDITION]    what `store ingest` brought into the database
 
-    if keep_names and new_names:
-        raise click.UsageError("--keep-names and --new-names say the opposite; leave one out")
-    bundle = read_bundle(layout)
-    request = make_request(bundle, layout)
-    if source:
-        # The manifest's sample size is of its own source; one that is named here is taken whole.
-        request = dataclasses.replace(request, sample_size=0)
-    if sample_size is not None:
-        request = dataclasses.replace(request, sample_size=sample_size)
-    if seed is not None:
-        request = dataclasses.replace(request, seed=seed)
-    if group is not None:
-        request = dataclasses.replace(request, group=resolve_group(group, Path.cwd()))
-    request = dataclasses.replace(request, keep_names=keep_names, replace=replace)
-    request = dataclasses.replace(
-        request, keep_splits=keep_splits, new_names=new_names, drop_copies=drop_copies
-    )
-    request = dataclasses.replace(
-        request,
-        any_size=any_size or request.any_size,
-        allow_leaks=allow_leaks or request.allow_leaks,
-    )
-    request = dataclasses.replace(request, strip_metadata=strip_metadata or request.strip_metadata)
-    anonymous = anonymous or bundle.data.anonymous
-    named = (source, Path.cwd()) if source else (bundle.data.source, layout.root)
-    chosen = choose_source(*named, anonymous, layout)
+    \b
+    Examples:
+      data import folder:scans --group 'patient([0-9]+)_' --strip-metadata
+      data import 's3://my-bucket/scans' --sample-size 100 --seed 7
+    """  # noqa: D301 - click's mark of lines that stay as they are
+    from challenge_bundle.dataset.fill import describe_classes, fill
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("keep_names") and given.get("new_names"):
+        raise click.UsageError("--keep-names and --new-names contradict each other; leave one out")
     with working(layout) as display:
-        if not source and not replace:
-            refuse_another_source(layout, chosen.description)
-        display.begin("import")
-        summary = import_images(chosen, request, layout, display.progress)
-        display.end(describe(summary))
-    click.echo(describe_classes(summary))
-    for warning in summary.warnings:
-        click.echo(f"warning: {warning}")
+        summary = fill(read_bundle(layout), layout, source, given, Path.cwd(), display)
+    result = {
+        "input_data": layout.input_data,
+        "source": summary.source,
+        "counts": summary.counts,
+        "classes": summary.classes,
+        "groups": {"count": summary.groups[0], "in_two_splits": summary.groups[1]},
+        "warnings": summary.warnings,
+    }
+    show(result, describe_classes(summary), *(f"warning: {warning}" for warning in summary.warnings))
 
 
 @data.command("relabel")

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from challenge_bundle.commands.setting_options import setting_option
+from challenge_bundle.data_settings import DataSettings
 from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 
@@ -106,13 +108,7 @@ json_option = click.option(
     help="Print the result as one JSON document, and everything else to standard error.",
 )
 
-anonymous_option = click.option(
-    "--anonymous",
-    is_flag=True,
-    envvar="BUNDLE_ANONYMOUS",
-    show_envvar=True,
-    help="Ask a server without credentials, as for a public bucket.",
-)
+anonymous_option = setting_option(DataSettings, "anonymous")
 
 wheelhouse_option = click.option(
     "--wheelhouse",

@@ -74,6 +74,7 @@ class Setting:
         check: Whether a value of the right type is accepted; of a list of texts, whether a text is.
         expected: What a value has to be, where type, range and choices do not say all of it.
         default_words: What the default means, where its value does not say it.
+        metavar: What the value of the command's option is called.
         env: Environment variable that sets the command's option.
         name: Of the field.
         kind: Type of the field, one of KINDS.
@@ -89,6 +90,7 @@ class Setting:
     check: Callable[[Any], bool] | None = None
     expected: str = ""
     default_words: str = ""
+    metavar: str | None = None
     env: str | None = None
     name: str = ""
     kind: Any = None

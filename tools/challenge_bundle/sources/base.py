@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from challenge_bundle.data_settings import ImportSettings
+from challenge_bundle.data_settings import ImportRequest as ImportRequest
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.formats.group_rules import name_below
-from challenge_bundle.formats.setting import setting
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX
 from challenge_bundle.progress import Progress
 
@@ -62,26 +61,6 @@ class Listing:
     images: Sequence[SourceImage]
     warnings: tuple[str, ...] = ()
     group_hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest(ImportSettings):
-    """What is asked of an import: the settings, and what only an option of `data import` can ask for."""
-
-    keep_names: bool = setting(
-        "Keep file names where they would be replaced by numbers.", False, example=True
-    )
-    new_names: bool = setting("Number the images of a folder in the bundle layout too.", False, example=True)
-    drop_copies: bool = setting("Keep one of several images with the same pixels.", False, example=True)
-    keep_splits: bool = setting(
-        "Images of the last import keep their split; only new ones are assigned.", False, example=True
-    )
-    replace: bool = setting(
-        "Replace images that no import put there; move an evaluation of other images out of the way.",
-        False,
-        example=True,
-    )
-    class_names: tuple[str, ...] = ()
 
 
 def refuse_odd_names(images: Sequence[SourceImage]) -> None:
