@@ -103,8 +103,9 @@ def test_a_promise_that_is_not_kept(filled_layout: Layout) -> None:
 
 def test_a_faulty_promise_is_found_before_it_trains(filled_layout: Layout) -> None:
     write_training(filled_layout, "(out / 'trained').touch()", 'outputs = ["../x"]')
-    with pytest.raises(ManifestError, match=r"program.toml:1: 'outputs' names '../x'"):
+    with pytest.raises(ManifestError) as fault:
         train(filled_layout)
+    assert (fault.value.code, fault.value.row) == ("setting-value", 1)
     assert not filled_layout.work_dir("training").exists()
 
 

@@ -30,26 +30,13 @@ from challenge_bundle.installation import default_root
 from challenge_bundle.layout import Layout
 from challenge_bundle.redaction import find_secrets, redact
 
-COMMANDS = (
-    doctor,
-    new,
-    data,
-    store,
-    build,
-    wheelhouse_command,
-    train,
-    infer,
-    score,
-    run_all_command,
-    report,
-    zip_command,
-    check,
-    kit,
-    evaluate_command,
-    leaderboard,
-    verify,
-    step_command,
-)
+COMMANDS = {
+    "From images to a report": (doctor, new, run_all_command),
+    "Data": (data, store),
+    "The three programs, one by one": (build, wheelhouse_command, train, infer, score, report),
+    "For participants": (zip_command, check),
+    "For organisers": (kit, evaluate_command, leaderboard, verify, step_command),
+}
 
 
 def _show_traceback(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
@@ -81,5 +68,5 @@ def main(ctx: click.Context, root: Path) -> None:
     ctx.obj = Layout(root.resolve())
 
 
-for command in COMMANDS:
-    main.add_command(command)
+for title, commands in COMMANDS.items():
+    main.add_section(title, commands)

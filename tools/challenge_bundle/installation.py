@@ -1,6 +1,5 @@
 """Where the package runs from: a checkout, or an installed wheel that carries the three programs."""
 
-import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -55,6 +54,8 @@ def package_hint(package: str) -> str:
 
 def packages_of(extra: str) -> list[str]:
     """The requirements of an extra, as this installation's metadata names them."""
+    import importlib.metadata
+
     from packaging.requirements import Requirement
 
     found = map(Requirement, importlib.metadata.requires(DISTRIBUTION) or ())

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from challenge_bundle.dataset.fill import fill_if_empty
+from challenge_bundle.dataset.summary import read_summary
 from challenge_bundle.engines.base import Engine
+from challenge_bundle.errors import DataError
 from challenge_bundle.files import signature
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.formats.scores import Scores, read_scores
 from challenge_bundle.layout import Layout
 from challenge_bundle.progress import StageDisplay
@@ -18,6 +21,7 @@ from challenge_bundle.runs.programs import (
     Program,
     build_image,
     is_current,
+    may_be_of_other_data,
     output_files,
     run_program,
 )
@@ -100,3 +104,37 @@ def make_report(bundle: Bundle, layout: Layout, source: str, display: StageDispl
     book.record("report", key, [path])
     display.end(f"{time.monotonic() - started:.1f} s")
     return path
+
+
+def report_again(bundle: Bundle, layout: Layout) -> Path:
+    """Write the report of what is there, whether or not it has changed.
+
+    Raises:
+        DataError: There is nothing to report, or the reference is not here.
+    """
+    from challenge_bundle.report.model_page import write_report
+
+    summary = read_summary(layout)
+    if summary is None:
+        raise DataError(
+            "there is nothing to report yet",
+            layout.scoring_output,
+            code="nothing-to-report",
+            hint="run `run-all` first",
+        )
+    if not summary.has_reference:
+        raise DataError(
+            "not found; the organiser has it, and the report",
+            layout.solution_csv("testing"),
+            code="no-reference",
+            hint="ask the organiser for the report",
+        )
+    return write_report(bundle, layout, summary.source)
+
+
+def find_stale_model(layout: Layout) -> list[Finding]:
+    """A warning if images were imported since the model was trained."""
+    if not may_be_of_other_data(layout):
+        return []
+    message = "the model is older than the last import: it may have memorised images that are tested now"
+    return [Finding("stale-model", WARNING, "", message, "run `train` again")]

@@ -1,5 +1,6 @@
-"""`data`: filling input_data/ and looking for faults in it."""
+"""`data`: filling input_data/ with images, and checking them."""
 
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from challenge_bundle.audit.names import CHECKS
+from challenge_bundle.commands.group import OrderedGroup
 from challenge_bundle.commands.setting_options import setting_options
 from challenge_bundle.commands.shared import LocalPath, choose_json, read_bundle, relative, show, working
 from challenge_bundle.data_settings import DataSettings, ImportRequest, ImportSettings
@@ -16,9 +18,9 @@ from challenge_bundle.formats.setting import settings_of
 from challenge_bundle.layout import SPLITS, Layout
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def data() -> None:
-    """Fill input_data/, and find what is wrong with it."""
+    """Fill input_data/ with images, and check them."""
 
 
 @data.command("import")
@@ -67,13 +69,14 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
 
 @data.command("relabel")
 @click.argument("corrections", type=LocalPath(dir_okay=False, path_type=Path))
-@click.option("--yes", is_flag=True, help="Do it; without this, only say what would change.")
+@click.option("--yes", is_flag=True, help="Correct the classes; without it, only show what would change.")
 @click.pass_obj
 def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
-    """Correct classes: CORRECTIONS is a csv with the header file,class and a row for each image that changes.
+    """Correct the classes of imported images.
 
-    What was there is kept in .bundle/relabels/. Which testing images are public stays as it is. The source of
-    the images is not changed: correct it too, or the next `data import` brings the old classes back.
+    CORRECTIONS is a csv with the header file,class and one row per image that changes. The former csv files
+    are kept in .bundle/relabels/. Which testing images are in the public split does not change. Correct the
+    source of the images too, or the next `data import` brings the old classes back.
     """
     from challenge_bundle.dataset.invalidate import count_evaluated
     from challenge_bundle.dataset.relabel import apply_corrections, read_corrections
@@ -84,21 +87,33 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
         found = read_corrections(corrections, layout)
         taken, scored = count_evaluated(layout)
         tested = any(one.split == "testing" for one in found)
-        # Read before anything changes: this keeps which image is in which part.
+        # Read before anything changes: this stores which image is in which split of the test set.
         parts = count_by_part(read_context(read_bundle(layout), layout), found) if tested and taken else {}
         kept = apply_corrections(found, corrections, layout) if found and yes else None
-    for one in found:
-        click.echo(f"{one.split:<10} {one.name}: {one.before} -> {one.after}")
-    counts = ", ".join(f"{sum(one.split == split for one in found)} {split}" for split in SPLITS)
-    click.echo(f"classes that change: {counts}" + "".join(f"; {n} in part {p}" for p, n in parts.items()))
+    counts = {split: sum(one.split == split for one in found) for split in SPLITS}
+    text = ", ".join(f"{count} {split}" for split, count in counts.items())
+    lines = [f"{one.split:<10} {one.name}: {one.before} -> {one.after}" for one in found]
+    where = "".join(f"; {count} in the {name} split" for name, count in parts.items())
+    lines.append(f"classes that change: {text}{where}")
     if any(one.split != "testing" for one in found):
-        click.echo("training images change: `run-all` trains again, and participants need the new csv files")
+        lines.append(
+            "training images change: `run-all` trains again, and participants need the new csv files"
+        )
     if tested and scored:
-        click.echo(f"scored submissions: {scored}; `leaderboard` refuses them until `evaluate --rescore`")
+        lines.append(f"scored submissions: {scored}; `leaderboard` refuses them until `evaluate --rescore`")
     if kept:
-        click.echo(f"corrected; what was there is in {relative(kept)}")
+        lines.append(f"corrected; the former csv files are in {relative(kept)}")
     elif found:
-        click.echo("nothing was changed; to do it, add --yes")
+        lines.append("nothing was changed; to correct the classes, add --yes")
+    result = {
+        "changes": found,
+        "counts": counts,
+        "split_of_the_test_set": parts,
+        "scored_submissions": scored if tested else 0,
+        "is_corrected": kept is not None,
+        "former_files": kept,
+    }
+    show(result, *lines)
 
 
 def _choose_document(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -114,20 +129,24 @@ def _choose_document(ctx: click.Context, param: click.Parameter, value: Path | N
     "checks",
     type=click.Choice(list(CHECKS)),
     multiple=True,
-    help="Make this check alone, or several; all by default.",
+    help="Run only this check; may be repeated. By default all run.",
 )
 @click.option(
     "--group",
     metavar="RULE",
-    help="Who is a patient, as of `data import`; what that was told by default, else a guess from names.",
+    help="How images of one patient are recognised, as in `data import`; by default as the import did, else"
+    " guessed from file names.",
 )
 @click.option(
     "--contours",
     type=LocalPath(exists=True, file_okay=False, path_type=Path),
-    help="Check this folder's contours too; of `data import dicom:FOLDER` with a link.csv by default.",
+    help="Check this folder's contours too; by default those of an import from dicom:FOLDER with a link.csv.",
 )
 @click.option(
-    "--html", "page", type=LocalPath(dir_okay=False, path_type=Path), help=".bundle/audit/audit.html."
+    "--html",
+    "page",
+    type=LocalPath(dir_okay=False, path_type=Path),
+    help="Page to write; by default .bundle/audit/audit.html.",
 )
 @click.option(
     "--json",
@@ -137,7 +156,8 @@ def _choose_document(ctx: click.Context, param: click.Parameter, value: Path | N
     flag_value="-",
     type=LocalPath(dir_okay=False, path_type=Path),
     callback=_choose_document,
-    help="Print the result as one JSON document; with FILE, write it there (.bundle/audit/audit.json).",
+    help="Print the result as one JSON document; with FILE, write it there; by default"
+    " .bundle/audit/audit.json.",
 )
 @click.pass_obj
 def audit_command(
@@ -148,10 +168,11 @@ def audit_command(
     page: Path | None,
     document: Path | None,
 ) -> None:
-    """Look for what spoils a challenge: copies and patients across splits, what tells the class, shifts.
+    """Look for faults in the data that would spoil a challenge.
 
-    Also what trivial methods score. What needs the testing classes is left out where they are not. The exit
-    status is 1 if there is an error among the findings.
+    Such as duplicates and patients across splits, label leakage, shifts between splits, and what trivial
+    methods score. Checks that need the testing classes are left out where these are missing. The exit status
+    is 1 if there is an error among the findings.
     """
     from challenge_bundle.audit.contours import linked_folder
     from challenge_bundle.audit.run import run_audit
@@ -164,15 +185,18 @@ def audit_command(
     with working(layout) as display:
         summary = read_summary(layout)
         if summary is None:
-            raise DataError("holds no images yet; fill it with `data import`", layout.input_data)
+            raise DataError(
+                "holds no images yet", layout.input_data, code="no-images", hint="fill it with `data import`"
+            )
         display.begin("audit")
         contours = contours or linked_folder(summary.source, summary.class_names)
         source = summary.source if summary.request else ""
         found = run_audit(layout, rule, contours, display.progress, checks)
         write_audit(found, layout, bundle.title, page, document, source)
-    click.echo(audit_text(found))
-    click.echo(
-        f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; figures: {relative(document)})"
+    show(
+        {"page": page, "figures": document, **json.loads(document.read_text(encoding="utf-8"))},
+        audit_text(found),
+        f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; figures: {relative(document)})",
     )
     if found.count("error"):
         sys.exit(1)
@@ -183,22 +207,22 @@ def audit_command(
 @click.option(
     "--output",
     type=LocalPath(dir_okay=False, path_type=Path),
-    help="A .png or .html file; .bundle/contact-sheet.png by default.",
+    help="A .png or .html file; by default .bundle/contact-sheet.png.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="Most images drawn, those with findings first; 0 draws all.",
+    help="Number of images drawn, those with findings first; 0 draws all.",
 )
 @click.pass_obj
 def contact_sheet(layout: Layout, folder: Path, output: Path | None, limit: int) -> None:
-    """Draw the DICOM images of FOLDER: image, inner contour, outer contour and mask, side by side.
+    """Draw DICOM images with their contours and masks.
 
     FOLDER is in the link.csv layout, or holds plain DICOM series. All contours are checked: whether each has
-    its image, lies on it, and the inner one inside the outer one. Dark images are drawn brighter than they
-    are imported. The exit status is 1 if there is an error among the findings.
+    an image, lies inside it, and the inner one lies inside the outer one. Dark images are drawn brighter than
+    they are imported. The exit status is 1 if there is an error among the findings.
     """
     from challenge_bundle.dicom.contact_sheet import write_sheet
     from challenge_bundle.display import TerminalDisplay
@@ -207,10 +231,18 @@ def contact_sheet(layout: Layout, folder: Path, output: Path | None, limit: int)
         display.begin("contact sheet")
         result = write_sheet(folder, output or layout.contact_sheet, limit, display.progress)
         display.end(f"{result.total} images, {result.inner} inner contours, {result.outer} outer contours")
-    for finding in result.findings:
-        click.echo(str(finding))
-    click.echo(f"{len(result.findings)} finding{'' if len(result.findings) == 1 else 's'}")
-    shown = f"{result.shown} of {result.total} images"
-    click.echo(f"contact sheet: {relative(result.path.resolve())} ({shown})")
+    show(
+        {
+            "contact_sheet": result.path.resolve(),
+            "shown": result.shown,
+            "images": result.total,
+            "inner_contours": result.inner,
+            "outer_contours": result.outer,
+            "findings": result.findings,
+        },
+        *map(str, result.findings),
+        f"{len(result.findings)} finding{'' if len(result.findings) == 1 else 's'}",
+        f"contact sheet: {relative(result.path.resolve())} ({result.shown} of {result.total} images)",
+    )
     if any(finding.severity == "error" for finding in result.findings):
         sys.exit(1)

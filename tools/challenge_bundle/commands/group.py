@@ -38,8 +38,20 @@ def secrets_of(ctx: click.Context) -> frozenset[str]:
     return find_secrets(ctx.meta.get(_ARGUMENTS, ()), os.environ, lines)
 
 
-class BundleGroup(click.Group):
+class OrderedGroup(click.Group):
+    """A group that lists its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
+
+
+class BundleGroup(OrderedGroup):
     """A group whose commands all take --json, and end an expected failure in one line and its exit status."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sections: dict[str, tuple[click.Command, ...]] = {}
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command, and --json to it and to those below it."""
@@ -47,6 +59,21 @@ class BundleGroup(click.Group):
         for command in _commands_in(cmd):
             if not any("--json" in parameter.opts for parameter in command.params):
                 json_option(command)
+
+    def add_section(self, title: str, commands: Sequence[click.Command]) -> None:
+        """Add commands under a heading of the help."""
+        self.sections[title] = tuple(commands)
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, by section."""
+        limit = formatter.width - 6 - max(map(len, self.commands), default=0)
+        for title, commands in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(command.name), command.get_short_help_str(limit)) for command in commands]
+                )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments as they were typed: a password in them is shown in no message."""

@@ -1,4 +1,4 @@
-"""Running the three programs, one by one or all; what they need and what came of them."""
+"""Running the three programs, one by one or all, and what they need."""
 
 import functools
 import sys
@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from challenge_bundle.commands.shared import LocalPath, read_bundle, relative, wheelhouse_option, working
-from challenge_bundle.errors import DataError
+from challenge_bundle.commands.shared import (
+    LocalPath,
+    read_bundle,
+    relative,
+    show,
+    wheelhouse_option,
+    working,
+)
 from challenge_bundle.layout import Layout
 
 if TYPE_CHECKING:
@@ -19,10 +25,12 @@ if TYPE_CHECKING:
 
 RUN_ALL_STAGES = 5
 
+PROGRAM_CHOICE = click.Choice(["training", "inference", "scoring"])
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """How programs are to be run; see the options' help."""
+    """The options of running programs; see their help."""
 
     runner: str
     gpus: str
@@ -36,7 +44,7 @@ def image_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(["auto", "none", "all"]),
         default="auto",
         show_default=True,
-        help="What the training container gets; auto gives NVIDIA GPUs if the engine has their runtime.",
+        help="GPUs of the training container; auto gives NVIDIA GPUs if the engine has their runtime.",
     )
     return gpus(wheelhouse_option(command))
 
@@ -55,7 +63,8 @@ def runner_options(command: Callable[..., None]) -> Callable[..., None]:
         envvar="BUNDLE_RUNNER",
         show_envvar=True,
         show_default=True,
-        help="Containers, or plain processes (your own code only); auto takes Docker when an engine answers.",
+        help="Run in containers (docker) or as plain processes (local, for your own code only); auto takes"
+        " Docker when an engine answers.",
     )
     return choice(image_options(with_options))
 
@@ -66,26 +75,31 @@ program_arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED
 @click.command()
 @click.pass_obj
 def doctor(layout: Layout) -> None:
-    """Say what this machine can run, and what is missing for the rest."""
+    """Check what this machine can run, and what is missing.
+
+    The exit status is 4 if something that every command needs is missing.
+    """
     from challenge_bundle.doctor import can_run, examine
 
     diagnoses = examine(layout)
+    lines = []
     for diagnosis in diagnoses:
         sign = "ok     " if diagnosis.good else "MISSING" if diagnosis.needed else "-      "
-        mend = f"\n{'':35}-> {diagnosis.mend}" if diagnosis.mend else ""
-        click.echo(f"{sign} {diagnosis.subject:<26} {diagnosis.found}{mend}")
+        hint = f"\n{'':35}-> {diagnosis.mend}" if diagnosis.mend else ""
+        lines.append(f"{sign} {diagnosis.subject:<26} {diagnosis.found}{hint}")
+    show({"can_run": can_run(diagnoses), "diagnoses": diagnoses}, *lines)
     if not can_run(diagnoses):
         sys.exit(4)
 
 
 @click.command()
-@click.argument("programs", nargs=-1, type=click.Choice(["training", "inference", "scoring"]))
+@click.argument("programs", nargs=-1, type=PROGRAM_CHOICE)
 @image_options
 @click.pass_obj
 def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gpus: str) -> None:
-    """Build the images of PROGRAMS, of all three by default; what is unchanged is not built again.
+    """Build the container images of PROGRAMS, by default all three.
 
-    The inference image holds the trained model, so train first.
+    What is unchanged is not built again. The inference image holds the trained model, so train first.
     """
     from challenge_bundle.engines.choice import connect_isolated
     from challenge_bundle.runs.programs import PROGRAMS, build_image
@@ -93,12 +107,15 @@ def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gp
 
     bundle = read_bundle(layout)
     engine = connect_isolated(gpus, wheelhouse)
+    images = {}
     with closing(engine), working(layout) as display:
         chosen = [PROGRAMS[name] for name in programs or PROGRAMS]
         give_wheels(engine, chosen, bundle, layout, display.line)
-        for name in programs or PROGRAMS:
-            display.begin(name)
-            display.end(build_image(engine, PROGRAMS[name], bundle, layout, display.line))
+        for program in chosen:
+            display.begin(program.name)
+            images[program.name] = build_image(engine, program, bundle, layout, display.line)
+            display.end(images[program.name])
+    show({"images": images})
 
 
 @click.command("wheelhouse")
@@ -106,14 +123,14 @@ def build(layout: Layout, programs: tuple[str, ...], wheelhouse: Path | None, gp
     "folder", required=False, envvar="BUNDLE_WHEELHOUSE", type=LocalPath(file_okay=False, path_type=Path)
 )
 @click.option(
-    "--program",
-    "programs",
-    multiple=True,
-    type=click.Choice(["training", "inference", "scoring"]),
-    help="Only its wheels; may be repeated.",
+    "--program", "programs", multiple=True, type=PROGRAM_CHOICE, help="Only its wheels; may be repeated."
 )
-@click.option("--python-version", help="Of the images; by default that of their base image.")
-@click.option("--machine", type=click.Choice(["x86_64", "aarch64"]), help="The engine's by default.")
+@click.option("--python-version", metavar="X.Y", help="Python of the images; by default of their base image.")
+@click.option(
+    "--machine",
+    type=click.Choice(["x86_64", "aarch64"]),
+    help="By default the engine's.",
+)
 @click.pass_obj
 def wheelhouse_command(
     layout: Layout,
@@ -122,10 +139,11 @@ def wheelhouse_command(
     python_version: str | None,
     machine: str | None,
 ) -> None:
-    """Fill FOLDER (.bundle/wheelhouse) with the wheels that images are built from where there is no network.
+    """Download wheels, to build images without a network.
 
-    `evaluate` takes .bundle/wheelhouse by itself, and fills it by itself where this machine has a package
-    index. pip is asked as it is set up here; for torch's CPU build, set it up with PyTorch's index of those.
+    They go into FOLDER, by default .bundle/wheelhouse. `evaluate` uses that folder, and fills it itself where
+    this machine has a package index. Wheels are downloaded by pip with its settings; for torch's CPU build,
+    configure PyTorch's index of those.
     """
     from challenge_bundle.runs.programs import PROGRAMS
     from challenge_bundle.wheelhouse import Target, default_target, fill_wheelhouse
@@ -138,7 +156,8 @@ def wheelhouse_command(
             found = default_target(program, bundle, layout)
             target = Target(python_version or found.python_version, machine or found.machine)
             count = fill_wheelhouse(program, bundle, layout, target_folder, target, click.echo)
-            click.echo(f"{target_folder / program.folder}: {count} wheels")
+            place = target_folder / program.folder
+            show({name: {"folder": place, "wheels": count}}, f"{place}: {count} wheels")
 
 
 @click.command()
@@ -146,14 +165,23 @@ def wheelhouse_command(
 @program_arguments
 @click.pass_obj
 def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
-    """Run the training program; options after -- go to it (try: train -- --help)."""
+    """Run the training program.
+
+    Options after -- go to the program; `train -- --help` lists them.
+
+    Example: train --runner local -- --epochs 20
+    """
     from challenge_bundle.runs.programs import TRAINING, written_by
 
     if _run(TRAINING, layout, options, arguments):
-        names = ", ".join(written_by(TRAINING, layout).outputs)
-        click.echo(f"model: {relative(layout.model_output)} ({names})")
+        names = written_by(TRAINING, layout).outputs
+        show(
+            {"model": {name: layout.model_output / name for name in names}},
+            f"model: {relative(layout.model_output)} ({', '.join(names)})",
+        )
         if layout.curves.is_dir():
-            click.echo(f"curves: {Path(sys.executable).with_name('tensorboard')} --logdir {layout.curves}")
+            tensorboard = Path(sys.executable).with_name("tensorboard")
+            show({"curves": layout.curves}, f"curves: {tensorboard} --logdir {layout.curves}")
 
 
 @click.command()
@@ -161,16 +189,20 @@ def train(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
 @program_arguments
 @click.pass_obj
 def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
-    """Run the inference program on the testing images; options after -- go to it."""
-    from challenge_bundle.runs.programs import INFERENCE, may_be_of_other_data
+    """Run the inference program on the testing images.
+
+    Options after -- go to the program; `infer -- --help` lists them.
+    """
+    from challenge_bundle.run_all import find_stale_model
+    from challenge_bundle.runs.programs import INFERENCE
 
     if _run(INFERENCE, layout, options, arguments):
-        click.echo(f"predictions: {layout.results_csv}")
-        if may_be_of_other_data(layout):
-            click.echo(
-                "warning: the model is older than the last import: it may have learned images that are tested"
-                " now; run `train` again"
-            )
+        findings = find_stale_model(layout)
+        show(
+            {"predictions": layout.results_csv, "findings": findings},
+            f"predictions: {layout.results_csv}",
+            *map(str, findings),
+        )
 
 
 @click.command()
@@ -178,22 +210,30 @@ def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
 @program_arguments
 @click.pass_obj
 def score(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) -> None:
-    """Run the scoring program on reference and predictions; options after -- go to it."""
+    """Run the scoring program on reference and predictions.
+
+    Options after -- go to the program; `score -- --help` lists them.
+    """
+    from challenge_bundle.formats.scores import read_values
     from challenge_bundle.runs.programs import SCORING
 
     if _run(SCORING, layout, options, arguments):
-        click.echo(f"scores: {layout.scoring_output / 'scores.txt'}")
+        path = layout.scoring_output / "scores.txt"
+        show({"scores_txt": path, "scores": read_values(path.with_suffix(".json"))}, f"scores: {path}")
 
 
 @click.command("run-all")
 @runner_options
-@click.option("--fresh", is_flag=True, help="Run what is unchanged as well.")
+@click.option("--fresh", is_flag=True, help="Run stages that are unchanged as well.")
 @program_arguments
 @click.pass_obj
 def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, arguments: tuple[str, ...]) -> None:
-    """Go from images to score: import if there are none, train, infer, score, report.
+    """Go from images to a report: import, train, infer, score.
 
-    What is unchanged since the last run is reused. Options after -- go to training.
+    Images are imported if there are none. A stage whose input is unchanged since the last run is not run
+    again. Options after -- go to training.
+
+    Example: run-all -- --epochs 20
     """
     from challenge_bundle.engines.choice import choose_engine
     from challenge_bundle.formats.scores import HEADLINE
@@ -210,49 +250,60 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
     click.echo(f"bundle: {bundle.name}\nrunner: {why}")
     with closing(engine), working(layout, RUN_ALL_STAGES) as display:
         give_wheels(engine, list(PROGRAMS.values()), bundle, layout, display.line)
-        verdict = run_all(bundle, layout, engine, arguments, display, fresh)
+        done = run_all(bundle, layout, engine, arguments, display, fresh)
     click.echo()
-    if verdict.scores is None or verdict.report is None:
-        click.echo(f"predictions: {relative(layout.results_csv)}")
-        click.echo("There is no reference here to score them with: the organiser has it. Next: zip, check.")
-        return
-    for name in HEADLINE:
-        interval = verdict.scores.intervals[name]
-        click.echo(
-            f"{name:<19} {verdict.scores.values[name]:.4f}"
-            f"   (95 % interval {interval.low:.4f} to {interval.high:.4f})"
+    show({"bundle": bundle.name, "runner": why, "predictions": layout.results_csv})
+    if done.scores is None or done.report is None:
+        show(
+            {},
+            f"predictions: {relative(layout.results_csv)}",
+            "There is no reference here to score them with: the organiser has it. Next: zip, check.",
         )
-    click.echo(f"\nscores: {relative(layout.scoring_output / 'scores.txt')}")
-    click.echo(f"report: {relative(verdict.report)}   (open it: {verdict.report.as_uri()})")
+        return
+    scores_txt = layout.scoring_output / "scores.txt"
+    show(
+        {
+            "scores": done.scores.values,
+            "intervals": done.scores.intervals,
+            "scores_txt": scores_txt,
+            "report": done.report,
+        },
+        *(
+            f"{name:<19} {done.scores.values[name]:.4f}"
+            f"   (95 % interval {done.scores.intervals[name].low:.4f}"
+            f" to {done.scores.intervals[name].high:.4f})"
+            for name in HEADLINE
+        ),
+        f"\nscores: {relative(scores_txt)}",
+        f"report: {relative(done.report)}   (open it: {done.report.as_uri()})",
+    )
 
 
 @click.command()
 @click.pass_obj
 def report(layout: Layout) -> None:
-    """Write the HTML report: scores, confusion matrix, per class, wrong cases, data, training."""
-    from challenge_bundle.dataset.summary import read_summary
-    from challenge_bundle.report.model_page import write_report
+    """Write the HTML report of your own model.
+
+    It shows scores, confusion matrix, scores of each class, wrong cases, the data and the training.
+    """
+    from challenge_bundle.run_all import report_again
 
     bundle = read_bundle(layout)
     with working(layout):
-        summary = read_summary(layout)
-        if summary is None:
-            raise DataError("there is nothing to report yet; run `run-all` first", layout.scoring_output)
-        if not summary.has_reference:
-            raise DataError("not found; the organiser has it, and the report", layout.solution_csv("testing"))
-        path = write_report(bundle, layout, summary.source)
-    click.echo(f"report: {relative(path)}   (open it: {path.as_uri()})")
+        path = report_again(bundle, layout)
+    show({"report": path}, f"report: {relative(path)}   (open it: {path.as_uri()})")
 
 
 def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> bool:
-    """Run a program, or show its help; tells which."""
+    """Run a program and return True, or show its help and return False."""
     from challenge_bundle.dataset.summary import check_together
     from challenge_bundle.engines.choice import choose_engine
-    from challenge_bundle.runs.programs import run_program, show_help
+    from challenge_bundle.runs.programs import help_text, run_program
     from challenge_bundle.wheelhouse import give_wheels
 
     if {"-h", "--help"} & set(arguments):
-        show_help(program, layout)
+        text = help_text(program, layout)
+        show({"help": text}, text.rstrip())
         return False
     bundle = read_bundle(layout)
     engine, why = choose_engine(options.runner, options.gpus, options.wheelhouse)
@@ -263,4 +314,5 @@ def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: 
         display.begin(program.name)
         seconds = run_program(program, bundle, layout, engine, arguments, display.line)
         display.end(f"{seconds:.1f} s")
+    show({"runner": why, "seconds": seconds})
     return True

@@ -32,14 +32,14 @@ class Written:
     outputs: Texts = setting(
         "Files that the program must write; the next program reads them.",
         check=_is_file,
-        expected=f"files below the output folder, not in {CURVES}/, which is kept in any case",
+        expected=f"files below the output folder and outside {CURVES}/ (which is always kept)",
         example=["forest.pkl"],
     )
     temporary: Texts = setting(
         "Files and folders that are of no use after a run that ended well.",
         (),
         check=_is_temporary,
-        expected=f"files or folders below the output folder, not in {CURVES}/, which is kept in any case",
+        expected=f"files or folders below the output folder and outside {CURVES}/ (which is always kept)",
         example=["checkpoint.pkl"],
     )
 

@@ -79,3 +79,12 @@ def read_scores(path: Path) -> Scores:
     if faulty:
         raise DataError(f"{faulty[0]} is missing or not a finite number; run `score` again", path)
     return scores
+
+
+def read_values(path: Path) -> dict[str, float]:
+    """Every number in a scores.json, whichever scoring program wrote it; none if it is not there."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {key: float(value) for key, value in document.items() if type(value) in (int, float)}
+    except (OSError, ValueError, AttributeError):
+        return {}

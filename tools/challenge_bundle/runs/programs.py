@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,10 +232,19 @@ def describe_left_out(program: Program, names: Sequence[str], limits: Limits) ->
     )
 
 
-def show_help(program: Program, layout: Layout) -> None:
-    """Let a program print its options."""
+def help_text(program: Program, layout: Layout) -> str:
+    """A program's own --help."""
     script = layout.program_dir(program.folder) / program.script
-    subprocess.run([sys.executable, "-B", str(script), "--help"], check=False, stdin=subprocess.DEVNULL)
+    width = {"COLUMNS": str(shutil.get_terminal_size().columns)}
+    done = subprocess.run(
+        [sys.executable, "-B", str(script), "--help"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | width,
+    )
+    return done.stdout
 
 
 def is_current(
