@@ -52,19 +52,23 @@ class ScoringProcess(LocalEngine):
     def run(self, run: RunSpec, on_line: OnLine) -> Outcome:
         if run.script.parent != PROJECT_ROOT / "scoring_program":
             return super().run(run, on_line)
-        # In this process: a new one takes seconds to import scikit-learn.
-        arguments = [str(run.script), str(run.input_dir), str(run.output_dir), *run.arguments]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", arguments)
-            patch.syspath_prepend(str(run.script.parent))
-            status: object = 0
-            try:
-                runpy.run_path(str(run.script), run_name="__main__")
-            except SystemExit as ended:
-                status = ended.code or 0
-        for name in ("metrics", "tables"):
-            sys.modules.pop(name, None)
-        return Outcome(0 if status == 0 else 1, "", "" if status == 0 else str(status), 0.1)
+        return score_in_process(run)
+
+
+def score_in_process(run: RunSpec) -> Outcome:
+    """Run a scoring program in this process: a new one takes seconds to import scikit-learn."""
+    arguments = [str(run.script), str(run.input_dir), str(run.output_dir), *run.arguments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        patch.syspath_prepend(str(run.script.parent))
+        status: object = 0
+        try:
+            runpy.run_path(str(run.script), run_name="__main__")
+        except SystemExit as ended:
+            status = ended.code or 0
+    for name in ("metrics", "tables"):
+        sys.modules.pop(name, None)
+    return Outcome(0 if status == 0 else 1, "", "" if status == 0 else str(status), 0.1)
 
 
 def scoring_runner() -> Engine:

@@ -34,7 +34,9 @@ _SHAPE: dict[str, Any] = {
 """A dict is an object of exactly these fields, a list one of any fields; else types, a pattern or a value."""
 
 
-HINT = "compare with the receipt in .bundle/evaluation/receipts/; one that was changed is not to be trusted"
+HINT = (
+    "find out what changed since: the receipt, or what is stored, by a rescore, a corrected label or a drop"
+)
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
