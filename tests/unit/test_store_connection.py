@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.layout import Layout
@@ -38,17 +39,27 @@ def test_without_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "row"),
     [
-        ("POSTGRES_HOST\n", r"\.env:1: is not NAME=VALUE"),
-        ("IMAGE_SAMPLE_SIZE=many\n", "are whole numbers .*'many'"),
-        ("IMAGE_SAMPLE_SIZE=-1\n", "-1 is less than 0"),
+        ("POSTGRES_HOST\n", "env-line-invalid", 1),
+        ("A=1\n\n'A=2\n", "env-line-invalid", 3),
+        ("IMAGE_SAMPLE_SIZE=many\n", "env-not-a-number", None),
+        ("IMAGE_SAMPLE_SIZE=-1\n", "env-not-a-number", None),
     ],
 )
-def test_faults(text: str, message: str, tmp_path: Path) -> None:
+def test_faults(text: str, code: str, row: int | None, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(text)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as fault:
         read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
+    assert (fault.value.code, fault.value.row) == (code, row)
+    assert fault.value.finding.location == str(tmp_path / ".env")
+
+
+def test_values_are_taken_as_written(tmp_path: Path) -> None:
+    lines = ["POSTGRES_HOST=h", "POSTGRES_USER=u", "POSTGRES_PASSWORD='${HOME}$x # y'", "POSTGRES_DB=d#e"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    found = sa.make_url(read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {}).url)
+    assert (found.host, found.username, found.password, found.database) == ("h", "u", "${HOME}$x # y", "d#e")
 
 
 def test_a_url_counts_before_the_parts_of_one(tmp_path: Path) -> None:
@@ -93,7 +104,7 @@ def test_a_condition_stands_last_and_as_it_is(layout: Layout, monkeypatch: pytes
         ("store?", "is not understood; expected store.where=CONDITION"),
         ("store?label=a", "is not understood"),
         ("store?where=", "is not understood"),
-        ("store?where=label == NORMAL", "cannot be read .NORMAL is no value"),
+        ("store?where=label == NORMAL", "cannot be read .NORMAL is not a value"),
     ],
 )
 def test_conditions_of_the_source_that_are_none(text: str, message: str, layout: Layout) -> None:
@@ -103,11 +114,13 @@ def test_conditions_of_the_source_that_are_none(text: str, message: str, layout:
 
 @pytest.mark.parametrize("text", ["sqlite:nofile", "postgresql:host"])
 def test_what_is_no_url_is_said_in_a_line(text: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="the database's URL is not one"):
+    with pytest.raises(UnavailableError) as fault:
         choose_source(text, tmp_path)
+    assert fault.value.code == "database-url-invalid"
 
 
 def test_an_env_file_of_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("POSTGRES_PASSWORD=\u00e4".encode("latin-1"))
-    with pytest.raises(DataError, match=r"\.env: is not UTF-8"):
+    with pytest.raises(DataError) as fault:
         read_settings(tmp_path / ".env", tmp_path / "x.sqlite", {})
+    assert fault.value.code == "env-not-utf8"

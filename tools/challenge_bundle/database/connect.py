@@ -75,7 +75,12 @@ def _refuse_missing_file(url: sa.URL, schema: Schema) -> None:
     file = url.database or ":memory:"
     is_file = url.get_backend_name() == "sqlite" and file != ":memory:" and not file.startswith("file:")
     if is_file and not Path(file).is_file():
-        raise DataError(f"no such file; fill one with {schema.filled_by}", Path(file).absolute())
+        raise DataError(
+            "no such file",
+            Path(file).absolute(),
+            code="database-missing",
+            hint=f"fill one with {schema.filled_by}",
+        )
 
 
 def connect(url: str, **options: Any) -> sa.Engine:
@@ -119,15 +124,20 @@ def with_driver(url: str) -> sa.URL:
         made = sa.make_url(url)
         is_whole = "@" not in (made.host or "")
     except (ValueError, sa.exc.ArgumentError):
-        # What is wrong with it may be a part of the password.
+        # The faulty part may belong to the password, so it is not shown.
         is_whole = False
     if not is_whole:
         raise UnavailableError(
-            f"the database's URL is not one that can be read; expected {_FORMS}; in a password, write @ as"
-            " %40, : as %3A, / as %2F and % as %25"
+            f"the database's URL cannot be parsed; expected {_FORMS}",
+            code="database-url-invalid",
+            hint="in a password, write @ as %40, : as %3A, / as %2F and % as %25",
         )
     if made.get_backend_name() not in _KINDS:
-        raise UnavailableError(f"the database's URL begins with {made.drivername}://; expected {_FORMS}")
+        raise UnavailableError(
+            f"expected a database's URL {_FORMS}, but got {made.drivername}://",
+            code="database-url-invalid",
+            hint="correct the URL",
+        )
     return (
         made.set(drivername="postgresql+psycopg") if made.drivername in ("postgresql", "postgres") else made
     )
@@ -135,15 +145,15 @@ def with_driver(url: str) -> sa.URL:
 
 @contextmanager
 def speaking(schema: Schema, url: str = "") -> Iterator[None]:
-    """Turn the database's own faults into the tool's.
+    """Turn the database's errors into the tool's.
 
     Args:
-        schema: Whose tables.
-        url: Of the database, whose password no message may hold.
+        schema: The tables in use.
+        url: URL of the database; no message shows its password.
 
     Raises:
-        UnavailableError: It does not answer, has no room, is damaged, holds other tables of the same names,
-            or a package for it is not installed.
+        UnavailableError: It does not answer, its disk is full, it is damaged, it holds other tables of the
+            same names, or a package for it is not installed.
     """
     try:
         yield
@@ -153,16 +163,20 @@ def speaking(schema: Schema, url: str = "") -> Iterator[None]:
         lacking = _NO_DATABASE.search(str(fault.orig))
         if lacking:
             raise UnavailableError(
-                f"{schema.owner} cannot be used (its server has no database {lacking[1]!r}); create it"
-                f" (createdb {lacking[1]}), or correct its URL"
+                f"{schema.owner} cannot be used (its server has no database {lacking[1]!r})",
+                code="database-missing",
+                hint=f"create it (createdb {lacking[1]}), or correct its URL",
             ) from None
         raise UnavailableError(
-            f"{schema.owner} cannot be used ({cause}); start it, free some space, or correct its URL"
+            f"{schema.owner} cannot be used ({cause})",
+            code="database-unusable",
+            hint="start it, free some space, or correct its URL",
         ) from None
     except ModuleNotFoundError as fault:
         raise UnavailableError(
-            f"{fault.name} is not installed here, and the database's URL needs it;"
-            f" {install_hint('postgresql')}"
+            f"the database's URL needs {fault.name}, which is not installed",
+            code="database-driver-missing",
+            hint=install_hint("postgresql"),
         ) from None
 
 
@@ -226,12 +240,19 @@ def _migrate(engine: sa.Engine, schema: Schema, create: bool) -> None:
             return
         if now is None and not create:
             where = engine.url.render_as_string(hide_password=True)
-            raise DataError(f"does not hold {schema.owner}; fill it with {schema.filled_by}", where)
+            raise DataError(
+                f"does not hold {schema.owner}",
+                where,
+                code="database-empty",
+                hint=f"fill it with {schema.filled_by}",
+            )
         config.attributes["connection"] = connection
         config.attributes["version_table"] = schema.version_table
         try:
             command.upgrade(config, "head")
         except CommandError:
             raise UnavailableError(
-                f"the database is of version {now}, which this tool does not know; use the newer tool"
+                f"the database is of version {now}, which this version of the tool does not know",
+                code="database-newer",
+                hint="use the newer version of the tool",
             ) from None

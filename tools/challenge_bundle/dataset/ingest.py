@@ -15,7 +15,8 @@ from challenge_bundle.sources.base import ImportRequest, Source, SourceImage, im
 from challenge_bundle.sources.coco import CocoSource
 from challenge_bundle.store.annotations import Changes, add_annotations
 from challenge_bundle.store.enrich import Known, Told, fill_in
-from challenge_bundle.store.images import ImageStore, StoredImage
+from challenge_bundle.store.images import ImageStore
+from challenge_bundle.store.stored_image import StoredImage
 from challenge_bundle.store.tables import IMAGES
 
 _IMAGES_A_BATCH = 1000

@@ -72,18 +72,22 @@ class ContourBatches:
         self.cache, self.workers, self.progress = Path(cache), workers, progress
         self._next_epoch = 0
 
+    def __repr__(self) -> str:
+        what = f"{len(self.index):,} images, {len(self)} batches of {self.batch_size}"
+        return f"ContourBatches({what}, masks={self.form.masks!r}, seed={self.seed})"
+
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return -(-len(self.index) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the next epoch's batches."""
         return self.next_epoch()
 
-    def next_epoch(self, part: int = 0, parts: int = 1) -> Iterator[Batch]:
+    def next_epoch(self, share: int = 0, shares: int = 1) -> Iterator[Batch]:
         """Yield the next epoch's batches; see `epoch`."""
         number, self._next_epoch = self._next_epoch, self._next_epoch + 1
-        return self.epoch(number, part, parts)
+        return self.epoch(number, share, shares)
 
     def set_epoch(self, number: int) -> None:
         """Say which epoch the next iteration is, as torch's DistributedSampler is told."""
@@ -95,20 +99,20 @@ class ContourBatches:
             return np.arange(len(self.index))
         return np.random.default_rng([self.seed, number]).permutation(len(self.index))
 
-    def epoch(self, number: int, part: int = 0, parts: int = 1) -> Iterator[Batch]:
+    def epoch(self, number: int, share: int = 0, shares: int = 1) -> Iterator[Batch]:
         """Yield an epoch's batches; the next one is read while the caller works on the last.
 
         Args:
             number: Of the epoch, from 0.
-            part: Which of the parts; of every `parts` batches it has one.
-            parts: How many processes share the epoch.
+            share: Which share of the batches to give, counted from 0.
+            shares: Number of shares, such as one for each worker of a DataLoader.
 
         Raises:
             DataError: An image or a contour is at fault (when the cache is made).
             UnavailableError: pydicom or h5py is not installed.
         """
         order = self.order(number)
-        starts = range(part * self.batch_size, len(order), parts * self.batch_size)
+        starts = range(share * self.batch_size, len(order), shares * self.batch_size)
         with (
             closing(SampleCache(self.cache, self.index, self.form, self.workers, self.progress)) as cache,
             ThreadPoolExecutor(1) as ahead,

@@ -25,7 +25,7 @@ class Lut:
     """
 
     first: int
-    entries: NDArray[np.float64] = field(compare=False)
+    entries: NDArray[np.float64] = field(compare=False, repr=False)
     highest: float
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.float64]:

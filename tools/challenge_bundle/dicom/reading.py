@@ -74,12 +74,12 @@ class DicomHeader:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DicomImage:
     """A file's header and its pixels.
 
     Args:
-        header: What it says of them.
+        header: The header.
         pixels: (H, W), float32: stored values through the Modality LUT, or times RescaleSlope plus
             RescaleIntercept.
         padding: (H, W), bool: pixels that fill up the rectangle around the image; None where there are none.
@@ -88,6 +88,14 @@ class DicomImage:
     header: DicomHeader
     pixels: np.ndarray
     padding: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        arrays = {"pixels": self.pixels, "padding": self.padding}
+        shown_arrays = [
+            f"{name}={array.shape} {array.dtype}" for name, array in arrays.items() if array is not None
+        ]
+        spacing = f"spacing_mm={self.header.pixel_spacing_mm}"
+        return f"DicomImage({', '.join([repr(self.header.patient_id), *shown_arrays, spacing])})"
 
 
 def check_tag(keyword: str) -> None:

@@ -27,6 +27,6 @@ class TorchBatches(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         worker = get_worker_info()
-        part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
-        for images, masks in self.batches.next_epoch(part, parts):
+        share, shares = (worker.id, worker.num_workers) if worker else (0, 1)
+        for images, masks in self.batches.next_epoch(share, shares):
             yield torch.from_numpy(images), torch.from_numpy(masks)

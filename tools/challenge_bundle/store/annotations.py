@@ -1,4 +1,4 @@
-"""COCO's annotations, categories and licences in the image database, each file's ids for itself."""
+"""COCO's annotations, categories and licences in the image database; ids count within their file."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,13 @@ from challenge_bundle.database.connect import lock_table, speaking
 from challenge_bundle.errors import shown
 from challenge_bundle.formats.coco import Annotation, CocoFile
 from challenge_bundle.store.bulk import insert_new
-from challenge_bundle.store.coco_datasets import AnnotatedSet, find_dataset, known_ids, parts_of, set_licenses
+from challenge_bundle.store.coco_datasets import (
+    AnnotatedSet,
+    find_dataset,
+    in_chunks,
+    known_ids,
+    set_licenses,
+)
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.tables import (
     ANNOTATIONS,
@@ -28,14 +34,14 @@ _COMPARED = ("image_id", "category_id", "left_px", "top_px", "width_px", "height
 
 @dataclass(slots=True)
 class Changes:
-    """What became of a data set's annotations.
+    """How an ingest changed a data set's annotations.
 
     Args:
-        added: New annotations.
-        changed: That say something else than before.
-        removed: That the file does not have any more.
-        relabelled: Origins of images that have another class since.
-        warnings: What a person should know, a sentence each.
+        added: Number of new annotations.
+        changed: Number of annotations with other values than before.
+        removed: Number of annotations that the file no longer has.
+        relabelled: Origins of images whose class changed.
+        warnings: One sentence each.
     """
 
     added: int = 0
@@ -52,20 +58,20 @@ class Changes:
 
 
 def add_annotations(store: ImageStore, found: AnnotatedSet, contents: Mapping[str, str]) -> Changes:
-    """Bring a data set's annotations of images that are in the store to what its file says; twice is once.
+    """Make a data set's annotations of stored images equal to its file's; a second call changes nothing.
 
     Args:
-        store: With the images.
+        store: Holds the images.
         found: The annotations.
-        contents: SHA-256 of images that may be in the store under another origin, by their own.
+        contents: SHA-256 of images that may be stored under another origin, by the origin in the file.
 
     Raises:
-        DataError: The file contradicts itself, or another data set; nothing is changed.
+        DataError: The file contradicts itself or another data set; nothing is changed.
     """
     wanted = found.coco.annotations_by_id()
     changes = Changes()
     with speaking(SCHEMA), store.engine.begin() as connection:
-        # One at a time: what is compared here must not change meanwhile.
+        # Locked, for what is compared here must not change meanwhile.
         lock_table(connection, DATASETS)
         numbers = _numbers(connection, found.origins, contents)
         dataset = find_dataset(connection, found, set(numbers.values()))
@@ -78,7 +84,7 @@ def add_annotations(store: ImageStore, found: AnnotatedSet, contents: Mapping[st
         }
         _remove_lost(connection, dataset, wanted, rows, set(numbers.values()), changes)
         _adopt(connection, dataset, rows)
-        for part in parts_of(rows):
+        for part in in_chunks(rows):
             _write(connection, dataset, {name: rows[name] for name in part}, changes)
         _relabel(connection, dataset, found, changes)
         _warn(connection, dataset, found, rows, changes)
@@ -106,7 +112,7 @@ def _row(dataset: int, name: str, one: Annotation, image: int, category: int) ->
 def _numbers(
     connection: sa.Connection, origins: Mapping[str, str], contents: Mapping[str, str]
 ) -> dict[str, int]:
-    """The store's numbers of images, by the file's ids: found by origin, else by content."""
+    """Map the file's image ids to the store's numbers: by origin, otherwise by content."""
     by_origin = _ids_by(connection, IMAGES.c.origin, origins.values())
     by_content = _ids_by(connection, IMAGES.c.sha256, contents.values())
     numbers: dict[str, int] = {}
@@ -119,19 +125,19 @@ def _numbers(
 
 def _ids_by(connection: sa.Connection, key: sa.Column[Any], values: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for part in parts_of(values):
+    for part in in_chunks(values):
         query = sa.select(key, IMAGES.c.id).where(key.in_(part)).order_by(IMAGES.c.id.desc())
         found |= {str(value): int(number) for value, number in connection.execute(query)}
     return found
 
 
 def _category_ids(connection: sa.Connection, coco: CocoFile) -> dict[str, int]:
-    """The store's numbers of categories, by the file's ids; a category is known by what it says."""
-    told = {
+    """Map the file's category ids to the store's numbers; equal name and supercategory are one category."""
+    stated = {
         number: {"name": one.name, "supercategory": one.supercategory, "is_street": one.is_street}
         for number, one in coco.categories.items()
     }
-    return known_ids(connection, CATEGORIES, told, ("name", "supercategory"))
+    return known_ids(connection, CATEGORIES, stated, ("name", "supercategory"))
 
 
 def _remove_lost(
@@ -142,7 +148,7 @@ def _remove_lost(
     images: set[int],
     changes: Changes,
 ) -> None:
-    """Delete what the file does not have any more, or has on an image that is not in the store."""
+    """Delete annotations that the file no longer has, or has on an image that is not in the store."""
     columns = (ANNOTATIONS.c.id, ANNOTATIONS.c.source_id, ANNOTATIONS.c.image_id)
     query = sa.select(*columns).where(ANNOTATIONS.c.dataset_id == dataset)
     lost = [
@@ -150,17 +156,17 @@ def _remove_lost(
         for number, name, image in connection.execute(query)
         if name not in wanted or (name not in rows and image in images)
     ]
-    for part in parts_of(lost):
+    for part in in_chunks(lost):
         connection.execute(sa.delete(ANNOTATIONS).where(ANNOTATIONS.c.id.in_(part)))
     changes.removed += len(lost)
 
 
 def _adopt(connection: sa.Connection, dataset: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Take over what an older version of the tool stored of this file: the same id on the same image."""
+    """Take over annotations that an older version of the tool stored: the same id on the same image."""
     unnamed = connection.execute(sa.select(DATASETS.c.id).where(DATASETS.c.name == UNNAMED)).scalar()
     if unnamed is None or unnamed == dataset:
         return
-    for part in parts_of(rows):
+    for part in in_chunks(rows):
         query = sa.select(ANNOTATIONS.c.id, ANNOTATIONS.c.source_id, ANNOTATIONS.c.image_id)
         query = query.where(ANNOTATIONS.c.dataset_id == unnamed, ANNOTATIONS.c.source_id.in_(part))
         own = [number for number, name, image in connection.execute(query) if image == rows[name]["image_id"]]
@@ -172,7 +178,7 @@ def _adopt(connection: sa.Connection, dataset: int, rows: Mapping[str, Mapping[s
 def _write(
     connection: sa.Connection, dataset: int, rows: Mapping[str, dict[str, Any]], changes: Changes
 ) -> None:
-    """Insert what is new, update what is otherwise."""
+    """Insert new annotations, update changed ones."""
     compared = [ANNOTATIONS.c[name] for name in _COMPARED]
     query = sa.select(ANNOTATIONS.c.source_id, *compared).where(
         ANNOTATIONS.c.dataset_id == dataset, ANNOTATIONS.c.source_id.in_(list(rows))
@@ -202,11 +208,11 @@ def _write(
 
 
 def _relabel(connection: sa.Connection, dataset: int, found: AnnotatedSet, changes: Changes) -> None:
-    """Give images of this data set alone the class that its file now says, if it is of the same question."""
+    """Update the class of images that only this data set has, if it was one of the two classes."""
     others = sa.select(DATASET_IMAGES.c.image_id).where(
         DATASET_IMAGES.c.image_id == IMAGES.c.id, DATASET_IMAGES.c.dataset_id != dataset
     )
-    for part in parts_of(found.labels):
+    for part in in_chunks(found.labels):
         query = sa.select(IMAGES.c.id, IMAGES.c.origin, IMAGES.c.label)
         query = query.where(
             IMAGES.c.origin.in_(part), IMAGES.c.label.in_(found.class_names), ~others.exists()
@@ -229,14 +235,14 @@ def _warn(
     rows: Mapping[str, Mapping[str, Any]],
     changes: Changes,
 ) -> None:
-    """Say what looks like the same annotations twice."""
+    """Warn of annotations that another data set seems to hold as well."""
     others = sa.select(DATASETS.c.name).where(DATASETS.c.id != dataset).order_by(DATASETS.c.id)
     same = dict.fromkeys(connection.execute(others).scalars(), 0)
     if not same or not changes.added:
         return
     columns = (DATASETS.c.name, ANNOTATIONS.c.source_id, ANNOTATIONS.c.image_id)
     joined = sa.select(*columns).join(DATASETS, DATASETS.c.id == ANNOTATIONS.c.dataset_id)
-    for part in parts_of(rows):
+    for part in in_chunks(rows):
         query = joined.where(ANNOTATIONS.c.dataset_id != dataset, ANNOTATIONS.c.source_id.in_(part))
         for name, source_id, image in connection.execute(query):
             same[name] += image == rows[source_id]["image_id"]
@@ -250,7 +256,7 @@ def _warn(
 
 
 def _warn_of_unnamed(connection: sa.Connection, images: set[int], changes: Changes) -> None:
-    """Say which annotations of an older version of the tool no file has taken over."""
+    """Warn of annotations of an older version of the tool that no file has taken over."""
     unnamed = connection.execute(sa.select(DATASETS.c.id).where(DATASETS.c.name == UNNAMED)).scalar()
     if unnamed is None:
         return

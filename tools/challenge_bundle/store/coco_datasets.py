@@ -1,4 +1,4 @@
-"""Data sets of annotations: which one a file's ids belong to, which images it is of, and their licences."""
+"""Annotated data sets: the one that a file's ids belong to, its images, and their licences."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ _MOST_ID = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedSet:
-    """What an annotations file brings into the image database.
+    """The content of an annotations file, for the image database.
 
     Args:
-        name: Of the data set that its ids belong to.
-        is_named: Whether the question names it; else it has the file's path.
-        sha256: Of the file, in hexadecimal.
-        coco: All that the file says.
-        origins: Of its images, by their ids.
-        class_names: The two classes of the question.
-        labels: Classes of the images that are asked for, by origin.
+        name: Name of the data set that the file's ids belong to.
+        is_named: Whether the source gives the name (`&dataset=NAME`); otherwise it is the file's path.
+        sha256: SHA-256 of the file, in hexadecimal.
+        coco: The parsed file.
+        origins: Origin of each image, by its id in the file.
+        class_names: The two classes of the source's question.
+        labels: Class name of each image that the source gives, by origin.
     """
 
     name: str
@@ -41,15 +41,15 @@ class AnnotatedSet:
     labels: Mapping[str, str]
 
 
-def parts_of(items: Iterable[T]) -> Iterator[list[T]]:
-    """As many as a statement takes, at a time."""
+def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the items in lists of as many as one statement takes."""
     listed = list(items)
     for start in range(0, len(listed), _ROWS_AT_A_TIME):
         yield listed[start : start + _ROWS_AT_A_TIME]
 
 
 def find_dataset(connection: sa.Connection, found: AnnotatedSet, images: set[int]) -> int:
-    """The number of the data set: that of its name, else of the same file elsewhere, else a new one."""
+    """Find the data set by its name, then by the same file at another path; otherwise make a new one."""
     columns = (DATASETS.c.name, DATASETS.c.id, DATASETS.c.file_sha256)
     known = {name: (number, digest) for name, number, digest in connection.execute(sa.select(*columns))}
     path = str(found.coco.path)
@@ -79,7 +79,7 @@ def _update_dataset(connection: sa.Connection, number: int, found: AnnotatedSet)
 
 
 def _drop_dataset(connection: sa.Connection, number: int) -> None:
-    """Forget a data set, of whose file all is about to be stored under another name."""
+    """Delete a data set whose file is about to be stored under another name."""
     connection.execute(sa.delete(ANNOTATIONS).where(ANNOTATIONS.c.dataset_id == number))
     connection.execute(sa.delete(DATASET_IMAGES).where(DATASET_IMAGES.c.dataset_id == number))
     connection.execute(sa.delete(DATASETS).where(DATASETS.c.id == number))
@@ -93,24 +93,24 @@ def _images_of(connection: sa.Connection, dataset: int) -> set[int]:
 def known_ids(
     connection: sa.Connection,
     table: sa.Table,
-    told: Mapping[str, Mapping[str, Any]],
+    stated: Mapping[str, Mapping[str, Any]],
     key: tuple[str, str],
 ) -> dict[str, int]:
-    """Numbers of rows by a file's ids; a new row is given the file's own number, where that is free."""
+    """Map a file's ids to numbers of rows; a new row gets the file's own number if that is free."""
     query = sa.select(table.c.id, *(table.c[name] for name in key))
     known = {(first, second): number for number, first, second in connection.execute(query)}
     taken = set(known.values())
     numbers: dict[str, int] = {}
     new: list[dict[str, Any]] = []
-    for source_id, row in told.items():
-        says = (row[key[0]], row[key[1]])
-        if says not in known:
+    for source_id, row in stated.items():
+        key_of_row = (row[key[0]], row[key[1]])
+        if key_of_row not in known:
             own = int(source_id) if source_id.isdecimal() and len(source_id) < 10 else -1
             number = own if 0 <= own <= _MOST_ID and own not in taken else max(taken, default=0) + 1
-            known[says] = number
+            known[key_of_row] = number
             taken.add(number)
             new.append({"id": number, **row})
-        numbers[source_id] = known[says]
+        numbers[source_id] = known[key_of_row]
     if new:
         connection.execute(sa.insert(table), new)
     return numbers
@@ -119,13 +119,13 @@ def known_ids(
 def set_licenses(
     connection: sa.Connection, found: AnnotatedSet, dataset: int, numbers: Mapping[str, int]
 ) -> None:
-    """Note which images the data set is of, and their licences.
+    """Store which images the data set has, and their licences.
 
     Raises:
-        DataError: An image has another licence, in this file under another name or in another data set.
+        DataError: An image has another licence under another name in this file, or in another data set.
     """
-    told = {number: {"name": one.name, "url": one.url} for number, one in found.coco.licenses.items()}
-    ids = known_ids(connection, LICENSES, told, ("name", "url"))
+    stated = {number: {"name": one.name, "url": one.url} for number, one in found.coco.licenses.items()}
+    ids = known_ids(connection, LICENSES, stated, ("name", "url"))
     of_image: dict[int, int | None] = {}
     first: dict[int, str] = {}
     for image in found.coco.images:
@@ -137,7 +137,7 @@ def set_licenses(
             raise _contradiction(connection, found, image.file_name, own, other, shown(first[number]))
         if number not in of_image or own is not None:
             of_image[number], first[number] = own, image.file_name
-    for part in parts_of(of_image):
+    for part in in_chunks(of_image):
         _check_other_licenses(
             connection, found, dataset, {number: of_image[number] for number in part}, first
         )
@@ -180,9 +180,11 @@ def _contradiction(
     connection: sa.Connection, found: AnnotatedSet, image: str, own: int, other: int, where: str
 ) -> DataError:
     query = sa.select(LICENSES.c.id, LICENSES.c.name, LICENSES.c.url).where(LICENSES.c.id.in_((own, other)))
-    said = {number: f"{shown(name)} ({url})" for number, name, url in connection.execute(query)}
+    texts = {number: f"{shown(name)} ({url})" for number, name, url in connection.execute(query)}
     return DataError(
-        f"image {shown(image)} has the licence {said[own]}, but the same image in {where} has {said[other]};"
-        " no annotation was stored: correct one of the two",
+        f"image {shown(image)} has the licence {texts[own]}, but the same image in {where} has"
+        f" {texts[other]}; no annotation was stored",
         found.coco.path,
+        code="licence-conflict",
+        hint="correct one of the two",
     )

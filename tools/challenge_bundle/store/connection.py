@@ -1,5 +1,6 @@
-"""Which store, and what goes into it: from the environment, or a .env file beside bundle.toml."""
+"""The image database's settings, from the environment or a .env file beside bundle.toml."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ from challenge_bundle.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """What is set.
+    """The settings.
 
     Args:
-        url: Of the database.
-        source: What `store ingest` takes; None if it is not set.
-        sample_size: Images in all; 0 takes all.
+        url: URL of the database.
+        source: What `store ingest` imports; None if it is not set.
+        sample_size: Number of images that it imports; 0 takes all.
     """
 
     url: str
@@ -25,17 +26,17 @@ class StoreSettings:
 
 
 def read_settings(env_file: Path, default_file: Path, environment: Mapping[str, str]) -> StoreSettings:
-    """Read the settings; the environment counts before the file.
+    """Read the settings; the environment takes precedence over the file.
 
     Args:
-        env_file: With lines of NAME=VALUE; it need not be there.
-        default_file: SQLite file, where no PostgreSQL server is set.
-        environment: The process's.
+        env_file: With lines of NAME=VALUE; may be missing.
+        default_file: The SQLite file that is used if no PostgreSQL server is set.
+        environment: Of the process.
 
     Raises:
-        DataError: A line or a number is at fault.
+        DataError: A line or a number is not valid.
     """
-    values = _parse_env(env_file) | {name: value for name, value in environment.items() if value}
+    values = _read_env(env_file) | {name: value for name, value in environment.items() if value}
     try:
         sample_size = int(values.get("IMAGE_SAMPLE_SIZE") or 0)
         port = int(values["POSTGRES_PORT"]) if values.get("POSTGRES_PORT") else None
@@ -43,7 +44,10 @@ def read_settings(env_file: Path, default_file: Path, environment: Mapping[str, 
             raise ValueError(f"{sample_size} is less than 0")
     except ValueError as fault:
         raise DataError(
-            f"IMAGE_SAMPLE_SIZE and POSTGRES_PORT are whole numbers ({fault})", env_file
+            f"expected a whole number in IMAGE_SAMPLE_SIZE and POSTGRES_PORT ({fault})",
+            env_file,
+            code="env-not-a-number",
+            hint="correct it there, or in the environment",
         ) from None
     url = sa.URL.create("sqlite", database=str(default_file))
     if values.get("POSTGRES_HOST"):
@@ -62,23 +66,33 @@ def read_settings(env_file: Path, default_file: Path, environment: Mapping[str, 
     return StoreSettings(whole, source, sample_size)
 
 
-def _parse_env(path: Path) -> dict[str, str]:
-    """NAME=VALUE lines, as docker compose takes them; blank lines and those with # are passed over."""
-    values: dict[str, str] = {}
+def _read_env(path: Path) -> dict[str, str]:
+    """The values of a .env file, as written: nothing like ${NAME} in a password is replaced.
+
+    dotenv_values would pass over a line that it cannot read; its parser reports the line's number.
+    """
+    from dotenv.parser import parse_stream
+
     if not path.is_file():
-        return values
+        return {}
     try:
-        content = path.read_text(encoding="utf-8")
+        bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
     except UnicodeDecodeError as fault:
-        raise DataError(f"is not UTF-8 ({fault}); save it as such", path) from None
-    for row, line in enumerate(content.splitlines(), start=1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise DataError("is not NAME=VALUE; correct or remove it", path, row)
-        value = value.strip()
-        is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-        values[name.strip()] = value[1:-1] if is_quoted else value.partition(" #")[0].strip()
+        raise DataError(
+            f"is not UTF-8 ({fault})", path, code="env-not-utf8", hint="save it as UTF-8"
+        ) from None
+    values: dict[str, str] = {}
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            text = binding.original.string
+            blank_lines = text[: len(text) - len(text.lstrip())].count("\n")
+            raise DataError(
+                "expected NAME=VALUE",
+                path,
+                binding.original.line + blank_lines,
+                code="env-line-invalid",
+                hint="correct or remove the line",
+            )
+        if binding.key is not None:
+            values[binding.key] = str(binding.value)
     return values

@@ -1,82 +1,29 @@
-"""The image database as a library: what goes in, and images that come out at random with flat memory."""
+"""The image database as a library: images go in, and come out in random order with memory for a few."""
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import sqlalchemy as sa
-from PIL import Image
 
 from challenge_bundle.database.connect import connect, open_database, speaking
 from challenge_bundle.errors import DataError, shown
-from challenge_bundle.image_io import reading, to_eight_bits
+from challenge_bundle.layout import Layout
 from challenge_bundle.store.bulk import insert_new
+from challenge_bundle.store.connection import read_settings
+from challenge_bundle.store.stored_image import StoredImage
 from challenge_bundle.store.tables import ANNOTATIONS, CATEGORIES, DATASET_IMAGES, IMAGES, SCHEMA
 from challenge_bundle.store.where import COLUMNS, categories_in, parse_where
 
+if TYPE_CHECKING:
+    import pandas
+
 _IDS_AT_A_TIME = 64
 _KEYS_AT_A_TIME = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """An image with all that is known of it.
-
-    Args:
-        sha256: Of its bytes, in hexadecimal.
-        width: Pixels.
-        height: Pixels.
-        mode: Of the pixels, as Pillow names it.
-        format: Of the file, as Pillow names it.
-        label: Its class.
-        origin: Where it came from.
-        added: When it came into the store, UTC.
-        group_name: What it shares with images of the same patient, or the like.
-        split: Its split, if it has one.
-        taken: When it was made, as its source says.
-        path: Where it lies, if it was not taken in.
-        data: Its bytes, if it was.
-    """
-
-    sha256: str
-    width: int
-    height: int
-    mode: str
-    format: str
-    label: str
-    origin: str
-    added: str
-    group_name: str | None = None
-    split: str | None = None
-    taken: str | None = None
-    path: str | None = None
-    data: bytes | None = None
-
-    def read(self) -> bytes:
-        """Its bytes, from the store or from where it lies.
-
-        Raises:
-            FileNotFoundError: It lay outside of the store, and is gone.
-        """
-        return self.data if self.data is not None else Path(str(self.path)).read_bytes()
-
-    def pixels(self, mode: str | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Image (H, W) or (H, W, C), an array of its own.
-
-        Args:
-            mode: What it is brought to, `L` (gray) or `RGB`, of 8 bits a channel; None leaves it as Pillow
-                decodes it.
-            size: (width, height) in pixels that it is brought to (bilinear); None leaves it.
-        """
-        with reading(self.read()) as opened:
-            picture = opened if mode is None else to_eight_bits(opened).convert(mode)
-            if size is not None:
-                picture = picture.resize(size, Image.Resampling.BILINEAR)
-            # asarray would give the file's own bytes, which cannot be written, and torch warns of that.
-            return np.array(picture)
 
 
 _NAMES = [field.name for field in fields(StoredImage)]
@@ -87,45 +34,118 @@ class ImageStore:
     """The database; may be used from several threads.
 
     Args:
-        url: Such as `sqlite:////path/file` or `postgresql://host/name`.
-        create: Whether it is made where it is not there; a reader that does so would see an empty one.
+        url: Such as `sqlite:////path/file` or `postgresql://host/name`; a Path is an SQLite file.
+        create: Whether it is made if it does not exist; otherwise a mistyped name would give an empty one.
 
     Raises:
-        DataError: It is not there, and is not to be made.
-        UnavailableError: It cannot be opened, or is of a newer version of this tool.
+        DataError: It does not exist, and `create` is false.
+        UnavailableError: It cannot be opened, or was made by a newer version of this tool.
+
+    Example:
+        >>> with ImageStore("postgresql://db.example.org/images") as store:
+        ...     print(f"{len(store):,} images", store.labels())
+        ...     for image in store.images(sample=1000, seed=0, as_="record"):
+        ...         print(image.label, image.pixels("RGB", (64, 64)).shape)
     """
 
-    def __init__(self, url: str, create: bool = False) -> None:
+    def __init__(self, url: str | Path, create: bool = False) -> None:
+        if isinstance(url, Path):
+            url = sa.URL.create("sqlite", database=str(url.absolute())).render_as_string()
         self.url = url
         self.engine = open_database(url, SCHEMA, create)
 
+    @classmethod
+    def from_env(cls, folder: Path | str = ".", create: bool = False) -> Self:
+        """Open the database that `bundle store` uses in a bundle's folder.
+
+        The environment, then the folder's `.env` name it (BUNDLE_STORE, or POSTGRES_HOST, _PORT, _USER,
+        _PASSWORD and _DB); without either it is the folder's `.bundle/store.sqlite`.
+
+        Args:
+            folder: The bundle's, with the `.env`.
+            create: As of the class.
+
+        Raises:
+            DataError: `.env` cannot be read, or as of the class.
+            UnavailableError: As of the class.
+        """
+        layout = Layout(Path(folder).resolve())
+        return cls(read_settings(layout.env_file, layout.store_file, os.environ).url, create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        with speaking(SCHEMA), self.engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(IMAGES)).scalar_one())
+
+    def __bool__(self) -> bool:
+        # An empty store is one, too.
+        return True
+
+    def __iter__(self) -> Iterator[StoredImage]:
+        return iter(self.images(as_="record"))
+
+    def __repr__(self) -> str:
+        return f"ImageStore({self.engine.url.render_as_string(hide_password=True)!r})"
+
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
+    def labels(self) -> dict[str, int]:
+        """Count the images of each label, in order of the labels."""
+        query = sa.select(IMAGES.c.label, sa.func.count()).group_by(IMAGES.c.label)
+        with speaking(SCHEMA), self.engine.connect() as connection:
+            return dict(sorted((str(label), int(count)) for label, count in connection.execute(query)))
+
+    def frame(self, query: str) -> "pandas.DataFrame":
+        """Answer a query as a data frame (extra `pandas`).
+
+        Args:
+            query: A condition on images, or the name of a table; see `bundle store query --help`.
+
+        Raises:
+            DataError: It is neither.
+            UnavailableError: pandas is not installed.
+
+        Example:
+            >>> store.frame("label != 'CXR' and not street").groupby("label").size()
+        """
+        from challenge_bundle.store.query import query_frame
+
+        return query_frame(self, query)
+
     def add(self, images: Sequence[StoredImage]) -> int:
-        """Take images in, all at once; one whose content is there is left as it is.
+        """Store images in one transaction; an image whose content is stored already is left as it is.
 
         Returns:
-            How many were new.
+            The number of new images.
         """
         with speaking(SCHEMA), self.engine.begin() as connection:
             return insert_new(connection, IMAGES, [_row(image) for image in images], IMAGES.c.sha256)
 
     def get(self, sha256: str) -> StoredImage:
-        """An image by its content.
+        """Return an image by the SHA-256 of its bytes.
 
         Raises:
-            DataError: It is not there.
+            DataError: It is not in the store.
         """
         with speaking(SCHEMA), self.engine.connect() as connection:
             row = connection.execute(sa.select(*_COLUMNS).where(IMAGES.c.sha256 == sha256)).first()
         if row is None:
-            raise DataError(f"no image {sha256} in the store; it was removed while it was read")
+            raise DataError(
+                f"the store has no image {sha256}",
+                code="image-missing",
+                hint="read again: it was removed meanwhile",
+            )
         return StoredImage(*row)
 
     def count(self, where: str) -> int:
-        """How many images meet a condition; see parse_where.
+        """Count the images that meet a condition; see parse_where.
 
         Raises:
             DataError: The condition cannot be read.
@@ -135,20 +155,20 @@ class ImageStore:
             return int(connection.execute(query).scalar_one())
 
     def remove(self, where: str) -> int:
-        """Delete the images that meet a condition, with their annotations, all at once.
+        """Delete the images that meet a condition, with their annotations, in one transaction.
 
         Args:
-            where: Which images; see parse_where.
+            where: The condition; see parse_where.
 
         Returns:
-            How many they were.
+            The number of images.
 
         Raises:
             DataError: The condition cannot be read.
         """
         query = sa.select(IMAGES.c.id).where(self._condition(where))
         with speaking(SCHEMA), self.engine.begin() as connection:
-            # Numbers first: without its annotations, an image may no longer meet the condition.
+            # The numbers are read first: without its annotations, an image may no longer meet the condition.
             found = list(connection.execute(query).scalars())
             for start in range(0, len(found), _KEYS_AT_A_TIME):
                 part = found[start : start + _KEYS_AT_A_TIME]
@@ -160,12 +180,12 @@ class ImageStore:
     def rows(
         self, where: str | None = None, sample: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Any, ...]]:
-        """What is known of images, without their bytes: values of where.COLUMNS.
+        """Yield the records of images without their bytes, in order of origin: values of where.COLUMNS.
 
         Args:
-            where: Which images; see parse_where. None takes all.
-            sample: How many of them, of each label its share; None takes all, by origin.
-            seed: Of the sample.
+            where: The condition; see parse_where. None takes all images.
+            sample: The number of images to draw, of each label its share; None takes all.
+            seed: Seed of the sample.
 
         Raises:
             DataError: The condition cannot be read.
@@ -179,11 +199,7 @@ class ImageStore:
         return self._stream(query.order_by(IMAGES.c.origin, IMAGES.c.id))
 
     def _condition(self, where: str) -> sa.ColumnElement[bool]:
-        """Parse a condition; refuse one that asks for categories that nothing here is annotated with.
-
-        Raises:
-            DataError: It cannot be read, or there is no such category.
-        """
+        """Parse a condition; refuse one that asks for a category that the database lacks."""
         condition = parse_where(where)
         asked = categories_in(where)
         if asked:
@@ -191,7 +207,11 @@ class ImageStore:
                 names = sorted(set(connection.execute(sa.select(CATEGORIES.c.name)).scalars()))
             unknown = next((name for name in asked if name not in names), None)
             if unknown is not None:
-                raise DataError(f"the database has no category {shown(unknown)}; {_nearest(unknown, names)}")
+                raise DataError(
+                    f"the database has no category {shown(unknown)}",
+                    code="category-unknown",
+                    hint=_nearest(unknown, names),
+                )
         return condition
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
@@ -203,12 +223,12 @@ class ImageStore:
     def images(
         self, where: str | None = None, sample: int | None = None, seed: int = 0, as_: str = "array"
     ) -> "ImageStream":
-        """Images one after another, in random order, with memory for a few of them.
+        """Stream images in random order, with memory for a few of them.
 
         Args:
-            where: Which images; see parse_where. None takes all.
-            sample: How many of them, of each label its share; a larger sample contains the smaller.
-            seed: Of sample and order; the same images come in the same order from every database.
+            where: The condition; see parse_where. None takes all images.
+            sample: The number of images to draw, of each label its share; a larger sample contains it.
+            seed: Seed of sample and order; every database gives the same images in the same order.
             as_: `array` gives pixels, (H, W) or (H, W, C); `record` a StoredImage.
 
         Raises:
@@ -223,16 +243,18 @@ class ImageStore:
 
 @dataclass(frozen=True, slots=True)
 class ImageStream:
-    """Images of a store in random order; each pass opens the database anew, so it may cross processes.
+    """Images of a store in random order, as ImageStore.images gives them.
+
+    Each pass opens the database again, so a stream may be sent to another process.
 
     Args:
-        url: Of the store.
-        where: See ImageStore.images, as the others.
-        sample: How many.
-        seed: Of sample and order.
-        as_: What is given.
-        part: Which share of the images, counted from 0.
-        parts: Of how many shares.
+        url: URL of the store.
+        where: As of ImageStore.images, like the next three.
+        sample: Number of images.
+        seed: Seed of sample and order.
+        as_: `array` or `record`.
+        share: Which share of the images this stream gives, counted from 0.
+        shares: Number of shares, such as one for each worker of a DataLoader.
     """
 
     url: str
@@ -240,33 +262,53 @@ class ImageStream:
     sample: int | None
     seed: int
     as_: str
-    part: int = 0
-    parts: int = 1
+    share: int = 0
+    shares: int = 1
+
+    def __len__(self) -> int:
+        """Count the images of one pass."""
+        with self._connected() as connection:
+            chosen = self._query().order_by(None).subquery()
+            total = int(connection.execute(sa.select(sa.func.count()).select_from(chosen)).scalar_one())
+        return len(range(self.share, total, self.shares))
+
+    def __repr__(self) -> str:
+        what = [f"where={self.where!r}"] if self.where is not None else []
+        what += [f"sample={self.sample}"] if self.sample is not None else []
+        what += [f"seed={self.seed}", f"as_={self.as_!r}"]
+        what += [f"share={self.share}, shares={self.shares}"] if self.shares > 1 else []
+        return f"ImageStream({', '.join(what)})"
 
     def __iter__(self) -> Iterator[Any]:
+        with self._connected() as connection:
+            for ids in self._ids(connection):
+                rows = connection.execute(sa.select(IMAGES.c.id, *_COLUMNS).where(IMAGES.c.id.in_(ids)))
+                found = {row[0]: StoredImage(*row[1:]) for row in rows}
+                # An image that was removed meanwhile is left out.
+                images = (found.pop(one) for one in ids if one in found)
+                yield from (image.pixels() if self.as_ == "array" else image for image in images)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
         engine = connect(self.url, poolclass=sa.NullPool)
         try:
             with speaking(SCHEMA), engine.connect() as connection:
-                for ids in self._ids(connection):
-                    rows = connection.execute(sa.select(IMAGES.c.id, *_COLUMNS).where(IMAGES.c.id.in_(ids)))
-                    found = {row[0]: StoredImage(*row[1:]) for row in rows}
-                    # What was removed meanwhile is passed over.
-                    images = (found.pop(one) for one in ids if one in found)
-                    yield from (image.pixels() if self.as_ == "array" else image for image in images)
+                yield connection
         finally:
             engine.dispose()
 
-    def _ids(self, connection: sa.Connection) -> Iterator[list[int]]:
-        """Numbers of this share's images, some at a time, through a cursor of the database's."""
+    def _query(self) -> sa.Select[Any]:
         query = sa.select(IMAGES.c.id).order_by(_rank(self.seed))
         if self.sample is not None:
-            query = query.where(IMAGES.c.id.in_(_chosen(self.where, self.sample, self.seed)))
-        elif self.where is not None:
-            query = query.where(parse_where(self.where))
-        cursor = connection.execution_options(stream_results=True, yield_per=_KEYS_AT_A_TIME).execute(query)
+            return query.where(IMAGES.c.id.in_(_chosen(self.where, self.sample, self.seed)))
+        return query if self.where is None else query.where(parse_where(self.where))
+
+    def _ids(self, connection: sa.Connection) -> Iterator[list[int]]:
+        """Numbers of this share's images, some at a time, through a cursor of the database's."""
+        options = connection.execution_options(stream_results=True, yield_per=_KEYS_AT_A_TIME)
         place = 0
-        for page in cursor.scalars().partitions():
-            own = [one for number, one in enumerate(page, place) if number % self.parts == self.part]
+        for page in options.execute(self._query()).scalars().partitions():
+            own = [one for number, one in enumerate(page, place) if number % self.shares == self.share]
             place += len(page)
             for start in range(0, len(own), _IDS_AT_A_TIME):
                 yield list(own[start : start + _IDS_AT_A_TIME])
@@ -274,9 +316,9 @@ class ImageStream:
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     if not names:
-        return "it has none at all: `store ingest coco:ANNOTATIONS.json?category=NAME` brings annotations"
+        return "import annotations: `store ingest coco:ANNOTATIONS.json?category=NAME`"
     near = get_close_matches(name, names)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+    return f"write {' or '.join(map(repr, near))}" if near else f"write one of {', '.join(names)}"
 
 
 def _row(image: StoredImage) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import sqlalchemy as sa
 
 from challenge_bundle.database.connect import speaking
-from challenge_bundle.store.images import ImageStore
+from challenge_bundle.errors import UnavailableError
+from challenge_bundle.installation import install_hint
 from challenge_bundle.store.tables import (
     ANNOTATIONS,
     CATEGORIES,
@@ -21,6 +22,8 @@ from challenge_bundle.store.where import COLUMNS
 
 if TYPE_CHECKING:
     import pandas
+
+    from challenge_bundle.store.images import ImageStore
 
 _COUNT = sa.func.count().label("images")
 
@@ -63,11 +66,11 @@ NAMED: Mapping[str, sa.Select[Any]] = {
 """Tables by name; `street` is one more: a condition by itself."""
 
 
-def run_query(store: ImageStore, text: str) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
+def run_query(store: "ImageStore", text: str) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
     """Answer a named query, or list the images that meet a condition; nothing is changed.
 
     Args:
-        store: What is asked.
+        store: The database.
         text: A name of NAMED, or a condition; see parse_where.
 
     Returns:
@@ -81,16 +84,20 @@ def run_query(store: ImageStore, text: str) -> tuple[Sequence[str], Iterator[tup
     return list(COLUMNS), store.rows(text)
 
 
-def query_frame(store: ImageStore, text: str) -> "pandas.DataFrame":
-    """Answer a query as a data frame; see run_query."""
-    import pandas
-
+def query_frame(store: "ImageStore", text: str) -> "pandas.DataFrame":
+    """Answer a query as a data frame; see ImageStore.frame."""
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        raise UnavailableError(
+            "a data frame needs pandas", code="pandas-missing", hint=install_hint("pandas")
+        ) from None
     columns, rows = run_query(store, text)
     return pandas.DataFrame.from_records(list(rows), columns=list(columns))
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
-    """Write rows as csv, one at a time; gives how many there were."""
+    """Write rows as csv, one at a time; returns their number."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     count = 0
@@ -100,6 +107,6 @@ def write_rows(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: Tex
     return count
 
 
-def _rows(store: ImageStore, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+def _rows(store: "ImageStore", query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
     with speaking(SCHEMA), store.engine.connect() as connection:
         yield from map(tuple, connection.execute(query))

@@ -1,4 +1,4 @@
-"""A store's images for torch: each worker of a DataLoader reads a share of its own."""
+"""A store's images as a torch dataset; the only module of the store that imports torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,11 +10,16 @@ from challenge_bundle.store.images import ImageStream
 
 
 class StoreDataset(IterableDataset[Any]):
-    """Images in random order, straight from the database.
+    """Images in random order, straight from the database; each worker of a DataLoader reads its own share.
 
     Args:
-        stream: What ImageStore.images gave.
-        transform: Called with each image, in the worker; None gives it as it is.
+        stream: From ImageStore.images.
+        transform: Called with each image, in the worker; None gives the image unchanged.
+
+    Example:
+        >>> stream = store.images(as_="record", seed=epoch)
+        >>> for images in DataLoader(StoreDataset(stream, to_tensor), batch_size=32, num_workers=2):
+        ...     train(images)
     """
 
     def __init__(self, stream: ImageStream, transform: Callable[[Any], Any] | None = None) -> None:
@@ -25,5 +30,5 @@ class StoreDataset(IterableDataset[Any]):
         worker = get_worker_info()
         own = self.stream
         if worker is not None:
-            own = replace(own, part=worker.id, parts=worker.num_workers)
+            own = replace(own, share=worker.id, shares=worker.num_workers)
         return iter(own) if self.transform is None else map(self.transform, own)

@@ -1,4 +1,4 @@
-"""Which images: a small language of comparisons, made into a condition with bound values."""
+"""Conditions on images: a small language of comparisons, turned into SQL with bound values."""
 
 import ast
 from collections.abc import Callable, Mapping
@@ -24,10 +24,10 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     "license": IMAGES.c.license_id,
     "path": IMAGES.c.path,
 }
-"""What may be asked of an image, and what is shown of it."""
+"""The columns that a condition may compare, and that a query shows."""
 
 _MOST = 2**31 - 1
-"""What every database keeps in a column of whole numbers."""
+"""The largest whole number that every database stores."""
 
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     ast.Eq: lambda column, value: column.is_(None) if value is None else column == value,
@@ -44,28 +44,30 @@ EXAMPLE = "such as label == 'CXR' and width >= 64, or has('car') and not street"
 
 
 def parse_where(text: str) -> sa.ColumnElement[bool]:
-    """Make a condition on images from comparisons in Python's form.
+    """Parse a condition on images, written as Python writes comparisons.
 
-    Names are those of COLUMNS; `has('car')` asks for an annotation of a category, `street` for one of
-    anything that stands or drives in a street, `'text' in origin` for a part of a text.
+    Names are those of COLUMNS; `has('car')` means an annotation of that category, `street` one of any
+    category that stands or drives in a street, `'text' in origin` a part of a text.
 
     Args:
         text: Such as `label == 'CXR' and width >= 64`.
 
     Raises:
-        DataError: It is anything else.
+        DataError: It is not a condition.
     """
     try:
         return _condition(_parse(text).body)
     except (SyntaxError, ValueError, RecursionError) as fault:
         cause = fault.msg if isinstance(fault, SyntaxError) else fault
         raise DataError(
-            f"the condition {shown(text)} cannot be read ({cause}); expected one {EXAMPLE}"
+            f"the condition {shown(text)} cannot be read ({cause})",
+            code="condition-invalid",
+            hint=f"write one {EXAMPLE}",
         ) from None
 
 
 def categories_in(text: str) -> list[str]:
-    """The categories that a condition asks for by has('NAME'), in order; the condition can be read."""
+    """The categories in the has('NAME') of a valid condition, in order."""
     return [
         node.args[0].value
         for node in ast.walk(_parse(text))
@@ -97,7 +99,7 @@ def _condition(node: ast.expr) -> sa.ColumnElement[bool]:
             return _column(name).contains(part, autoescape=True)
         case ast.Compare(left=ast.Name(id=name), ops=[operator], comparators=[other]):
             return _comparison(name, operator, other)
-    raise ValueError(f"{ast.unparse(node)!r} is no comparison")
+    raise ValueError(f"{ast.unparse(node)!r} is not a comparison")
 
 
 def _comparison(name: str, operator: ast.cmpop, other: ast.expr) -> sa.ColumnElement[bool]:
@@ -122,16 +124,16 @@ def _comparison(name: str, operator: ast.cmpop, other: ast.expr) -> sa.ColumnEle
 def _value(node: ast.expr) -> Any:
     bare = next((one.id for one in ast.walk(node) if isinstance(one, ast.Name)), None)
     if bare is not None:
-        raise ValueError(f"{bare} is no value; put a text in quotes: {bare!r}")
+        raise ValueError(f"{bare} is not a value; put a text in quotes: {bare!r}")
     try:
         value = ast.literal_eval(node)
         # A lone half of a character, which Python can write, has no place in a file or database.
         str(value).encode()
         return value
     except UnicodeEncodeError:
-        raise ValueError("a character in it is none") from None
+        raise ValueError("it holds half of a character") from None
     except ValueError:
-        raise ValueError(f"{ast.unparse(node)!r} is no value") from None
+        raise ValueError(f"{ast.unparse(node)!r} is not a value") from None
 
 
 def _column(name: str) -> sa.ColumnElement[Any]:
@@ -141,7 +143,7 @@ def _column(name: str) -> sa.ColumnElement[Any]:
 
 
 def _annotated(what: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """That an image has an annotation of a category of which something holds."""
+    """An image has an annotation whose category meets `what`."""
     return (
         sa.select(ANNOTATIONS.c.id)
         .join(CATEGORIES, CATEGORIES.c.id == ANNOTATIONS.c.category_id)
