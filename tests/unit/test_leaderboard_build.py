@@ -48,8 +48,9 @@ def test_the_phase_is_the_last_that_has_opened() -> None:
     assert choose_phase(phases, None, at(2)).name == "first"
     assert choose_phase(phases, None, at(4)).name == "second"
     assert choose_phase(phases, "first", at(4)).name == "first"
-    with pytest.raises(DataError, match="no phase is called 'third'; bundle.toml has first, second"):
+    with pytest.raises(DataError, match=r"\(first, second\) but got 'third'") as fault:
         choose_phase(phases, "third", at(4))
+    assert fault.value.code == "no-such-phase"
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def put(
     records.set_state(submission.sha256, SCORED, Verdict(SCORED))
 
 
-def test_a_running_phases_board_hangs_on_the_public_part_alone(context: Context, records: Records) -> None:
+def test_a_running_phases_board_depends_on_the_public_split_alone(context: Context, records: Records) -> None:
     right = context.reference.class_of
     wrong = {"A": "B", "B": "A"}
     bad_in = {
@@ -118,8 +119,9 @@ def test_a_running_phases_board_hangs_on_the_public_part_alone(context: Context,
     final = make_board(context, records, "development", "final")
     assert [entry.scores["weighted_f1"] for entry in final.entries] == [1.0, 0.0]
     assert make_board(context, records, "final", None).entries == ()
-    with pytest.raises(DataError, match="there is no part 'all'"):
+    with pytest.raises(DataError) as fault:
         make_board(context, records, "development", "all")
+    assert fault.value.code == "no-such-split"
 
 
 def test_scores_of_another_reference_are_not_mixed_in(context: Context, records: Records) -> None:
@@ -140,7 +142,7 @@ def test_look_alike_names_are_one_row_and_one_line(context: Context, records: Re
     assert [point.team for point in board.history] == ["Radiance"] * 3 + ["Nordlicht"]
 
 
-def test_what_is_on_the_board_is_the_organisers_choice(context: Context, records: Records) -> None:
+def test_the_organiser_chooses_what_is_on_the_board(context: Context, records: Records) -> None:
     board = make_board(context, records, "development", None)
     assert (board.show_failed, board.show_agreement) == (False, False)
     assert "BEGIN PUBLIC KEY" in board.public_key

@@ -136,8 +136,9 @@ def test_another_file_is_no_key(layout: Layout, kind: str) -> None:
     key_path(layout).parent.mkdir(parents=True)
     key_path(layout).write_bytes(content)
     key_path(layout).chmod(0o600)
-    with pytest.raises(DataError, match=r"receipts.pem: not an Ed25519 private key .* bring it back"):
+    with pytest.raises(DataError) as fault:
         signing_key(layout)
+    assert (fault.value.code, fault.value.path) == ("not-a-private-key", key_path(layout))
     assert key_path(layout).read_bytes() == content
 
 
@@ -145,24 +146,28 @@ def test_another_file_is_no_key(layout: Layout, kind: str) -> None:
 def test_a_key_that_others_can_reach_is_refused(layout: Layout, mode: int) -> None:
     first = signing_key(layout)
     key_path(layout).chmod(mode)
-    with pytest.raises(DataError, match="others on this machine can read the private key; run `chmod 600`"):
+    with pytest.raises(DataError, match=f"but got mode {mode:04o}; run `chmod 600`") as fault:
         signing_key(layout)
+    assert (fault.value.code, fault.value.path) == ("exposed-key", key_path(layout))
     key_path(layout).chmod(0o400)
     assert public_hex(signing_key(layout).public_key()) == public_hex(first.public_key())
 
 
+def code_of(path: Path) -> tuple[str, object]:
+    with pytest.raises(DataError) as fault:
+        read_public_key(path)
+    return fault.value.code, fault.value.path
+
+
 def test_a_public_key_is_read_or_refused(layout: Layout, tmp_path: Path) -> None:
     path = tmp_path / "public.pem"
-    with pytest.raises(DataError, match=r"public.pem: no such file; `leaderboard` writes"):
-        read_public_key(path)
+    assert code_of(path) == ("no-such-file", path)
     path.write_text(public_text(signing_key(layout).public_key()))
     assert public_hex(read_public_key(path)) == public_hex(signing_key(layout).public_key())
-    with pytest.raises(DataError, match="cannot be read"):
-        read_public_key(tmp_path)
+    assert code_of(tmp_path) == ("unreadable-file", tmp_path)
     for content in (b"", b"\xff\xfe", private_pem(ed25519.Ed25519PrivateKey.generate())):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="not an Ed25519 public key"):
-            read_public_key(path)
+        assert code_of(path) == ("not-a-public-key", path)
 
 
 def test_what_is_signed_has_one_form() -> None:
@@ -197,7 +202,7 @@ def test_a_signature_is_of_every_byte(layout: Layout) -> None:
         )
 
 
-def test_a_keyed_digest_tells_nothing_without_the_key(tmp_path: Path) -> None:
+def test_a_keyed_digest_reveals_nothing_without_the_key(tmp_path: Path) -> None:
     key, other = signing_key(Layout(tmp_path / "a")), signing_key(Layout(tmp_path / "b"))
     sha256 = hashlib.sha256(b"reference").hexdigest()
     digest = keyed_digest(key, "reference", sha256)

@@ -1,7 +1,7 @@
-"""What a participant may see of what a submission printed while it had the test images before it.
+"""What a participant may see of the output of a submission that ran on the test images.
 
-A program that wants to carry images out prints them. So nothing is shown because it looks harmless: only what
-has one of a few forms is, and of that only words that were known before the program ran.
+A program can print the test images to carry them out. So nothing is shown because it looks harmless: only
+lines of a few known forms are, and of these only words that were known before the program ran.
 """
 
 import builtins
@@ -14,28 +14,28 @@ from pathlib import Path
 from challenge_bundle.guarded import Exceeded, run_guarded
 
 LAST_LINES = 500
-"""So many of a log are looked at."""
+"""Number of lines at the end of a log that are read."""
 
 MAX_LINES = 40
 MAX_BYTES = 4096
 MAX_WORDS = 24
 MAX_NUMBERS = 4
-"""In one line of an error's message."""
+"""Limits of one line of an error's message."""
 
 MAX_DIGITS = 5
 MAX_SIGNS = 2
-"""The most punctuation characters between two words of a message."""
+"""The largest number of punctuation characters between two words of a message."""
 
 MAX_CHARACTERS = 300
-"""The longest part of a message that is shown."""
+"""Length to which a message is cut."""
 
 MAX_ERRORS = 3
-"""Errors of which the message is shown: the last ones."""
+"""Number of errors whose message is shown: the last ones."""
 
 HIDDEN = "..."
 
 _MAX_SOURCE_BYTES = 1 << 22
-"""Of all files together: what comes after is as if it were not there."""
+"""Of all files together; the rest is not read."""
 
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d{1,6})(?:, in (?P<name>[\w<>.]+))?$')
@@ -69,16 +69,16 @@ subscriptable such support supported system takes temporarily tensor than that t
 truncated tuple type types unable unavailable unexpected unhashable unknown unpack unsupported update use
 used value values variable was were while width with without writable write zero
 """
-"""Words of the errors that Python and the numerical libraries raise."""
+"""Words of the messages of Python's and the numerical libraries' errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was known before the program ran.
+    """What was known before the program ran, and so carries nothing of the test set.
 
     Args:
-        sources: Lines of each Python file of the submission, by its name there.
-        words: Of those files; none that names a test image or a class.
+        sources: Lines of each Python file of the submission, by its name in the zip.
+        words: Words of those files; none that names a test image or a class.
         images: Number of test images.
     """
 
@@ -103,16 +103,16 @@ def show_log(
 def find_shown(
     folder: str, lines: list[str], image_names: list[str], class_names: list[str]
 ) -> Iterator[str]:
-    """Yield what a participant may see of a log."""
+    """Yield what a participant may see of a log; see filter_log."""
     yield from filter_log(lines, read_known(Path(folder), image_names, class_names))
 
 
 def read_known(folder: Path, image_names: Collection[str], class_names: Collection[str]) -> Known:
-    """Read what a submission's own texts hold.
+    """Read the Python files of a submission.
 
     Args:
         folder: The unpacked submission.
-        image_names: Of the test set; never shown, not even if the submission had them.
+        image_names: Names of the test images; never shown, not even if the submission's own files have them.
         class_names: Likewise: as printed words they would be labels.
     """
     sources: dict[str, list[str]] = {}
@@ -133,8 +133,8 @@ def read_known(folder: Path, image_names: Collection[str], class_names: Collecti
 def filter_log(lines: Iterable[str], known: Known) -> tuple[str, ...]:
     """Keep tracebacks through the submission's own code, the last errors' messages, and the last progress.
 
-    Of a traceback, the source lines are those of the submission as it was handed in, not those that were
-    printed. A choice of words and numbers can still be a message; the budget bounds it to a few hundred bits.
+    The source lines of a traceback come from the submission's files, not from the output. A choice among
+    known words and numbers can still be a message; the limits bound it to a few hundred bits.
 
     Args:
         lines: As the program printed them, made printable.
@@ -163,7 +163,7 @@ def filter_log(lines: Iterable[str], known: Known) -> tuple[str, ...]:
 
 
 def _show_frame(frame: "re.Match[str]", known: Known) -> list[str]:
-    """A frame in the submission's own code with its source line; of a library's only that it is one."""
+    """A frame in the submission's own code with its source line; any other as `(in a library)`."""
     number = int(frame["line"])
     for name, source in known.sources.items():
         if frame["path"].endswith(f"/{Path(name).name}") and 1 <= number <= len(source):
@@ -182,7 +182,7 @@ def _show_error(error: "re.Match[str]", known: Known) -> str:
 
 
 def _show_message(text: str, known: Known) -> str:
-    """A message with its known words and, each after a word, a few small numbers; the rest is dots."""
+    """A message's known words and, each after a word, a few small numbers; the rest becomes dots."""
     shown: list[str] = []
     words = numbers = signs = 0
     after_word = False
@@ -199,9 +199,9 @@ def _show_message(text: str, known: Known) -> str:
             signs = 0
         elif token in _SIGNS:
             signs += 1
-            # They could carry something as well.
+            # Punctuation could carry a message as well.
             shown.append(token if signs <= MAX_SIGNS else "")
-    # What was hidden leaves one mark, however much it was.
+    # One mark however much was hidden: its length would be a message, too.
     message = re.sub(r"\.\.\.(?:\W*\.\.\.)+", HIDDEN, "".join(shown))
     return message[:MAX_CHARACTERS].strip()
 

@@ -1,4 +1,4 @@
-"""The organiser's key: made at its first use, for its owner's eyes alone; what it signs anyone can check."""
+"""The organiser's signing key: made at its first use; what it signs, anyone with the public key can check."""
 
 import contextlib
 import hashlib
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 ALGORITHM = "Ed25519"
 MAX_KEY_BYTES = 1 << 14
+KEY_HINT = "give the public-key.pem that `leaderboard` writes into the board's folder"
 
 
 def key_path(layout: Layout) -> Path:
-    """Where the private key lies: beside the evaluation, which may be put away while the key stays."""
+    """Path of the private key: outside the evaluation, which an import can put away while the key stays."""
     return layout.state / "keys" / "receipts.pem"
 
 
@@ -30,7 +31,7 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
     """The private key of a bundle; made if there is none yet.
 
     Raises:
-        DataError: The file is no such key, or others can read it.
+        DataError: The file is not an Ed25519 key without a password, or others can read it.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,11 +40,13 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
     path = key_path(layout)
     if not path.exists():
         _make_key(path)
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
         raise DataError(
-            "others on this machine can read the private key; run `chmod 600` on it, or, if one of them may"
-            " have read it, remove it: a new one is made",
+            f"expected a private key that only its owner can read, but got mode {mode:04o}",
             path,
+            code="exposed-key",
+            hint="run `chmod 600` on it; if somebody may have read it, remove it, and a new one is made",
         )
     try:
         key = load_pem_private_key(path.read_bytes(), None)
@@ -51,15 +54,17 @@ def signing_key(layout: Layout) -> "Ed25519PrivateKey":
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise DataError(
-            "not an Ed25519 private key without a password; bring it back from a backup, or remove it: a new"
-            " one is made, and what the old one signed is checked with the old public key alone",
+            "expected an Ed25519 private key (PEM) without a password",
             path,
+            code="not-a-private-key",
+            hint="bring it back from a backup, or remove it: a new one is made, and older receipts are"
+            " checked with the old public key alone",
         )
     return key
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key, whole or not at all, and never readable by others; the first one stays."""
+    """Write a new key atomically and never readable by others; an existing one stays."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -97,10 +102,10 @@ def public_hex(key: "Ed25519PublicKey") -> str:
 
 
 def read_public_key(path: Path) -> "Ed25519PublicKey":
-    """Read a public key that somebody was given, as PEM.
+    """Read a public key (PEM).
 
     Raises:
-        DataError: It is none.
+        DataError: The file is missing, or is not an Ed25519 public key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -110,33 +115,35 @@ def read_public_key(path: Path) -> "Ed25519PublicKey":
         with path.open("rb") as opened:
             key = load_pem_public_key(opened.read(MAX_KEY_BYTES))
     except FileNotFoundError:
-        raise DataError("no such file; `leaderboard` writes the public key beside the board", path) from None
+        raise DataError("no such file", path, code="no-such-file", hint=KEY_HINT) from None
     except (ValueError, UnsupportedAlgorithm):
         key = None
     except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", path) from None
+        raise DataError(
+            f"cannot be read ({fault.strerror})", path, code="unreadable-file", hint=KEY_HINT
+        ) from None
     if not isinstance(key, Ed25519PublicKey):
-        raise DataError("not an Ed25519 public key (PEM); `leaderboard` writes it beside the board", path)
+        raise DataError("expected an Ed25519 public key (PEM)", path, code="not-a-public-key", hint=KEY_HINT)
     return key
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """The bytes that are signed: JSON with sorted keys, no blanks, UTF-8, numbers as Python writes them."""
+    """The bytes that are signed: JSON with sorted keys, no spaces, UTF-8, numbers as Python writes them."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 
 
 def sign(key: "Ed25519PrivateKey", document: dict[str, Any]) -> dict[str, Any]:
-    """A document with its signature, which stands in it as `signature` and is of all the rest."""
+    """Add a `signature` over all other fields to a document."""
     value = key.sign(canonical(document)).hex()
     public_key = public_hex(key.public_key())
     return document | {"signature": {"algorithm": ALGORITHM, "public_key": public_key, "value": value}}
 
 
 def is_signed(key: "Ed25519PublicKey", document: dict[str, Any]) -> bool:
-    """Whether a document was signed with a key, and not changed since.
+    """Whether a document was signed with a key and is unchanged since.
 
-    The public key that stands in the document proves nothing, and is not used.
+    The public key in the document proves nothing: anybody can sign with a key of their own.
     """
     from cryptography.exceptions import InvalidSignature
 
@@ -152,12 +159,12 @@ def is_signed(key: "Ed25519PublicKey", document: dict[str, Any]) -> bool:
 
 
 def keyed_digest(key: "Ed25519PrivateKey", what: str, sha256: str) -> str:
-    """A digest that only who has the private key can compute, so that nobody can test a guess with it.
+    """A digest that only the owner of the private key can compute, so that nobody else can test a guess.
 
     Args:
         key: The private key.
-        what: Of what it is; the same content gives another digest under another name.
-        sha256: Of the content.
+        what: Name of the content; the same content has different digests under different names.
+        sha256: SHA-256 of the content, in hexadecimal.
     """
     secret = hashlib.sha256(b"challenge-bundle keyed digest\0" + key.private_bytes_raw()).digest()
     return hmac.new(secret, f"{what}\0{sha256}".encode(), hashlib.sha256).hexdigest()

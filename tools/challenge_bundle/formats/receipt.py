@@ -34,9 +34,7 @@ _SHAPE: dict[str, Any] = {
 """A dict is an object of exactly these fields, a list one of any fields; else types, a pattern or a value."""
 
 
-HINT = (
-    "find out what changed since: the receipt, or what is stored, by a rescore, a corrected label or a drop"
-)
+HINT = "find out what changed since: the receipt, or what is stored, by a rescore, a relabel or a drop"
 
 
 def read_receipt(path: Path) -> dict[str, Any]:

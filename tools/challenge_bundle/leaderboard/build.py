@@ -1,4 +1,4 @@
-"""From the records to a leaderboard: which submissions stand on it, with what answers."""
+"""From the records to a leaderboard: the submissions on it and their predictions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from challenge_bundle.errors import DataError
+from challenge_bundle.errors import DataError, shown
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Records, Row, format_time
@@ -25,27 +25,28 @@ def make_board(context: Context, records: Records, phase_name: str | None, part:
 
     Args:
         context: Where they were evaluated.
-        records: What is known of them.
-        phase_name: Of the manifest; None takes the last that has opened.
-        part: Of the test cases; None takes the phase's own.
+        records: The records of all submissions.
+        phase_name: A phase of bundle.toml; None takes the last that has opened.
+        part: The split of the test set; None takes that of the phase.
 
     Raises:
-        DataError: No such phase or part, or a score is of another reference or scoring program.
+        DataError: No such phase or split, or a score was computed with another reference or scoring program.
     """
     settings = context.bundle.evaluation
     phase = choose_phase(settings.phases, phase_name, datetime.now(UTC))
     part = part or phase.part
     if part not in context.parts:
         raise DataError(
-            f"there is no part '{part}' of the test cases, but {', '.join(context.parts)}; see"
-            " 'evaluation.public_share'",
+            f"expected a split of the test set ({', '.join(context.parts)}) but got '{part}'",
             context.layout.manifest,
+            code="no-such-split",
+            hint="choose one of these, or set 'evaluation.public_share', from which they are made",
         )
     rows = [row for row in records.rows() if row.phase == phase.name]
     scores = current_scores(context, records, part, rows)
     scored = [row for row in rows if row.submission.id in scores]
     refuse_other_images(context, records, scored)
-    # By the phase's own part: the hidden cases choose nothing.
+    # The phase's own split chooses: otherwise a team's best would be picked by private images.
     known = scores if part == phase.part else current_scores(context, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
     class_names = tuple(sorted(set(context.reference.class_of.values())))
@@ -81,13 +82,16 @@ def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Ph
     """The phase of a name, or the last that has opened.
 
     Raises:
-        DataError: There is none.
+        DataError: No phase has this name.
     """
     if name is not None:
         found = [phase for phase in phases if phase.name == name]
         if not found:
             raise DataError(
-                f"no phase is called '{name}'; bundle.toml has {', '.join(phase.name for phase in phases)}"
+                f"expected a phase of bundle.toml ({', '.join(phase.name for phase in phases)}) but got"
+                f" {shown(name)}",
+                code="no-such-phase",
+                hint="choose one of these with --phase",
             )
         return found[0]
     opened = [phase for phase in phases if phase.opens is None or phase.opens <= now]
@@ -97,12 +101,12 @@ def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Ph
 def choose_entries(
     rows: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str, take: str
 ) -> list[Row]:
-    """One submission of each team: its best (of equals the earlier one) or its last.
+    """Choose one submission of each team: its best (of equal ones the earlier) or its last.
 
     Args:
         rows: Scored submissions, in the order in which they were received.
         scores: Their scores, by id.
-        metric: What decides.
+        metric: The metric that decides between submissions of a team.
         take: `best` or `last`.
     """
     team_of = group_teams(row.submission.team for row in rows)
@@ -111,7 +115,7 @@ def choose_entries(
         of_team.setdefault(team_of[row.submission.team], []).append(row)
     if take == "last":
         return [own[-1] for own in of_team.values()]
-    # Of equals max takes the first, which is the earlier one.
+    # Of equal ones max takes the first, which is the earlier one.
     return [max(own, key=lambda row: float(scores[row.submission.id][metric])) for own in of_team.values()]
 
 
@@ -131,7 +135,7 @@ def _unranked(rows: Sequence[Row]) -> tuple[Unranked, ...]:
 def _history(
     scored: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str
 ) -> tuple[HistoryPoint, ...]:
-    """The scores of all submissions, under one name for each team."""
+    """The scores of all submissions, with one name per team."""
     team_of = group_teams(row.submission.team for row in scored)
     return tuple(
         HistoryPoint(
@@ -147,7 +151,7 @@ def _history(
 def _labels(
     context: Context, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
 ) -> list[int]:
-    """The labels (N,) that a submission gave."""
+    """The labels (N,) that a submission predicted."""
     table = read_predictions(context, records, row)
     return [label_of[table.class_of[name]] for name in names]
 
@@ -158,7 +162,7 @@ def _entry(row: Row, content: dict[str, Any]) -> Entry:
         team=row.submission.team,
         method=row.submission.method,
         received=format_time(row.submission.received),
-        # Not those of the probabilities: made-up ones could read the true classes from a log loss.
+        # No metric of the probabilities: with made-up ones a log loss reveals the true classes.
         scores={name: content[name] for name in METRICS if name in content},
         per_class=content["per_class"],
     )
