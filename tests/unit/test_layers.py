@@ -12,7 +12,7 @@ from challenge_bundle.layout import PROJECT_ROOT
 LAYERS = [
     {"findings", "installation", "lazy", "lookalikes", "progress", "redaction"},
     {"errors"},
-    {"layout", "files", "image_forms"},
+    {"layout", "files", "image_forms", "templates"},
     {"image_io"},
     {"guarded"},
     {"metadata"},

@@ -11,6 +11,9 @@ from challenge_bundle.files import no_formula, write_csv, write_text
 from challenge_bundle.leaderboard.board import Board, board_document, board_rows, parse_time
 from challenge_bundle.leaderboard.organiser_notes import OrganiserNotes
 from challenge_bundle.leaderboard.resampling import parse_metric
+from challenge_bundle.templates import render
+
+_FOLDER = Path(__file__).resolve().parent
 
 PUBLIC_KEY_NAME = "public-key.pem"
 SPLIT_NAMES = {"public": "public split", "final": "private split", "all": "all cases"}
@@ -74,43 +77,28 @@ def render_board(board: Board) -> str:
     """The page: one file that loads nothing, every foreign text escaped."""
     from markupsafe import Markup
 
-    environment = _environment()
-    script = (Path(__file__).resolve().parent / "board.js").read_text(encoding="utf-8")
+    script = (_FOLDER / "board.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
     measure = parse_metric(board.metric).measure
-    return str(
-        environment.get_template("board.html.j2").render(
-            board=board,
-            rows=board_rows(board),
-            ranking=board.ranking,
-            measure=measure,
-            heat=_heat(board, measure),
-            wins=_win_runs(board),
-            history=_history(board),
-            script=Markup(script),  # ours; the page runs no other
-            script_hash=base64.b64encode(digest).decode(),
-        )
+    return render(
+        _FOLDER / "board.html.j2",
+        {"characters": _odd_characters},
+        board=board,
+        rows=board_rows(board),
+        ranking=board.ranking,
+        measure=measure,
+        heat=_heat(board, measure),
+        wins=_win_runs(board),
+        history=_history(board),
+        script=Markup(script),  # ours; the page runs no other
+        script_hash=base64.b64encode(digest).decode(),
     )
 
 
 def write_organiser_page(notes: OrganiserNotes, path: Path) -> None:
     """Write the organiser's page, which only its owner can read."""
-    page = _environment().get_template("organiser.html.j2").render(notes=notes)
+    page = render(_FOLDER / "organiser.html.j2", {"characters": _odd_characters}, notes=notes)
     write_text(path, page, private=True)
-
-
-def _environment() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["characters"] = _odd_characters
-    return environment
 
 
 def _odd_characters(text: str) -> str:

@@ -1,14 +1,15 @@
-"""The report: the scoring program's page, with what only this side of the boundary knows set below it."""
+"""The report of the bundle's own model: the scoring program's page, then its images and its training."""
 
 import base64
 import csv
 import hashlib
-import html
 import io
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import hash_file, write_text
@@ -20,6 +21,7 @@ from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.runs.programs import TRAINING, output_files
 from challenge_bundle.runs.stage_record import StageBook
 from challenge_bundle.settings import Bundle
+from challenge_bundle.templates import render
 
 SHOWN_WRONG_CASES = 48
 SHOWN_EXAMPLES = 6
@@ -32,6 +34,16 @@ figure img { width: 128px; height: 128px; object-fit: contain; border-radius: .3
 figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.3; }
 .curves img { max-width: 100%; background: #fff; border-radius: .4rem; }
 """
+
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+class _Shown(NamedTuple):
+    """A picture of the page: its caption, and a `data:` URL, empty if the file cannot be read."""
+
+    caption: str
+    url: str
 
 
 def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
@@ -48,30 +60,34 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     Raises:
         DataError: There are no scores or no predictions yet, or they are not of the data that are there.
     """
-    # One that cannot be made again must not be taken for the report of what is there.
+    # If it cannot be made, the earlier one must not pass for the report of what is there.
     layout.report_html.unlink(missing_ok=True)
     scores = read_scores(layout.scoring_output / "scores.json")
     tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
     _check_same_data(scores, tables["testing"], layout)
     page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
-    sections = [
-        _wrong_cases(scores, layout),
-        _examples(tables, layout),
-        _training_curves(layout),
-        _model(layout),
-    ]
-    heading = f"<h1>{html.escape(bundle.title)}</h1>"
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    heading += (
-        f'<p class="note">Bundle {html.escape(bundle.name)}, images from {html.escape(source)},'
-        f" {len(tables['testing'].class_of):,} testing images, reference"
-        f" {hash_file(layout.solution_csv('testing'))[:12]}, model"
-        f" {_model_digest(layout)[:12]}, report of {made}.</p>"
+    title = escape(bundle.title)
+    heading = render(
+        _FOLDER / "model_heading.html.j2",
+        bundle=bundle,
+        source=source,
+        testing_images=len(tables["testing"].class_of),
+        reference=hash_file(layout.solution_csv("testing")),
+        model=_model_digest(layout),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    page = page.replace("<title>Detailed results</title>", f"<title>{html.escape(bundle.title)}</title>", 1)
+    sections = render(
+        _FOLDER / "model_sections.html.j2",
+        wrong_figures=_wrong_figures(scores, layout),
+        wrong_count=len(scores.wrong_cases),
+        classes=_example_figures(tables, layout),
+        curves=_training_curves(layout),
+        model_rows=_model_rows(layout),
+    )
+    page = page.replace("<title>Detailed results</title>", f"<title>{title}</title>", 1)
     page = page.replace("</style>", _STYLE + "</style>", 1)
     page = page.replace("<h1>Detailed results</h1>", heading, 1)
-    page = page.replace("</main>", "\n".join(sections) + "\n</main>", 1)
+    page = page.replace("</main>", sections + "\n</main>", 1)
     write_text(layout.report_html, page)
     return layout.report_html
 
@@ -80,14 +96,16 @@ def _read_scoring_page(path: Path) -> str:
     try:
         page = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError("not found; run `score` first", path) from None
-    if not re.search(r"</main>", page):
-        raise DataError("not the scoring program's page; run `score` again", path)
+        raise DataError("not found", path, code="not-scored", hint="run `score` first") from None
+    if "</main>" not in page:
+        raise DataError(
+            "not the scoring program's page", path, code="scores-outdated", hint="run `score` again"
+        )
     return page
 
 
 def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> None:
-    """Refuse scores of another reference: its images would be shown under names that mean others now.
+    """Refuse scores of another reference: their images would be shown under the names of others.
 
     Raises:
         DataError: They do not fit.
@@ -106,56 +124,48 @@ def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> N
     )
     if not fits:
         raise DataError(
-            "the scores are not of the reference and the predictions that are there; run `score` again", path
+            "the scores are not of the reference and the predictions that are there",
+            path,
+            code="scores-outdated",
+            hint="run `score` again",
         )
 
 
-def _wrong_cases(scores: Scores, layout: Layout) -> str:
-    cases = scores.wrong_cases[:SHOWN_WRONG_CASES]
-    if not cases:
-        return ""
-    figures = [
+def _wrong_figures(scores: Scores, layout: Layout) -> list[_Shown]:
+    return [
         _figure(
             layout.testing_data / case.file, f"{case.file}: {case.reference}, taken for {case.prediction}"
         )
-        for case in cases
+        for case in scores.wrong_cases[:SHOWN_WRONG_CASES]
     ]
-    more = (
-        ""
-        if len(cases) == len(scores.wrong_cases)
-        else f", the first {len(cases)} of {len(scores.wrong_cases):,}"
-    )
-    return f"<h2>What went wrong, in pictures{more}</h2>\n" + "".join(figures)
 
 
-def _examples(tables: Mapping[str, LabelTable], layout: Layout) -> str:
-    """A few training images of each class, and how many there are in each split."""
+def _example_figures(tables: Mapping[str, LabelTable], layout: Layout) -> list[tuple[str, str, list[_Shown]]]:
+    """Of each class: its name, how many images there are in each split, and a few training images."""
     of_class: dict[str, list[str]] = {}
     for name, class_name in tables["training"].class_of.items():
         of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
-    rows = ["<h2>The data</h2>"]
-    for class_name, files in sorted(of_class.items()):
-        counts = ", ".join(
-            f"{sum(found == class_name for found in tables[split].class_of.values()):,} {split}"
-            for split in SPLITS
+    counts = {split: Counter(tables[split].class_of.values()) for split in SPLITS}
+    return [
+        (
+            class_name,
+            ", ".join(f"{counts[split][class_name]:,} {split}" for split in SPLITS),
+            [_figure(layout.input_data / file, base_name(file)) for file in files[:SHOWN_EXAMPLES]],
         )
-        rows.append(f'<h3>{html.escape(class_name)}</h3><p class="note">{counts}</p>')
-        rows += [_figure(layout.input_data / file, base_name(file)) for file in files[:SHOWN_EXAMPLES]]
-    return "\n".join(rows)
+        for class_name, files in sorted(of_class.items())
+    ]
 
 
-def _figure(path: Path, caption: str) -> str:
+def _figure(path: Path, caption: str) -> _Shown:
     try:
         with reading(path) as opened:
-            url = thumbnail_url(opened, THUMBNAIL_PX)
+            return _Shown(caption, thumbnail_url(opened, THUMBNAIL_PX))
     except READ_FAULTS:
-        return f"<figure><figcaption>{html.escape(caption)} (cannot be read)</figcaption></figure>"
-    text = html.escape(caption)
-    return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        return _Shown(caption, "")
 
 
 def _training_curves(layout: Layout) -> str:
-    """Loss and F1 by epoch, as one picture, if the last training wrote them."""
+    """Loss and F1 by epoch, as the URL of one picture, if the last training wrote them; else empty."""
     path = layout.model_output / "history.csv"
     if not StageBook(layout).made(TRAINING.name, path):
         return ""
@@ -168,10 +178,15 @@ def _training_curves(layout: Layout) -> str:
         }
         f1 = [float(row["validation_weighted_f1"]) for row in history]
     except (FileNotFoundError, KeyError):
-        return ""  # a program of one's own writes none, or one with other columns
+        return ""  # a participant's own program writes none, or one with other columns
     except (ValueError, TypeError) as fault:
-        raise DataError(f"not a history as training writes it ({fault!r}); run `train` again", path) from None
-    return f'<h2>Training</h2>\n<div class="curves">{_draw_curves(epochs, losses, f1)}</div>'
+        raise DataError(
+            f"not a history as training writes it ({fault!r})",
+            path,
+            code="history-invalid",
+            hint="run `train` again",
+        ) from None
+    return _draw_curves(epochs, losses, f1)
 
 
 def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequence[float]) -> str:
@@ -194,7 +209,7 @@ def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequ
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/svg+xml;base64,{data}" alt="Loss and weighted F1 by epoch">'
+    return f"data:image/svg+xml;base64,{data}"
 
 
 def _model_digest(layout: Layout) -> str:
@@ -203,24 +218,15 @@ def _model_digest(layout: Layout) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _model(layout: Layout) -> str:
-    """What made the model, where training promises the file that says it."""
+def _model_rows(layout: Layout) -> dict[str, object]:
+    """What made the model, where training promises the file that names it."""
     path = layout.model_output / "model.json"
     if path not in output_files(TRAINING, layout):
-        return ""
+        return {}
     card = read_model_json(path).document
-    rows = {
-        "network": card.get("network"),
-        **{
-            f"training: {key}": value
-            for key, value in dict(card.get("training", {})).items()
-            if key != "network"
-        },
-        **{f"version: {key}": value for key, value in dict(card.get("versions", {})).items()},
-    }
-    cells = "".join(
-        f"<tr><td>{html.escape(name.replace('_', ' '))}</td>"
-        f'<td class="name">{html.escape(str(value))}</td></tr>'
-        for name, value in rows.items()
+    training = {key: value for key, value in dict(card.get("training", {})).items() if key != "network"}
+    return (
+        {"network": card.get("network")}
+        | {f"training: {key}": value for key, value in training.items()}
+        | {f"version: {key}": value for key, value in dict(card.get("versions", {})).items()}
     )
-    return f'<h2>The model</h2>\n<div class="scroll"><table><tbody>{cells}</tbody></table></div>'
