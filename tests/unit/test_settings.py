@@ -3,13 +3,21 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 
+from challenge_bundle.commands.data import import_command
+from challenge_bundle.data_settings import ImportRequest, ImportSettings
+from challenge_bundle.dataset.fill import make_request
 from challenge_bundle.errors import ManifestError
-from challenge_bundle.layout import PROJECT_ROOT
-from challenge_bundle.settings import DEFAULT_LIMITS, parse_manifest, read_manifest
+from challenge_bundle.formats.program_toml import Written
+from challenge_bundle.formats.setting import settings_of
+from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.settings import DEFAULT_LIMITS, TABLES, parse_manifest, read_manifest
 
 PATH = Path("bundle.toml")
+CLASSES = {cls for classes in TABLES.values() for cls in classes} | {ImportRequest, Written}
+EVERY_SETTING = [(cls, name) for cls in sorted(CLASSES, key=str) for name in settings_of(cls)]
 
 
 def test_the_projects_own() -> None:
@@ -171,3 +179,64 @@ def test_without_phases_one_is_open() -> None:
     (phase,) = parse_manifest('[bundle]\nname = "x"\n', PATH).evaluation.phases
     assert (phase.name, phase.part) == ("open", "all")
     assert phase.is_open(datetime.now(UTC))
+
+
+@pytest.mark.parametrize(("cls", "name"), EVERY_SETTING, ids=lambda value: getattr(value, "__name__", value))
+def test_a_declared_setting_is_all_that_the_reader_needs(cls: type, name: str) -> None:
+    """Its example is accepted, its default too, and it is described."""
+    one = settings_of(cls)[name]
+    assert one.accept(one.example) is not None
+    assert one.help.endswith(".")
+    assert one.values
+    assert one.default is not None or one.default_words
+
+
+@pytest.mark.parametrize("name", settings_of(ImportSettings))
+def test_a_setting_of_an_import_reaches_file_option_request_and_page(name: str, tmp_path: Path) -> None:
+    """Whoever declares one more writes nothing else, but what it does."""
+    one = settings_of(ImportSettings)[name]
+    expected = one.accept(one.example)
+    layout = Layout(tmp_path)
+    from_file = parse_manifest(f'[bundle]\nname = "x"\n[data]\n{one.line}\n', PATH)
+    assert getattr(from_file.data, name) == expected
+    assert getattr(make_request(from_file, layout), name) == expected
+
+    parameter = next(p for p in import_command.params if p.name == name)
+    assert isinstance(parameter, click.Option)
+    assert parameter.help == one.help
+    words = (
+        []
+        if one.kind is bool
+        else [str(v) for v in (expected if isinstance(expected, tuple) else [expected])]
+    )
+    with import_command.make_context("import", [parameter.opts[0], *words]) as ctx:
+        given = ctx.params[name]
+    assert given == expected
+    plain_bundle = parse_manifest('[bundle]\nname = "x"\n', PATH)
+    assert getattr(make_request(plain_bundle, layout), name) == one.default
+    assert getattr(make_request(plain_bundle, layout, {name: given}, tmp_path), name) == expected
+
+    page = (PROJECT_ROOT / "docs" / "reference" / "bundle-toml.md").read_text()
+    assert f"| `{name}` |" in page
+
+
+def test_an_option_that_is_not_given_leaves_the_manifests_value() -> None:
+    with import_command.make_context("import", []) as ctx:
+        assert all(value is None for value in ctx.params.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed", "-1"], "expected a whole number from 0 to 4294967295 but got -1"),
+        (
+            ["--split", "0.5", "0.5", "0.5"],
+            "expected three positive shares with sum 1 but got [0.5, 0.5, 0.5]",
+        ),
+        (["--image-size", "0", "64"], "expected [width, height] in pixels but got [0, 64]"),
+    ],
+)
+def test_an_option_has_the_rules_of_the_file(words: list[str], message: str) -> None:
+    with pytest.raises(click.BadParameter) as fault:
+        import_command.make_context("import", words)
+    assert fault.value.message == message

@@ -51,7 +51,7 @@ class ImportSettings:
         "What stays in one split, such as a patient's images: a regular expression whose group is captured"
         " from file names, or csv:FILE[?file=COLUMN&group=COLUMN].",
         "",
-        example=r"patient(\d+)_",
+        example="patient([0-9]+)_",
         default_words="none, or the source's own",
         metavar="RULE",
     )

@@ -35,9 +35,7 @@ class Limits:
     """What one run of a program may use; each program has defaults of its own."""
 
     time_s: int = setting("Wall time of a run, in seconds.", low=1, high=10**7, example=1800)
-    memory_mb: int = setting(
-        "Memory of a run, swap included, in MiB (2**20 bytes).", low=16, high=_MOST_MB, example=4096
-    )
+    memory_mb: int = setting("Memory of a run, swap included, in MiB.", low=16, high=_MOST_MB, example=4096)
     cpus: float = setting("Processors of a run.", low=0.1, high=4096, example=2)
     pids: int = setting("Processes and threads of a run.", low=4, high=10**6, example=128)
     output_mb: int = setting(
@@ -54,7 +52,7 @@ DEFAULT_LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class ProgramSettings:
-    """What is said of a program besides its limits."""
+    """How one of the three programs is run, besides its limits."""
 
     arguments: Texts = setting("Options of the program.", (), example=["--epochs", "20"])
 
@@ -192,7 +190,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A challenge bundle's manifest; arguments and limits are by program name."""
+    """What the bundle is, and all its settings; arguments and limits are by program name."""
 
     name: str = setting(
         "Short name of the bundle; images are named after it.",
