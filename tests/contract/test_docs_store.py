@@ -1,4 +1,4 @@
-"""The documentation's Python for the image database, run as it is printed, on SQLite and PostgreSQL."""
+"""The Python of docs/image-database.md, run as it is printed, on SQLite and PostgreSQL."""
 
 import os
 import re
@@ -18,10 +18,8 @@ from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, write_image
 from tests.unit.test_coco import write_annotations, write_images
 
-PRINTED_URL = "sqlite:///.bundle/store.sqlite"
-PAGE = (PROJECT_ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
-SECTION = PAGE[PAGE.index("## The image database") :].partition("\n## ")[0]
-SNIPPETS = re.findall(r"^```python\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)
+PAGE = (PROJECT_ROOT / "docs" / "image-database.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -47,19 +45,21 @@ def project(tmp_path: Path, database_url: str) -> Path:
 
 def test_there_are_snippets() -> None:
     assert len(SNIPPETS) == 2
-    assert all(PRINTED_URL in snippet for snippet in SNIPPETS)
+    assert all("ImageStore.from_env()" in snippet for snippet in SNIPPETS)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=["arrays", "batches"])
 def test_a_snippet_runs_as_it_is_printed(snippet: str, project: Path, database_url: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "POSTGRES_HOST"}
+    environment |= {"PYTHONPATH": str(PROJECT_ROOT / "tools"), "BUNDLE_STORE": ""}
     if database_url.startswith("postgresql"):
-        snippet = snippet.replace(PRINTED_URL, database_url)
+        environment["BUNDLE_STORE"] = database_url
     (project / "snippet.py").write_text(snippet, encoding="utf-8")
     done = subprocess.run(
         # torch loads with warnings of its own packages; those of what the snippet does are errors.
         [sys.executable, "-W", "error::UserWarning", "snippet.py"],
         cwd=project,
-        env=os.environ | {"PYTHONPATH": str(PROJECT_ROOT)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
