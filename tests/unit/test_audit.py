@@ -19,14 +19,14 @@ from challenge_bundle.audit.near_duplicates import (
     MIN_CORRELATIONS,
     correlate,
     describe_pictures,
-    find_near_copies,
+    find_near_duplicates,
     near_pairs,
 )
 from challenge_bundle.audit.patient_leaks import find_shared_groups
 from challenge_bundle.audit.reading import read_images
 from challenge_bundle.audit.run import Audit, audit_images, make_checks, run_audit
 from challenge_bundle.audit.shift import find_shift
-from challenge_bundle.audit.shortcuts import measure_telling
+from challenge_bundle.audit.shortcuts import measure_shortcut
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.formats.group_rules import parse_group_rule
 from challenge_bundle.layout import SPLITS, Layout
@@ -114,25 +114,25 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         lambda rows: copy(rows, find(rows, "testing", "cat"), "training", "999999.png"),
         "copies",
         "error",
-        "1 testing image is in the training split too, byte for byte",
+        "duplicates-training-testing",
     ),
     "testing_in_training_as_another_format": (
         lambda rows: copy(rows, find(rows, "testing", "cat"), "training", "999999.bmp"),
         "copies",
         "error",
-        "1 testing image is in the training split too, pixel for pixel",
+        "duplicates-training-testing",
     ),
     "validation_in_training": (
         lambda rows: copy(rows, find(rows, "validation", "cat"), "training", "999999.png"),
         "copies",
         "warning",
-        "1 validation image is in the training split too",
+        "duplicates-training-validation",
     ),
     "testing_in_validation": (
         lambda rows: copy(rows, find(rows, "validation", "cat"), "testing", "999999.png"),
         "copies",
         "warning",
-        "1 testing image is in the validation split too",
+        "duplicates-validation-testing",
     ),
     "copies_in_one_split": (
         lambda rows: copy(
@@ -143,13 +143,13 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "copies",
         "warning",
-        "2 images are copies of another one in the same split",
+        "duplicates-in-split",
     ),
     "two_classes": (
         lambda rows: copy(rows, find(rows, "training", "cat"), "training", "999999.png", "dog"),
         "conflicts",
         "error",
-        "1 picture has two classes",
+        "label-conflict",
     ),
     "near_copy_in_two_splits": (
         lambda rows: [
@@ -159,7 +159,7 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ],
         "near-copies",
         "warning",
-        "1 pair of images in two splits that show nearly the same",
+        "near-duplicates-across-splits",
     ),
     "near_copy_in_two_classes": (
         lambda rows: [
@@ -169,19 +169,19 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ],
         "near-copies",
         "warning",
-        "1 pair of images under two classes",
+        "near-duplicates-label-conflict",
     ),
     "blank": (
         lambda rows: [*rows, Row("training", "999999.png", "cat", Image.new("L", (16, 16), 25))],
         "blank",
         "warning",
-        "1 image is blank",
+        "image-blank",
     ),
     "cut_off": (
         lambda rows: [*rows, Row("testing", "999999.png", "cat", picture(), cut_off)],
         "unreadable",
         "error",
-        "1 file cannot be read as an image, the first: testing-data/999999.png: ",
+        "image-unreadable",
     ),
     "no_image": (
         lambda rows: [
@@ -190,25 +190,25 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ],
         "unreadable",
         "error",
-        "training-data/999999.png: not an image",
+        "image-unreadable",
     ),
     "another_size": (
         lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=40))],
         "sizes",
         "warning",
-        "2 sizes; 16x16 is that of 120 of 121 images",
+        "image-sizes",
     ),
     "another_mode": (
         lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=16).convert("RGB"))],
         "modes",
         "warning",
-        "2 modes; L is that of 120 of 121 images",
+        "image-modes",
     ),
     "missing_class": (
         lambda rows: [row for row in rows if (row.split, row.class_name) != ("validation", "cat")],
         "balance",
         "error",
-        "the validation split has no image of cat",
+        "class-missing",
     ),
     "few_images": (
         lambda rows: (
@@ -217,7 +217,7 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "balance",
         "warning",
-        "the testing split has less than 10 images of cat (9)",
+        "class-rare",
     ),
     "imbalance": (
         lambda rows: (
@@ -226,7 +226,7 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "balance",
         "warning",
-        "class dog has 10 times the training images of cat",
+        "class-imbalance",
     ),
     "other_shares": (
         lambda rows: (
@@ -235,7 +235,7 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "balance",
         "warning",
-        "the classes have other shares in other splits",
+        "class-shares-differ",
     ),
     "names": (
         lambda rows: sorted(
@@ -244,37 +244,37 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "telling",
         "error",
-        "the file name tells the class: right for 100.0% of the images, by chance 50.0%",
+        "shortcut-file-name",
     ),
     "words_in_names": (
         lambda rows: renamed(rows, lambda number, row: f"{row.class_name[0]}x{row.name}"),
         "telling",
         "error",
-        "the file name tells the class",
+        "shortcut-file-name",
     ),
     "order": (
         lambda rows: sorted(rows, key=lambda row: row.class_name),
         "telling",
         "warning",
-        "the place in the csv tells the class",
+        "shortcut-order",
     ),
     "times": (
         lambda rows: changed(rows, with_save("dog", at_a_time)),
         "telling",
         "error",
-        "the time of the file tells the class",
+        "shortcut-file-time",
     ),
     "metadata": (
         lambda rows: changed(rows, with_save("dog", with_software)),
         "telling",
         "error",
-        "the file's metadata (format, compression, EXIF) tells the class",
+        "shortcut-metadata",
     ),
     "names_in_the_files": (
         lambda rows: [*rows, Row("training", "999999.png", "cat", picture(side=16), with_name)],
         "metadata",
         "warning",
-        "1 file holds texts besides the pixels, which may name a patient: in PNG text PatientName",
+        "metadata-texts",
     ),
     "dimensions": (
         lambda rows: changed(
@@ -287,42 +287,54 @@ FAULTS: dict[str, tuple[Callable[[Rows], Rows], str, str, str]] = {
         ),
         "telling",
         "warning",
-        "width, height and mode tells the class",
+        "shortcut-dimensions",
     ),
     "bytes": (
         lambda rows: changed(rows, with_save("dog", padded)),
         "telling",
         "warning",
-        "the size in bytes tells the class",
+        "shortcut-file-size",
     ),
     "shift": (
         lambda rows: changed(rows, lambda row: brighter(row) if row.split == "validation" else row),
         "shift",
         "warning",
-        "the validation images differ from the training images in the mean",
+        "brightness-shift",
     ),
     "trivial": (
         lambda rows: changed(rows, lambda row: brighter(row) if row.class_name == "dog" else row),
         "baselines",
         "warning",
-        "reaches a weighted F1 of ",
+        "trivial-task",
     ),
     "likely_patients": (
         lambda rows: renamed(rows, lambda number, row: f"person{number % 60}_x_{row.name}"),
         "groups",
         "warning",
-        "a guess",
+        "patients-in-two-splits",
     ),
+}
+
+
+MESSAGES = {
+    "testing_in_training": "1 testing image is in the training split too, byte for byte",
+    "testing_in_training_as_another_format": "1 testing image is in the training split too, pixel for pixel",
+    "copies_in_one_split": "2 images are duplicates of another one in the same split",
+    "no_image": "training-data/999999.png: not an image",
+    "another_size": "2 sizes: 16x16 in 120 of 121 images",
+    "imbalance": "class dog has 10 times the training images of cat",
+    "names": "the file name predicts the class: right for 100.0% of the images, by chance 50.0%",
+    "names_in_the_files": "which may name a patient: in PNG text PatientName",
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_is_found_by_its_check(name: str, layout: Layout) -> None:
-    spoil, check, severity, words = FAULTS[name]
+    spoil, check, severity, code = FAULTS[name]
     found = bad(audit(layout, spoil(sound_rows())))
-    assert [words for finding in found if (finding.check, finding.severity) == (check, severity)]
-    assert any(words in finding.what for finding in found if finding.check == check), found
-    assert all(finding.mend for finding in found)
+    assert (check, severity, code) in [(one.check, one.severity, one.finding.code) for one in found], found
+    assert all(one.finding.hint for one in found)
+    assert any(MESSAGES.get(name, "") in one.finding.message for one in found if one.check == check)
 
 
 def test_every_check_has_a_name_and_findings_bear_it(layout: Layout) -> None:
@@ -381,7 +393,8 @@ def test_patients_that_the_import_was_told_of(layout: Layout, tmp_path: Path) ->
     found = audit_images(read_images(layout, say_nothing), None, say_nothing)
     (shared,) = [finding for finding in found.findings if finding.check == "groups"]
     assert (shared.severity, shared.count) == ("error", 6)
-    assert "6 of 10 patients (as imported) have images in two splits; 6 testing images" in shared.what
+    assert shared.finding.code == "patients-in-two-splits"
+    assert "6 of 10 patients (as imported) have images in two splits, 6 testing images" in str(shared.finding)
 
 
 def test_patients_of_some_images_alone_are_a_warning_and_the_others_are_guessed(
@@ -398,11 +411,13 @@ def test_patients_of_some_images_alone_are_a_warning_and_the_others_are_guessed(
     found = find_shared_groups(dataclasses.replace(images, groups=some), None)
     known = sum(group is not None for group in some)
     assert [finding.severity for finding in found] == ["note", "warning", "warning"]
-    assert f"{known} patients (as imported), none of them in two splits" in found[0].what
-    assert f"{len(images) - known} images have no patient, though the import was told those of {known}" in (
-        found[1].what
-    )
-    assert r"(by the pattern '(person\d+)_', a guess) have images in two splits" in found[2].what
+    assert [finding.finding.code for finding in found] == [
+        "patients-in-one-split",
+        "patients-unknown",
+        "patients-in-two-splits",
+    ]
+    assert [finding.count for finding in found[:2]] == [known, len(images) - known]
+    assert r"(by the pattern '(person\d+)_', a guess) have images in two splits" in found[2].finding.message
     assert all(some[row] is None for example in found[2].examples for row in example)
 
 
@@ -413,7 +428,7 @@ def test_a_patient_in_training_and_validation_is_a_warning(layout: Layout) -> No
     found = audit(layout, rows, r"-p(\w+)\.")
     (shared,) = [finding for finding in found.findings if finding.check == "groups"]
     assert (shared.severity, shared.count) == ("warning", 9)
-    assert "1 image has none" in shared.what
+    assert "1 image has none" in shared.finding.message
 
 
 def test_a_pattern_that_fits_nothing_is_not_taken_for_soundness(layout: Layout) -> None:
@@ -426,9 +441,8 @@ def test_without_the_reference_what_needs_it_is_left_out(layout: Layout) -> None
     layout.solution_csv("testing").unlink()
     found = audit_images(read_images(layout, say_nothing), None, say_nothing)
     assert [finding.check for finding in bad(found)] == ["copies"]
-    told = {finding.check: finding.what for finding in found.findings if "left out" in finding.what}
-    assert told.keys() == {"groups", "balance", "baselines"}
-    assert "testing classes are not here" in told["baselines"]
+    left_out = {one.check for one in found.findings if one.finding.code == "check-left-out"}
+    assert left_out == {"groups", "balance", "baselines"}
 
 
 def test_an_image_that_cannot_be_read_is_in_no_other_check(layout: Layout) -> None:
@@ -531,10 +545,10 @@ def test_too_many_candidates_end_the_search(monkeypatch: pytest.MonkeyPatch, lay
         Row("training", f"{number:06d}.png", "cat", Image.fromarray(pixels.reshape(32, 32)))
         for number, pixels in enumerate(same, 1000)
     ]
-    note = find_near_copies(table_of(layout, [*sound_rows(), *rows]))[-1]
+    note = find_near_duplicates(table_of(layout, [*sound_rows(), *rows]))[-1]
     assert note.severity == "note"
-    assert "narrow (a correlation of 0.9995)" in note.what
-    assert "ended before it was through" in note.what
+    assert note.finding.code == "near-duplicates-search-limited"
+    assert "only correlations from 0.9995 on were searched, and it ended early" in note.finding.message
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -553,7 +567,7 @@ def test_a_resized_copy_of_a_small_sharp_image_is_found(side: int, layout: Layou
         Row("training", "999998.png", "cat", sharp),
         Row("testing", "999999.png", "cat", sharp.resize((side, side))),
     ]
-    (found,) = find_near_copies(table_of(layout, [*sound_rows(), *rows]))
+    (found,) = find_near_duplicates(table_of(layout, [*sound_rows(), *rows]))
     assert (found.severity, found.count) == ("warning", 1)
 
 
@@ -589,7 +603,7 @@ def test_cramers_v_is_scipys() -> None:
 def test_noise_tells_nothing(seed: int) -> None:
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, 2000)
-    accuracy, p_value = measure_telling(generator.random((2000, 3)), labels)
+    accuracy, p_value = measure_shortcut(generator.random((2000, 3)), labels)
     assert accuracy < 0.4
     assert p_value > 0.001
 
@@ -611,7 +625,9 @@ def test_a_small_shift_in_a_large_set_is_no_alarm(layout: Layout) -> None:
     assert float(figures.rows[0][-1]) < 1e-9, "it is beyond chance all the same"
 
     large = find_shift(with_brightness(mean + 20.0 * splits, splits, images))
-    assert [finding.severity for finding in large if "mean" in finding.what] == ["warning"]
+    assert [finding.severity for finding in large if finding.finding.code == "brightness-shift"] == [
+        "warning"
+    ]
 
 
 def test_the_trivial_methods_headline_is_of_one_split(layout: Layout) -> None:
@@ -622,16 +638,16 @@ def test_the_trivial_methods_headline_is_of_one_split(layout: Layout) -> None:
     )
     (finding,) = [one for one in audit(layout, rows).findings if one.check == "baselines"]
     assert finding.severity == "note"
-    assert finding.what.endswith(" on testing")
+    assert finding.finding.message.endswith(" on testing")
     assert finding.figures
     scores = {split: max(row[3] for row in finding.figures.rows if row[1] == split) for split in SPLITS[1:]}
-    assert f"of {scores['testing']:.3f} on" in finding.what
+    assert f"of {scores['testing']:.3f} on" in finding.finding.message
     assert scores["validation"] > 0.95 > scores["testing"]
 
     layout.solution_csv("testing").unlink()
     (finding, _) = find_baselines(read_images(layout, say_nothing))
     assert finding.severity == "warning"
-    assert finding.what.endswith(" on validation")
+    assert finding.finding.message.endswith(" on validation")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])

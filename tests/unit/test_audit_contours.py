@@ -34,7 +34,7 @@ def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     contour_path(folder, "C-2", "i", 3).with_name("IM-0001-0099-icontour-manual.txt").touch()
     error, warning = find_contour_faults(folder, say_nothing)
     assert (error.severity, error.count, warning.severity, warning.count) == ("error", 2, "warning", 1)
-    assert "its image" in error.what
+    assert (error.finding.code, warning.finding.code) == ("contours-invalid", "contours-invalid")
     assert str(tmp_path) not in error.files[1]
     assert [drawing.caption.partition(";")[0] for drawing in error.drawings] == ["C-0/1.dcm"]
     assert "lie outside the image of 32x32" in error.drawings[0].caption
@@ -42,7 +42,7 @@ def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     assert "of the inner contour lie outside the outer one" in warning.files[0]
 
 
-def test_each_fault_carries_its_own_mend(tmp_path: Path) -> None:
+def test_each_fault_carries_its_own_hint(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     with (folder / "link.csv").open("a") as out:
         out.write("D7,C-7\n")
@@ -53,8 +53,8 @@ def test_each_fault_carries_its_own_mend(tmp_path: Path) -> None:
     image.write_bytes(image.read_bytes()[:-100])
     write_contour(contour_path(folder, "C-1", "i", 2), circle(17.0, 15.0, 6.0))
     error, warning = find_contour_faults(folder, say_nothing)
-    mends = [line.rpartition("; ")[2] for line in (*error.files, *warning.files)]
-    assert mends == [
+    hints = [line.rpartition("; ")[2] for line in (*error.files, *warning.files)]
+    assert hints == [
         "put it there or remove the row",
         "correct the line",
         "look at the two, and swap their files or draw the wrong one again",
@@ -62,10 +62,9 @@ def test_each_fault_carries_its_own_mend(tmp_path: Path) -> None:
         "rename or remove it",
         "draw it, or pass over the image",
     ]
-    assert error.what.startswith(
-        "4 faults in 17 inner and 9 outer contours, the first: link.csv:5: dicoms/D7 and contourfiles/C-7 are"
-    )
-    assert error.mend == "do what each line says; `data contact-sheet` draws every image"
+    assert error.finding.message == "4 faults in 17 inner and 9 outer contours"
+    assert error.files[0].startswith("link.csv:5: dicoms/D7 and contourfiles/C-7 are")
+    assert error.finding.hint == "do what each line says; `data contact-sheet` draws every image"
     # The rest was checked, and an image that cannot be read is not drawn.
     assert [drawing.caption.partition(";")[0] for drawing in error.drawings] == ["C-0/1.dcm", "C-0/2.dcm"]
 
@@ -105,9 +104,9 @@ def test_a_folder_that_is_gone_is_said(layout: Layout, tmp_path: Path) -> None:
     for description in (source.description, f"dicom:{folder}?label=Modality"):
         contours = linked_folder(description, summary.class_names)
         found = run_audit(layout, None, contours, say_nothing, ["contours"])
-        assert [(one.severity, one.what) for one in found.findings] == [
-            ("note", f"left out: {folder} is gone; --contours DIR names it")
-        ]
+        (note,) = found.findings
+        assert (note.finding.code, note.severity) == ("check-left-out", "note")
+        assert str(folder) in note.finding.message
     # Classes that are folders' never had contours.
     assert linked_folder(source.description, ("sick", "well")) is None
     assert linked_folder(f"folder:{folder}", summary.class_names) is None
@@ -128,7 +127,8 @@ def test_a_spoiled_layout_is_named(text: str, tmp_path: Path) -> None:
     (folder / "link.csv").write_text(text)
     found = only(find_contour_faults(folder, say_nothing))
     assert found.severity == "error"
-    assert found.what.startswith("no contour can be checked: link.csv:1: the header is ")
+    assert (found.finding.location, found.finding.row) == ("link.csv", 1)
+    assert found.finding.message.startswith("the header is ")
 
 
 def test_without_pydicom_the_check_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,4 +136,5 @@ def test_without_pydicom_the_check_is_left_out(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "pydicom", None)
     found = only(find_contour_faults(folder, say_nothing))
     assert found.severity == "note"
-    assert found.what.startswith("left out: reading DICOM needs pydicom")
+    assert found.finding.code == "check-left-out"
+    assert "pydicom" in found.finding.message

@@ -1,10 +1,11 @@
-"""What `doctor` says of what submissions need."""
+"""What `doctor` finds, and what submissions need."""
 
 from pathlib import Path
 
 import pytest
 
-from challenge_bundle.doctor import Diagnosis, can_run, examine
+from challenge_bundle.doctor import can_run, examine
+from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from tests.wheels import write_wheel
 
@@ -19,22 +20,22 @@ def organiser(filled_layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
     return filled_layout
 
 
-def wheels(layout: Layout) -> Diagnosis | None:
-    found = [diagnosis for diagnosis in examine(layout) if diagnosis.subject == "wheels"]
+def wheels(layout: Layout) -> Finding | None:
+    found = [finding for finding in examine(layout) if finding.code.startswith("wheels")]
     return found[0] if found else None
 
 
 def test_wheels_of_submissions(organiser: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = wheels(organiser)
     assert missing is not None
-    assert (missing.good, missing.needed, missing.found) == (False, False, "of submissions: there are none")
-    assert ".bundle/wheelhouse" in missing.mend
+    assert (missing.code, missing.severity) == ("wheels-out-of-date", "warning")
+    assert ".bundle/wheelhouse" in missing.hint
     write_wheel(organiser.root / "elsewhere" / "bundle_inference", "alpha")
     monkeypatch.setenv("BUNDLE_WHEELHOUSE", str(organiser.root / "elsewhere"))
-    assert wheels(organiser) == Diagnosis("wheels", True, False, "of submissions: all there")
+    assert wheels(organiser) == Finding("wheels", "note", "wheels of submissions", "all here")
     monkeypatch.delenv("BUNDLE_WHEELHOUSE")
     write_wheel(organiser.wheelhouse / "bundle_inference", "alpha")
-    assert wheels(organiser) == Diagnosis("wheels", True, False, "of submissions: all there")
+    assert wheels(organiser) == Finding("wheels", "note", "wheels of submissions", "all here")
 
 
 def test_who_builds_with_a_network_or_evaluates_nothing_needs_none(organiser: Layout) -> None:
@@ -49,5 +50,5 @@ def test_who_builds_with_a_network_or_evaluates_nothing_needs_none(organiser: La
 def test_a_folder_that_is_no_bundle_is_examined_as_well(tmp_path: Path) -> None:
     found = examine(Layout(tmp_path))
     assert can_run(found)
-    assert {"Python", "free disk", "memory"} <= {diagnosis.subject for diagnosis in found}
-    assert not {"wheels", "base image"} & {diagnosis.subject for diagnosis in found}
+    assert {"Python", "free disk", "memory"} <= {finding.location for finding in found}
+    assert not {"wheels of submissions", "base image"} & {finding.location for finding in found}

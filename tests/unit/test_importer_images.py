@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from challenge_bundle.audit.duplicates import find_conflicts, find_copies
+from challenge_bundle.audit.duplicates import find_duplicates, find_label_conflicts
 from challenge_bundle.audit.reading import read_images
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
@@ -70,7 +70,7 @@ def test_a_testing_image_in_training_in_another_form_is_a_leak(
 
     summary = fill(layout, split_folders, allow_leaks=True)
     assert "copies of other images, pixel for pixel: 1" in "\n".join(summary.warnings)
-    (found,) = find_copies(read_images(layout, say_nothing))
+    (found,) = find_duplicates(read_images(layout, say_nothing))
     assert (found.severity, found.count) == ("error", 1)
 
     summary = fill(layout, split_folders, drop_copies=True)
@@ -95,7 +95,7 @@ def test_the_audit_sees_a_conflict_in_two_forms(layout: Layout, split_folders: P
     folder = layout.split_dir("training")
     with Image.open(folder / of_class["cat"]) as image:
         (folder / of_class["dog"]).write_bytes(FORMS["rgba"](image))
-    (found,) = find_conflicts(read_images(layout, say_nothing))
+    (found,) = find_label_conflicts(read_images(layout, say_nothing))
     assert found.count == 1
 
 

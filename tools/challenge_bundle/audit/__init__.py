@@ -1,1 +1,1 @@
-"""What is wrong with a data set: copies, leaks, shifts, and what a trivial method scores on it."""
+"""What is wrong with a data set: duplicates, label leakage, shifts, and what trivial methods score on it."""

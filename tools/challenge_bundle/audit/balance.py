@@ -1,9 +1,10 @@
-"""How the classes are spread: missing ones, few images, unequal numbers, other shares in another split."""
+"""How the classes are distributed: missing or rare ones, imbalance, different shares in the splits."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenge_bundle.audit.base import TESTING, AuditFinding, Figures, ImageTable, left_out
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
 MIN_IMAGES = 10
@@ -29,13 +30,18 @@ def find_imbalance(images: ImageTable) -> list[AuditFinding]:
     findings = _few(images, counts, known)
     totals = counts[0]
     if totals.size and totals.min() > 0 and totals.max() / totals.min() >= MAX_RATIO:
+        ratio = totals.max() / totals.min()
         rare, common = images.class_names[int(totals.argmin())], images.class_names[int(totals.argmax())]
         findings.append(
             AuditFinding(
                 "balance",
-                "warning",
-                f"class {common} has {totals.max() / totals.min():.0f} times the training images of {rare}",
-                "rank by a macro_ score (evaluation.metric), which counts all classes alike",
+                Finding(
+                    "class-imbalance",
+                    WARNING,
+                    "",
+                    f"class {common} has {ratio:.0f} times the training images of {rare}",
+                    "rank by a macro_ score (evaluation.metric), which weights all classes alike",
+                ),
                 int(totals.max()),
             )
         )
@@ -49,14 +55,18 @@ def find_imbalance(images: ImageTable) -> list[AuditFinding]:
         findings.append(
             AuditFinding(
                 "balance",
-                "warning",
-                f"the classes have other shares in other splits (Cramér's V {association:.2f})",
-                "cut the splits class by class, as `data import` does, or say so to participants",
+                Finding(
+                    "class-shares-differ",
+                    WARNING,
+                    "",
+                    f"the splits have different shares of the classes (Cramér's V {association:.2f})",
+                    "assign the splits class by class, as `data import` does, or tell participants",
+                ),
                 figures=Figures(("class", *(SPLITS[split] for split in known)), rows),
             )
         )
     if TESTING not in known:
-        findings.append(left_out("balance", "the testing classes are not here"))
+        findings.append(left_out("balance", "the classes of the testing images are not known here"))
     return findings
 
 
@@ -90,10 +100,12 @@ def _few(images: ImageTable, counts: NDArray[np.int64], known: list[int]) -> lis
         ]
         if missing:
             what = f"the {SPLITS[split]} split has no image of {', '.join(missing)}"
-            mend = "add some, or remove the class everywhere"
-            findings.append(AuditFinding("balance", "error", what, mend, len(missing)))
+            hint = "add some, or remove the class everywhere"
+            absent = Finding("class-missing", ERROR, "", what, hint)
+            findings.append(AuditFinding("balance", absent, len(missing)))
         if few:
-            what = f"the {SPLITS[split]} split has less than {MIN_IMAGES} images of {', '.join(few)}"
-            mend = "add some: a score on so few images is luck"
-            findings.append(AuditFinding("balance", "warning", what, mend, len(few)))
+            what = f"the {SPLITS[split]} split has fewer than {MIN_IMAGES} images of {', '.join(few)}"
+            hint = "add some: a score on so few images is mostly chance"
+            rare = Finding("class-rare", WARNING, "", what, hint)
+            findings.append(AuditFinding("balance", rare, len(few)))
     return findings

@@ -7,32 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from challenge_bundle.findings import ERROR, NOTE, WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
-SEVERITIES = ("error", "warning", "note")
-"""`error`: its scores mean nothing until it is mended; `warning`: look at it; `note`: good to know."""
+SEVERITIES = (ERROR, WARNING, NOTE)
+"""The worst first. An error: scores mean nothing until it is fixed; a warning: look at it."""
 
 SMALL_SIDE_PX = 32
 FULL_SIDE_PX = 64
 
 MAX_EXAMPLES = 200
-"""Of a finding, that are listed."""
+"""Listed examples of a finding."""
 
 UNKNOWN = -1
-"""The label of an image whose class is not here, as the testing images' at a participant's."""
+"""The label of an image whose class is not known here, such as a participant's testing images."""
 
 TRAINING, VALIDATION, TESTING = range(len(SPLITS))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTable:
-    """The images of a bundle that can be read, a row each (N), split by split in the order of the csvs.
+    """The images of a bundle that can be read, one row per image (N), by split in the order of the csvs.
 
     Args:
         class_names: The classes (K); a label is a place in them.
         files: (N,) path below input_data/, such as `training-data/000001.jpg`.
         origins: (N,) the path before the import, where that is known, else the file.
-        groups: (N,) the patient, or the like, as the import was told; None where it was not.
+        groups: (N,) the patient group, as given to the import; None where none was given.
         splits: (N,) place in SPLITS.
         labels: (N,) place in class_names, or UNKNOWN.
         sizes_px: (N, 2) width, height.
@@ -40,14 +41,14 @@ class ImageTable:
         sizes_bytes: (N,) of the files.
         times_ns: (N,) when the files were changed.
         metadata: (N,) what the file says besides the pixels: format, compression, EXIF.
-        texts: (N,) names of the fields that somebody may have written, one a line; empty if none are.
+        texts: (N,) names of the fields with free text, one per line; empty if there are none.
         file_hashes: (N,) SHA-256 of the bytes.
         pixel_hashes: (N,) SHA-256 of the pixels.
         brightness: (N, 4) mean, standard deviation, least and greatest gray level, 0..255, of all pixels.
-        small: (N, 32 * 32) uint8, gray levels of a small copy.
+        small: (N, 32 * 32) uint8, gray levels, resized.
         full: (N, P) uint8, gray levels of all pixels, where the first image is at most 64 x 64 and they were
             asked for; else None.
-        unreadable: (file, why) of each file that is no sound image.
+        unreadable: (file, why) of each file that is not a valid image.
     """
 
     class_names: tuple[str, ...]
@@ -109,25 +110,21 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that was found in a data set.
+    """A finding in a data set, with the images and figures that show it.
 
     Args:
-        check: Which check found it, such as `copies`; stable, for programs that read the JSON.
-        severity: One of SEVERITIES.
-        what: What was found; begins with how many, where it is counted.
-        mend: What to do; empty if nothing is.
+        check: The check that found it, such as `copies`; stable, for programs that read the JSON.
+        finding: The finding; its message begins with how many, where it is counted.
         count: How many images, pairs or groups.
         examples: Rows of the image table that show it, those of one example together.
-        labels: What each example shows, such as its size; empty where the finding says it.
+        labels: What each example shows, such as its size; empty where the message does.
         files: Files without a row that show it, each with what is wrong with it.
         drawings: Pictures that show it where rows cannot.
         figures: Its numbers.
     """
 
     check: str
-    severity: str
-    what: str
-    mend: str
+    finding: Finding
     count: int = 0
     examples: tuple[tuple[int, ...], ...] = ()
     files: tuple[str, ...] = ()
@@ -135,9 +132,14 @@ class AuditFinding:
     figures: Figures | None = None
     labels: tuple[str, ...] = ()
 
+    @property
+    def severity(self) -> str:
+        """The finding's severity."""
+        return self.finding.severity
+
 
 Check = Callable[[ImageTable], list[AuditFinding]]
-"""A check finds nothing in a sound data set, or notes alone; it changes and prints nothing."""
+"""A check finds nothing in a valid data set, or notes alone; it changes and prints nothing."""
 
 
 def repeated(keys: Iterable[Hashable]) -> list[tuple[int, ...]]:
@@ -149,8 +151,8 @@ def repeated(keys: Iterable[Hashable]) -> list[tuple[int, ...]]:
 
 
 def left_out(check: str, reason: str) -> AuditFinding:
-    """Say that a check could not be made, so that silence is not taken for soundness."""
-    return AuditFinding(check, "note", f"left out: {reason}", "")
+    """The finding of a check that could not be made: nothing found would look like a valid data set."""
+    return AuditFinding(check, Finding("check-left-out", NOTE, "", f"left out: {reason}"))
 
 
 def counted(count: int, one: str, many: str) -> str:

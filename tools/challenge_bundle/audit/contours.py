@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from challenge_bundle.audit.base import SEVERITIES, AuditFinding, Drawing, counted, left_out
@@ -11,17 +12,14 @@ from challenge_bundle.dicom.sunnybrook import (
     WITHOUT_OUTER,
     ContourSlice,
     check_slices,
-    finding_of,
     has_links,
     read_links,
 )
 from challenge_bundle.errors import DataError, UnavailableError
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import NOTE, Finding
 from challenge_bundle.progress import Progress
 
 MAX_DRAWINGS = 12
-
-_MEND = "do what each line says; `data contact-sheet` draws every image"
 
 
 def linked_folder(source: str, class_names: Collection[str] = ()) -> Path | None:
@@ -29,7 +27,7 @@ def linked_folder(source: str, class_names: Collection[str] = ()) -> Path | None
 
     Args:
         source: What was imported.
-        class_names: Of its images: without a tag, they tell the layout of a folder that is gone.
+        class_names: Of its images: without a tag, they show the layout of a folder that is gone.
     """
     kind, _, rest = source.partition(":")
     path, _, query = rest.partition("?")
@@ -44,7 +42,7 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
 
     Args:
         folder: In the link.csv layout; see read_links.
-        progress: Told of each image.
+        progress: Called for each image.
     """
     if not folder.is_dir():
         return [left_out("contours", f"{folder} is gone; --contours DIR names it")]
@@ -52,11 +50,9 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
         linked = read_links(folder, partly=True)
         by_slice = check_slices(linked.slices, progress)
     except DataError as fault:
-        found_fault = finding_of(fault)
-        what = f"no contour can be checked: {_say(found_fault, folder)}"
-        return [AuditFinding("contours", "error", what, found_fault.hint, 1)]
+        return [AuditFinding("contours", _below(fault.finding, folder), 1)]
     except UnavailableError as fault:
-        return [left_out("contours", str(fault))]
+        return [left_out("contours", fault.finding.text)]
     found = [*linked.findings, *(finding for of_slice in by_slice for finding in of_slice)]
     inner, outer = (
         sum(getattr(one, kind) is not None for one in linked.slices) for kind in ("inner", "outer")
@@ -64,15 +60,19 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
     checked = f"{inner:,} inner and {outer:,} outer contours"
     if not found:
         what = f"{checked}: each on its image, the inner ones inside the outer ones"
-        return [AuditFinding("contours", "note", what, "", inner + outer)]
+        return [AuditFinding("contours", Finding("contours-valid", NOTE, "", what), inner + outer)]
     return [
         AuditFinding(
             "contours",
-            severity,
-            f"{counted(len(alike), 'fault', 'faults')} in {checked}, the first: {_say(alike[0], folder)}",
-            _MEND,
+            Finding(
+                "contours-invalid",
+                severity,
+                "",
+                f"{counted(len(alike), 'fault', 'faults')} in {checked}",
+                "do what each line says; `data contact-sheet` draws every image",
+            ),
             len(alike),
-            files=tuple(f"{_say(finding, folder)}; {finding.hint}" for finding in alike),
+            files=tuple(_below(finding, folder).text for finding in alike),
             drawings=_draw(linked.slices, by_slice, severity),
         )
         for severity in SEVERITIES
@@ -80,8 +80,12 @@ def find_contour_faults(folder: Path, progress: Progress) -> list[AuditFinding]:
     ]
 
 
-def _say(finding: Finding, folder: Path) -> str:
-    return f"{finding.location.removeprefix(f'{folder}/')}: {finding.message}"
+def _below(finding: Finding, folder: Path) -> Finding:
+    """A finding with its place relative to the folder."""
+    path = Path(finding.location)
+    return (
+        replace(finding, location=str(path.relative_to(folder))) if path.is_relative_to(folder) else finding
+    )
 
 
 def _draw(

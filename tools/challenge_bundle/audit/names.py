@@ -2,12 +2,12 @@
 
 CHECKS = {
     "unreadable": "unreadable files",
-    "copies": "copies",
-    "conflicts": "classes of copies",
+    "copies": "duplicates",
+    "conflicts": "label conflicts",
     "groups": "patients",
-    "telling": "what tells the class",
+    "telling": "label leakage",
     "metadata": "texts in the files",
-    "near-copies": "near copies",
+    "near-copies": "near-duplicates",
     "blank": "blank images",
     "sizes": "sizes",
     "modes": "modes",
@@ -16,4 +16,4 @@ CHECKS = {
     "baselines": "trivial methods",
     "contours": "contours",
 }
-"""What each looks for, in their order; a finding bears the name of its check."""
+"""What each looks for, in their order; an AuditFinding has the name of its check."""

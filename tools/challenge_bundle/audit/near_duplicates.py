@@ -1,12 +1,13 @@
-"""Near copies: the same picture resized, compressed again, brighter; or the next slice of one patient.
+"""Near-duplicates: the same picture resized, compressed again, brighter; or the next slice of one patient.
 
-They are the pairs whose small copies correlate. All pairs are searched: a bound of the correlation, from the
-slowest waves of each picture, rules out nearly all of them, none wrongly, and the pixels decide on the rest.
+They are the pairs whose resized pictures correlate. All pairs are searched: a bound of the correlation, from
+the slowest waves of each picture, rules out nearly all of them, none wrongly, and the pixels decide on the
+rest.
 """
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +20,18 @@ from challenge_bundle.audit.base import (
     ImageTable,
     counted,
 )
+from challenge_bundle.findings import NOTE, WARNING, Finding
 
 MIN_CORRELATIONS = (0.99, 0.995, 0.998, 0.9995)
-"""Of the small copies' pixels; the first that leaves few enough candidates. 50 MedNIST images of 64 x 64 stay
-above 0.99 at 3/4 of the size, and 50 at JPEG quality 50; of 1.6 million pairs of different ones 20 reach it
-(neighbouring slices), and of 5,216 X-rays none."""
+"""Of the resized pictures' pixels; the first that leaves few enough candidates. 50 MedNIST images of 64 x 64
+stay above 0.99 at 3/4 of the size, and 50 at JPEG quality 50; of 1.6 million pairs of different ones 20 reach
+it (neighbouring slices), and of 5,216 X-rays none."""
 
 MAX_CANDIDATES = 4_000_000
 
 _WAVES = 31
 _ROUNDING = 1e-5
-"""More than 32 products of 32-bit numbers can be wrong by; sums of them are at most 1."""
+"""More than the rounding error of 32 products of 32-bit numbers whose sum is at most 1."""
 _ROWS, _COLUMNS = 128, 4096
 """Of a tile of pairs: its bounds stay in the processor's cache."""
 _TASKS_AT_ONCE = 8
@@ -38,9 +40,34 @@ _PAIRS_AT_ONCE = 8192
 _SAMPLED_ROWS = 512
 
 
+_KINDS = (
+    Finding(
+        "near-duplicates-label-conflict",
+        WARNING,
+        "",
+        "images under two classes that show nearly the same",
+        "look at them: one of the two classes may be wrong",
+    ),
+    Finding(
+        "near-duplicates-across-splits",
+        WARNING,
+        "",
+        "images in two splits that show nearly the same",
+        "look at them: images of one patient belong in one split (`--group` finds patients by name)",
+    ),
+    Finding(
+        "near-duplicates-in-split",
+        NOTE,
+        "",
+        "images in one split that show nearly the same",
+        "look at them: near-duplicates of one picture count double",
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Small copies, with what is needed of each again and again.
+    """Resized pictures, with what is computed once for each.
 
     Args:
         small: (N, 32 * 32) gray levels, none constant.
@@ -56,11 +83,11 @@ class Pictures:
     waves: NDArray[np.float32]
 
 
-def find_near_copies(images: ImageTable) -> list[AuditFinding]:
+def find_near_duplicates(images: ImageTable) -> list[AuditFinding]:
     """Find different images that show nearly the same.
 
     Args:
-        images: All images; of exact copies the first stands for all, and blank images are passed over.
+        images: All images; of exact duplicates the first stands for all, and blank images are ignored.
 
     Returns:
         Warnings for pairs under two classes and in two splits; a note for pairs in one split.
@@ -71,17 +98,18 @@ def find_near_copies(images: ImageTable) -> list[AuditFinding]:
         return []
     from threadpoolctl import threadpool_limits
 
-    # One thread a product: they are small, and the tiles of pairs are dealt to several threads.
+    # One thread a product: they are small, and the tiles of pairs are assigned to several threads.
     with threadpool_limits(1):
         pictures = describe_pictures(images.small if len(rows) == len(images) else images.small[rows])
         least = _choose_least(pictures.waves)
         pairs, correlations, complete = near_pairs(pictures, least)
     findings = _sort_out(images, rows[pairs[np.argsort(-correlations, kind="stable")]])
     if not complete or least > MIN_CORRELATIONS[0]:
-        what = f"the search for near copies was narrow (a correlation of {least}), for many are alike"
-        if not complete:
-            what += ", and it ended before it was through"
-        findings.append(AuditFinding("near-copies", "note", what, "look for near copies class by class"))
+        ended = "" if complete else ", and it ended early"
+        what = f"many images are alike: only correlations from {least} on were searched{ended}"
+        hint = "look for near-duplicates class by class"
+        narrow = Finding("near-duplicates-search-limited", NOTE, "", what, hint)
+        findings.append(AuditFinding("near-copies", narrow))
     return findings
 
 
@@ -119,21 +147,21 @@ def near_pairs(pictures: Pictures, least: float) -> tuple[NDArray[np.int64], NDA
         Pairs (M, 2), the lower row first, in order; their correlations (M,); and whether they are all (else
         there are too many candidates).
     """
-    kept, told, count, complete = [np.empty((0, 2), np.int64)], [np.empty(0)], 0, True
+    kept, found, count, complete = [np.empty((0, 2), np.int64)], [np.empty(0)], 0, True
     starts = range(0, len(pictures.waves), _ROWS)
     search = functools.partial(_search_rows, pictures, least)
     with ThreadPoolExecutor() as pool:
-        # A few at a time, so that pictures that are all alike do not fill the memory.
+        # A few at a time, so that similar pictures do not fill the memory.
         for begin in range(0, len(starts), _TASKS_AT_ONCE):
             for candidates, pairs, correlations in pool.map(search, starts[begin : begin + _TASKS_AT_ONCE]):
                 count += candidates
                 complete &= candidates <= MAX_CANDIDATES // _TASKS_AT_ONCE
                 kept.append(pairs)
-                told.append(correlations)
+                found.append(correlations)
             complete &= count <= MAX_CANDIDATES
             if not complete:
                 break
-    pairs, correlations = np.concatenate(kept), np.concatenate(told)
+    pairs, correlations = np.concatenate(kept), np.concatenate(found)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return pairs[order], correlations[order], complete
 
@@ -164,7 +192,7 @@ def _search_rows(
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
     """Candidates, pairs and correlations of some rows with themselves and all later ones."""
     waves = pictures.waves
-    count, found, told = 0, [np.empty((0, 2), np.int64)], [np.empty(0)]
+    count, found, values = 0, [np.empty((0, 2), np.int64)], [np.empty(0)]
     for other in range(start, len(waves), _COLUMNS):
         bounds = waves[start : start + _ROWS] @ waves[other : other + _COLUMNS].T
         rows, columns = np.divmod(np.flatnonzero(bounds >= least - _ROUNDING), bounds.shape[1])
@@ -173,11 +201,11 @@ def _search_rows(
         correlations = correlate(pictures, pairs)
         good = correlations >= least
         found.append(pairs[good])
-        told.append(correlations[good])
+        values.append(correlations[good])
         count += len(pairs)
         if count > MAX_CANDIDATES // _TASKS_AT_ONCE:
             break
-    return count, np.concatenate(found), np.concatenate(told)
+    return count, np.concatenate(found), np.concatenate(values)
 
 
 def _slow_waves() -> NDArray[np.float64]:
@@ -209,25 +237,13 @@ def _sort_out(images: ImageTable, pairs: NDArray[np.int64]) -> list[AuditFinding
     labels, splits = images.labels[pairs], images.splits[pairs]
     conflict = (labels[:, 0] != labels[:, 1]) & (labels != UNKNOWN).all(axis=1)
     across = (splits[:, 0] != splits[:, 1]) & ~conflict
-    kinds = (
-        (conflict, "warning", "under two classes", "look at them: one of the two classes may be wrong"),
-        (
-            across,
-            "warning",
-            "in two splits",
-            "look at them: images of one patient belong in one split (`--group` finds patients by name)",
-        ),
-        (~conflict & ~across, "note", "in one split", "look at them: copies of one picture count double"),
-    )
     return [
         AuditFinding(
             "near-copies",
-            severity,
-            f"{counted(int(mask.sum()), 'pair', 'pairs')} of images {where} that show nearly the same",
-            mend,
+            replace(kind, message=f"{counted(int(mask.sum()), 'pair', 'pairs')} of {kind.message}"),
             int(mask.sum()),
             tuple((int(one), int(other)) for one, other in pairs[mask][:MAX_EXAMPLES]),
         )
-        for mask, severity, where, mend in kinds
+        for mask, kind in zip((conflict, across, ~conflict & ~across), _KINDS, strict=True)
         if mask.any()
     ]

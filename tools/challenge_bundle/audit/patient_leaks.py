@@ -1,4 +1,4 @@
-"""Patients with images in two splits, as a rule, the import or the names before it tell them."""
+"""Patients with images in two splits; patients come from a rule, the import or the original names."""
 
 from challenge_bundle.audit.base import (
     TESTING,
@@ -9,6 +9,7 @@ from challenge_bundle.audit.base import (
     left_out,
     repeated,
 )
+from challenge_bundle.findings import ERROR, NOTE, WARNING, Finding
 from challenge_bundle.formats.group_rules import GroupRule, guess_groups
 
 
@@ -17,30 +18,33 @@ def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[Audit
 
     Args:
         images: All images.
-        rule: Tells the patients. None takes those that the import was told of; on the names of images of
-            which it was told none, likely patterns are tried, and what they find is a warning, for they may
-            be wrong.
+        rule: Gives the patients. None takes those of the import; for images without one, likely patterns of
+            names are tried, and what they find is a warning, since they may be wrong.
 
     Raises:
-        DataError: What the rule says of an image is not clear.
+        DataError: The rule is ambiguous for an image.
     """
     names = [(images.origins[row], images.class_name(row) or "") for row in range(len(images))]
     if rule is not None:
         keys = rule.groups_of(names)
         if not any(keys):
-            what = f"--group '{rule.text}' tells no image's patient, such as {images.origin_name(0)!r}"
-            return [AuditFinding("groups", "error", what, "correct it")]
-        return _findings(images, keys, "error", f"by '{rule.text}'{_rest(keys)}")
+            what = (
+                f"--group '{rule.text}' finds no image's patient, such as that of {images.origin_name(0)!r}"
+            )
+            return [AuditFinding("groups", Finding("group-rule", ERROR, "", what, "correct the rule"))]
+        return _findings(images, keys, ERROR, f"by '{rule.text}'{_rest(keys)}")
     without = [row for row, group in enumerate(images.groups) if group is None]
     pattern, guessed = guess_groups([names[row] for row in without])
     keys = [None] * len(images)
     for row, key in zip(without, guessed, strict=True):
         keys[row] = key
-    told = f"by the pattern '{pattern}', a guess{_rest(guessed)}"
-    guesses = _findings(images, keys, "warning", told) if pattern else []
+    source = f"by the pattern '{pattern}', a guess{_rest(guessed)}"
+    guesses = _findings(images, keys, WARNING, source) if pattern else []
     if len(without) == len(images):
-        return guesses or [left_out("groups", "no name looks like a patient's; --group says which part is")]
-    recorded = _findings(images, list(images.groups), "error", "as imported")
+        return guesses or [
+            left_out("groups", "no name looks like a patient's: --group names the part that is")
+        ]
+    recorded = _findings(images, list(images.groups), ERROR, "as imported")
     return [*recorded, *_missing(images, without), *guesses]
 
 
@@ -49,39 +53,39 @@ def _rest(keys: list[str | None]) -> str:
 
 
 def _missing(images: ImageTable, without: list[int]) -> list[AuditFinding]:
-    """Say how many images have no patient though others have: of them nothing is known."""
+    """The finding of images without a patient among others that have one."""
     if not without:
         return []
     what = (
-        f"{counted(len(without), 'image has', 'images have')} no patient, though the import was told those of"
-        f" {len(images) - len(without):,}, such as {images.origin_name(without[0])!r}; whether their"
-        " patients are in two splits is not known"
+        f"{counted(len(without), 'image has', 'images have')} no patient, such as"
+        f" {images.origin_name(without[0])!r}, but {len(images) - len(without):,} have one: whether the"
+        " patients of those without are in two splits is not known"
     )
-    mend = "import with a --group that tells the patients of all"
-    return [AuditFinding("groups", "warning", what, mend, len(without), ((without[0],),))]
+    finding = Finding("patients-unknown", WARNING, "", what, "import with a --group that matches all images")
+    return [AuditFinding("groups", finding, len(without), ((without[0],),))]
 
 
-def _findings(images: ImageTable, keys: list[str | None], severity: str, told: str) -> list[AuditFinding]:
+def _findings(images: ImageTable, keys: list[str | None], severity: str, source: str) -> list[AuditFinding]:
     rows_of = repeated(key or row for row, key in enumerate(keys))
     shared = [rows for rows in rows_of if len({int(images.splits[row]) for row in rows}) > 1]
     patients = len({key for key in keys if key})
     if not shared:
-        what = f"{patients:,} patients ({told}), none of them in two splits"
-        return [AuditFinding("groups", "note", what, "", patients)]
+        what = f"{patients:,} patients ({source}), none of them in two splits"
+        return [AuditFinding("groups", Finding("patients-in-one-split", NOTE, "", what), patients)]
     leaking = [rows for rows in shared if {TRAINING, TESTING} <= {int(images.splits[row]) for row in rows}]
     tested = sum(int(images.splits[row]) == TESTING for rows in leaking for row in rows)
-    # One image of each split shows a patient.
-    examples = [_one_a_split(images, rows) for rows in (leaking or shared)]
+    # One image of each split is an example.
+    examples = [_one_per_split(images, rows) for rows in (leaking or shared)]
     what = (
-        f"{len(shared):,} of {patients:,} patients ({told}) have images in two splits;"
+        f"{len(shared):,} of {patients:,} patients ({source}) have images in two splits,"
         f" {counted(tested, 'testing image is', 'testing images are')} of patients in training"
     )
-    mend = "import class folders without train/ and test/ with --group, which cuts the splits by patient"
-    severity = severity if leaking else "warning"
-    return [AuditFinding("groups", severity, what, mend, len(shared), tuple(examples))]
+    hint = "import class folders without train/ and test/ with --group, which splits by patient"
+    finding = Finding("patients-in-two-splits", severity if leaking else WARNING, "", what, hint)
+    return [AuditFinding("groups", finding, len(shared), tuple(examples))]
 
 
-def _one_a_split(images: ImageTable, rows: tuple[int, ...]) -> tuple[int, ...]:
+def _one_per_split(images: ImageTable, rows: tuple[int, ...]) -> tuple[int, ...]:
     first: dict[int, int] = {}
     for row in rows:
         first.setdefault(int(images.splits[row]), row)

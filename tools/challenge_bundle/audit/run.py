@@ -9,15 +9,15 @@ from challenge_bundle.audit.balance import find_imbalance
 from challenge_bundle.audit.base import SEVERITIES, AuditFinding, Check, ImageTable
 from challenge_bundle.audit.baselines import find_baselines
 from challenge_bundle.audit.contours import find_contour_faults
-from challenge_bundle.audit.duplicates import find_conflicts, find_copies
+from challenge_bundle.audit.duplicates import find_duplicates, find_label_conflicts
 from challenge_bundle.audit.integrity import find_blank, find_modes, find_sizes, find_unreadable
 from challenge_bundle.audit.metadata import find_metadata
 from challenge_bundle.audit.names import CHECKS
-from challenge_bundle.audit.near_duplicates import find_near_copies
+from challenge_bundle.audit.near_duplicates import find_near_duplicates
 from challenge_bundle.audit.patient_leaks import find_shared_groups
 from challenge_bundle.audit.reading import read_images
 from challenge_bundle.audit.shift import find_shift
-from challenge_bundle.audit.shortcuts import find_telling
+from challenge_bundle.audit.shortcuts import find_shortcuts
 from challenge_bundle.formats.group_rules import GroupRule
 from challenge_bundle.layout import Layout
 from challenge_bundle.progress import Progress
@@ -25,7 +25,7 @@ from challenge_bundle.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What came of an audit.
+    """The result of an audit.
 
     Args:
         images: What was looked at.
@@ -58,9 +58,9 @@ def audit_images(
 
     Args:
         images: All images of a bundle.
-        group: Who is a patient; None takes what the import was told, else tries likely patterns.
-        progress: Told of each check.
-        asked: Names of checks, as in CHECKS; empty asks for all. Whether files can be read is always said.
+        group: Gives the patients; None takes those of the import, else tries likely patterns.
+        progress: Called for each check.
+        asked: Names of checks, as in CHECKS; empty asks for all. Whether files can be read is always checked.
         contours: Folder of the contours that belong to the images, if there are some.
     """
     checks = make_checks(group, contours, progress)
@@ -68,7 +68,7 @@ def audit_images(
     findings: list[AuditFinding] = []
     for done, name in enumerate(made):
         progress(f"checking {CHECKS[name]}", done, len(made))
-        # Without a single image, only what cannot be read is left to say.
+        # Without a single image, only unreadable files are left to report.
         if len(images) or name == "unreadable":
             findings += checks[name](images)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -91,12 +91,12 @@ def make_checks(group: GroupRule | None, contours: Path | None, progress: Progre
     """The checks by name."""
     return {
         "unreadable": find_unreadable,
-        "copies": find_copies,
-        "conflicts": find_conflicts,
+        "copies": find_duplicates,
+        "conflicts": find_label_conflicts,
         "groups": functools.partial(find_shared_groups, rule=group),
-        "telling": find_telling,
+        "telling": find_shortcuts,
         "metadata": find_metadata,
-        "near-copies": find_near_copies,
+        "near-copies": find_near_duplicates,
         "blank": find_blank,
         "sizes": find_sizes,
         "modes": find_modes,

@@ -1,9 +1,10 @@
-"""Do the splits look different: brightness and contrast, image by image?"""
+"""Whether the splits differ in brightness and contrast."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenge_bundle.audit.base import TRAINING, AuditFinding, Figures, ImageTable, left_out
+from challenge_bundle.findings import NOTE, WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
 MIN_DISTANCE = 0.15
@@ -32,7 +33,9 @@ def find_shift(images: ImageTable) -> list[AuditFinding]:
     for split in range(TRAINING + 1, len(SPLITS)):
         other = images.brightness[images.splits == split]
         if len(other) < MIN_IMAGES:
-            findings.append(left_out("shift", f"the {SPLITS[split]} split has less than {MIN_IMAGES} images"))
+            findings.append(
+                left_out("shift", f"the {SPLITS[split]} split has fewer than {MIN_IMAGES} images")
+            )
             continue
         for column, measure in enumerate(_MEASURES):
             distance, p_value = compare_distributions(training[:, column], other[:, column])
@@ -43,11 +46,15 @@ def find_shift(images: ImageTable) -> list[AuditFinding]:
                     f"the {SPLITS[split]} images differ from the training images in the {measure} of their"
                     f" gray levels (medians {medians[1]} and {medians[0]}, distance {distance:.2f} of 1)"
                 )
-                mend = "find out whether they come from another place or device; if that is meant, say so"
-                findings.append(AuditFinding("shift", "warning", what, mend, len(other)))
-    what = "brightness and contrast of the splits, beside training"
+                hint = (
+                    "find out whether they come from another place or device; if intended, tell participants"
+                )
+                findings.append(
+                    AuditFinding("shift", Finding("brightness-shift", WARNING, "", what, hint), len(other))
+                )
+    what = "brightness and contrast of the splits, compared with training"
     figures = Figures(("split", "gray levels'", "training", "split's", "distance", "p"), tuple(table))
-    note = AuditFinding("shift", "note", what, "", figures=figures)
+    note = AuditFinding("shift", Finding("brightness", NOTE, "", what), figures=figures)
     return [*findings, note] if table else findings
 
 

@@ -1,13 +1,15 @@
-"""Can the class be told without looking: from names, order, times, sizes, metadata?"""
+"""Label leakage: can the class be predicted without the pixels, from names, order, times, sizes, metadata?"""
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenge_bundle.audit.base import UNKNOWN, AuditFinding, Figures, ImageTable, left_out
+from challenge_bundle.findings import ERROR, NOTE, WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
 FOLDS = 5
@@ -19,65 +21,95 @@ MAX_P_VALUE = 0.001
 MIN_IMAGES_A_LEAF = 5
 
 _KINDS = {
-    "name": ("the file name", "number the images in random order, as `data import --new-names` does"),
-    "order": ("the place in the csv", "sort the csvs by names that tell nothing"),
-    "time": ("the time of the file", "give all files one time, as `data import` does"),
-    "metadata": (
+    "name": Finding(
+        "shortcut-file-name",
+        ERROR,
+        "",
+        "the file name",
+        "number the images in random order, as `data import --new-names` does",
+    ),
+    "order": Finding(
+        "shortcut-order", WARNING, "", "the place in the csv", "sort the csvs by names that carry no meaning"
+    ),
+    "time": Finding(
+        "shortcut-file-time",
+        ERROR,
+        "",
+        "the time of the file",
+        "give all files one time, as `data import` does",
+    ),
+    "metadata": Finding(
+        "shortcut-metadata",
+        ERROR,
+        "",
         "the file's metadata (format, compression, EXIF)",
         "remove EXIF and texts with `data import --strip-metadata`; where it is format or compression,"
-        " save all images anew with one program and one setting",
+        " save all images again with one program and one setting",
     ),
-    "dimensions": ("width, height and mode", "bring all images to one size and mode"),
-    "bytes": (
+    "dimensions": Finding(
+        "shortcut-dimensions",
+        WARNING,
+        "",
+        "the combination of width, height and mode",
+        "bring all images to one size and mode",
+    ),
+    "bytes": Finding(
+        "shortcut-file-size",
+        WARNING,
+        "",
         "the size in bytes",
-        "nothing, if it is the pictures that compress so; else save all images alike",
+        "do nothing if the pictures themselves compress differently; else save all images alike",
     ),
 }
-"""Each kind: what it is, how to mend it."""
+"""Each kind, its message without the accuracy."""
 
 _ALWAYS_WARNINGS = ("order", "dimensions", "bytes")
 """They may be of the pictures themselves, or are not seen by participants."""
 
 
-def find_telling(images: ImageTable) -> list[AuditFinding]:
-    """Find what tells the class without the pixels.
+def find_shortcuts(images: ImageTable) -> list[AuditFinding]:
+    """Find what predicts the class without the pixels.
 
     A decision tree is asked for the class of each image after it was grown on other images (5 folds); its
     accuracy is held against that of always saying the most common class.
 
     Args:
-        images: All images; those of unknown class are passed over.
+        images: All images; those of unknown class are ignored.
 
     Returns:
-        An error or a warning for each kind that tells, and a note with all figures.
+        An error or a warning for each kind that predicts it, and a note with all figures.
     """
     rows = np.flatnonzero(images.labels != UNKNOWN)
     labels = images.labels[rows]
     counts = np.bincount(labels, minlength=1)
     rarest = int(counts[counts > 0].min()) if len(rows) else 0
     if np.count_nonzero(counts) < 2 or rarest < FOLDS:
-        return [left_out("telling", f"what tells the class needs two classes of {FOLDS} images or more")]
+        return [left_out("telling", f"predicting the class needs two classes of {FOLDS} images or more")]
     chance = float(counts.max() / len(rows))
     findings: list[AuditFinding] = []
     table: list[tuple[str | int | float, ...]] = []
     for kind, features in _features(images).items():
-        what, mend = _KINDS[kind]
-        accuracy, p_value = measure_telling(features[rows], labels)
+        template = _KINDS[kind]
+        what = template.message
+        accuracy, p_value = measure_shortcut(features[rows], labels)
         table.append((what, round(accuracy, 4), round(chance, 4), float(f"{p_value:.2g}")))
         if p_value <= MAX_P_VALUE and accuracy - chance >= MIN_GAIN:
             strong = accuracy - chance >= STRONG_SHARE * (1.0 - chance)
             if kind == "bytes" and not strong:
-                continue  # pictures that show more take more bytes, in any sound set
-            severity = "error" if strong and kind not in _ALWAYS_WARNINGS else "warning"
-            told = f"{what} tells the class: right for {accuracy:.1%} of the images, by chance {chance:.1%}"
-            findings.append(AuditFinding("telling", severity, told, mend, round(accuracy * len(rows))))
-    figures = Figures(("told from", "accuracy", "most common class", "p"), tuple(table))
-    note = f"what a decision tree tells of {len(rows):,} images without looking at them"
-    return [*findings, AuditFinding("telling", "note", note, "", figures=figures)]
+                continue  # pictures that show more take more bytes, in any valid set
+            message = (
+                f"{what} predicts the class: right for {accuracy:.1%} of the images, by chance {chance:.1%}"
+            )
+            severity = ERROR if strong and kind not in _ALWAYS_WARNINGS else WARNING
+            finding = replace(template, severity=severity, message=message)
+            findings.append(AuditFinding("telling", finding, round(accuracy * len(rows))))
+    figures = Figures(("predicted from", "accuracy", "most common class", "p"), tuple(table))
+    what = f"accuracy of a decision tree on {len(rows):,} images without their pixels"
+    return [*findings, AuditFinding("telling", Finding("shortcuts", NOTE, "", what), figures=figures)]
 
 
-def measure_telling(features: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """How well features tell classes, on images that were not learned from.
+def measure_shortcut(features: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """How well features predict classes, on images that were not learned from.
 
     Args:
         features: (N, F).
@@ -98,8 +130,8 @@ def measure_telling(features: NDArray[np.float64], labels: NDArray[np.int64]) ->
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        told = cross_val_predict(tree, features, labels, cv=folds)
-    right = int((told == labels).sum())
+        predicted = cross_val_predict(tree, features, labels, cv=folds)
+    right = int((predicted == labels).sum())
     return right / len(labels), float(binom.sf(right - 1, len(labels), chance))
 
 

@@ -21,6 +21,7 @@ from challenge_bundle.commands.shared import (
 from challenge_bundle.layout import Layout
 
 if TYPE_CHECKING:
+    from challenge_bundle.findings import Finding
     from challenge_bundle.runs.programs import Program
 
 RUN_ALL_STAGES = 5
@@ -81,15 +82,17 @@ def doctor(layout: Layout) -> None:
     """
     from challenge_bundle.doctor import can_run, examine
 
-    diagnoses = examine(layout)
-    lines = []
-    for diagnosis in diagnoses:
-        sign = "ok     " if diagnosis.good else "MISSING" if diagnosis.needed else "-      "
-        hint = f"\n{'':35}-> {diagnosis.mend}" if diagnosis.mend else ""
-        lines.append(f"{sign} {diagnosis.subject:<26} {diagnosis.found}{hint}")
-    show({"can_run": can_run(diagnoses), "diagnoses": diagnoses}, *lines)
-    if not can_run(diagnoses):
+    findings = examine(layout)
+    runs = can_run(findings)
+    show({"can_run": runs, "findings": findings}, *map(_doctor_line, findings))
+    if not runs:
         sys.exit(4)
+
+
+def _doctor_line(finding: "Finding") -> str:
+    sign = {"note": "ok     ", "warning": "-      ", "error": "MISSING"}[finding.severity]
+    hint = f"\n{'':35}-> {finding.hint}" if finding.hint else ""
+    return f"{sign} {finding.location:<26} {finding.message}{hint}"
 
 
 @click.command()

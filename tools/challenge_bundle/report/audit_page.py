@@ -1,8 +1,9 @@
-"""An audit as files: a page that needs nothing else, and the same as JSON."""
+"""An audit as files: a page that loads nothing else, and the same as JSON."""
 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ SHOWN_IMAGES = 6
 """Of one example, on the page."""
 THUMBNAIL_PX = 96
 DRAWING_PX = 1024
-SAID_FILES = 12
+PRINTED_FILES = 12
 """Of a finding, on the terminal."""
 
 
@@ -27,17 +28,15 @@ def audit_text(audit: Audit) -> str:
     """The findings as lines for a terminal."""
     lines: list[str] = []
     for finding in audit.findings:
-        lines.append(
-            f"{finding.severity}: {finding.check}: {finding.what}" + f"; {finding.mend}" * bool(finding.mend)
-        )
+        lines.append(f"{finding.severity}: {finding.check}: {finding.finding.text}")
         if finding.examples:
             shown = [_describe(audit.images, row) for row in finding.examples[0][:SHOWN_IMAGES]]
             label = f"{finding.labels[0]}: " if finding.labels else ""
             lines.append(f"         such as {label}{', '.join(shown)}")
         if finding.check == "contours":
-            lines += [f"         {file}" for file in finding.files[:SAID_FILES]]
-            if len(finding.files) > SAID_FILES:
-                lines.append(f"         ... and {len(finding.files) - SAID_FILES:,} more, on the page")
+            lines += [f"         {file}" for file in finding.files[:PRINTED_FILES]]
+            if len(finding.files) > PRINTED_FILES:
+                lines.append(f"         ... and {len(finding.files) - PRINTED_FILES:,} more, on the page")
         if finding.figures and finding.check == "baselines":
             lines += [f"         {'  '.join(map(str, row))}" for row in finding.figures.rows]
     counts = ", ".join(counted(audit.count(kind), kind, f"{kind}s") for kind in SEVERITIES)
@@ -69,14 +68,14 @@ def write_audit(
     """Write the page and the JSON; the same data give the same bytes.
 
     Args:
-        audit: What came of it.
+        audit: The result.
         layout: Of the bundle; the page shows its images.
         title: What the page is headed with.
         page: The HTML file.
         document: The JSON file.
         source: What was imported; empty if it is not known.
     """
-    # A page is handed on more easily than a password.
+    # A page is passed on more easily than a password.
     source = re.sub(r"(?<=://)[^/?#]*@", "", source)
     text = json.dumps(audit_document(audit, source), indent=2, allow_nan=False, ensure_ascii=False)
     write_text(document, text + "\n")
@@ -118,8 +117,10 @@ def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, An
     found: dict[str, Any] = {
         "check": finding.check,
         "severity": finding.severity,
-        "what": finding.what,
-        "mend": finding.mend,
+        "code": finding.finding.code,
+        # Keys of the first version, which programs read.
+        "what": replace(finding.finding, hint="").text,
+        "mend": finding.finding.hint,
         "count": finding.count,
         "examples": [
             [_image_document(images, row) for row in rows] for rows in finding.examples[:MAX_EXAMPLES]
@@ -145,13 +146,13 @@ def _image_document(images: ImageTable, row: int) -> dict[str, str | None]:
 
 def _describe(images: ImageTable, row: int) -> str:
     class_name, name, origin = images.class_name(row), images.files[row], images.origin_name(row)
-    told = [class_name] if class_name else []
-    told += [f"from {origin}"] if origin != name.rpartition("/")[2] else []
-    return f"{name} ({', '.join(told)})" if told else name
+    facts = [class_name] if class_name else []
+    facts += [f"from {origin}"] if origin != name.rpartition("/")[2] else []
+    return f"{name} ({', '.join(facts)})" if facts else name
 
 
 def _pictures(images: ImageTable, finding: AuditFinding, layout: Layout) -> list[list[dict[str, str | None]]]:
-    """The first examples of a finding, each with its images' small copies."""
+    """The first examples of a finding, each with thumbnails of its images."""
     return [_example(images, rows[:SHOWN_IMAGES], layout) for rows in finding.examples[:SHOWN_EXAMPLES]]
 
 
