@@ -173,6 +173,15 @@ def test_a_dropped_submission_comes_back_without_a_step_done_again(layout: Layou
     assert invalid_fields(layout) == []
 
 
+def test_a_step_that_the_former_version_did_is_taken_over(layout: Layout, world: World) -> None:
+    row = rows(layout)["Aachen__forest.zip"]
+    document = run_json(layout, "step", "inference", row.submission.sha256)
+    assert (document["step"], document["finding"], world.log) == ("inference", None, [])
+    assert document["files"]["classification_results.csv"] == row.results_sha256
+    refused = run_json(layout, "step", "inference", rows(layout)["Faro__csv.zip"].submission.sha256)
+    assert refused["finding"]["code"] == "csv-unknown-class"
+
+
 def test_a_rescore_finds_all_scores_current(layout: Layout, world: World) -> None:
     before = steps(layout)
     document = run_json(layout, "evaluate", "--rescore")

@@ -138,7 +138,7 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_strangers_names_stay_text(hostile: Board) -> None:
+def test_participants_names_stay_text(hostile: Board) -> None:
     page = Page(render_board(hostile))
     assert page.tags.count("script") == 1
     assert "img" not in page.tags

@@ -94,7 +94,7 @@ def test_canaries_do_not_come_through(known: Known, wrap: str) -> None:
             assert not any(piece in shown for piece in pieces), (canary[:40], shown)
 
 
-def test_a_function_or_an_error_can_have_no_telling_name(known: Known) -> None:
+def test_the_name_of_a_function_or_an_error_reveals_nothing(known: Known) -> None:
     lines = [
         "Traceback (most recent call last):",
         '  File "/opt/bundle_inference/infer.py", line 6, in pixels_00ff12',

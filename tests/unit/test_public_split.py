@@ -1,4 +1,4 @@
-"""The public and the hidden part of the test cases."""
+"""The public and the private split of the test set."""
 
 import hashlib
 from collections import Counter
@@ -57,7 +57,7 @@ def test_of_each_class_either_part_has_its_share_and_one_at_least(
     assert len(parts["final"]) == 2 * (of_class - public)
 
 
-def test_a_part_is_drawn_by_a_keyed_hash_of_the_names() -> None:
+def test_the_public_split_is_drawn_by_a_keyed_hash_of_the_names() -> None:
     order = sorted(
         ("000.png", "002.png", "004.png", "006.png"),
         key=lambda name: hashlib.sha256(b"secret/" + name.encode()).digest(),
@@ -66,7 +66,7 @@ def test_a_part_is_drawn_by_a_keyed_hash_of_the_names() -> None:
     assert {name for name in public if name in order} == set(order[:2])
 
 
-def test_a_part_is_written_with_unix_line_ends_whatever_the_rows_hold(tmp_path: Path) -> None:
+def test_the_rows_of_a_split_are_written_with_unix_line_ends_whatever_the_rows_hold(tmp_path: Path) -> None:
     whole = tmp_path / "r.csv"
     whole.write_bytes(b'file,class,note\r\n"a,.png",A,"say ""so"""\r\nb.png,B,\r\n')
     cut_results(whole, frozenset({"a,.png"}), tmp_path / "part.csv")
@@ -74,7 +74,7 @@ def test_a_part_is_written_with_unix_line_ends_whatever_the_rows_hold(tmp_path: 
     assert reference_text(table(2), frozenset({"000.png"})) == "file,class\ntesting-data/000.png,A\n"
 
 
-def test_rows_of_a_part_keep_their_columns(tmp_path: Path) -> None:
+def test_the_rows_of_a_split_keep_their_columns(tmp_path: Path) -> None:
     whole = tmp_path / "r.csv"
     whole.write_bytes("\ufefffile,class,probability_A\r\n000.png,A,1\r\n\r\nx/001.png,B,0\r\n".encode())
     cut_results(whole, frozenset({"001.png"}), tmp_path / "part.csv")

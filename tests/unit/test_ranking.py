@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, classification_report
 
 from challenge_bundle.leaderboard.ranking import (
     Ranking,
-    group_entries,
+    find_rank_groups,
     rank_correlations,
     rank_entries,
     rank_scores,
@@ -146,15 +146,15 @@ def test_groups_open_where_a_member_is_beaten() -> None:
     wins = np.zeros((5, 5), dtype=bool)
     wins[0, 3] = wins[0, 4] = wins[1, 4] = True
     # The third and the fourth share a rank, and so the group, though only the fourth is beaten.
-    np.testing.assert_array_equal(group_entries(np.array([1, 2, 3, 3, 5]), wins), [1, 1, 2, 2, 2])
-    np.testing.assert_array_equal(group_entries(np.array([1, 2, 3, 4, 5]), wins), [1, 1, 1, 2, 2])
+    np.testing.assert_array_equal(find_rank_groups(np.array([1, 2, 3, 3, 5]), wins), [1, 1, 2, 2, 2])
+    np.testing.assert_array_equal(find_rank_groups(np.array([1, 2, 3, 4, 5]), wins), [1, 1, 1, 2, 2])
 
 
 def test_clear_differences_are_ranked_apart() -> None:
     reference, predictions = make_board(6, 3000, 3, 4, worst=0.9)
     ranking = rank_entries(reference, predictions, 4, "macro_f1", RESAMPLES)
     np.testing.assert_array_equal(ranking.ranks, [1, 2, 3])
-    np.testing.assert_array_equal(ranking.groups, [1, 2, 3])
+    np.testing.assert_array_equal(ranking.rank_groups, [1, 2, 3])
     np.testing.assert_array_equal(ranking.wins, np.triu(np.ones((3, 3), dtype=bool), 1))
     np.testing.assert_array_equal(ranking.rank_intervals, [[1, 1], [2, 2], [3, 3]])
     assert ranking.tau == 1.0
@@ -163,7 +163,7 @@ def test_clear_differences_are_ranked_apart() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_one_entry_one_case(metric: str) -> None:
     ranking = rank_entries(np.array([1]), np.array([[0]]), 2, metric, RESAMPLES)
-    assert ranking.ranks[0] == ranking.groups[0] == 1
+    assert ranking.ranks[0] == ranking.rank_groups[0] == 1
     assert ranking.first[0] == ranking.tau == 1.0
     np.testing.assert_array_equal(ranking.intervals, [[0.0, 0.0]])
 
@@ -175,7 +175,7 @@ def test_all_alike(metric: str) -> None:
     np.testing.assert_array_equal(ranking.ranks, 1)
     np.testing.assert_array_equal(ranking.rank_intervals, 1)
     np.testing.assert_allclose(ranking.first, 0.25)
-    np.testing.assert_array_equal(ranking.groups, 1)
+    np.testing.assert_array_equal(ranking.rank_groups, 1)
     assert not ranking.wins.any()
 
 
@@ -222,12 +222,12 @@ def test_a_pair_that_one_test_tells_apart_is_not_told_apart_among_three() -> Non
     ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
     assert ranking.p_values[0, 1] == ranking.p_values[1, 0] == pytest.approx(alone)
     assert ranking.wins.tolist() == [[False, True], [False, False]]
-    assert ranking.groups.tolist() == [1, 2]
+    assert ranking.rank_groups.tolist() == [1, 2]
     reference, predictions = mcnemar_entries([3, 12, 7])
     ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
     assert ranking.p_values[0, 1] == pytest.approx(3 * alone)
     assert not ranking.wins.any()
-    assert ranking.groups.tolist() == [1, 1, 1]
+    assert ranking.rank_groups.tolist() == [1, 1, 1]
 
 
 def test_p_values_of_a_board_are_adjusted_after_holm() -> None:

@@ -163,7 +163,7 @@ def test_a_public_receipt_has_nothing_of_the_private_split(
     receipt = read(context, row, PUBLIC)
     assert receipt["scores"].keys() == {"public"}
     assert "final" not in json.dumps(receipt)
-    # Nor what a made-up probability, or a program that takes its time, could tell of the test set.
+    # Nor what a made-up probability, or the time a program takes, could reveal of the test set.
     assert receipt["scores"]["public"].keys() == set(METRICS)
     assert receipt["resources"] == {"image_bytes": 1000}
     assert receipt["digests"]["results"] not in (row.results_sha256, read(context, row)["digests"]["results"])
@@ -274,7 +274,7 @@ def test_emptied_scores_and_an_added_private_split_are_named(
     public = read(context, row, PUBLIC)
     added = public | {"scores": public["scores"] | {"final": {"accuracy": 1.0}}}
     assert bad(check_stored(context, records, added)) == {"signature", "scores, final, accuracy"}
-    # A public receipt that is called a full one lacks the hidden part, and the other way round.
+    # A public receipt that is called a full one lacks the private split, and the other way round.
     assert "scores, final, accuracy" in bad(check_stored(context, records, public | {"kind": FULL}))
     assert "scores, final, accuracy" in bad(check_stored(context, records, receipt | {"kind": PUBLIC}))
 

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from challenge_bundle.evaluation.teams import MAX_NAME_CHARACTERS, clean_name, group_teams, same_team
+from challenge_bundle.evaluation.teams import MAX_NAME_CHARACTERS, clean_name, same_team, teams_of
 
 CYRILLIC_A, CYRILLIC_K, GREEK_ALPHA = "\u0430", "\u041a", "\u0391"
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_seen_makes_no_other_team(character: str) -> None:
 def test_what_looks_alike_is_one_team(one: str, other: str) -> None:
     assert same_team(one, other)
     assert same_team(other, one)
-    assert group_teams([other, one]) == {one: other, other: other}
+    assert teams_of([other, one]) == {one: other, other: other}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_looks_alike_is_one_team(one: str, other: str) -> None:
 )
 def test_what_looks_otherwise_is_another_team(one: str, other: str) -> None:
     assert not same_team(one, other)
-    assert group_teams([one, other]) == {one: one, other: other}
+    assert teams_of([one, other]) == {one: one, other: other}
 
 
 def test_the_case_of_any_script_makes_no_other_team() -> None:
@@ -106,5 +106,5 @@ def test_the_case_of_any_script_makes_no_other_team() -> None:
 def test_names_that_look_like_a_third_are_one_team() -> None:
     # "mail" and "mall" do not look alike, "MAIL" is the one in capitals and looks like the other.
     names = ["mail", "mall", "other", "MAIL"]
-    assert group_teams(names) == {"mail": "mail", "mall": "mail", "other": "other", "MAIL": "mail"}
-    assert group_teams([]) == {}
+    assert teams_of(names) == {"mail": "mail", "mall": "mail", "other": "other", "MAIL": "mail"}
+    assert teams_of([]) == {}

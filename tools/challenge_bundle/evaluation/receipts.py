@@ -20,7 +20,7 @@ from challenge_bundle.evaluation.steps import score_anew
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.files import hash_file, remove_tree, write_text
 from challenge_bundle.findings import ERROR, Finding
-from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, compare, read_receipt, same
+from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, compare_fields, read_receipt, same
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import METRICS
 
@@ -167,7 +167,7 @@ def check_stored(context: Context, records: Records, receipt: dict[str, Any]) ->
         message = f"no step {fault} is recorded" if isinstance(fault, KeyError) else str(fault)
         hint = "bring the bundle's .bundle/evaluation/ back from a backup"
         return [signature, Finding("damaged-step", ERROR, STORED_STEPS, message, hint)]
-    return [signature, *compare(receipt, expected)]
+    return [signature, *compare_fields(receipt, expected)]
 
 
 def check_scores(
@@ -196,8 +196,8 @@ def check_scores(
             remove_tree(folder)
         digest = receipt["digests"].get(f"scores_{part}", "")
         found = [
-            *compare({"scores.json": digest}, {"scores.json": now}),
-            *compare(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"])),
+            *compare_fields({"scores.json": digest}, {"scores.json": now}),
+            *compare_fields(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"])),
         ]
         findings += [
             dataclasses.replace(finding, location=f"scored again, {part}: {finding.location}")

@@ -45,7 +45,7 @@ def same_team(one: str, other: str) -> bool:
     return not team_keys(one).isdisjoint(team_keys(other))
 
 
-def group_teams(names: Iterable[str]) -> dict[str, str]:
+def teams_of(names: Iterable[str]) -> dict[str, str]:
     """Map each name to its team, which is called by the first of its names.
 
     Two names that both look like a third one are one team, even if they do not look like each other.

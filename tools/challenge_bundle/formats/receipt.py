@@ -73,7 +73,7 @@ def differing(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == ERROR]
 
 
-def compare(receipt: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Finding]:
+def compare_fields(receipt: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Finding]:
     """Compare every field but the signature.
 
     Args:

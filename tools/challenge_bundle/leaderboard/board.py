@@ -181,7 +181,7 @@ def board_rows(board: Board) -> list[dict[str, Any]]:
             "rank_low": int(ranking.rank_intervals[index, 0]),
             "rank_high": int(ranking.rank_intervals[index, 1]),
             "probability_first": float(ranking.first[index]),
-            "group": int(ranking.groups[index]),
+            "group": int(ranking.rank_groups[index]),
             "beats": int(ranking.wins[index].sum()),
             "beaten_by": int(ranking.wins[:, index].sum()),
         }

@@ -12,7 +12,7 @@ from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Records, Row, format_time
 from challenge_bundle.evaluation.signing import public_text, signing_key
 from challenge_bundle.evaluation.stored_scores import current_scores, read_predictions, refuse_other_images
-from challenge_bundle.evaluation.teams import group_teams
+from challenge_bundle.evaluation.teams import teams_of
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked
 from challenge_bundle.leaderboard.ranking import rank_entries
@@ -109,7 +109,7 @@ def choose_entries(
         metric: The metric that decides between submissions of a team.
         take: `best` or `last`.
     """
-    team_of = group_teams(row.submission.team for row in rows)
+    team_of = teams_of(row.submission.team for row in rows)
     of_team: dict[str, list[Row]] = {}
     for row in rows:
         of_team.setdefault(team_of[row.submission.team], []).append(row)
@@ -136,7 +136,7 @@ def _history(
     scored: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str
 ) -> tuple[HistoryPoint, ...]:
     """The scores of all submissions, with one name per team."""
-    team_of = group_teams(row.submission.team for row in scored)
+    team_of = teams_of(row.submission.team for row in scored)
     return tuple(
         HistoryPoint(
             team_of[row.submission.team],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Row, cause_lines, format_time
-from challenge_bundle.evaluation.teams import group_teams
+from challenge_bundle.evaluation.teams import teams_of
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.leaderboard.board import Board
 
@@ -99,6 +99,6 @@ def collect_notes(board: Board, rows: Sequence[Row]) -> OrganiserNotes:
 def find_lookalikes(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
     """Names that count as one team, leaving out those that differ in case alone."""
     names_of: dict[str, list[str]] = {}
-    for name, team in group_teams(row.submission.team for row in rows if row.submission.team).items():
+    for name, team in teams_of(row.submission.team for row in rows if row.submission.team).items():
         names_of.setdefault(team, []).append(name)
     return tuple(tuple(names) for names in names_of.values() if len({name.casefold() for name in names}) > 1)

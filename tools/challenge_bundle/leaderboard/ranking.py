@@ -27,7 +27,7 @@ class Ranking:
         ranks: (S,), from 1; equal scores share a rank, and the next rank counts them all (1, 2, 2, 4).
         rank_intervals: (S, 2), whole ranks that hold 95 % of the resamples' ranks.
         first: (S,), share of the resamples in which the entry is first; a tie is shared. They sum to 1.
-        groups: (S,), from 1 at the top: no entry beats another of its group (see `group_entries`).
+        rank_groups: (S,), from 1 at the top: no entry beats another of its group (see `find_rank_groups`).
         p_values: (S, S), of each pair, adjusted by Holm's method; 1 on the diagonal.
         wins: (S, S), whether the row's entry beats the column's.
         tau: Mean of Kendall's tau-b between the resamples' rankings and the ranking on all cases.
@@ -42,7 +42,7 @@ class Ranking:
     ranks: np.ndarray
     rank_intervals: np.ndarray
     first: np.ndarray
-    groups: np.ndarray
+    rank_groups: np.ndarray
     p_values: np.ndarray
     wins: np.ndarray
     tau: float
@@ -105,7 +105,7 @@ def rank_entries(
         ranks=ranks,
         rank_intervals=np.percentile(drawn_ranks, tails, axis=0, method="inverted_cdf").T,
         first=(winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
-        groups=group_entries(ranks, wins),
+        rank_groups=find_rank_groups(ranks, wins),
         p_values=p_values,
         wins=wins,
         tau=float(taus.mean()),
@@ -161,7 +161,7 @@ def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
     return taus
 
 
-def group_entries(ranks: np.ndarray, wins: np.ndarray) -> np.ndarray:
+def find_rank_groups(ranks: np.ndarray, wins: np.ndarray) -> np.ndarray:
     """Divide the ranking into groups in which no entry beats another.
 
     From the top down, an entry joins the group unless a member of the group beats it: then it opens the next
