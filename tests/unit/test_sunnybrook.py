@@ -214,6 +214,15 @@ def test_a_sheet_shows_each_image_four_times(tmp_path: Path) -> None:
     assert "http" not in text
 
 
+def test_no_name_on_a_sheet_becomes_markup(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"
+    write_dicom(tmp_path / "any" / name, InstanceNumber=1, PatientID="P1")
+    page = write_sheet(tmp_path / "any", tmp_path / "sheet.html", 0, say_nothing).path.read_text()
+    shown = "P1/&lt;img src=x onerror=alert(1)&gt;&amp;amp;{{ 7 * 7 }}"
+    assert page.count(shown) == 2, "as caption, and as what stands for the image"
+    assert "<img src=x" not in page
+
+
 def test_a_dark_image_is_drawn_brighter(tmp_path: Path) -> None:
     """On the sheet alone, and only where the file's window leaves it dark."""
     folder = write_linked(tmp_path, patients=1, slices=2)

@@ -1,7 +1,6 @@
 """A contact sheet: each image beside its contours and their mask, to check the parsing by eye."""
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from challenge_bundle.errors import DataError
 from challenge_bundle.files import replacing
 from challenge_bundle.findings import Finding
 from challenge_bundle.progress import Progress
+from challenge_bundle.templates import render
 
 SUFFIXES = (".png", ".html")
 
@@ -227,24 +227,13 @@ def _heading() -> Image.Image:
 
 
 def _page(captions: Sequence[str], tiles: Sequence[Image.Image], findings: Sequence[Finding]) -> str:
-    figures = []
-    for text, tile in zip(captions, tiles, strict=True):
+    urls = []
+    for tile in tiles:
         buffer = io.BytesIO()
         with_heading(tile).save(buffer, format="PNG")
-        source = base64.b64encode(buffer.getvalue()).decode("ascii")
-        caption = html.escape(text)
-        figures.append(
-            f'<figure><figcaption>{caption}</figcaption><img alt="{caption}: image, inner contour, outer'
-            f' contour, mask" src="data:image/png;base64,{source}"></figure>'
-        )
-    found = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in findings)
-    return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Contact sheet</title>\n'
-        "<style>body{background:#111;color:#ddd;font:14px sans-serif}figure{margin:8px 0}"
-        "img{max-width:100%}</style>\n<h1>Image, inner contour, outer contour, mask</h1>\n"
-        "<p>The inner contour is red, the outer one blue; the mask is white inside both, light gray inside"
-        " the inner one alone, dark gray inside the outer one alone.</p>\n"
-        f"<p>{len(captions)} images, {len(findings)} findings</p><ul>{found}</ul>\n"
-        + "\n".join(figures)
-        + "\n</html>\n"
+        urls.append(f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}")
+    return render(
+        Path(__file__).resolve().with_name("contact_sheet.html.j2"),
+        figures=list(zip(captions, urls, strict=True)),
+        findings=findings,
     )
