@@ -14,6 +14,7 @@ from challenge_bundle.errors import without_controls
 from challenge_bundle.files import write_text
 from challenge_bundle.image_io import READ_FAULTS, reading, thumbnail_url
 from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.templates import render
 
 SHOWN_EXAMPLES = 12
 SHOWN_IMAGES = 6
@@ -84,17 +85,9 @@ def write_audit(
 
 def render_audit(audit: Audit, layout: Layout, title: str, source: str = "") -> str:
     """The page: one file that loads nothing, every foreign text escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     images = audit.images
-    return environment.get_template("audit.html.j2").render(
+    return render(
+        Path(__file__).resolve().with_name("audit.html.j2"),
         title=title,
         source=source,
         audit=audit,
