@@ -4,6 +4,7 @@ import csv
 import hashlib
 import math
 import os
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +31,6 @@ MAX_PIXELS = 50_000_000
 LARGEST_OWN_PIXELS = 1024 * 1024
 DEFAULT_SIDE = 224
 
-MEMORY_SHARE = 0.4  # of the memory; decoded images that take more are kept in a file
 VALUES_AT_ONCE = 2**24  # for the statistics: float64 copies of all images would not fit
 
 # Damaged metadata, and images over Pillow's own limit, which is higher than MAX_PIXELS.
@@ -54,7 +54,7 @@ class LabelledFile(NamedTuple):
     class_name: str
 
 
-# 1. Which images there are.
+# 1. Which images there are, and what identifies them and the program that reads them.
 
 
 def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
@@ -92,6 +92,46 @@ def hash_files(files: Sequence[LabelledFile]) -> str:
         digest.update(f"{file.path.name}\0{file.class_name}\0".encode())
         digest.update(hashlib.sha256(file.path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def hash_program(folder: Path) -> str:
+    """SHA-256 over all that the program can read from its own folder: modules, weights, settings.
+
+    Left out is what its image lacks too: hidden files, __pycache__, wheelhouse, and what .dockerignore names
+    (Docker's reference, ".dockerignore file"; a pattern with a character class matches nothing here).
+    """
+    names = program_files(folder)
+    rules = folder / ".dockerignore"
+    kept = dict.fromkeys(names, True)
+    for line in rules.read_text(encoding="utf-8").splitlines() if rules.is_file() else ():
+        pattern = re.escape(line.strip().removeprefix("!").strip("/").removeprefix("./"))
+        for words, meaning in (("**/", "(?:.*/)?"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
+            pattern = pattern.replace(re.escape(words), meaning)
+        if pattern and not line.startswith("#"):
+            for name in filter(re.compile(f"{pattern}(?:/.*)?").fullmatch, names):
+                kept[name] = line.strip().startswith("!")  # the last line that matches decides
+    digest = hashlib.sha256()
+    for name in sorted(name for name in names if kept[name]):
+        with (folder / name).open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def program_files(folder: Path) -> list[str]:
+    """The files below a folder, with slashes; links are followed, but not into a folder seen before."""
+    names: list[str] = []
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        above = Path(place)
+        hidden = {name for name in (*folders, *files) if name.startswith(".")} | {"__pycache__", "wheelhouse"}
+        folders[:] = [
+            name for name in folders if name not in hidden and os.path.realpath(above / name) not in seen
+        ]
+        seen |= {os.path.realpath(above / name) for name in folders}
+        found = [above / name for name in files if name not in hidden]
+        names += [path.relative_to(folder).as_posix() for path in found if path.is_file()]
+    return names
 
 
 # 2. What the network gets: decided from the headers, before any image is decoded.
@@ -260,28 +300,6 @@ def decode(
         for start in range(0, len(files), 1000):
             deque(pool.map(read, range(start, min(start + 1000, len(files)))), maxlen=0)
     return Split(torch.from_numpy(images), torch.tensor([label_of[file.class_name] for file in files]))
-
-
-def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
-    """Whether decoded images are kept in a file: `disk`, or `auto` and too many for the memory."""
-    return images == "disk" or (
-        images == "auto" and geometry.decoded_bytes(count) > MEMORY_SHARE * memory_bytes()
-    )
-
-
-def memory_bytes() -> int:
-    """How much memory this machine or container has.
-
-    Source:
-        Linux, Documentation/admin-guide/cgroup-v2.rst, memory.max; cgroup-v1/memory.rst, limit_in_bytes.
-    """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
-        except (OSError, ValueError):
-            continue  # not Linux, the other version, or no limit
-    return min(limits, default=2**32)
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:

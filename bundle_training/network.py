@@ -205,12 +205,35 @@ class PlainAdamW(torch.optim.AdamW):
     zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
 
 
-# Whether a step of a network fits into the memory: found out before any image is decoded.
+# What fits into the memory: found out before any image is decoded.
 
+KEPT_SHARE = 0.4  # decoded images that take more of the memory are kept in a file
 USABLE_SHARE = 0.9  # the rest is the system's
 BASE_BYTES = 400 * 2**20  # Python, torch and the network, without any image
 PROBE_SIDE = 64
 BYTES_PER_VALUE = 16  # of an image on its way to the network: normalised, moved, with contrast; and the grid
+
+
+def keeps_on_disk(images: str, count: int, geometry: Geometry) -> bool:
+    """Whether decoded images are kept in a file: `disk`, or `auto` and too many for the memory."""
+    return images == "disk" or (
+        images == "auto" and geometry.decoded_bytes(count) > KEPT_SHARE * memory_bytes()
+    )
+
+
+def memory_bytes() -> int:
+    """How much memory this machine or container has.
+
+    Source:
+        Linux, Documentation/admin-guide/cgroup-v2.rst, memory.max; cgroup-v1/memory.rst, limit_in_bytes.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+        except (OSError, ValueError):
+            continue  # not Linux, the other version, or no limit
+    return min(limits, default=2**32)
 
 
 def step_bytes(network: nn.Module, geometry: Geometry) -> tuple[int, int]:

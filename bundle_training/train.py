@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import csv
 import functools
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -143,7 +142,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
             raise InputError(f"{csv_path}: one class only; a classification needs two")
         geometry = data.find_geometry(files["training"], files["validation"], options.image_size)
         count = sum(map(len, files.values()))
-        on_disk = data.keeps_on_disk(options.images, count, geometry)
+        on_disk = networks.keeps_on_disk(options.images, count, geometry)
         check_room(place, geometry, len(class_names), len(files["training"]), 0 if on_disk else count)
         if on_disk:
             open_output(out_dir)
@@ -194,7 +193,7 @@ def check_room(place: Place, geometry: Geometry, class_count: int, training: int
         batch_size = -(-batch_size // place.processes.size)
         networks.check_memory(network, geometry, batch_size, 0, torch.cuda.mem_get_info(place.device)[0])
     else:
-        networks.check_memory(network, geometry, batch_size, kept, data.memory_bytes())
+        networks.check_memory(network, geometry, batch_size, kept, networks.memory_bytes())
 
 
 def open_output(out_dir: Path) -> None:
@@ -230,7 +229,7 @@ def train(
     prepare = functools.partial(data.normalise, mean=mean, standard_deviation=deviation)
     learner = make_learner(place, geometry, len(class_names), prepare, len(training.labels))
     if place.device.type == "cuda":
-        room = data.MEMORY_SHARE * torch.cuda.mem_get_info(place.device)[0]
+        room = networks.KEPT_SHARE * torch.cuda.mem_get_info(place.device)[0]
         if training.images.nbytes + validation.images.nbytes < room:
             training, validation = training.to(place.device), validation.to(place.device)
     state = fit(place, learner, training, validation, identify(place.options, data_sha256))
@@ -453,7 +452,7 @@ def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
     return {
         "options": json.dumps(options.of_the_result(), sort_keys=True),
         "data": json.dumps(data_sha256, sort_keys=True),
-        "code": hash_program(Path(__file__).resolve().parent),
+        "code": data.hash_program(Path(__file__).resolve().parent),
         "packages": json.dumps([torch.__version__, versions()], sort_keys=True),
     }
 
@@ -466,46 +465,6 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
-
-
-def hash_program(folder: Path) -> str:
-    """SHA-256 over all that the program can read from its own folder: modules, weights, settings.
-
-    Left out is what its image lacks too: hidden files, __pycache__, wheelhouse, and what .dockerignore names
-    (Docker's reference, ".dockerignore file"; a pattern with a character class matches nothing here).
-    """
-    names = program_files(folder)
-    rules = folder / ".dockerignore"
-    kept = dict.fromkeys(names, True)
-    for line in rules.read_text(encoding="utf-8").splitlines() if rules.is_file() else ():
-        pattern = re.escape(line.strip().removeprefix("!").strip("/").removeprefix("./"))
-        for words, meaning in (("**/", "(?:.*/)?"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
-            pattern = pattern.replace(re.escape(words), meaning)
-        if pattern and not line.startswith("#"):
-            for name in filter(re.compile(f"{pattern}(?:/.*)?").fullmatch, names):
-                kept[name] = line.strip().startswith("!")  # the last line that matches decides
-    digest = hashlib.sha256()
-    for name in sorted(name for name in names if kept[name]):
-        with (folder / name).open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
-        digest.update(f"{name}\0{content}\0".encode())
-    return digest.hexdigest()
-
-
-def program_files(folder: Path) -> list[str]:
-    """The files below a folder, with slashes; links are followed, but not into a folder seen before."""
-    names: list[str] = []
-    seen = {os.path.realpath(folder)}
-    for place, folders, files in os.walk(folder, followlinks=True):
-        above = Path(place)
-        hidden = {name for name in (*folders, *files) if name.startswith(".")} | {"__pycache__", "wheelhouse"}
-        folders[:] = [
-            name for name in folders if name not in hidden and os.path.realpath(above / name) not in seen
-        ]
-        seen |= {os.path.realpath(above / name) for name in folders}
-        found = [above / name for name in files if name not in hidden]
-        names += [path.relative_to(folder).as_posix() for path in found if path.is_file()]
-    return names
 
 
 def resume(learner: Learner, processes: Processes, identity: dict[str, str], path: Path) -> TrainingState:

@@ -296,7 +296,7 @@ NO_CHANGES = {
 
 @pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
 def test_what_a_programs_hash_depends_on(name: str, program_module, program: Path) -> None:
-    hash_program = program_module("bundle_training", "train").hash_program
+    hash_program = program_module("bundle_training", "data").hash_program
     before = hash_program(program)
     {**CHANGES, **NO_CHANGES}[name](program)
     assert (hash_program(program) != before) == (name in CHANGES)
