@@ -153,7 +153,7 @@ def test_the_same_images_whatever_the_source(place: Place, class_folders: Path, 
     source = place(class_folders)
     found = imported(source, tmp_path / "2")
     if isinstance(source, DicomSource):
-        # The patient is in its images' keys, so they are dealt in another order, though by the same shares.
+        # The patient is in its images' keys, so they are in another random order, though by the same shares.
         splits = [Counter(row[:2] for row in rows.values()) for rows in (found, from_folder)]
         assert splits[0] == splits[1]
         found = {sha256: (from_folder[sha256][0], *row[1:]) for sha256, row in found.items()}
@@ -181,7 +181,7 @@ def test_a_seed_decides_and_a_larger_sample_contains_the_smaller(
     assert imported(source, tmp_path / "4", sample_size=3, seed=1).keys() != small.keys()
 
 
-# A database holds sound images alone: see test_store.py.
+# A database holds valid images alone: see test_store.py.
 @pytest.mark.parametrize("place", [name for name in PLACES if name not in DATABASES], indirect=True)
 def test_an_image_that_cannot_be_read_is_named(place: Place, class_folders: Path, tmp_path: Path) -> None:
     spoiled = tmp_path / "spoiled"
@@ -196,10 +196,9 @@ def test_an_image_that_cannot_be_read_is_named(place: Place, class_folders: Path
 
 def test_an_empty_place_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        DataError, match="no image|no DICOM image|nothing in it|no image in it|no such|0 class found"
-    ):
+    with pytest.raises(DataError) as fault:
         imported(place(tmp_path / "empty"), tmp_path / "bundle")
+    assert fault.value.code in ("no-images", "too-few-classes", "folder-not-found")
 
 
 def test_groups_stay_in_one_split(place: Place, class_folders: Path, tmp_path: Path) -> None:
@@ -216,7 +215,7 @@ def test_groups_stay_in_one_split(place: Place, class_folders: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
-def test_synthetic_images_hang_on_the_seed_alone(class_name: str, tmp_path: Path) -> None:
+def test_synthetic_images_depend_on_the_seed_alone(class_name: str, tmp_path: Path) -> None:
     source = choose_source("synthetic", tmp_path)
 
     def contents(count: int, seed: int) -> set[bytes]:

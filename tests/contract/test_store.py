@@ -22,6 +22,7 @@ from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import Ingested, ingest_images
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.evaluation.records import Records
+from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from challenge_bundle.sources.base import ImportRequest, Listing, Progress, SourceImage
 from challenge_bundle.sources.choice import choose_source
@@ -31,6 +32,7 @@ from challenge_bundle.store.stored_image import StoredImage
 from challenge_bundle.store.tables import METADATA
 from tests.conftest import say_nothing, write_image
 from tests.dicoms import write_dicom
+from tests.importing import codes
 from tests.unit.test_coco import write_annotations, write_images
 
 
@@ -140,27 +142,29 @@ def test_groups_come_back_with_the_images(store: ImageStore, folder: Path, datab
     ingest_images(source, store, ImportRequest(group=r"0000(\d)\d\."), say_nothing)
     assert {row[1] for row in run_query(store, "groups")[1]} == {"a", "b"}
     for image in choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).images:
-        assert image.group == Path(image.origin).name[4]
+        assert image.patient_group == Path(image.origin).name[4]
 
 
 def test_what_was_not_known_before_is_filled_in(store: ImageStore, folder: Path) -> None:
     source = choose_source(f"folder:{folder}", Path())
     ingest(store, folder, sample_size=50)
     told = ImportRequest(sample_size=40, group=r"0000(\d)\d\.")
-    # All that the rule tells of, for a database that knows some of a patient's images would part them.
+    # All that the rule names: a database that knew some of a patient's images would separate them.
     done = ingest_images(source, store, told, say_nothing)
-    assert str(done) == ("0 new of 40 images, 40 there already; group, split or date filled in for 50")
+    assert str(done) == (
+        "0 new of 40 images, 40 there already; patient group, split or date filled in for 50"
+    )
     rest = ingest_images(source, store, replace(told, sample_size=0), say_nothing)
     assert str(rest) == "30 new of 80 images, 50 there already"
-    assert rest.warnings == ()
+    assert rest.findings == ()
     assert all(image.group_name == Path(image.origin).name[4] for image in records(store))
 
 
-def test_images_without_a_group_among_others_are_said(
+def test_images_without_a_patient_group_among_others_are_reported(
     store: ImageStore, folder: Path, database_url: str
 ) -> None:
-    def warnings() -> tuple[str, ...]:
-        return choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).warnings
+    def warnings() -> tuple[Finding, ...]:
+        return choose_source(database_url, Path()).list_images(ImportRequest(), say_nothing).findings
 
     ingest(store, folder)
     assert warnings() == ()
@@ -170,7 +174,8 @@ def test_images_without_a_group_among_others_are_said(
     store.remove("'/b/' in origin")
     ingest(store, folder)
     (warning,) = warnings()
-    assert warning.startswith("images without a group (patient), though others have one: 20, such as ")
+    assert warning.code == "patient-group-unknown"
+    assert ": 20, such as " in warning.message
 
 
 def test_a_split_and_a_date_are_filled_in_and_a_copy_tells_them_too(store: ImageStore, folder: Path) -> None:
@@ -181,22 +186,21 @@ def test_a_split_and_a_date_are_filled_in_and_a_copy_tells_them_too(store: Image
         for image, origin in ((images[0], images[0].origin), (images[1], "elsewhere.png"))
     )
     done = ingest_images(Listed(first, second), store, ImportRequest(), say_nothing)
-    assert str(done) == "0 new of 2 images, 1 there already; group, split or date filled in for 2"
+    assert str(done) == "0 new of 2 images, 1 there already; patient group, split or date filled in for 2"
     filled = {image.origin: image.taken for image in records(store, where="split == 'testing'")}
     assert filled == {images[0].origin: "2020", images[1].origin: "2020"}
 
 
-def test_another_group_or_label_is_said_and_the_first_stays(store: ImageStore, folder: Path) -> None:
+def test_another_group_or_label_is_reported_and_the_first_stays(store: ImageStore, folder: Path) -> None:
     images = choose_source(f"folder:{folder}", Path()).list_images(ImportRequest(), say_nothing).images
-    ingest_images(Listed(replace(images[0], group="p1")), store, ImportRequest(), say_nothing)
-    other = replace(images[0], group="p2", class_name="b")
+    ingest_images(Listed(replace(images[0], patient_group="p1")), store, ImportRequest(), say_nothing)
+    other = replace(images[0], patient_group="p2", class_name="b")
     done = ingest_images(Listed(other), store, ImportRequest(), say_nothing)
-    label, group = done.warnings
-    assert label.startswith(
-        f"images that are stored under another label: 1, the first {other.origin} (b) and {other.origin} (a);"
-    )
-    assert f"with another group: 1, the first {other.origin} ('p2', stored: 'p1'); the first group" in group
-    assert "`store remove` removes such images" in group
+    label, group = done.findings
+    assert codes((label, group)) == ["stored-label-differs", "stored-patient-group-differs"]
+    assert f": 1, the first {other.origin} (b) and {other.origin} (a);" in label.message
+    assert f": 1, the first {other.origin} ('p2', stored: 'p1');" in group.message
+    assert "`store remove`" in group.hint
     (stored,) = records(store)
     assert (stored.label, stored.group_name) == ("a", "p1")
 
@@ -204,8 +208,9 @@ def test_another_group_or_label_is_said_and_the_first_stays(store: ImageStore, f
 def test_a_moved_image_is_one_under_another_label_and_no_copy(store: ImageStore, folder: Path) -> None:
     ingest(store, folder)
     (folder / "a" / "000001.png").rename(folder / "b" / "moved.png")
-    (warning,) = ingest(store, folder).warnings
-    assert "images that are stored under another label: 1, the first" in warning
+    (warning,) = ingest(store, folder).findings
+    assert warning.code == "stored-label-differs"
+    assert ": 1, the first" in warning.message
 
 
 def test_what_is_removed_comes_anew(store: ImageStore, folder: Path) -> None:
@@ -252,12 +257,13 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_stored(store: ImageStore, 
     assert len(records(store)) == 79
 
 
-def test_copies_and_copies_under_another_label_are_said(store: ImageStore, folder: Path) -> None:
+def test_duplicates_and_those_under_another_label_are_reported(store: ImageStore, folder: Path) -> None:
     (folder / "a" / "twin.png").write_bytes((folder / "a" / "000001.png").read_bytes())
     (folder / "b" / "odd.png").write_bytes((folder / "a" / "000002.png").read_bytes())
-    copies, conflicts = ingest(store, folder).warnings
-    assert copies == "byte-identical copies of other images, stored once: 1"
-    assert "images that are stored under another label: 1, the first" in conflicts
+    copies, conflicts = ingest(store, folder).findings
+    assert codes((copies, conflicts)) == ["duplicate-images", "stored-label-differs"]
+    assert copies.message.endswith(": 1")
+    assert ": 1, the first" in conflicts.message
     assert len(records(store)) == 80
 
 

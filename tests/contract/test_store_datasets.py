@@ -110,7 +110,7 @@ def test_two_files_that_number_from_one_do_not_collide(store: ImageStore, tmp_pa
     two = write(tmp_path / "two", document({1: ["cat"], 2: ["car", "car"], 3: []}, SECOND, 2), seed=20)
     assert str(ingest(store, one)) == "2 new of 2 images, 0 there already; annotations: 3 new"
     done = ingest(store, two)
-    assert (str(done), done.warnings) == (
+    assert (str(done), done.findings) == (
         "3 new of 3 images, 0 there already; annotations: 3 new",
         (),
     )
@@ -162,7 +162,7 @@ def test_a_corrected_file_updates(store: ImageStore, tmp_path: Path) -> None:
     done = ingest(store, path)
     expected = "0 new of 3 images, 3 there already; annotations: 1 new, 2 changed, 1 removed"
     assert str(done) == f"{expected}; images with another class: 2"
-    assert done.warnings == ()
+    assert done.findings == ()
     corrected = [
         ("one", "1", "1.png", "bus", 1.0),
         ("one", "2", "2.png", "bus", 7.0),
@@ -204,7 +204,8 @@ def test_another_question_changes_no_label(store: ImageStore, tmp_path: Path) ->
     ingest(store, path)
     done = ingest(store, path, "bus")
     assert str(done) == "0 new of 2 images, 2 there already; annotations: 0 new"
-    assert "images that are stored under another label: 2" in done.warnings[0]
+    assert done.findings[0].code == "stored-label-differs"
+    assert "images that are stored under another label: 2" in done.findings[0].message
     assert names(store, "label == 'car'") == {"one/1.png"}
 
 
@@ -217,7 +218,8 @@ def test_the_same_picture_in_two_files_has_the_annotations_of_both(store: ImageS
     assert str(done) == "1 new of 2 images, 1 there already; annotations: 2 new"
     assert names(store, "has('cat') and has('car')") == {"one/2.png"}
     # The label of a picture that two data sets have stays as the first says.
-    assert "images that are stored under another label: 1" in done.warnings[0]
+    assert done.findings[0].code == "stored-label-differs"
+    assert "images that are stored under another label: 1" in done.findings[0].message
     assert names(store, "label == 'no car'") == set()
     assert store.remove("has('cat')") == 1
     assert [row[1:] for row in table(store, "datasets")] == [(1, 1), (1, 1)]
@@ -281,9 +283,9 @@ def test_a_corrected_file_under_a_new_name_is_told_and_a_named_data_set_is_updat
     ingest(store, path)
     content["annotations"][0]["category_id"] = 2
     newer = write(tmp_path / "one", content, name="corrected.json")
-    (_, warning) = ingest(store, newer).warnings
-    assert f"the same id on the same image as in data set '{path}': 3 of 3;" in warning
-    assert f"ingest it with &dataset={path}, which updates" in warning
+    (_, warning) = ingest(store, newer).findings
+    assert f"the same id on the same image as in data set '{path}': 3 of 3;" in warning.message
+    assert f"ingest it with &dataset={path}, which updates" in warning.message
     done = ingest(store, newer, more=f"&dataset={path}")
     assert "annotations: 0 new, 1 changed; images with another class: 1" in str(done)
     assert [(row[0], *row[1:]) for row in table(store, "datasets")] == [(str(path), 2, 3)]
@@ -420,8 +422,11 @@ def test_an_older_database_is_migrated_and_its_file_updates_it(database_url: str
         del content["annotations"][1]
         done = ingest(store, write(tmp_path / "one", content))
         assert str(done) == "0 new of 2 images, 2 there already; annotations: 0 new, 1 changed"
-        (warning,) = done.warnings
-        assert "that an older version of the tool stored, and that are not in this file: 1, in" in warning
+        (warning,) = done.findings
+        assert (
+            "that an older version of the tool stored, and that are not in this file: 1, in"
+            in warning.message
+        )
         assert table(store, "datasets") == [(str(path), 2, 2), (UNNAMED, 0, 1)]
         done = ingest(store, path, more=f"&dataset={UNNAMED}")
         assert str(done).endswith("annotations: 2 new, 1 removed")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from challenge_bundle.dataset.staging import LARGEST_OWN_PIXELS
+from challenge_bundle.dataset.image_checks import LARGEST_OWN_PIXELS
 from tests.conftest import RunProgram
 
 TRAIN = "bundle_training/train.py"

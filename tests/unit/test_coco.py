@@ -16,6 +16,7 @@ import pytest
 
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.errors import DataError
+from challenge_bundle.findings import WARNING
 from challenge_bundle.formats.coco import read_coco
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.sources.base import ImportRequest
@@ -143,22 +144,25 @@ def test_an_error_page_is_not_kept_as_an_image(tmp_path: Path, server: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("question", "code", "word"),
     [
-        ("coco:x.json", "no category is named; expected coco:"),
-        ("coco:x.json?category=car&colour=red", "'colour' is not known"),
-        ("coco:x.json?category=car&street=yes", "'street' is 'yes'; expected 0 or 1"),
-        ("coco:x.json?category=car", "x.json: no such file"),
+        ("coco:x.json", "source-options", "no category is named; expected coco:"),
+        ("coco:x.json?category=car&colour=red", "source-options", "'colour'"),
+        ("coco:x.json?category=car&street=yes", "source-options", "0 or 1 for 'street', but got 'yes'"),
+        ("coco:x.json?category=car", "coco-not-found", "x.json"),
         (
             "coco:annotations/instances_few.json?category=cat",
+            "coco-unknown-category",
             "no category 'cat'; expected one of 'airplane', 'car'",
         ),
     ],
 )
-def test_questions_that_cannot_be_answered(question: str, message: str, tmp_path: Path) -> None:
+def test_questions_that_cannot_be_answered(question: str, code: str, word: str, tmp_path: Path) -> None:
     write_annotations(tmp_path)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as fault:
         classes(question, tmp_path)
+    assert fault.value.code == code
+    assert word in str(fault.value)
 
 
 def change_document(path: Path, spoil: Callable[[Document], Any]) -> Path:
@@ -217,28 +221,32 @@ def test_files_that_are_not_coco(
     spoil: Callable[[dict[str, Any]], Any], message: str, tmp_path: Path
 ) -> None:
     path = change_document(write_annotations(tmp_path), spoil)
-    with pytest.raises(DataError, match=f"instances_few.json: is not COCO's: {message}"):
+    with pytest.raises(DataError, match=f"is not COCO's: {message}") as fault:
         read_coco(path)
+    assert (fault.value.code, fault.value.path) == ("coco-field", path)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "code", "word"),
     [
-        (b"", "cannot be read as JSON \\(line 1, column 1: "),
-        (b'{"images": [1,}', "cannot be read as JSON \\(line 1, column 15: "),
-        (b"[" * 100_000, "nested too deeply"),
-        (b'{"images": ' + b"9" * 5000 + b"}", "a number in it has too many digits"),
-        (b'{"images": "\xff"}', "it is not UTF-8; save it as such"),
-        (b"[]", "it holds a list; expected an object with images"),
-        (b"null", "it holds null; expected an object with images"),
+        (b"", "coco-not-json", "(line 1, column 1: "),
+        (b'{"images": [1,}', "coco-not-json", "(line 1, column 15: "),
+        (b"[" * 100_000, "coco-not-json", "nested too deeply"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "coco-not-json", "too many digits"),
+        (b'{"images": "\xff"}', "coco-not-json", "not UTF-8"),
+        (b"[]", "coco-field", "it holds a list; expected an object with images"),
+        (b"null", "coco-field", "it holds null; expected an object with images"),
     ],
 )
-def test_files_that_are_not_json(content: bytes, message: str, tmp_path: Path) -> None:
+def test_files_that_are_not_json(content: bytes, code: str, word: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as fault:
         read_coco(tmp_path / "x.json")
-    with pytest.raises(DataError, match="cannot be read .Is a directory.; give COCO's"):
+    assert (fault.value.code, fault.value.path) == (code, tmp_path / "x.json")
+    assert word in str(fault.value)
+    with pytest.raises(DataError) as fault:
         read_coco(tmp_path)
+    assert fault.value.code == "coco-unreadable"
 
 
 def as_text(document: Document) -> None:
@@ -382,18 +390,20 @@ def test_an_image_with_two_sizes_or_licences_is_refused_by_name(
         read_coco(path)
 
 
-def test_images_listed_twice_are_told(tmp_path: Path) -> None:
+def test_images_listed_twice_are_reported(tmp_path: Path) -> None:
     change_document(write_annotations(tmp_path), listed_twice)
     write_images(tmp_path / "few")
     question = parse_question("coco:annotations/instances_few.json?category=car", tmp_path)
     listing = CocoSource(question).list_images(ImportRequest(), say_nothing)
-    assert listing.warnings == ("images that are listed more than once, taken once: 1 entries",)
+    (found,) = listing.findings
+    assert (found.code, found.severity) == ("coco-image-twice", WARNING)
+    assert found.message.endswith(": 1 entries")
     assert len(listing.images) == 7
 
 
 @pytest.mark.parametrize("name", ["a\tb", "x" * 1001])
 def test_a_data_sets_name_is_one_line(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'dataset' is .* expected a name of up to 1000 characters"):
+    with pytest.raises(DataError, match="expected a name of up to 1000 characters for 'dataset', but got"):
         parse_question(f"coco:x.json?category=car&dataset={name}", tmp_path)
     assert parse_question(f"coco:x.json?category=car&dataset={'x' * 1000}", tmp_path).dataset == "x" * 1000
 
@@ -502,5 +512,5 @@ def test_an_annotation_with_two_categories_is_refused(tmp_path: Path) -> None:
 def test_annotations_that_are_no_file_are_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "instances.json"
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
-    with pytest.raises(DataError, match="is a pipe or a device; give COCO's"):
+    with pytest.raises(DataError, match="is a pipe or a device"):
         read_coco(path)

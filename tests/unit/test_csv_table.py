@@ -7,6 +7,7 @@ import pytest
 
 from challenge_bundle.dataset.stratify import rank
 from challenge_bundle.errors import DataError
+from challenge_bundle.findings import WARNING
 from challenge_bundle.sources.base import ImportRequest, Listing, image_key
 from challenge_bundle.sources.csv_table import TableSource
 from tests.conftest import say_nothing, write_image
@@ -27,7 +28,7 @@ def listed(folder: Path, rows: str, query: str = "?images=images") -> Listing:
 def test_columns_by_their_own_names(folder: Path) -> None:
     rows = "file,class,group,split\na.png,cat,P1,train\nb.jpg,dog,P2,TEST\ndeep\\c.tif,dog,,val\n"
     found = listed(folder, rows).images
-    assert [(image.class_name, image.group, image.split) for image in found] == [
+    assert [(image.class_name, image.patient_group, image.split) for image in found] == [
         ("cat", "P1", "training"),
         ("dog", "P2", "testing"),
         ("dog", None, "validation"),
@@ -40,62 +41,59 @@ def test_columns_by_their_own_names(folder: Path) -> None:
 def test_columns_that_are_called_something_else(folder: Path) -> None:
     query = "?file=Image Index&class=Finding Labels&group=Patient ID&images=images"
     found = listed(folder, "Patient ID,Image Index,Finding Labels,group\n7,a,Effusion|Mass,x\n", query).images
-    assert [(image.class_name, image.group, Path(image.origin).name) for image in found] == [
+    assert [(image.class_name, image.patient_group, Path(image.origin).name) for image in found] == [
         ("Effusion|Mass", "7", "a.png")
     ]
 
 
 def test_images_without_a_row_are_counted(folder: Path) -> None:
-    assert listed(folder, "file,class\na,cat\ndeep/c,dog\n").warnings == (
-        f"images without a row, passed over: 1, such as {folder / 'images' / 'b.jpg'}",
-    )
+    (found,) = listed(folder, "file,class\na,cat\ndeep/c,dog\n").findings
+    assert (found.code, found.severity) == ("file-without-row", WARNING)
+    assert found.message.endswith(f": 1, such as {folder / 'images' / 'b.jpg'}")
 
 
 @pytest.mark.parametrize(
-    ("rows", "query", "message"),
+    ("rows", "query", "code", "row", "word"),
     [
         (
             "file,class\na.png,cat\nx.png,dog\n",
             "?images=images",
-            r"images that are not in .*: 1, the first: .*labels.csv:3: 'x.png'",
+            "row-without-file",
+            None,
+            "labels.csv:3: 'x.png'",
         ),
-        ("file,class\na.png,cat\na,dog\n", "?images=images", r"labels.csv:3: 'a' stands in line 2 too"),
-        (
-            "file,class,split\na,cat,fold1\n",
-            "?images=images",
-            r"labels.csv:2: the split is 'fold1'; expected",
-        ),
-        ("file,class\na,\n", "?images=images", r"labels.csv:2: the cell of 'class' is empty"),
-        ("file,class\na,cat,black\n", "?images=images", r"labels.csv:2: has more cells than the header's 2"),
-        ("file,class,class\na,cat,x\n", "?images=images", r"labels.csv:1: has 2 columns 'class'"),
-        (
-            "file,class,split\na,cat,train\nb,dog,\n",
-            "?images=images",
-            r":3: some rows tell their split",
-        ),
-        (
-            "file,class\nx,cat\n",
-            "?images=images",
-            r":2: 'x' may be X.PNG and x.jpg; write the suffix",
-        ),
-        (f"file,class\n{'y' * 300},cat\n", "?images=images", r"images that are not in"),
-        ("name,class\na,cat\n", "?images=images", r"labels.csv:1: has no column 'file', but 'name', 'class'"),
-        ("file,class\n", "?images=images", r"no image in it; expected a row an image"),
-        ("file,class\na,cat\n", "?group=Patient&images=images", r"has no column 'Patient'"),
-        ("file,class\na,cat\n", "?klass=x", r"is not understood: 'klass' is not known; expected csv:FILE"),
+        ("file,class\na.png,cat\na,dog\n", "?images=images", "csv-duplicate-row", 3, "in line 2 too"),
+        ("file,class,split\na,cat,fold1\n", "?images=images", "unknown-split", 2, "'fold1'"),
+        ("file,class\na,\n", "?images=images", "csv-empty-cell", 2, "'class'"),
+        ("file,class\na,cat,black\n", "?images=images", "csv-cells", 2, "header's 2"),
+        ("file,class,class\na,cat,x\n", "?images=images", "csv-column-twice", 1, "2 columns 'class'"),
+        ("file,class,split\na,cat,train\nb,dog,\n", "?images=images", "csv-split-missing", 3, ""),
+        ("file,class\nx,cat\n", "?images=images", "image-name-ambiguous", 2, "'x' may be X.PNG and x.jpg"),
+        (f"file,class\n{'y' * 300},cat\n", "?images=images", "row-without-file", None, ""),
+        ("name,class\na,cat\n", "?images=images", "csv-column-missing", 1, "'file', but got 'name', 'class'"),
+        ("file,class\n", "?images=images", "no-images", None, "one row per image"),
+        ("file,class\na,cat\n", "?group=Patient&images=images", "csv-column-missing", 1, "'Patient'"),
+        ("file,class\na,cat\n", "?klass=x", "source-options", None, "'klass'"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(folder: Path, rows: str, query: str, message: str) -> None:
+def test_what_is_wrong_is_reported_with_its_line(
+    folder: Path, rows: str, query: str, code: str, row: int | None, word: str
+) -> None:
     for name in ("X.PNG", "x.jpg"):
         write_image(folder / "images" / name)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as fault:
         listed(folder, rows, query)
+    assert (fault.value.code, fault.value.row) == (code, row)
+    assert word in str(fault.value)
 
 
 def test_a_column_that_is_named_may_have_empty_cells_and_suffixes_any_letters(folder: Path) -> None:
     write_image(folder / "images" / "D.PNG")
     found = listed(folder, "file,class,patient\nd,cat,\na,dog,7\n", "?group=patient&images=images").images
-    assert [(Path(image.origin).name, image.group) for image in found] == [("D.PNG", None), ("a.png", "7")]
+    assert [(Path(image.origin).name, image.patient_group) for image in found] == [
+        ("D.PNG", None),
+        ("a.png", "7"),
+    ]
 
 
 def test_slices_of_patients_are_sampled_apart(folder: Path) -> None:
@@ -113,8 +111,9 @@ def test_slices_of_patients_are_sampled_apart(folder: Path) -> None:
 def test_a_csv_that_is_no_file_is_refused(kind: str, folder: Path) -> None:
     path = folder / "p.csv"
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
-    with pytest.raises(DataError, match=r"is a pipe or a device; write the csv into a file"):
+    with pytest.raises(DataError) as fault:
         TableSource(f"csv:{path}", folder).list_images(ImportRequest(), say_nothing)
+    assert (fault.value.code, fault.value.path) == ("csv-not-a-file", path.resolve())
 
 
 def test_a_cell_that_swallows_the_rest_is_told_from_an_encoding(folder: Path) -> None:

@@ -15,6 +15,7 @@ from challenge_bundle.dataset.stratify import rank
 from challenge_bundle.dicom.display import to_gray
 from challenge_bundle.dicom.reading import read_dicom
 from challenge_bundle.errors import DataError
+from challenge_bundle.findings import WARNING
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources.base import ImportRequest, Listing, image_key
@@ -22,6 +23,7 @@ from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing
 from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom, write_linked
+from tests.importing import codes
 
 
 def listing(folder: Path, query: str = "") -> Listing:
@@ -39,8 +41,10 @@ def test_classes_are_the_first_folders(tmp_path: Path) -> None:
     found = listing(tmp_path)
     assert classes(found) == {"P1/sick/series 1/a": "sick", "P_2/well/b.dcm": "well"}
     assert {(image.split, image.suffix) for image in found.images} == {(None, ".png")}
-    assert [image.group for image in found.images] == ["P1", "P_2"]
-    assert found.warnings == (f"1 files are no DICOM files, such as {tmp_path}/well/notes.txt",)
+    assert [image.patient_group for image in found.images] == ["P1", "P_2"]
+    (finding,) = found.findings
+    assert finding.code == "files-not-images"
+    assert finding.message == f"1 files are no DICOM files, such as {tmp_path}/well/notes.txt"
 
 
 def test_splits_above_the_classes(tmp_path: Path) -> None:
@@ -57,14 +61,19 @@ def test_classes_from_a_tag(tmp_path: Path) -> None:
     write_dicom(tmp_path / "c")
     with pytest.raises(DataError, match="/c: its SeriesDescription is empty; fill it"):
         listing(tmp_path, "?label=SeriesDescription")
-    with pytest.raises(DataError, match=r"/a: lies in no class folder; .* \?label="):
+    with pytest.raises(DataError) as fault:
         listing(tmp_path)
+    assert (fault.value.code, fault.value.path) == ("image-without-class", tmp_path / "a")
 
 
 def test_groups_from_a_tag(tmp_path: Path) -> None:
     for name, station in (("a", "X1"), ("b", "X2"), ("c", "X1")):
         write_dicom(tmp_path / "sick" / name, StationName=station)
-    assert [image.group for image in listing(tmp_path, "?group=StationName").images] == ["X1", "X2", "X1"]
+    assert [image.patient_group for image in listing(tmp_path, "?group=StationName").images] == [
+        "X1",
+        "X2",
+        "X1",
+    ]
     write_dicom(tmp_path / "sick" / "d")
     with pytest.raises(DataError, match="/sick/d: its StationName is empty; fill it"):
         listing(tmp_path, "?group=StationName")
@@ -75,7 +84,7 @@ def test_groups_from_a_tag(tmp_path: Path) -> None:
 def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     found = listing(folder)
-    assert found.warnings == ()
+    assert found.findings == ()
     expected = {
         f"C-{patient}/{number}.dcm": "no-outer-contour" if number % 2 else "outer-contour"
         for patient in range(3)
@@ -89,7 +98,9 @@ def test_classes_of_the_linked_layout(tmp_path: Path) -> None:
     next((folder / "contourfiles" / "C-0").rglob("*0001-icontour*")).unlink()
     found = listing(folder)
     assert set(expected) - set(classes(found)) == {"C-0/1.dcm"}
-    assert found.warnings == (f"{folder}/dicoms/D0/1.dcm: has no inner contour",)
+    (finding,) = found.findings
+    assert (finding.severity, finding.location) == (WARNING, f"{folder}/dicoms/D0/1.dcm")
+    assert finding.message == "has no inner contour"
 
 
 def without_vertices(path: Path) -> None:
@@ -117,11 +128,12 @@ def test_a_contour_that_cannot_be_right_makes_no_class(tmp_path: Path, what: str
     FAULTY[what](victim)
     found = listing(folder)
     assert classes(found) == {origin: name for origin, name in before.items() if origin != "C-0/1.dcm"}
-    (warning,) = found.warnings
-    assert warning.startswith("slices left out, for contours that cannot be right: 1, the first ")
-    assert what in warning
-    assert warning.endswith("(`data contact-sheet` shows all)")
-    # With a tag, contours are not asked.
+    (warning,) = found.findings
+    assert (warning.code, warning.severity) == ("contours-invalid", WARNING)
+    assert warning.message.startswith("slices left out for invalid contours: 1, the first ")
+    assert what in warning.message
+    assert "`data contact-sheet`" in warning.hint
+    # With a tag, contours are not read.
     assert len(listing(folder, "?label=SeriesDescription").images) == 18
 
 
@@ -131,16 +143,17 @@ def test_contours_that_cross_are_taken_with_a_warning(tmp_path: Path) -> None:
         write_contour(contour_path(folder, "C-0", "i", number), circle(16, 13 + number, 6))
     found = listing(folder)
     assert len(found.images) == 18
-    (warning,) = found.warnings
-    assert warning.startswith("slices whose contours want a look: 2, the first ")
-    assert "0002-icontour-manual.txt: " in warning
+    (warning,) = found.findings
+    assert warning.code == "contours-unusual"
+    assert "slices with unusual contours: 2, the first " in warning.message
+    assert "0002-icontour-manual.txt: " in warning.message
 
 
 def test_no_contour_can_be_right(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     for path in folder.glob("contourfiles/*/i-contours/*"):
         without_vertices(path)
-    with pytest.raises(DataError, match=r"no slice is left: slices left out, .*: 18, the first .* is empty"):
+    with pytest.raises(DataError, match=r"no slice is left: slices left out .*: 18, the first .* is empty"):
         listing(folder)
 
 
@@ -189,10 +202,10 @@ def test_options_that_are_none(tmp_path: Path, query: str) -> None:
         write_dicom(tmp_path / "sick" / "a")
         assert listing(tmp_path, query).images
         return
-    with pytest.raises(
-        DataError, match=r"is not understood(: .* not known)?; expected dicom:PATH\[\?label=TAG\]"
-    ):
+    with pytest.raises(DataError) as fault:
         listing(tmp_path, query)
+    assert fault.value.code == "source-options"
+    assert "expected dicom:PATH[?label=TAG]" in str(fault.value)
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
@@ -214,9 +227,8 @@ def test_what_a_person_should_know(tmp_path: Path) -> None:
     write_dicom(tmp_path / "sick" / "c", Rows=None, PixelData=None)
     found = listing(tmp_path)
     assert set(classes(found)) == {"P1/sick/a", "1.2.9/sick/b"}
-    assert "DICOM files without an image: 1" in found.warnings[0]
-    assert "writing is in their pixels (BurnedInAnnotation): 1" in found.warnings[1]
-    assert "images without a PatientID: 1" in found.warnings[2]
+    assert codes(found.findings) == ["dicom-without-image", "dicom-burned-in-text", "dicom-patient-missing"]
+    assert all(": 1, such as " in finding.message for finding in found.findings)
 
 
 @pytest.mark.parametrize("real", [False, True] if REAL.is_dir() else [False], ids=lambda real: "real" * real)
@@ -270,7 +282,7 @@ def test_kept_names_end_in_png(layout: Layout, tmp_path: Path) -> None:
 
 def test_a_cut_file_ends_the_import_with_its_path(layout: Layout, tmp_path: Path) -> None:
     for number in range(6):
-        write_dicom(tmp_path / "in" / f"{number % 2}" / f"{number}.dcm")
+        write_dicom(tmp_path / "in" / f"{number % 2}" / f"{number}.dcm", PatientID=f"P{number}")
     victim = tmp_path / "in" / "1" / "3.dcm"
     victim.write_bytes(victim.read_bytes()[:-100])
     source = choose_source(f"dicom:{tmp_path / 'in'}", Path("/"))

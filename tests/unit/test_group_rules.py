@@ -39,28 +39,31 @@ def test_a_table_may_have_columns_of_other_names(tmp_path: Path) -> None:
 
 def test_a_name_that_several_images_have_is_refused(tmp_path: Path) -> None:
     rule = parse_group_rule(table(tmp_path, "file,group\na.png,P1\n"), tmp_path)
-    with pytest.raises(DataError, match="'a.png' is the name of 2 images; .* such as CLASS/a.png"):
+    with pytest.raises(DataError) as fault:
         rule.groups_of(IMAGES)
+    assert (fault.value.code, fault.value.path) == ("group-table-ambiguous", tmp_path / "t.csv")
+    assert "such as CLASS/a.png" in fault.value.finding.hint
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "row"),
     [
-        ("(", "is not a regular expression"),
-        (r"\d+", "has no capture group"),
-        ("csv:", "is not understood"),
-        ("csv:t.csv?grup=x", "is not understood"),
-        ("csv:none.csv", "none.csv: no such file"),
-        ("csv:t.csv?group=patient", "has no column 'patient', but 'file', 'group'; say"),
-        ("csv:empty.csv", "empty.csv:3: the cell of 'group' is empty"),
-        ("csv:two.csv", "two.csv:4: 'a.png' is in two groups, 'P1' and 'P2'"),
-        ("csv:latin.csv", "is not a csv in UTF-8"),
+        ("(", "group-rule", None),
+        (r"\d+", "group-rule", None),
+        ("csv:", "source-options", None),
+        ("csv:t.csv?grup=x", "source-options", None),
+        ("csv:none.csv", "csv-not-found", None),
+        ("csv:t.csv?group=patient", "csv-column-missing", 1),
+        ("csv:empty.csv", "csv-empty-cell", 3),
+        ("csv:two.csv", "group-table-conflict", 4),
+        ("csv:latin.csv", "csv-encoding", None),
     ],
 )
-def test_what_is_no_rule(text: str, message: str, tmp_path: Path) -> None:
+def test_what_is_no_rule(text: str, code: str, row: int | None, tmp_path: Path) -> None:
     table(tmp_path, "file,group\na.png,P1\n")
     (tmp_path / "empty.csv").write_text("file,group\na.png,P1\nb.png\n")
     (tmp_path / "two.csv").write_text("file,group\na.png,P1\na.png,P1\na.png,P2\n")
     (tmp_path / "latin.csv").write_bytes("file,group\n\u00e4.png,P1\n".encode("latin-1"))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as fault:
         parse_group_rule(text, tmp_path)
+    assert (fault.value.code, fault.value.row) == (code, row)

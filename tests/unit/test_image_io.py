@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from challenge_bundle import image_io
-from challenge_bundle.dataset.staging import SoundImage, check_image
+from challenge_bundle.dataset.staging import ReadImage, read_image
+from challenge_bundle.findings import Finding
 from challenge_bundle.image_io import (
     PictureError,
     hash_picture,
@@ -50,8 +51,10 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def check(name: str, data: bytes) -> SoundImage | str:
-    return check_image(SourceImage(name, "a", None, lambda: data))
+def check(name: str, data: bytes) -> ReadImage | str:
+    """An image, or what is wrong with it, in words."""
+    found = read_image(SourceImage(name, "a", None, lambda: data))
+    return found.text if isinstance(found, Finding) else found
 
 
 def seen(data: bytes) -> str:
@@ -62,7 +65,7 @@ def seen(data: bytes) -> str:
 @pytest.mark.parametrize("name", TAKEN)
 def test_taken(name: str) -> None:
     sound = check(name, TAKEN[name]())
-    assert isinstance(sound, SoundImage), sound
+    assert isinstance(sound, ReadImage), sound
     assert len(sound.pixels_sha256) == 64
 
 
@@ -107,8 +110,8 @@ def test_every_format_that_pillow_writes_under_every_suffix() -> None:
                 continue
             result = check("a.png", data)
             if kind in (*image_io.FORMATS, "MPO"):
-                assert isinstance(result, SoundImage) or "mode" in result, kind
-            elif isinstance(result, SoundImage):
+                assert isinstance(result, ReadImage) or "mode" in result, kind
+            elif isinstance(result, ReadImage):
                 assert (kind, result.format) == ("DIB", "BMP")
             else:
                 assert result.startswith("a.png: not an image; expected jpg,"), kind
@@ -165,7 +168,7 @@ def test_damaged_headers_of_every_format_end_in_one_line() -> None:
 
 def test_limits_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_io, "MAX_PIXELS", 99)
-    assert isinstance(check("a.png", saved(gray(), "PNG")), SoundImage)
+    assert isinstance(check("a.png", saved(gray(), "PNG")), ReadImage)
     assert (
         check("a.png", saved(Image.new("L", (10, 10)), "PNG")) == "a.png: 10x10 pixels; at most 99 are read"
     )

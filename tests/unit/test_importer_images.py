@@ -22,6 +22,7 @@ from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, write_image
 from tests.image_files import REFUSED, big_endian, saved, times_257, with_alpha
+from tests.importing import codes, of_code
 
 
 def fill(layout: Layout, folder: Path, **request: object) -> DataSummary:
@@ -65,11 +66,12 @@ def test_a_testing_image_in_training_in_another_form_is_a_leak(
 ) -> None:
     leaked = split_folders / "train" / "cat" / "9.png"
     leaked.write_bytes(FORMS[form](Image.open(split_folders / "test" / "cat" / "1.png")))
-    with pytest.raises(DataError, match="testing images that lie in the training split too: 1, the first: "):
+    with pytest.raises(DataError, match="in the training split too: 1, the first: ") as fault:
         fill(layout, split_folders)
+    assert fault.value.code == "testing-image-leak"
 
     summary = fill(layout, split_folders, allow_leaks=True)
-    assert "copies of other images, pixel for pixel: 1" in "\n".join(summary.warnings)
+    assert of_code(summary.findings, "duplicate-images").message.endswith(": 1")
     (found,) = find_duplicates(read_images(layout, say_nothing))
     assert (found.severity, found.count) == ("error", 1)
 
@@ -83,8 +85,10 @@ def test_one_picture_of_two_classes_in_two_forms_is_a_conflict(
 ) -> None:
     wrong = split_folders / "train" / "dog" / "9.png"
     wrong.write_bytes(FORMS[form](Image.open(split_folders / "train" / "cat" / "1.png")))
-    with pytest.raises(DataError, match="1 images lie in two classes with the same pixels"):
+    with pytest.raises(DataError) as fault:
         fill(layout, split_folders)
+    assert fault.value.code == "label-conflict"
+    assert not fault.value.details
 
 
 def test_the_audit_sees_a_conflict_in_two_forms(layout: Layout, split_folders: Path) -> None:
@@ -142,10 +146,10 @@ def test_images_saved_in_another_form_keep_their_splits(older: bool, layout: Lay
     summary = fill(layout, tmp_path / "images", keep_splits=True)
     after = origins(layout)
     assert before.items() <= after.items()
-    assert "older version" not in "\n".join(summary.warnings)
+    assert "previous-images-gone" not in codes(summary.findings)
 
 
-def test_an_older_import_whose_images_are_gone_or_changed_is_said(layout: Layout, tmp_path: Path) -> None:
+def test_an_older_import_whose_images_are_gone_or_changed_is_reported(layout: Layout, tmp_path: Path) -> None:
     for seed in range(30):
         write_image(tmp_path / "images" / "ab"[seed % 2] / f"{seed}.png", seed=seed)
     fill(layout, tmp_path / "images")
@@ -154,17 +158,16 @@ def test_an_older_import_whose_images_are_gone_or_changed_is_said(layout: Layout
     files[0].unlink()
     write_image(files[1], seed=99)
     summary = fill(layout, tmp_path / "images", keep_splits=True, replace=True)
-    assert "older version, that are no longer in input_data/: 2; they are known again" in "\n".join(
-        summary.warnings
-    )
+    assert "in input_data/: 2; they " in of_code(summary.findings, "previous-images-gone").message
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png", b"escape\x1b[2J.png", b"del\x7f.png"])
 def test_names_that_no_csv_can_hold_are_refused(name: bytes, layout: Layout, split_folders: Path) -> None:
     source = split_folders / "val" / "cat" / "0.png"
     shutil.copy(source, os.fsencode(split_folders / "val" / "cat") + b"/" + name)
-    with pytest.raises(DataError, match="1 of 19 file names are not UTF-8 or have control") as fault:
+    with pytest.raises(DataError, match="1 of 19 file names are ") as fault:
         fill(layout, split_folders)
+    assert fault.value.code == "file-name-unprintable"
     assert str(fault.value).isprintable()
     with pytest.raises(DataError, match="rename the files"):
         ingest_images(
@@ -196,8 +199,7 @@ def test_other_files_of_odd_names_are_named_in_a_line(layout: Layout, split_fold
     with open(os.fsencode(split_folders / "val" / "cat") + b"/notes\xff\n.txt", "w") as opened:
         opened.write("no image")
     summary = fill(layout, split_folders)
-    (told,) = [line for line in summary.warnings if "files are no images" in line]
-    assert told.isprintable()
+    assert of_code(summary.findings, "files-not-images").text.isprintable()
 
 
 def test_a_narrow_blank_in_a_name_is_taken_but_not_kept(layout: Layout, split_folders: Path) -> None:
@@ -217,23 +219,23 @@ def test_an_import_refuses_the_file_by_name(name: str, layout: Layout, split_fol
     assert not layout.split_dir("training").exists()
 
 
-def test_what_files_are_is_told(layout: Layout, split_folders: Path) -> None:
+def test_odd_files_are_reported(layout: Layout, split_folders: Path) -> None:
     (split_folders / "train" / "cat" / "odd.jpg").write_bytes(saved(picture(90), "PNG"))
     alpha = with_alpha(Image.new("RGB", (9, 11), (1, 2, 3))).resize((8, 8))
     (split_folders / "train" / "cat" / "clear.png").write_bytes(saved(alpha, "PNG"))
-    warnings = "\n".join(fill(layout, split_folders).warnings)
-    assert "images of another format than their names say: 1, such as " in warnings
-    assert "odd.jpg (PNG); they are read by their content" in warnings
-    assert "images with transparent pixels: 1, such as " in warnings
-    assert "clear.png; the programs take the colours" in warnings
+    found = fill(layout, split_folders).findings
+    misnamed, transparent = of_code(found, "image-format-misnamed"), of_code(found, "image-transparent")
+    assert ": 1, such as " in misnamed.message
+    assert "odd.jpg (PNG); " in misnamed.message
+    assert ": 1, such as " in transparent.message
+    assert "clear.png; " in transparent.message
 
 
 def test_large_images_are_warned_of(layout: Layout, split_folders: Path) -> None:
     """One pixel over what training takes as it is, and one image at that."""
     Image.new("L", (1024, 1024), 3).save(split_folders / "train" / "cat" / "largest.png")
-    quiet = "\n".join(fill(layout, split_folders, any_size=True).warnings)
-    assert "pixels" not in quiet
+    assert "image-large" not in codes(fill(layout, split_folders, any_size=True).findings)
     Image.new("L", (1025, 1024), 3).save(split_folders / "train" / "cat" / "over.png")
-    told = "\n".join(fill(layout, split_folders, any_size=True).warnings)
-    assert "images of more than 1,048,576 pixels: 1, such as " in told
-    assert "over.png (1025x1024); this project's training brings them to 224x224" in told
+    found = of_code(fill(layout, split_folders, any_size=True).findings, "image-large")
+    assert "1,048,576 pixels: 1, such as " in found.message
+    assert "over.png (1025x1024); " in found.message

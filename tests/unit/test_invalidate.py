@@ -11,11 +11,13 @@ from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import read_context
 from challenge_bundle.files import hash_file
+from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import read_manifest
 from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing
+from tests.importing import codes, of_code
 from tests.unit.test_relabel import kill_at
 
 
@@ -36,9 +38,9 @@ def evaluated(filled_layout: Layout) -> Layout:
     return filled_layout
 
 
-def load(layout: Layout, seed: int = 0, replace: bool = False) -> tuple[str, ...]:
+def load(layout: Layout, seed: int = 0, replace: bool = False) -> tuple[Finding, ...]:
     request = ImportRequest(sample_size=4, seed=seed, replace=replace)
-    return import_images(SyntheticSource(), request, layout, say_nothing).warnings
+    return import_images(SyntheticSource(), request, layout, say_nothing).findings
 
 
 def state(layout: Layout) -> dict[str, str]:
@@ -50,11 +52,12 @@ def test_other_images_are_refused_with_what_they_would_cost(evaluated: Layout) -
     before = state(evaluated)
     with pytest.raises(DataError) as caught:
         load(evaluated, seed=1)
-    text = str(caught.value)
-    assert "changes the testing images, and 2 submissions were evaluated" in text
-    assert "(1 scored)" in text
+    found = caught.value.finding
+    assert (found.code, found.location) == ("evaluation-of-other-data", str(evaluated.evaluation))
+    assert "changes the testing images, and 2 submissions were evaluated" in found.message
+    assert "(1 scored)" in found.message
     for way in ("`data relabel`", "--bundle", "--replace"):
-        assert way in text
+        assert way in found.hint
     assert state(evaluated) == before
     assert not (evaluated.state / "incoming").exists()
     assert count_evaluated(evaluated) == (2, 1)
@@ -62,7 +65,7 @@ def test_other_images_are_refused_with_what_they_would_cost(evaluated: Layout) -
 
 def test_the_same_images_are_no_change(evaluated: Layout) -> None:
     before = state(evaluated)
-    assert not [line for line in load(evaluated) if "put away" in line]
+    assert "evaluation-put-away" not in codes(load(evaluated))
     assert state(evaluated) == before
     assert count_evaluated(evaluated) == (2, 1)
 
@@ -74,9 +77,10 @@ def test_images_that_are_gone_can_be_brought_back(evaluated: Layout) -> None:
     evaluated.testing_data.rmdir()
     with pytest.raises(DataError, match=r"testing-data: not found, though .* import the same data"):
         read_context(read_manifest(evaluated.manifest), evaluated)
-    with pytest.raises(DataError, match="let them be replaced with --replace"):
+    with pytest.raises(DataError) as fault:
         load(evaluated)
-    assert not [line for line in load(evaluated, replace=True) if "put away" in line]
+    assert fault.value.code == "data-not-imported"
+    assert "evaluation-put-away" not in codes(load(evaluated, replace=True))
     assert state(evaluated) == before
     assert count_evaluated(evaluated) == (2, 1)
 
@@ -88,8 +92,9 @@ def test_other_classes_of_the_same_images_are_refused(evaluated: Layout) -> None
     first, second = lines[1].split(","), next(x for x in lines if x.split(",")[1] != lines[1].split(",")[1])
     lines[1] = f"{first[0]},{lines[-1].split(',')[1] if second == lines[0] else second.split(',')[1]}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match="changes the class of 1 testing images, and 2 submissions"):
+    with pytest.raises(DataError, match="changes the class of 1 testing images, and 2 submissions") as fault:
         load(evaluated)
+    assert fault.value.code == "evaluation-of-other-data"
 
 
 def test_without_submissions_anything_may_be_imported(evaluated: Layout) -> None:
@@ -103,10 +108,10 @@ def test_without_submissions_anything_may_be_imported(evaluated: Layout) -> None
     )
 
 
-def test_replace_puts_the_evaluation_away_and_starts_anew(evaluated: Layout) -> None:
+def test_replace_puts_the_evaluation_away_and_starts_again(evaluated: Layout) -> None:
     before = state(evaluated)
-    (told,) = [line for line in load(evaluated, seed=1, replace=True) if "put away" in line]
-    assert "2 submissions (1 scored) was put away, into .bundle/archive/1/" in told
+    found = of_code(load(evaluated, seed=1, replace=True), "evaluation-put-away")
+    assert "2 submissions (1 scored) was put away, into .bundle/archive/1/" in found.message
     folder = evaluated.archive / "1"
     assert (folder / "evaluation" / "zips" / "1.zip").read_bytes() == b"PK"
     assert (folder / "leaderboards" / "open-all" / "leaderboard.html").read_text() == "old board"
@@ -119,7 +124,8 @@ def test_replace_puts_the_evaluation_away_and_starts_anew(evaluated: Layout) -> 
     read_context(read_manifest(evaluated.manifest), evaluated)
     (evaluated.kept_zips).mkdir()
     (evaluated.kept_zips / "3.zip").write_bytes(b"PK")
-    assert [line for line in load(evaluated, seed=2, replace=True) if ".bundle/archive/2/" in line]
+    again = of_code(load(evaluated, seed=2, replace=True), "evaluation-put-away")
+    assert ".bundle/archive/2/" in again.message
     assert (evaluated.archive / "2" / "evaluation" / "zips" / "3.zip").exists()
 
 

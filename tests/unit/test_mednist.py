@@ -107,7 +107,7 @@ def test_a_complete_part_needs_no_more_bytes(server: Server, tmp_path: Path) -> 
 
 def test_another_md5_is_refused_and_removed(server: Server, tmp_path: Path) -> None:
     server.content = b"not what was expected"
-    with pytest.raises(DataError, match="has MD5"):
+    with pytest.raises(DataError, match="expected MD5"):
         download(url(server), tmp_path / "file", md5(b"expected"), say_nothing)
     assert list(tmp_path.iterdir()) == []
 

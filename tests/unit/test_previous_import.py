@@ -1,4 +1,4 @@
-"""A later import of more images: what moves between splits is said, and splits can be kept."""
+"""A later import of more images: what moves between splits is reported, and splits can be kept."""
 
 import csv
 import shutil
@@ -14,6 +14,7 @@ from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from tests.conftest import say_nothing, write_image
+from tests.importing import codes, of_code
 
 GROUP = r"^(p\d+)_"
 
@@ -35,31 +36,35 @@ def splits_by_name(layout: Layout) -> dict[str, str]:
         return {Path(row["origin"]).name: row["split"] for row in csv.DictReader(opened)}
 
 
-def told(summary: DataSummary) -> str:
-    return "\n".join(summary.warnings)
+MOVES = {"testing-image-published", "testing-image-known", "patient-group-was-split"}
 
 
-def test_testing_images_that_are_dealt_anew_are_counted(layout: Layout, tmp_path: Path) -> None:
+def moves(summary: DataSummary) -> set[str]:
+    """The codes of what is reported of images that were in another split."""
+    return MOVES & set(codes(summary.findings))
+
+
+def test_testing_images_that_are_assigned_again_are_counted(layout: Layout, tmp_path: Path) -> None:
     first = fill(layout, write_patients(tmp_path / "images", range(60)))
-    assert "last import" not in told(first)
+    assert not moves(first)
     before = splits_by_name(layout)
     again = fill(layout, tmp_path / "images")
-    assert "last import" not in told(again)
+    assert not moves(again)
 
     summary = fill(layout, write_patients(tmp_path / "images", range(60, 90)))
     after = splits_by_name(layout)
     moved = [name for name, split in before.items() if split == "testing" != after[name]]
     gained = [name for name, split in before.items() if split != "testing" == after[name]]
     assert moved
-    assert f"testing images of the last import whose classes are no longer hidden: {len(moved)}" in told(
-        summary
-    )
-    assert f"testing images whose classes the last import gave away: {len(gained)}" in told(summary)
-    assert told(summary).count("--keep-splits") == 2
+    published = of_code(summary.findings, "testing-image-published")
+    known = of_code(summary.findings, "testing-image-known")
+    assert f": {len(moved)} (" in published.message
+    assert f": {len(gained)}, such as" in known.message
+    assert all("--keep-splits" in found.hint for found in (published, known))
 
 
 @pytest.mark.parametrize("group", ["", GROUP])
-def test_kept_splits_deal_new_images_alone(group: str, layout: Layout, tmp_path: Path) -> None:
+def test_kept_splits_assign_new_images_alone(group: str, layout: Layout, tmp_path: Path) -> None:
     fill(layout, write_patients(tmp_path / "images", range(60)), group=group)
     before = splits_by_name(layout)
     # Known patients have new images too, and some images are under other names.
@@ -72,7 +77,7 @@ def test_kept_splits_deal_new_images_alone(group: str, layout: Layout, tmp_path:
 
     after = splits_by_name(layout)
     assert {name: after[name] for name in before} == before
-    assert "last import" not in told(summary)
+    assert not moves(summary)
     total = sum(summary.counts.values())
     for split, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):
         assert abs(summary.counts[split] - share * total) <= 3
@@ -105,10 +110,10 @@ def test_a_group_of_two_splits_goes_to_testing_whole(layout: Layout, tmp_path: P
     for name, split in after.items():
         were = of_patient[name.partition("_")[0]]
         assert split == max(were, key=SPLITS.index)
-    assert f"had in several splits: {len(parted)}, such as" in told(summary)
+    assert f": {len(parted)}, such as" in of_code(summary.findings, "patient-group-was-split").message
     gained = sum(split == "testing" != before[name] for name, split in after.items())
-    assert f"testing images whose classes the last import gave away: {gained}" in told(summary)
-    assert "no longer hidden" not in told(summary)
+    assert f": {gained}, such as" in of_code(summary.findings, "testing-image-known").message
+    assert "testing-image-published" not in moves(summary)
 
 
 def test_splits_of_the_source_come_before_those_of_the_last_import(layout: Layout, tmp_path: Path) -> None:
@@ -126,7 +131,7 @@ def test_splits_of_the_source_come_before_those_of_the_last_import(layout: Layou
         shutil.copy(path, target)
     summary = fill(layout, tmp_path / "split", keep_splits=True)
     assert splits_by_name(layout) == before | {moved: "training"}
-    assert "no longer hidden: 1 (1 in training)" in told(summary)
+    assert ": 1 (1 in training)" in of_code(summary.findings, "testing-image-published").message
 
     # What the source leaves to be cut, here validation, is as it was.
     for path in sorted((tmp_path / "split" / "val").rglob("*.png")):
@@ -138,8 +143,9 @@ def test_splits_of_the_source_come_before_those_of_the_last_import(layout: Layou
 
 def test_splits_that_nobody_knows_cannot_be_kept(layout: Layout, tmp_path: Path) -> None:
     write_patients(tmp_path / "images", range(30))
-    with pytest.raises(DataError, match="no import is known here.*leave out --keep-splits"):
+    with pytest.raises(DataError) as fault:
         fill(layout, tmp_path / "images", keep_splits=True)
+    assert fault.value.code == "no-splits-to-keep"
     fill(layout, tmp_path / "images")
     with pytest.raises(DataError, match="the last import had none of these images"):
         fill(layout, write_patients(tmp_path / "others", range(100, 130)), keep_splits=True)

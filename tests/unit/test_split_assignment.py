@@ -1,4 +1,4 @@
-"""Which split each image goes to, asked of made-up images: no file is read."""
+"""Which split each image goes to, of made-up images: no file is read."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from challenge_bundle.dataset.duplicates import Dropped
-from challenge_bundle.dataset.previous_import import Earlier
-from challenge_bundle.dataset.split_assignment import deal
+from challenge_bundle.dataset.image_checks import classes_in_splits, known_splits, moved_images
+from challenge_bundle.dataset.previous_import import PreviousImport
+from challenge_bundle.dataset.split_assignment import assign_splits
 from challenge_bundle.dataset.staging import StagedImage
-from challenge_bundle.errors import DataError
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.sources.base import ImportRequest, SourceImage
+from tests.importing import codes, of_code, state_of
 
-NONE_KNOWN = Earlier({})
+NONE_KNOWN = PreviousImport({})
 
 
 def an_image(name: str, class_name: str = "a", split: str | None = None, picture: str = "") -> StagedImage:
@@ -34,32 +36,32 @@ def splits_of(images: Sequence[StagedImage]) -> dict[str, str]:
     return {image.file: image.split for image in images}
 
 
-def dealt(
+def assigned(
     images: Sequence[StagedImage],
     groups: dict[str, str] | None = None,
-    earlier: Earlier = NONE_KNOWN,
+    previous: PreviousImport = NONE_KNOWN,
     dropped: Dropped | None = None,
     **request: object,
-) -> tuple[list[StagedImage], list[str]]:
+) -> tuple[list[StagedImage], list[Finding]]:
     wanted = ImportRequest(**request)  # type: ignore[arg-type]
-    return deal(images, groups or {}, wanted, earlier, dropped or Dropped())
+    return assign_splits(images, groups or {}, wanted, previous, dropped or Dropped())
 
 
 def test_without_any_split_each_class_is_cut_by_the_shares() -> None:
-    images, told = dealt(of_two_classes(40), split=(0.5, 0.3, 0.2))
+    images, findings = assigned(of_two_classes(40), split=(0.5, 0.3, 0.2))
     assert counted(images) == {
         (split, name): count
         for split, count in (("training", 10), ("validation", 6), ("testing", 4))
         for name in "ab"
     }
-    assert told == []
+    assert findings == []
 
 
 def test_shares_need_not_be_of_one_in_all() -> None:
     given = [an_image(f"{number}", split="testing") for number in range(3)]
     given += [an_image(f"t{number}", split="training") for number in range(20)]
     # Of 20 training images the missing validation split gets 0.2 of 0.6 + 0.2.
-    images, _ = dealt(given, split=(0.6, 0.2, 0.2))
+    images, _ = assigned(given, split=(0.6, 0.2, 0.2))
     assert counted(images) == {("training", "a"): 15, ("validation", "a"): 5, ("testing", "a"): 3}
 
 
@@ -67,16 +69,16 @@ def test_splits_of_the_source_are_kept() -> None:
     given = [
         an_image(str(n), "ab"[n % 2], ("training", "validation", "testing")[n // 2 % 3]) for n in range(12)
     ]
-    images, told = dealt(given)
+    images, findings = assigned(given)
     assert splits_of(images) == {image.file: image.source.split for image in given}
     assert [image.source for image in images] == [image.source for image in given]
-    assert told == []
+    assert findings == []
 
 
 def test_a_missing_split_is_cut_from_training_alone() -> None:
     given = [an_image(f"v{n}", split="validation") for n in range(4)]
     given += [an_image(f"t{n}", split="training") for n in range(8)]
-    images, _ = dealt(given, split=(0.5, 0.25, 0.25))
+    images, _ = assigned(given, split=(0.5, 0.25, 0.25))
     splits = splits_of(images)
     assert all(splits[f"v{n}"] == "validation" for n in range(4))
     assert Counter(splits[f"t{n}"] for n in range(8)) == {"training": 5, "testing": 3}
@@ -85,7 +87,7 @@ def test_a_missing_split_is_cut_from_training_alone() -> None:
 def test_what_stays_together_is_whole_and_makes_no_image_vanish() -> None:
     given = of_two_classes(60)
     groups = {image.source.origin: f"patient {number // 3}" for number, image in enumerate(given)}
-    images, _ = dealt(given, groups)
+    images, _ = assigned(given, groups)
     splits: dict[str, set[str]] = defaultdict(set)
     for image in images:
         splits[groups[image.source.origin]].add(image.split)
@@ -96,7 +98,7 @@ def test_what_stays_together_is_whole_and_makes_no_image_vanish() -> None:
 
 def test_the_same_picture_and_groups_of_dropped_duplicates_stay_together() -> None:
     given = [an_image(f"{n:02d}", picture=f"picture {n // 2}") for n in range(20)]
-    splits = splits_of(dealt(given)[0])
+    splits = splits_of(assigned(given)[0])
     assert all(splits[f"{n:02d}"] == splits[f"{n + 1:02d}"] for n in range(0, 20, 2))
     # A duplicate of 00 was of the patient of 19, one of 02 of that of 17: they were dropped.
     single = [an_image(f"{n:02d}") for n in range(20)]
@@ -104,17 +106,17 @@ def test_the_same_picture_and_groups_of_dropped_duplicates_stay_together() -> No
     dropped = Dropped({"picture of 00": ["p19"], "picture of 02": ["p17"]})
     for seed_of_order in range(6):
         order = single[seed_of_order:] + single[:seed_of_order]
-        splits = splits_of(dealt(order, groups, dropped=dropped)[0])
+        splits = splits_of(assigned(order, groups, dropped=dropped)[0])
         assert splits["00"] == splits["19"]
         assert splits["02"] == splits["17"]
 
 
 def test_a_sample_is_even_where_there_are_enough_and_else_by_the_shares() -> None:
-    images, _ = dealt(of_two_classes(24), sample_size=4)
+    images, _ = assigned(of_two_classes(24), sample_size=4)
     assert counted(images) == {
         (split, name): 4 for split in ("training", "validation", "testing") for name in "ab"
     }
-    few, _ = dealt(of_two_classes(20), sample_size=4, split=(0.6, 0.2, 0.2))
+    few, _ = assigned(of_two_classes(20), sample_size=4, split=(0.6, 0.2, 0.2))
     # Of ten of each class, four splits' worth are not there: 6, 2 and 2, of which four at most are taken.
     assert counted(few) == {
         (split, name): count
@@ -126,29 +128,32 @@ def test_a_sample_is_even_where_there_are_enough_and_else_by_the_shares() -> Non
 def test_a_sample_by_patient_keeps_all_that_was_sampled() -> None:
     given = of_two_classes(24)
     groups = {image.source.origin: f"patient {number // 4}" for number, image in enumerate(given)}
-    images, _ = dealt(given, groups, sample_size=4)
+    images, _ = assigned(given, groups, sample_size=4)
     assert len(images) == 24
 
 
 def test_earlier_splits_are_kept_only_if_asked() -> None:
     given = [an_image(f"{n:02d}") for n in range(30)]
     was = {f"bytes of {n:02d}": frozenset({"testing"}) for n in range(6)}
-    kept, told = dealt(given, earlier=Earlier(was), keep_splits=True)
+    kept, findings = assigned(given, previous=PreviousImport(was), keep_splits=True)
     splits = splits_of(kept)
     assert {f"{n:02d}" for n in range(30) if splits[f"{n:02d}"] == "testing"} == {
         f"{n:02d}" for n in range(6)
     }
-    assert told == []
+    assert findings == []
     assert len(kept) == 30
 
-    moved, told = dealt(given, earlier=Earlier(was))
+    moved, findings = assigned(given, previous=PreviousImport(was))
     gone = [name for name, split in splits_of(moved).items() if int(name) < 6 and split != "testing"]
     assert gone
-    assert f"whose classes are no longer hidden: {len(gone)}" in told[0]
-    assert "--keep-splits deals out new images alone" in told[0]
+    found = of_code(
+        moved_images(state_of([], staged=moved, previous=was), ImportRequest()), "testing-image-published"
+    )
+    assert f": {len(gone)} (" in found.message
+    assert "--keep-splits" in found.hint
 
 
-def test_who_was_in_several_splits_goes_to_testing_and_it_is_said() -> None:
+def test_patients_that_were_in_several_splits_go_to_testing_with_a_warning() -> None:
     given = [an_image(f"{n:02d}") for n in range(30)]
     groups = {"a/00": "p", "a/01": "p", "a/02": "q", "a/03": "q", "a/04": "r"}
     was = {
@@ -158,7 +163,7 @@ def test_who_was_in_several_splits_goes_to_testing_and_it_is_said() -> None:
         "bytes of 03": frozenset({"validation"}),
         "bytes of 04": frozenset({"training"}),
     }
-    images, told = dealt(given, groups, Earlier(was), keep_splits=True)
+    images, findings = assigned(given, groups, PreviousImport(was), keep_splits=True)
     splits = splits_of(images)
     assert [splits[f"{n:02d}"] for n in range(5)] == [
         "testing",
@@ -167,24 +172,29 @@ def test_who_was_in_several_splits_goes_to_testing_and_it_is_said() -> None:
         "validation",
         "training",
     ]
-    assert "the last import had in several splits: 2, such as 'p', of 2 images, such as a/00" in told[0]
+    found = of_code(findings, "patient-group-was-split")
+    assert ": 2, such as 'p', of 2 images, such as a/00" in found.message
 
 
 def test_an_earlier_split_that_the_source_has_does_not_count() -> None:
     given = [an_image(f"s{n}", split="testing") for n in range(2)]
     given += [an_image(f"t{n}", split="training") for n in range(10)]
     was = {"bytes of t0": frozenset({"testing"}), "bytes of t1": frozenset({"validation"})}
-    images, _ = dealt(given, earlier=Earlier(was), keep_splits=True)
+    images, _ = assigned(given, previous=PreviousImport(was), keep_splits=True)
     splits = splits_of(images)
     assert splits["t1"] == "validation"
     assert splits["t0"] in ("training", "validation")
 
 
 def test_splits_that_nobody_knows_cannot_be_kept() -> None:
-    with pytest.raises(DataError, match="no import is known here"):
-        dealt(of_two_classes(20), keep_splits=True)
-    with pytest.raises(DataError, match="had none of these images"):
-        dealt(of_two_classes(20), earlier=Earlier({"other": frozenset({"testing"})}), keep_splits=True)
+    request = ImportRequest(keep_splits=True)
+    for previous, reason in (
+        ({}, "no import is known here"),
+        ({"other": frozenset({"testing"})}, "had none of these images"),
+    ):
+        (found,) = known_splits(state_of([], staged=of_two_classes(20), previous=previous), request)
+        assert (found.code, found.severity) == ("no-splits-to-keep", ERROR)
+        assert reason in found.message
 
 
 @pytest.mark.parametrize(("count", "where"), [(1, "only a2/0"), (2, "2 in other splits, such as a2/0")])
@@ -196,10 +206,12 @@ def test_a_class_that_a_split_lacks_is_named_with_its_place(count: int, where: s
         for n in range(2)
     ]
     given += [an_image(str(n), "a2", "training") for n in range(count)]
-    with pytest.raises(DataError) as raised:
-        dealt(given)
-    assert f"class a2 has no validation image, {where};" in str(raised.value)
-    assert "leave out --keep-splits" not in str(raised.value)
+    images, _ = assigned(given)
+    found = classes_in_splits(state_of([], staged=images), ImportRequest())
+    assert codes(found) == ["class-without-images"] * 2
+    assert found[0].message == f"class a2 has no validation image, {where}"
+    assert found[1].message == f"class a2 has no testing image, {where}"
+    assert "--keep-splits" not in found[0].hint
 
 
 def test_a_last_split_that_lacks_a_class_is_refused_too() -> None:
@@ -210,24 +222,32 @@ def test_a_last_split_that_lacks_a_class_is_refused_too() -> None:
         for n in range(2)
     ]
     given += [an_image("last", "a", "testing")]
-    with pytest.raises(DataError, match="class b has no testing image"):
-        dealt(given)
+    images, _ = assigned(given)
+    (found,) = classes_in_splits(state_of([], staged=images), ImportRequest())
+    assert found.message.startswith("class b has no testing image")
     kept = [an_image(f"k{n}", "ab"[n % 2]) for n in range(4)]
     was = {f"bytes of k{n}": frozenset({"training"}) for n in range(4)}
-    with pytest.raises(DataError, match="different images or groups|leave out --keep-splits"):
-        dealt(kept, earlier=Earlier(was), keep_splits=True)
+    images, findings = assigned(kept, previous=PreviousImport(was), keep_splits=True)
+    assert (images, codes(findings)) == ([], ["class-too-small"] * 2)
+    more = [an_image(f"m{n}", "ab"[n % 2]) for n in range(4)]
+    was |= {f"bytes of m{n}": frozenset({"training"}) for n in range(4)}
+    request = ImportRequest(keep_splits=True)
+    images, findings = assigned(kept + more, previous=PreviousImport(was), keep_splits=True)
+    absent = [*findings, *classes_in_splits(state_of([], staged=images), request)]
+    assert codes(absent) == ["class-without-images"] * 4
+    assert all("leave out --keep-splits" in found.hint for found in absent)
 
 
 @pytest.mark.parametrize(
     ("groups", "named"),
     [
-        ({}, "a/0 and 1 copies of it; a/2"),
+        ({}, "a/0 and 1 duplicates of it; a/2"),
         ({"a/0": "p"}, "'p', of 2 images, such as a/0; a/2"),
         ({"a/0": "p", "a/1": "q"}, "'p' and 'q', which share an image, such as a/0; a/2"),
     ],
 )
 def test_too_few_of_a_class_are_named_by_what_keeps_them_together(groups: dict[str, str], named: str) -> None:
     given = [an_image("0", picture="same"), an_image("1", picture="same"), an_image("2")]
-    with pytest.raises(DataError) as raised:
-        dealt(given, groups)
-    assert f"2 different images or groups for 3 splits ({named})" in str(raised.value)
+    images, findings = assigned(given, groups)
+    assert (images, codes(findings)) == ([], ["class-too-small"])
+    assert f"2 different images or patient groups for 3 splits ({named})" in findings[0].message

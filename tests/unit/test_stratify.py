@@ -1,16 +1,15 @@
-"""Sampling and splitting: seeded, growing, balanced, twins together."""
-
-import pytest
+"""Sampling and splitting: seeded, growing, balanced, duplicates together."""
 
 from challenge_bundle.dataset.stratify import (
     connect,
+    find_rare_classes,
     missing_splits,
     rank,
     sample,
     split_groups,
     stratified_sample,
 )
-from challenge_bundle.errors import DataError
+from challenge_bundle.findings import ERROR
 
 SHARES = {"training": 0.6, "validation": 0.2, "testing": 0.2}
 
@@ -27,27 +26,27 @@ def test_a_larger_sample_contains_the_smaller() -> None:
 
 
 def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
-    groups = [[f"{group}-{twin}" for twin in range(1 + group % 4)] for group in range(100)]
+    groups = [[f"{group}-{shot}" for shot in range(1 + group % 4)] for group in range(100)]
 
-    dealt = split_groups(groups, {"x": SHARES}, lambda item: "x")
+    assigned = split_groups(groups, {"x": SHARES}, lambda item: "x")
 
     total = sum(map(len, groups))
-    assert sum(map(len, dealt.values())) == total
+    assert sum(map(len, assigned.values())) == total
     for split, share in SHARES.items():
-        assert abs(len(dealt[split]) - share * total) <= 4
-    split_of = {item.split("-")[0]: split for split, items in dealt.items() for item in items}
-    for split, items in dealt.items():
+        assert abs(len(assigned[split]) - share * total) <= 4
+    split_of = {item.split("-")[0]: split for split, items in assigned.items() for item in items}
+    for split, items in assigned.items():
         assert all(split_of[item.split("-")[0]] == split for item in items)
 
 
 def test_groups_that_keep_a_split_are_made_up_for() -> None:
-    groups = [[f"{group}-{twin}" for twin in range(1 + group % 4)] for group in range(100)]
+    groups = [[f"{group}-{shot}" for shot in range(1 + group % 4)] for group in range(100)]
     kept = ["testing" if group < 20 else "validation" if group < 22 else None for group in range(100)]
-    dealt = split_groups(groups, {"x": SHARES}, lambda item: "x", kept)
+    assigned = split_groups(groups, {"x": SHARES}, lambda item: "x", kept)
     total = sum(map(len, groups))
     for split, share in SHARES.items():
-        assert abs(len(dealt[split]) - share * total) <= 4
-    split_of = {item: split for split, items in dealt.items() for item in items}
+        assert abs(len(assigned[split]) - share * total) <= 4
+    split_of = {item: split for split, items in assigned.items() for item in items}
     assert all(split_of[groups[place][0]] == split for place, split in enumerate(kept) if split)
 
     everything = split_groups(groups[:22], {"x": SHARES}, lambda item: "x", kept[:22])
@@ -67,15 +66,16 @@ def test_three_images_fill_three_splits_and_two_do_not() -> None:
         "validation": 1,
         "testing": 1,
     }
-    with pytest.raises(DataError, match="2 different images or groups for 3 splits"):
-        split_groups([["a", "twin of a"], ["b"]], {"x": SHARES}, lambda item: "x")
+    (found,) = find_rare_classes([["a", "same as a"], ["b"]], lambda item: "x", 3, str)
+    assert (found.code, found.severity) == ("class-too-small", ERROR)
+    assert found.message.startswith("class x: 2 different images or patient groups for 3 splits")
+    assert find_rare_classes([["a"], ["b"], ["c"]], lambda item: "x", 3, str) == []
 
 
 def test_missing_splits() -> None:
     assert missing_splits(set()) == ("training", "validation", "testing")
     assert missing_splits({"training", "testing"}) == ("validation",)
-    with pytest.raises(DataError, match="no training images"):
-        missing_splits({"testing"})
+    assert missing_splits({"testing"}) == ("training", "validation")
 
 
 def test_a_stratified_sample_has_of_each_stratum_its_share_and_grows() -> None:
@@ -135,6 +135,6 @@ def test_the_largest_group_is_placed_first_where_most_is_missing() -> None:
 
 def test_too_few_groups_of_a_class_are_named_by_its_own_images() -> None:
     groups = [["x1", "y1"], ["x2"], ["x3"], ["y2", "x4"]]
-    shares = {"x": SHARES, "y": SHARES}
-    with pytest.raises(DataError, match=r"class y: 2 different .* \(y1; y2\)"):
-        split_groups(groups, shares, lambda item: item[0])
+    (found,) = find_rare_classes(groups, lambda item: item[0], 3, lambda same: str(same[0]))
+    assert found.message.startswith("class y: 2 different ")
+    assert found.message.endswith(" (y1; y2)")

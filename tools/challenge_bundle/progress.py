@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is done, how many are done, how many there are)."""
+"""Called with (what is done, how many are done, how many there are; 0 where that is unknown)."""
 
 
 class StageDisplay(Protocol):

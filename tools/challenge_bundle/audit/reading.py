@@ -203,7 +203,8 @@ def _make_table(
         small = small[rows]
         full = None if full is None else full[rows]
     known = {
-        (one.split, one.file, one.sha256): (one.origin, one.group) for one in read_origins(layout.origins_csv)
+        (one.split, one.file, one.sha256): (one.origin, one.patient_group)
+        for one in read_origins(layout.origins_csv)
     }
     told = [
         known.get((SPLITS[entry.split], entry.name, fact.file_hash), (entry.name, None))

@@ -61,10 +61,10 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
         "source": summary.source,
         "counts": summary.counts,
         "classes": summary.classes,
-        "groups": {"count": summary.groups[0], "in_two_splits": summary.groups[1]},
-        "warnings": summary.warnings,
+        "patient_groups": {"count": summary.patient_groups[0], "in_two_splits": summary.patient_groups[1]},
+        "findings": summary.findings,
     }
-    show(result, describe_classes(summary), *(f"warning: {warning}" for warning in summary.warnings))
+    show(result, describe_classes(summary), *map(str, summary.findings))
 
 
 @data.command("relabel")
@@ -81,14 +81,14 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
     from challenge_bundle.dataset.invalidate import count_evaluated
     from challenge_bundle.dataset.relabel import apply_corrections, read_corrections
     from challenge_bundle.evaluation.context import read_context
-    from challenge_bundle.evaluation.relabel_effects import count_by_part
+    from challenge_bundle.evaluation.relabel_effects import count_by_split
 
     with working(layout):
         found = read_corrections(corrections, layout)
         taken, scored = count_evaluated(layout)
         tested = any(one.split == "testing" for one in found)
         # Read before anything changes: this stores which image is in which split of the test set.
-        parts = count_by_part(read_context(read_bundle(layout), layout), found) if tested and taken else {}
+        parts = count_by_split(read_context(read_bundle(layout), layout), found) if tested and taken else {}
         kept = apply_corrections(found, corrections, layout) if found and yes else None
     counts = {split: sum(one.split == split for one in found) for split in SPLITS}
     text = ", ".join(f"{count} {split}" for split, count in counts.items())

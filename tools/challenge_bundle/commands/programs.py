@@ -299,7 +299,7 @@ def report(layout: Layout) -> None:
 
 def _run(program: "Program", layout: Layout, options: RunnerOptions, arguments: Sequence[str]) -> bool:
     """Run a program and return True, or show its help and return False."""
-    from challenge_bundle.dataset.summary import check_together
+    from challenge_bundle.dataset.consistency import check_together
     from challenge_bundle.engines.choice import choose_engine
     from challenge_bundle.runs.programs import help_text, run_program
     from challenge_bundle.wheelhouse import give_wheels

@@ -80,8 +80,8 @@ def ingest(
         request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
         done = ingest_images(chosen, opened, request, display.progress, by_path)
         display.end(str(done))
-    for warning in done.warnings:
-        click.echo(f"warning: {warning}")
+    for finding in done.findings:
+        click.echo(str(finding))
 
 
 @store.command()

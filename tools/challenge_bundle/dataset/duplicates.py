@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from challenge_bundle.dataset.staging import StagedImage
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
 
@@ -13,12 +14,12 @@ class Dropped:
     """What was dropped.
 
     Args:
-        groups: Groups of the dropped images by their pixels: they stay with the image that was kept.
-        told: What is worth knowing, a sentence each.
+        patient_groups: Those of the dropped images by their pixels: they stay with the image that was kept.
+        findings: How many were dropped; empty if none was.
     """
 
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
+    patient_groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def by_pixels(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
@@ -29,14 +30,14 @@ def by_pixels(images: Sequence[StagedImage]) -> list[list[StagedImage]]:
     return list(pictures.values())
 
 
-def drop_copies(
-    staged: Sequence[StagedImage], groups: Mapping[str, str]
+def drop_duplicates(
+    staged: Sequence[StagedImage], patient_groups: Mapping[str, str]
 ) -> tuple[list[StagedImage], Dropped]:
     """Keep one image of each picture and class: the one in testing, then validation, then the first.
 
     Args:
         staged: The images; their order is kept.
-        groups: Group by origin.
+        patient_groups: Patient group by origin.
     """
     best: dict[tuple[str, str], StagedImage] = {}
     for image in staged:
@@ -45,17 +46,17 @@ def drop_copies(
     kept = [
         image for image in staged if best[image.pixels_sha256, image.source.class_name].source is image.source
     ]
-    held = {image.source.origin for image in kept}
-    gone = [image for image in staged if image.source.origin not in held]
+    kept_origins = {image.source.origin for image in kept}
+    gone = [image for image in staged if image.source.origin not in kept_origins]
     if not gone:
         return kept, Dropped()
     groups_of: dict[str, list[str]] = defaultdict(list)
     for image in gone:
-        if image.source.origin in groups:
-            groups_of[image.pixels_sha256].append(groups[image.source.origin])
+        if image.source.origin in patient_groups:
+            groups_of[image.pixels_sha256].append(patient_groups[image.source.origin])
     one = best[gone[0].pixels_sha256, gone[0].source.class_name].source.origin
-    told = f"copies dropped: {len(gone):,}, such as {gone[0].source.origin}, for {one} is kept"
-    return kept, Dropped(groups_of, (told,))
+    message = f"duplicates dropped: {len(gone):,}, such as {gone[0].source.origin}, of which {one} is kept"
+    return kept, Dropped(groups_of, (Finding("duplicates-dropped", WARNING, "", message),))
 
 
 def _precedence(image: StagedImage) -> tuple[int, str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from challenge_bundle.data_settings import ImportRequest, ImportSettings
 from challenge_bundle.dataset.importer import import_images
-from challenge_bundle.dataset.summary import DataSummary, read_summary, refuse_another_source
+from challenge_bundle.dataset.placed import refuse_another_source
+from challenge_bundle.dataset.summary import DataSummary, read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.group_rules import resolve_group
 from challenge_bundle.formats.setting import settings_of
@@ -74,8 +75,8 @@ def fill_if_empty(bundle: Bundle, layout: Layout, display: StageDisplay) -> Data
         return summary
     started = time.monotonic()
     summary = import_images(source, request, layout, display.progress)
-    for warning in summary.warnings:
-        display.line(f"warning: {warning}")
+    for finding in summary.findings:
+        display.line(str(finding))
     display.end(f"{describe(summary)}; {time.monotonic() - started:.1f} s")
     display.line(describe_classes(summary))
     return summary
@@ -128,7 +129,7 @@ def describe_classes(summary: DataSummary) -> str:
     text = ", ".join(f"{name} {summary.classes[name]:,}" for name in names)
     if rest := len(summary.classes) - len(names):
         text += f" and {rest:,} smaller ones, the smallest of {min(summary.classes.values()):,}"
-    groups, in_two = summary.groups
+    groups, in_two = summary.patient_groups
     if groups:
-        text += f"; {groups:,} groups (patients), {format(in_two, ',') if in_two else 'none'} in two splits"
+        text += f"; {groups:,} patient groups, {format(in_two, ',') if in_two else 'none'} in two splits"
     return f"classes: {text}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from challenge_bundle.dataset.publish import put_away
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import hash_folder
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import Layout, solution_name
 
@@ -15,7 +16,7 @@ def count_evaluated(layout: Layout) -> tuple[int, int]:
     return len(list(layout.kept_zips.glob("*.zip"))), len(list(receipts.glob("*.json")))
 
 
-def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) -> str:
+def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) -> list[Finding]:
     """Before an import is published: refuse what would make an evaluation useless, or have it put away.
 
     Args:
@@ -25,30 +26,36 @@ def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) 
         replace: Whether the evaluation may be put away.
 
     Returns:
-        What is to be said of it; empty where nothing is put away.
+        Where it is put away; empty where nothing is.
 
     Raises:
-        DataError: Submissions were evaluated on other data, and it may not.
+        DataError: Submissions were evaluated on other data, and the evaluation may not be put away.
     """
     taken, scored = count_evaluated(layout)
     change = _change(layout, staging / layout.testing_data.name, secret / solution_name("testing"))
     if not taken or not change:
-        return ""
+        return []
     if not replace:
         raise DataError(
             f"{change}, and {taken} submissions were evaluated on those that are there ({scored} scored):"
-            " nothing was imported. Correct classes with `data relabel`, import into another bundle"
-            " (--bundle), or let --replace put this evaluation away, into .bundle/archive/",
+            " nothing was imported",
             layout.evaluation,
+            code="evaluation-of-other-data",
+            hint=(
+                "correct classes with `data relabel`, import into another bundle (--bundle), or let --replace"
+                " put this evaluation away, into .bundle/archive/"
+            ),
         )
     leaderboards = layout.leaderboard("", "").parent
-    findings = layout.findings_page("", "").parent
-    sources = [layout.evaluation, leaderboards, findings, layout.solution_csv("testing")]
+    findings_pages = layout.findings_page("", "").parent
+    sources = [layout.evaluation, leaderboards, findings_pages, layout.solution_csv("testing")]
     folder = put_away(layout, sources, layout.archive)
-    return (
+    message = (
         f"{change}: the evaluation of {taken} submissions ({scored} scored) was put away, into"
-        f" {folder.relative_to(layout.root)}/ (not what --database keeps elsewhere: use a new one)"
+        f" {folder.relative_to(layout.root)}/, without what --database keeps elsewhere"
     )
+    hint = "give a new --database, if you use one"
+    return [Finding("evaluation-put-away", WARNING, "", message, hint)]
 
 
 def _change(layout: Layout, images: Path, reference: Path) -> str:

@@ -48,16 +48,24 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
         if layout.solution_csv(split).is_file()
     }
     if not tables:
-        raise DataError("there are no classes to correct; run `data import` first", layout.input_data)
+        raise DataError(
+            "there are no classes to correct",
+            layout.input_data,
+            code="no-data",
+            hint="run `data import` first",
+        )
     class_names = {name for known in tables.values() for name in known.class_of.values()}
     found = []
     for name, after in table.class_of.items():
         split = _split_of(name, table, tables, path)
         if after not in class_names:
             raise DataError(
-                f"{shown(after)} is no class here; expected one of {', '.join(sorted(class_names))}",
+                f"{shown(after)} is no class of this bundle; expected one of"
+                f" {', '.join(sorted(class_names))}",
                 path,
                 table.row_of[name],
+                code="unknown-class",
+                hint="correct the row",
             )
         before = tables[split].class_of[name]
         if before != after:
@@ -68,7 +76,7 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
 
 
 def apply_corrections(corrections: list[Correction], path: Path, layout: Layout) -> Path:
-    """Put the classes in place; a kill at any instant leaves the old or the new ones.
+    """Put the classes in place; whenever it is killed, the old or the new ones are there, whole.
 
     Args:
         corrections: See read_corrections.
@@ -112,16 +120,19 @@ def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], pa
         splits = [split for split in splits if tables[split].file_of[name] == table.file_of[name]]
         if len(splits) != 1:
             raise DataError(
-                f"{shown(name)} is in several splits; write it with its folder, such as testing-data/{name}",
+                f"{shown(name)} is in several splits",
                 path,
                 table.row_of[name],
+                code="image-in-several-splits",
+                hint=f"write it with its folder, such as testing-data/{name}",
             )
     if not splits:
         raise DataError(
-            f"{shown(name)} is no image of this bundle; write its name as in the bundle (.bundle/origins.csv"
-            " says where each came from)",
+            f"{shown(name)} is no image of this bundle",
             path,
             table.row_of[name],
+            code="unknown-image",
+            hint="write its name as in the bundle (.bundle/origins.csv lists where each came from)",
         )
     return splits[0]
 
@@ -134,7 +145,12 @@ def _refuse_empty_classes(split: str, known: LabelTable, found: list[Correction]
             counts[one.after] += 1
     empty = sorted(name for name, count in counts.items() if count <= 0)
     if empty:
-        raise DataError(f"class {shown(empty[0])} would have no image left in the {split} split", path)
+        raise DataError(
+            f"class {shown(empty[0])} would have no image left in the {split} split",
+            path,
+            code="class-without-images",
+            hint="keep at least one image of each class in each split",
+        )
 
 
 def _write_corrected(source: Path, split: str, class_of: Mapping[tuple[str, str], str], target: Path) -> None:

@@ -1,12 +1,12 @@
-"""Which images are taken, and into which split each goes: seeded, by class, twins kept together."""
+"""Which images are sampled, and into which split each goes: seeded, by class, related ones together."""
 
 import functools
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from challenge_bundle.errors import DataError
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.layout import SPLITS
 
 T = TypeVar("T")
@@ -17,7 +17,8 @@ def rank(seed: int, key: str) -> bytes:
 
     Taking the first n by rank samples without replacement, and a larger n contains the smaller.
     """
-    return hashlib.sha256(f"{seed}\0{key}".encode()).digest()
+    # Of names that are not UTF-8 too: they are refused after all of them were ranked.
+    return hashlib.sha256(f"{seed}\0{key}".encode(errors="surrogateescape")).digest()
 
 
 def sample(
@@ -82,90 +83,90 @@ def connect(items: Sequence[T], keys: Callable[[T], Iterable[Hashable]]) -> list
 
 
 def split_groups(
-    groups: Sequence[Sequence[T]],
+    together: Sequence[Sequence[T]],
     shares: Mapping[str, Mapping[str, float]],
     class_of: Callable[[T], str],
     kept: Sequence[str | None] = (),
-    describe: Callable[[Sequence[T]], str] = lambda group: str(group[0]),
 ) -> dict[str, list[T]]:
-    """Deal groups out so that each split gets its share of each class, and no group is in two splits.
+    """Assign sets of items to splits so that each split gets its share of each class, and no set is in two.
 
-    The largest group is dealt first, to the split that lacks most of what is in it. Groups that keep a split
+    The largest set is assigned first, to the split that lacks most of what is in it. Sets that keep a split
     come before all others, so that these make up for them.
 
     Args:
-        groups: In random order; the items of one group stay together, whatever their classes.
+        together: In random order; the items of one set stay together, whatever their classes.
         shares: Of each split, with sum 1, for each class.
         class_of: The class of an item.
-        kept: The split that each group keeps; None of one that is dealt. Empty deals all.
-        describe: Names a group, for messages.
+        kept: The split that each set keeps; None of one that is assigned. Empty assigns all.
 
     Returns:
-        Items of each split.
-
-    Raises:
-        DataError: A class is in fewer groups than there are splits.
+        Items of each split; see find_rare_classes for when a split may lack a class.
 
     Source:
         Sechidis, Tsoumakas, Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011.
     """
-    counts = [Counter(map(class_of, group)) for group in groups]
+    counts = [Counter(map(class_of, same)) for same in together]
     totals: Counter[str] = sum(counts, Counter())
     splits = list(next(iter(shares.values())))
-    _refuse_too_few(groups, class_of, len(splits), describe)
     missing = {split: {name: shares[name][split] * totals[name] for name in totals} for split in splits}
-    dealt: dict[str, list[T]] = {split: [] for split in splits}
-    dealt_classes: dict[str, set[str]] = {split: set() for split in splits}
+    assigned: dict[str, list[T]] = {split: [] for split in splits}
+    assigned_classes: dict[str, set[str]] = {split: set() for split in splits}
 
     def need(split: str, count: Counter[str]) -> tuple[int, float]:
-        # Every split gets its first group of a class before the largest deficit decides.
-        new = len(count.keys() - dealt_classes[split])
+        # Every split gets its first set of a class before the largest deficit decides.
+        new = len(count.keys() - assigned_classes[split])
         return new, sum(number * missing[split][name] for name, number in count.items())
 
-    def give(place: int, split: str) -> None:
-        dealt[split].extend(groups[place])
-        dealt_classes[split] |= counts[place].keys()
+    def assign(place: int, split: str) -> None:
+        assigned[split].extend(together[place])
+        assigned_classes[split] |= counts[place].keys()
         for name, number in counts[place].items():
             missing[split][name] -= number
 
     known = dict(enumerate(kept))
     for place, split in known.items():
         if split is not None:
-            give(place, split)
-    for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
+            assign(place, split)
+    for place in sorted(range(len(together)), key=lambda place: -len(together[place])):
         if known.get(place) is None:
-            give(place, max(splits, key=functools.partial(need, count=counts[place])))
-    return dealt
+            assign(place, max(splits, key=functools.partial(need, count=counts[place])))
+    return assigned
 
 
-def _refuse_too_few(
-    groups: Sequence[Sequence[T]],
+def find_rare_classes(
+    together: Sequence[Sequence[T]],
     class_of: Callable[[T], str],
     splits: int,
     describe: Callable[[Sequence[T]], str],
-) -> None:
+) -> list[Finding]:
+    """Find classes that not every split can get an image of.
+
+    Args:
+        together: Sets of items that stay in one split.
+        class_of: The class of an item.
+        splits: How many splits there are.
+        describe: Names such a set, for messages.
+    """
     of_class: dict[str, list[Sequence[T]]] = defaultdict(list)
-    for group in groups:
-        for class_name in set(map(class_of, group)):
-            of_class[class_name].append(group)
+    for same in together:
+        for class_name in set(map(class_of, same)):
+            of_class[class_name].append(same)
+    findings = []
     for class_name, having in sorted(of_class.items()):
         if len(having) < splits:
-            parts = ([item for item in group if class_of(item) == class_name] for group in having)
-            raise DataError(
-                f"class {class_name}: {len(having)} different images or groups for {splits} splits"
-                f" ({'; '.join(map(describe, parts))}); every split needs at least one of each class, so add"
-                " images, of other patients where --group is used, or leave the class out"
+            own = ([item for item in same if class_of(item) == class_name] for same in having)
+            message = (
+                f"class {class_name}: {len(having)} different images or patient groups for {splits} splits"
+                f" ({'; '.join(map(describe, own))})"
             )
+            hint = (
+                "every split needs at least one of each class: add images, of other patients where --group"
+                " is used, or leave the class out"
+            )
+            findings.append(Finding("class-too-small", ERROR, "", message, hint))
+    return findings
 
 
-def missing_splits(given: set[str]) -> tuple[str, ...]:
-    """The splits that the source does not have; they are cut from its training images.
-
-    Raises:
-        DataError: It has splits but no training images.
-    """
-    if given and "training" not in given:
-        raise DataError(
-            f"the source has {', '.join(sorted(given))} but no training images; add a train/ folder"
-        )
+def missing_splits(given: Collection[str]) -> tuple[str, ...]:
+    """The splits that the source does not have; they are cut from its training images."""
     return tuple(split for split in SPLITS if split not in given)

@@ -8,20 +8,20 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.evaluation.context import Context
 
 
-def count_by_part(context: Context, corrections: Sequence[Correction]) -> Counter[str]:
-    """How many testing images get another class, by part.
+def count_by_split(context: Context, corrections: Sequence[Correction]) -> Counter[str]:
+    """How many testing images get another class, in the public and the private split of the test set.
 
     Raises:
-        DataError: A part would have no image of a class.
+        DataError: One of the two would have no image of a class.
     """
-    after = context.reference.class_of | {
-        one.name: one.after for one in corrections if one.split == "testing"
-    }
-    for part, names in context.parts.items():
+    corrected = {one.name: one.after for one in corrections if one.split == "testing"}
+    after = context.reference.class_of | corrected
+    for split, names in context.parts.items():
         absent = set(context.class_names) - {after[name] for name in names}
         if absent:
             raise DataError(
-                f"class {shown(min(absent))} would have no image left in the {part} part of the test set"
+                f"class {shown(min(absent))} would have no image left in the {split} split of the test set",
+                code="class-without-images",
+                hint="keep at least one image of each class in it",
             )
-    changed = {one.name for one in corrections if one.split == "testing"}
-    return Counter(part for part, names in context.parts.items() for name in names if name in changed)
+    return Counter(split for split, names in context.parts.items() for name in names if name in corrected)

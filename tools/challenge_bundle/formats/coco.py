@@ -1,4 +1,4 @@
-"""COCO's instances_*.json: images, what is on them, and under which licence they are."""
+"""COCO's instances_*.json: images, what is on them, and their licences."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 from challenge_bundle.errors import DataError, shown
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.formats.json_fields import (
     FieldError,
     Place,
@@ -26,6 +27,8 @@ STREET_SUPERCATEGORIES = ("vehicle", "outdoor")
 STREET_EXCEPTIONS = ("airplane", "train", "boat")
 
 MOST_PIXELS = 2**31 - 1
+
+_GIVE = "give COCO's instances_*.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Annotation:
         image_id: On which image.
         category_id: What it is.
         bbox_xywh_px: Left, top, width, height; None if the file does not say.
-        area_px: Of its outline; None if the file tells neither that nor a box.
+        area_px: Of its outline; None if the file has neither that nor a box.
         is_crowd: Whether it is many, outlined as one.
     """
 
@@ -116,8 +119,8 @@ class CocoFile:
         categories: By id.
         licenses: By id.
         fault: The first thing wrong with what only the image database needs (boxes, licences, ids of
-            annotations), as a sentence; None if there is none.
-        warnings: What was passed over, a sentence each.
+            annotations), in words; None if there is none.
+        findings: What was passed over.
     """
 
     path: Path
@@ -126,29 +129,31 @@ class CocoFile:
     categories: Mapping[str, Category]
     licenses: Mapping[str, License]
     fault: str | None = None
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def annotations_by_id(self) -> dict[str, Annotation]:
-        """The annotations by their ids; one without is given one made of what it says.
+        """The annotations by their ids; one without an id gets one made of its content.
 
         Raises:
             DataError: Something that the image database needs is wrong, or one id has two meanings.
         """
         if self.fault:
-            raise DataError(f"{self.fault}, or leave it out", self.path)
+            raise DataError(self.fault, self.path, code="coco-field", hint="correct it, or leave it out")
         found: dict[str, Annotation] = {}
         nameless: dict[str, int] = {}
         for one in self.annotations:
             name = one.annotation_id
             if name is None:
-                told = sha256(repr(replace(one, category_id=self._meaning(one))).encode()).hexdigest()[:32]
-                nameless[told] = nameless.get(told, 0) + 1
-                name = f"~{told}-{nameless[told]}"
+                digest = sha256(repr(replace(one, category_id=self._meaning(one))).encode()).hexdigest()[:32]
+                nameless[digest] = nameless.get(digest, 0) + 1
+                name = f"~{digest}-{nameless[digest]}"
             if found.setdefault(name, one) != one:
                 raise DataError(
                     f"two annotations have the id {shown(name)}: {self._describe(found[name])}, and"
-                    f" {self._describe(one)}; give each an id of its own",
+                    f" {self._describe(one)}",
                     self.path,
+                    code="coco-id-twice",
+                    hint="give each an id of its own",
                 )
         return found
 
@@ -171,7 +176,7 @@ def read_coco(path: Path) -> CocoFile:
         https://cocodataset.org/#format-data
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError("is a pipe or a device; give COCO's instances_*.json as a file", path)
+        raise DataError("is a pipe or a device", path, code="coco-not-a-file", hint=_GIVE)
     try:
         with path.open("rb") as opened:
             encoding = json.detect_encoding(opened.read(4))
@@ -179,20 +184,33 @@ def read_coco(path: Path) -> CocoFile:
             # The outlines are nine tenths of the file: each is dropped as soon as it is parsed.
             document = json.load(text, object_pairs_hook=_without_outline)
     except FileNotFoundError:
-        raise DataError("no such file; give COCO's instances_*.json", path) from None
+        raise DataError("no such file", path, code="coco-not-found", hint=_GIVE) from None
     except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror}); give COCO's instances_*.json", path) from None
+        raise DataError(
+            f"cannot be read ({fault.strerror})", path, code="coco-unreadable", hint=_GIVE
+        ) from None
     except RecursionError:
-        raise DataError("is not COCO's: it is nested too deeply", path) from None
+        raise DataError(
+            "is not COCO's: it is nested too deeply", path, code="coco-not-json", hint=_GIVE
+        ) from None
     except json.JSONDecodeError as fault:
         where = f"line {fault.lineno}, column {fault.colno}: {fault.msg}"
-        raise DataError(f"cannot be read as JSON ({where}); give COCO's instances_*.json", path) from None
+        raise DataError(f"cannot be read as JSON ({where})", path, code="coco-not-json", hint=_GIVE) from None
     except UnicodeError:
-        raise DataError("cannot be read as JSON: it is not UTF-8; save it as such", path) from None
+        raise DataError(
+            "cannot be read as JSON: it is not UTF-8", path, code="coco-not-json", hint="save it as UTF-8"
+        ) from None
     except FieldError as fault:
-        raise DataError(f"cannot be read: {fault}; remove one of them", path) from None
+        raise DataError(
+            f"cannot be read: {fault}", path, code="coco-key-twice", hint="remove one of them"
+        ) from None
     except ValueError:
-        raise DataError("cannot be read as JSON: a number in it has too many digits", path) from None
+        raise DataError(
+            "cannot be read as JSON: a number in it has too many digits",
+            path,
+            code="coco-not-json",
+            hint=_GIVE,
+        ) from None
     return parse_coco(document, path)
 
 
@@ -212,8 +230,9 @@ def parse_coco(document: Any, path: Path) -> CocoFile:
             for item, place in items_of(document, "annotations")
         ]
     except FieldError as fault:
-        raise DataError(f"is not COCO's: {fault}", path) from None
+        raise DataError(f"is not COCO's: {fault}", path, code="coco-field", hint="correct it") from None
     twice = len(listed) - len(images)
+    message = f"images that are listed more than once, taken once: {twice} entries"
     return CocoFile(
         path,
         tuple(images),
@@ -221,7 +240,7 @@ def parse_coco(document: Any, path: Path) -> CocoFile:
         categories,
         licenses,
         faults[0] if faults else None,
-        (f"images that are listed more than once, taken once: {twice} entries",) if twice else (),
+        (Finding("coco-image-twice", WARNING, str(path), message),) if twice else (),
     )
 
 
@@ -241,7 +260,7 @@ def _tolerate(parse: Callable[[], T], faults: list[str]) -> T | None:
         return parse()
     except FieldError as fault:
         if not faults:
-            faults.append(f"{fault}; correct it")
+            faults.append(str(fault))
         return None
 
 

@@ -10,14 +10,14 @@ from challenge_bundle.formats.source_options import parse_options
 PREFIX = "csv:"
 
 _DELIMITERS = (",", ";", "\t")
-"""Of which the one that is most often in the header counts: spreadsheets take what their country takes."""
+"""The one that is most often in the header counts: spreadsheets use the one of their language."""
 
 
 def parse_columns(text: str, base: Path, keys: Collection[str], form: str) -> tuple[Path, dict[str, str]]:
     """Parse `csv:FILE[?KEY=VALUE&...]`.
 
     Args:
-        text: It.
+        text: What was typed.
         base: What a relative FILE is relative to.
         keys: Those that are known.
         form: What was expected, for the message.
@@ -39,19 +39,24 @@ def read_columns(
 
     Args:
         path: The file, UTF-8 with or without a byte-order mark.
-        needed: Names of columns by what they are here; no cell of theirs may be empty.
+        needed: Name of the column in the file, by key; no cell of theirs may be empty.
         asked: The same, of columns whose cells may be empty.
-        usual: What is taken under its own name if there is such a column; cells may be empty.
+        usual: Keys that are taken if there is a column of that name; cells may be empty.
 
     Yields:
-        The line, and the cells without blanks at their ends, by what they are here.
+        The line, and the cells without blanks at their ends, by key.
 
     Raises:
         DataError: No such file, no such column or two of one name, an empty cell, a row that is longer than
             the header, or no csv.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError("is a pipe or a device; write the csv into a file, and name that", path)
+        raise DataError(
+            "is a pipe or a device",
+            path,
+            code="csv-not-a-file",
+            hint="write the csv into a file, and name that",
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as opened:
             first = opened.readline()
@@ -64,24 +69,37 @@ def read_columns(
                 # What is beyond the header has no name.
                 if None in row:
                     raise DataError(
-                        f"has more cells than the header's {len(header)}; quote what has a delimiter in it",
+                        f"has more cells than the header's {len(header)}",
                         path,
                         rows.line_num,
+                        code="csv-cells",
+                        hint="quote what has a delimiter in it",
                     )
                 cells = {key: (row[name] or "").strip() for key, name in columns.items()}
                 empty = next((needed[key] for key in needed if not cells[key]), None)
                 if empty is not None:
-                    raise DataError(f"the cell of {shown(empty)} is empty; fill it", path, rows.line_num)
+                    raise DataError(
+                        f"the cell of {shown(empty)} is empty",
+                        path,
+                        rows.line_num,
+                        code="csv-empty-cell",
+                        hint="fill it",
+                    )
                 yield rows.line_num, cells
     except FileNotFoundError:
-        raise DataError("no such file; name the csv", path) from None
+        raise DataError("no such file", path, code="csv-not-found", hint="name the csv") from None
     except IsADirectoryError:
-        raise DataError("is a folder; name the csv", path) from None
+        raise DataError("is a folder", path, code="csv-not-a-file", hint="name the csv in it") from None
     except UnicodeDecodeError as fault:
-        raise DataError(f"is not a csv in UTF-8 ({fault}); save it as one", path) from None
+        raise DataError(
+            f"is not a csv in UTF-8 ({fault})", path, code="csv-encoding", hint="save it as UTF-8"
+        ) from None
     except csv.Error as fault:
         raise DataError(
-            f"is not a csv ({fault}); look for a quotation mark without its other one", path
+            f"is not a csv ({fault})",
+            path,
+            code="csv-unreadable",
+            hint="look for a quotation mark without its other one",
         ) from None
 
 
@@ -90,7 +108,17 @@ def _check_header(header: Sequence[str], names: Iterable[str], path: Path) -> No
         if name not in header:
             there = ", ".join(map(shown, header)) or "nothing"
             raise DataError(
-                f"has no column {shown(name)}, but {there}; say which it is (?KEY=COLUMN)", path, 1
+                f"expected a column {shown(name)}, but got {there}",
+                path,
+                1,
+                code="csv-column-missing",
+                hint="name the column that it is (?KEY=COLUMN)",
             )
         if header.count(name) > 1:
-            raise DataError(f"has {header.count(name)} columns {shown(name)}; rename all but one", path, 1)
+            raise DataError(
+                f"has {header.count(name)} columns {shown(name)}",
+                path,
+                1,
+                code="csv-column-twice",
+                hint="rename all but one",
+            )

@@ -1,4 +1,4 @@
-"""Which images belong together, as a person says it: a regular expression on names, or a column of a csv."""
+"""A rule that names patient groups: a regular expression on names, or a column of a csv."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ LIKELY_PATTERNS = (
 """How data sets often write a patient into a name; each has one capture group."""
 
 MIN_SHARE = 0.2
-"""Of the images, that a likely pattern must fit."""
+"""The share of the images that a likely pattern must fit."""
 
 TABLE_FORM = "csv:FILE[?file=COLUMN&group=COLUMN]"
 
@@ -29,28 +29,28 @@ _COLUMNS = ("file", "group")
 
 
 class GroupRule(Protocol):
-    """Tells the groups of images."""
+    """Names the patient groups of images."""
 
     @property
     def text(self) -> str:
         """The rule, for messages."""
 
     def groups_of(self, images: Sequence[tuple[str, str]]) -> list[str | None]:
-        """The group of each image, given as (origin, class name); None for one of which it tells none.
+        """The patient group of each image, given as (origin, class name); None where the rule names none.
 
         Raises:
-            DataError: What it says of an image is not clear.
+            DataError: One row of its table fits several images.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class NamePattern:
-    """What a regular expression captures of a name is the group.
+    """What a regular expression captures of a name is the patient group.
 
     Args:
         text: The expression.
         compiled: It is searched for in the path below the class folder, else in the base name; the first of
-            its groups that matched counts.
+            its capture groups that matched counts.
     """
 
     text: str
@@ -59,17 +59,17 @@ class NamePattern:
     def groups_of(self, images: Sequence[tuple[str, str]]) -> list[str | None]:
         """See GroupRule."""
         found = [self.compiled.search(name_below(*image)) for image in images]
-        return [next((part for part in match.groups() if part), None) if match else None for match in found]
+        return [next((text for text in match.groups() if text), None) if match else None for match in found]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
-    """A csv with a row an image says the group.
+    """A csv with one row per image names the patient group.
 
     Args:
         text: Where it is and what its columns are called.
         path: The file.
-        groups: By what stands in the file's column: an image's path, or its last parts, at least the name.
+        groups: By the cell of the file's column: an image's path, or its last parts, at least the name.
     """
 
     text: str
@@ -80,12 +80,13 @@ class GroupTable:
         """See GroupRule."""
         keys = [self._key(origin) for origin, _ in images]
         uses = Counter(key for key in keys if key)
-        doubtful = next((key for key, count in uses.items() if count > 1), None)
-        if doubtful is not None:
+        ambiguous = next((key for key, count in uses.items() if count > 1), None)
+        if ambiguous is not None:
             raise DataError(
-                f"{shown(doubtful)} is the name of {uses[doubtful]} images; write more of their paths, such"
-                f" as CLASS/{PurePosixPath(doubtful).name}",
+                f"{shown(ambiguous)} is the name of {uses[ambiguous]} images",
                 self.path,
+                code="group-table-ambiguous",
+                hint=f"write more of their paths, such as CLASS/{PurePosixPath(ambiguous).name}",
             )
         return [self.groups[key] if key else None for key in keys]
 
@@ -118,12 +119,15 @@ def parse_group_rule(text: str, base: Path) -> GroupRule:
         compiled = re.compile(text)
     except re.error as fault:
         raise DataError(
-            f"--group {shown(text)} is not a regular expression ({fault}); expected one, such as"
-            f" 'person(\\d+)_', or {TABLE_FORM}"
+            f"--group {shown(text)} is not a regular expression ({fault})",
+            code="group-rule",
+            hint=f"give one, such as 'person(\\d+)_', or {TABLE_FORM}",
         ) from None
     if not compiled.groups:
         raise DataError(
-            f"--group {shown(text)} has no capture group; put what names the patient in parentheses"
+            f"--group {shown(text)} has no capture group",
+            code="group-rule",
+            hint="put what names the patient in parentheses",
         )
     return NamePattern(text, compiled)
 
@@ -159,7 +163,7 @@ def _pattern(text: str) -> NamePattern:
 
 
 def resolve_group(text: str, base: Path) -> str:
-    """The same rule with an absolute path, so that it means the same wherever it is read."""
+    """The rule with an absolute path, so that it is the same from any folder."""
     if not text.startswith(PREFIX):
         return text
     path, columns = _parse_table(text, base)
@@ -173,19 +177,23 @@ def _parse_table(text: str, base: Path) -> tuple[Path, dict[str, str]]:
 
 
 def _read_table(path: Path, columns: dict[str, str]) -> dict[str, str]:
-    """Group by image, as they stand in a csv."""
+    """Patient group by image, as a csv has them."""
     groups: dict[str, str] = {}
     for line, cells in read_columns(path, columns):
         image, group = cells["file"].replace("\\", "/").removeprefix("./"), cells["group"]
         if groups.setdefault(image, group) != group:
             raise DataError(
-                f"{shown(image)} is in two groups, {shown(groups[image])} and {shown(group)}", path, line
+                f"{shown(image)} is in two patient groups, {shown(groups[image])} and {shown(group)}",
+                path,
+                line,
+                code="group-table-conflict",
+                hint="keep one row",
             )
     return groups
 
 
 def name_below(origin: str, class_name: str) -> str:
-    """The path below the class folder, else the base name: what lies above differs by machine."""
+    """The path below the class folder, else the base name: what is above differs by machine."""
     path = origin.replace("\\", "/")
     _, found, below = path.rpartition(f"/{class_name}/")
     return below if found else PurePosixPath(path).name

@@ -1,4 +1,4 @@
-"""The csv with one class an image (`file,class`), as sources, training, inference and scoring exchange it."""
+"""The csv with one class per image (`file,class`) that sources, training, inference and scoring exchange."""
 
 import csv
 import math
@@ -24,7 +24,7 @@ _QUOTED = re.compile(rf"{_CELL}(?:,{_CELL})*")
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """A csv that was read and found sound by itself.
+    """A csv that was read and is valid by itself.
 
     Args:
         class_of: Class name of each image, keyed by the image's base name, in the order of the rows.
@@ -45,7 +45,7 @@ def base_name(file: str) -> str:
 
 
 def most_rows(images: int) -> int:
-    """So many rows of a csv of predictions are read: one with more is refused before it fills the memory."""
+    """How many rows of a csv of predictions are read: one with more is refused before it fills the memory."""
     return 2 * images + 16
 
 
@@ -66,7 +66,12 @@ def read_label_table(path: Path, error: type[DataError] = DataError, most: int |
         lines = _lines(opened, path, error)
         number, text = next(lines, (0, ""))
         if not number:
-            raise error("the file is empty; expected the header 'file,class' and a row an image", path)
+            raise error(
+                "the file is empty",
+                path,
+                code="csv-empty",
+                hint="write the header 'file,class' and one row per image",
+            )
         header = _cells(text, number, path, error) if number == 1 else []
         probability_classes = _check_header(header, path, error)
         class_of: dict[str, str] = {}
@@ -76,23 +81,29 @@ def read_label_table(path: Path, error: type[DataError] = DataError, most: int |
             row = _cells(text, line, path, error)
             name = _check_row(row, len(header), row_of, path, line, error)
             if most is not None and len(row_of) >= most:
-                raise error(f"more than {most:,} rows; each test image needs exactly one row", path, line)
+                raise error(
+                    f"more than {most:,} rows",
+                    path,
+                    line,
+                    code="csv-too-many-rows",
+                    hint="write exactly one row for each test image",
+                )
             file_of[name], class_of[name] = row[0], row[1]
             row_of[name] = line
     if not row_of:
-        raise error("no row after the header; expected one row an image", path)
+        raise error("no row after the header", path, code="csv-empty", hint="write one row per image")
     return LabelTable(class_of, file_of, row_of, probability_classes)
 
 
 def count_predictions(path: str, image_names: list[str], class_names: list[str]) -> Iterator[At | list[Any]]:
-    """Yield (images, what check_probabilities says) of a participant's csv; for a guarded process."""
+    """Yield (images, the result of check_probabilities) of a participant's csv; for a guarded process."""
     yield At(path)
     table = check_predictions(Path(path), set(image_names), class_names)
     yield [len(table.class_of), check_probabilities(Path(path), table, class_names)]
 
 
 def check_predictions(path: Path, image_names: set[str], class_names: Sequence[str]) -> LabelTable:
-    """Say of a participant's csv what the scoring program would say, without the reference.
+    """Check a participant's csv as the scoring program does, without the reference.
 
     Args:
         path: The csv.
@@ -105,25 +116,38 @@ def check_predictions(path: Path, image_names: set[str], class_names: Sequence[s
     table = read_label_table(path, SubmissionError, most_rows(len(image_names)))
     for name, row in table.row_of.items():
         if name not in image_names:
-            raise SubmissionError(f"{shown(name)} is not among the test images; remove the row", path, row)
+            raise SubmissionError(
+                f"{shown(name)} is not among the test images",
+                path,
+                row,
+                code="csv-unknown-image",
+                hint="remove the row",
+            )
         if table.class_of[name] not in class_names:
             raise SubmissionError(
                 f"unknown class {shown(table.class_of[name])}; expected one of {', '.join(class_names)}",
                 path,
                 row,
+                code="csv-unknown-class",
+                hint="correct the class",
             )
     missing = sorted(image_names - table.row_of.keys())
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise SubmissionError(f"no row for '{missing[0]}'{more}; each test image needs exactly one row", path)
+        raise SubmissionError(
+            f"no row for '{missing[0]}'{more}",
+            path,
+            code="csv-missing-image",
+            hint="write exactly one row for each test image",
+        )
     return table
 
 
 def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str]) -> str:
-    """Say why the scoring program would pass over a csv's probability columns; empty if it would not.
+    """Why the scoring program would not use a csv's probability columns; empty if it would.
 
     Args:
-        path: The csv, which was read and found sound.
+        path: The csv, which was read and is valid.
         table: What was read.
         class_names: The bundle's classes.
     """
@@ -145,14 +169,13 @@ def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str
 
 
 def read_probabilities(path: Path) -> dict[str, list[float]]:
-    """Read the probability columns of a csv that was read and found sound.
+    """Read the probability columns of a csv that was read and is valid.
 
     Args:
         path: The csv.
 
     Returns:
-        Probabilities (K,) of each base name, in the order of the columns; what is no number
-        is not a number here either.
+        Probabilities (K,) of each base name, in the order of the columns; NaN for what is no number.
     """
     with path.open("rb") as opened:
         rows = _rows(opened, path, SubmissionError)
@@ -166,7 +189,7 @@ def cut_rows(path: Path, names: Collection[str]) -> Iterator[str]:
     Written again, a row could become another one: longer by its quotation marks, for example.
 
     Args:
-        path: The csv, which was read and found sound.
+        path: The csv, which was read and is valid.
         names: Base names of the images.
     """
     with path.open("rb") as opened:
@@ -197,12 +220,22 @@ def _lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tup
         number += 1
         if len(line) > MAX_LINE_BYTES:
             raise error(
-                f"the line is longer than {MAX_LINE_BYTES:,} bytes; expected 'file,class' rows", path, number
+                f"the line is longer than {MAX_LINE_BYTES:,} bytes",
+                path,
+                number,
+                code="csv-line-too-long",
+                hint="write 'file,class' rows",
             )
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as fault:
-            raise error(f"not UTF-8 ({fault.reason}); save the csv as UTF-8", path, number) from None
+            raise error(
+                f"not UTF-8 ({fault.reason})",
+                path,
+                number,
+                code="csv-encoding",
+                hint="save the csv as UTF-8",
+            ) from None
         text = text.removesuffix("\n").removesuffix("\r")
         if text:
             yield number, text
@@ -225,20 +258,34 @@ def _cells(line: str, number: int, path: Path, error: type[DataError]) -> list[s
         fault = "a quotation mark that opens no cell, or closes none on the same line"
     else:
         return next(csv.reader([line], strict=True))
-    raise error(f"not a valid csv line: {fault}; write each row on one line", path, number)
+    raise error(
+        f"not a valid csv line: {fault}",
+        path,
+        number,
+        code="csv-invalid-line",
+        hint="write each row on one line",
+    )
 
 
 def _check_header(header: list[str], path: Path, error: type[DataError]) -> tuple[str, ...]:
     extra = header[2:]
     if tuple(header[:2]) != HEADER or not all(name.startswith(PROBABILITY_PREFIX) for name in extra):
         raise error(
-            f"the header is {shown(','.join(header))}; expected exactly 'file,class', then at most"
-            f" '{PROBABILITY_PREFIX}<class>' columns",
+            f"expected the header 'file,class', then at most '{PROBABILITY_PREFIX}<class>' columns, but got"
+            f" {shown(','.join(header))}",
             path,
             1,
+            code="csv-header",
+            hint="correct the header",
         )
     if len(set(extra)) != len(extra):
-        raise error("a probability column appears twice in the header; name each class once", path, 1)
+        raise error(
+            "a probability column appears twice in the header",
+            path,
+            1,
+            code="csv-column-twice",
+            hint="name each class once",
+        )
     return tuple(name.removeprefix(PROBABILITY_PREFIX) for name in extra)
 
 
@@ -247,15 +294,23 @@ def _check_row(
 ) -> str:
     if len(row) != columns:
         raise error(
-            f"{len(row)} columns where the header has {columns}; write one value a column", path, line
+            f"{len(row)} columns where the header has {columns}",
+            path,
+            line,
+            code="csv-cells",
+            hint="write one value per column",
         )
     name = base_name(row[0])
     if not name or not row[1]:
-        raise error("the file or the class is empty; each row needs both", path, line)
+        raise error(
+            "the file or the class is empty", path, line, code="csv-empty-cell", hint="fill both in each row"
+        )
     if name in row_of:
         raise error(
-            f"{shown(name)} appears twice (first in line {row_of[name]}); each image needs exactly one row",
+            f"{shown(name)} appears twice (first in line {row_of[name]})",
             path,
             line,
+            code="csv-duplicate-row",
+            hint="write exactly one row for each image",
         )
     return name

@@ -1,4 +1,4 @@
-"""The csv in which an import remembers where each image came from."""
+"""The csv in which an import records where each image came from."""
 
 import csv
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from pathlib import Path
 from challenge_bundle.files import write_csv
 
 _SEEN = "seen_sha256"
-"""Another name than `pixels_sha256`, which older versions wrote: theirs told apart one picture as gray and as
-RGB, so the two must never be compared."""
+"""Another name than `pixels_sha256`, which older versions wrote: theirs differs between gray and RGB forms of
+one picture, so the two must never be compared."""
 
 _HEADER = ("file", "split", "class", "sha256", "origin", "group", _SEEN)
 
@@ -24,8 +24,8 @@ class Origin:
         class_name: Its class.
         sha256: Of its bytes, in hexadecimal.
         origin: Where it came from, in the source's own terms.
-        group: What stays in one split, such as the patient; None if none was told.
-        pixels_sha256: Of what a network sees of it (see pictures.hash_picture), in hexadecimal; None in what
+        patient_group: What stays in one split, such as the patient; None if none is known.
+        pixels_sha256: Of what a network sees of it (see image_io.hash_picture), in hexadecimal; None in what
             older versions wrote.
     """
 
@@ -34,12 +34,12 @@ class Origin:
     class_name: str
     sha256: str
     origin: str
-    group: str | None
+    patient_group: str | None
     pixels_sha256: str | None
 
 
 def write_origins(path: Path, origins: Iterable[Origin]) -> None:
-    """Write them for their owner's eyes alone: they may name patients."""
+    """Write them so that only their owner can read them: they may name patients."""
     rows = (
         (
             one.file,
@@ -47,7 +47,7 @@ def write_origins(path: Path, origins: Iterable[Origin]) -> None:
             one.class_name,
             one.sha256,
             one.origin,
-            one.group or "",
+            one.patient_group or "",
             one.pixels_sha256 or "",
         )
         for one in origins
@@ -56,7 +56,7 @@ def write_origins(path: Path, origins: Iterable[Origin]) -> None:
 
 
 def read_origins(path: Path) -> list[Origin]:
-    """Read what the last import wrote; empty where none is known, or what it wrote is lost or spoiled."""
+    """Read what the last import wrote; empty where none is known, or the file is lost or damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as opened:
             return [

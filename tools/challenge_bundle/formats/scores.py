@@ -29,7 +29,7 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the scoring program found.
+    """The result of the scoring program.
 
     Args:
         values: Every score by its name, all finite.
@@ -70,14 +70,24 @@ def read_scores(path: Path) -> Scores:
             ),
         )
     except FileNotFoundError:
-        raise DataError("there are no scores yet; run `score` or `run-all` first", path) from None
+        raise DataError(
+            "there are no scores yet", path, code="no-scores", hint="run `score` or `run-all` first"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as fault:
         raise DataError(
-            f"not the scoring program's scores.json ({fault!r}); run `score` again", path
+            f"not the scoring program's scores.json ({fault!r})",
+            path,
+            code="scores-unreadable",
+            hint="run `score` again",
         ) from None
     faulty = [name for name in HEADLINE if not math.isfinite(values.get(name, math.nan))]
     if faulty:
-        raise DataError(f"{faulty[0]} is missing or not a finite number; run `score` again", path)
+        raise DataError(
+            f"{faulty[0]} is missing or not a finite number",
+            path,
+            code="scores-not-finite",
+            hint="run `score` again",
+        )
     return scores
 
 

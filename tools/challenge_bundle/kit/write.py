@@ -7,7 +7,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from challenge_bundle.dataset.summary import check_together, known_class_names, names_in
+from challenge_bundle.dataset.consistency import check_together
+from challenge_bundle.dataset.placed import names_in
+from challenge_bundle.dataset.summary import known_class_names
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import replacing, synchronise
 from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text

@@ -1,17 +1,19 @@
-"""What a source is: something that lists images with their classes and hands out their bytes."""
+"""What a source is: it lists images with their classes, and gives their bytes."""
 
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from challenge_bundle.data_settings import ImportRequest as ImportRequest
-from challenge_bundle.errors import DataError, shown
+from challenge_bundle.findings import Finding
 from challenge_bundle.formats.group_rules import name_below
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX
 from challenge_bundle.progress import Progress
+
+if TYPE_CHECKING:
+    from challenge_bundle.store.coco_datasets import AnnotatedSet
 
 IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
 
@@ -23,29 +25,29 @@ class SourceImage:
     Args:
         origin: Where it is, in the source's own terms; unique within the source, and shown in messages.
         class_name: Its class.
-        split: Its split if the source says so, else None.
+        split: Its split if the source has splits, else None.
         load: Gives its bytes, as they are stored.
-        group: What it shares with images that must not be in another split, such as a patient; None if the
-            source knows of none.
+        patient_group: What it shares with images that must not be in another split, such as a patient; None
+            if the source knows of none.
         suffix: Of the file format of those bytes, such as `.png`; empty where it is origin's own.
-        taken: When it was made or stored, as the source says; None if it does not.
-        version: What is another when its bytes are others, as a server tells it, and the sign that to load it
-            is to fetch it from afar; None if none is told.
-        key: What it is called in the random order, wherever the source lies; empty where origin tells it: by
-            the path below its class folder, else by the last part.
-        told: Where its class stands, such as a row of a csv; empty where origin says it.
+        taken: When it was made or stored, if the source knows; else None.
+        version: Changes when the bytes change, as a server reports it; it also marks an image that is
+            downloaded when it is loaded. None for local images.
+        key: Its name in the random order, independent of where the source is; empty takes the path below the
+            class folder, else the last part of origin.
+        label_place: Where its class is written, such as a row of a csv; empty where origin shows it.
     """
 
     origin: str
     class_name: str
     split: str | None
     load: Callable[[], bytes]
-    group: str | None = None
+    patient_group: str | None = None
     suffix: str = ""
     taken: str | None = None
     version: str | None = None
     key: str = ""
-    told: str = ""
+    label_place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +56,13 @@ class Listing:
 
     Args:
         images: The images.
-        warnings: What was passed over, a sentence each.
-        group_hint: How another group (patient) of each image is told, where the source has a way of its own.
+        findings: What was passed over, or wants a look.
+        patient_hint: How to give each image another patient group, where the source has a way of its own.
     """
 
     images: Sequence[SourceImage]
-    warnings: tuple[str, ...] = ()
-    group_hint: str = ""
-
-
-def refuse_odd_names(images: Sequence[SourceImage]) -> None:
-    """Refuse names that no csv, page or message can hold: not in UTF-8, or with a line break in them.
-
-    Raises:
-        DataError: There is one.
-    """
-    odd = [image.origin for image in images if not _is_plain(image.origin)]
-    if odd:
-        raise DataError(
-            f"{len(odd)} of {len(images)} file names are not UTF-8 or have control characters, the first:"
-            f" {shown(odd[0])}; rename the files",
-            details=tuple(map(shown, odd[1:])),
-        )
-
-
-def _is_plain(name: str) -> bool:
-    # A blank of another width is none that prints, but does no harm: macOS puts one into the time of day.
-    return name.isprintable() or all(
-        letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name
-    )
+    findings: tuple[Finding, ...] = ()
+    patient_hint: str = ""
 
 
 def image_key(image: SourceImage) -> str:
@@ -91,8 +71,8 @@ def image_key(image: SourceImage) -> str:
 
 
 def place_of(image: SourceImage) -> str:
-    """Where an image is, and where its class stands, for messages."""
-    return f"{image.origin} ({image.told})" if image.told else image.origin
+    """Where an image is, and where its class is written, for messages."""
+    return f"{image.origin} ({image.label_place})" if image.label_place else image.origin
 
 
 def base_name(image: SourceImage) -> str:
@@ -118,4 +98,16 @@ class Source(Protocol):
         Raises:
             DataError: The source is not what it should be.
             UnavailableError: It cannot be reached from here.
+        """
+
+
+@runtime_checkable
+class AnnotatedSource(Source, Protocol):
+    """A source whose images have annotations, which the image database keeps."""
+
+    def annotations(self) -> "AnnotatedSet":
+        """All annotations, with the origins of their images.
+
+        Raises:
+            DataError: They are at fault.
         """

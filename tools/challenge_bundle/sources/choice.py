@@ -73,7 +73,9 @@ def choose_source(text: str, base: Path, anonymous: bool = False, layout: Layout
         from challenge_bundle.sources.remote import RemoteSource
 
         return RemoteSource(text, anonymous)
-    meant = f"; did you mean folder:{text}?" if (base / text).is_dir() else ""
+    hint = f"write folder:{text}" if (base / text).is_dir() else "correct it, or data.source in bundle.toml"
     raise DataError(
-        f"unknown source {redact(text, secrets_in(text))!r}{meant}; expected {', '.join(SOURCE_FORMS)}"
+        f"unknown source {redact(text, secrets_in(text))!r}; expected {', '.join(SOURCE_FORMS)}",
+        code="unknown-source",
+        hint=hint,
     )

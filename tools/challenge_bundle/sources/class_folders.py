@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from challenge_bundle.errors import DataError, readable
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.layout import SPLITS, solution_name
 from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 
@@ -24,7 +25,7 @@ _SOLUTIONS = frozenset(solution_name(split) for split in SPLITS)
 
 
 class State(NamedTuple):
-    """What is told of a file without reading it; see SourceImage."""
+    """What is known of a file without reading it; see SourceImage."""
 
     version: str | None = None
     taken: str | None = None
@@ -39,9 +40,9 @@ def list_class_folders(
     """Take the images of `CLASS/...` or `{train,val,test}/CLASS/...`, in order of path.
 
     Args:
-        paths: Relative, with slashes; that of a folder ends with one.
+        paths: Relative, with slashes; the path of a folder ends with one.
         place: What they are relative to, for messages.
-        load: Makes, of a path, what gives its bytes.
+        load: Makes the function that gives the bytes at a path.
         states: Of what lies at each path; None if none is known.
 
     Raises:
@@ -55,7 +56,7 @@ def list_class_folders(
     _refuse_mixtures(tops, place)
     known = states or {}
     images: list[SourceImage] = []
-    warnings: list[str] = []
+    findings: list[Finding] = []
     for class_folder, split, files in _class_folders(tops):
         where = f"{place}/{class_folder}"
         found = [path for path in files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
@@ -71,25 +72,27 @@ def list_class_folders(
             for path in found
         ]
         if not found:
-            warnings.append(f"{readable(where)}: holds no image, so it is not taken for a class")
+            message = "holds no image, so it is not taken for a class"
+            findings.append(Finding("folder-without-images", WARNING, readable(where), message))
         elif len(found) < len(files):
             other = next(path for path in files if PurePosixPath(path).suffix.lower() not in IMAGE_SUFFIXES)
             name = readable(PurePosixPath(other).name)
-            warnings.append(
-                f"{readable(where)}: {len(files) - len(found)} files are no images, such as {name}"
-            )
+            message = f"{len(files) - len(found)} files are no images, such as {name}"
+            findings.append(Finding("files-not-images", WARNING, readable(where), message))
     if not images:
         raise DataError(
             f"no image ({' '.join(sorted(IMAGE_SUFFIXES))}) in a class folder; expected CLASS/IMAGE,"
             " {train,val,test}/CLASS/IMAGE, or, in a local folder, the bundle layout (training-data/,"
             " training_solution.csv, ...)",
             place,
+            code="no-images",
+            hint="give the folder that holds one of these",
         )
-    return Listing(images, tuple(warnings))
+    return Listing(images, tuple(findings))
 
 
 def is_ignored(name: str) -> bool:
-    """Tell whether a file or folder of that name is none of the user's own."""
+    """Whether a file or folder of that name is the system's, not the user's."""
     return name.startswith(".") or name in _IGNORED
 
 
@@ -102,15 +105,19 @@ def _refuse_mixtures(tops: dict[str, list[str]], place: str) -> None:
     inner = next((top for top, rest in sorted(tops.items()) if _SOLUTIONS & set(rest)), None)
     if inner is not None:
         raise DataError(
-            f"holds a folder in the bundle layout; give that one, as a local folder: folder:{place}/{inner}",
+            "holds a folder in the bundle layout",
             place,
+            code="bundle-layout-below",
+            hint=f"give that one, as a local folder: folder:{place}/{inner}",
         )
     splits = {top: SPLIT_OF_FOLDER.get(top.lower()) for top in sorted(tops)}
     if any(splits.values()) and not all(splits.values()):
         odd = next(top for top, split in splits.items() if split is None)
         raise DataError(
-            "stands beside train/val/test folders, so it is neither a split nor a class; move it away",
+            "is beside train/val/test folders, so it is neither a split nor a class",
             readable(f"{place}/{odd}"),
+            code="folder-beside-splits",
+            hint="move it away",
         )
 
 

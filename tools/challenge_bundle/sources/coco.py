@@ -1,4 +1,4 @@
-"""A question to COCO's annotations, "has this image an X?", as a source of two classes."""
+"""A question to COCO annotations, "has this image an X?", as a source of two classes."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Question:
     """What is asked of an annotations file.
 
     Args:
-        text: As it was typed, but for whole paths.
+        text: As it was typed, with absolute paths.
         annotations: The file.
         category: What an image has or has not; its name.
         street: Whether images without anything of a street are left out.
@@ -60,13 +60,24 @@ def parse_question(text: str, base: Path) -> Question:
     """
     place, asked = parse_options(text.removeprefix("coco:"), _KEYS, f"{FORM} with {', '.join(_KEYS)}")
     if "category" not in asked:
-        raise DataError(f"{text}: no category is named; expected {FORM}")
+        raise DataError(
+            f"{text}: no category is named; expected {FORM}",
+            code="source-options",
+            hint="add ?category=NAME",
+        )
     for key in ("street", "download"):
         if asked.get(key, "0") not in ("0", "1"):
-            raise DataError(f"{text}: '{key}' is {asked[key]!r}; expected 0 or 1")
+            raise DataError(
+                f"{text}: expected 0 or 1 for '{key}', but got {asked[key]!r}",
+                code="source-options",
+                hint="correct the option",
+            )
     if not asked.get("dataset", "x").isprintable() or len(asked.get("dataset", "")) > _MOST_NAME:
         raise DataError(
-            f"'dataset' is {shown(asked['dataset'])}; expected a name of up to {_MOST_NAME} characters"
+            f"expected a name of up to {_MOST_NAME} characters for 'dataset', but got"
+            f" {shown(asked['dataset'])}",
+            code="source-options",
+            hint="correct the option",
         )
     annotations = (base / Path(place).expanduser()).resolve()
     images = (base / Path(asked["images"]).expanduser()).resolve() if "images" in asked else None
@@ -111,9 +122,11 @@ class CocoSource:
             folder = question.images or _find_images(question.annotations, chosen)
             raise DataError(
                 f"{len(unfetchable)} of {len(chosen)} images are not in {folder}, the first:"
-                f" {unfetchable[0].file_name}; name their folder (&images=DIR) or fetch them (&download=1)",
+                f" {unfetchable[0].file_name}",
                 question.annotations,
                 details=tuple(image.file_name for image in unfetchable[1:]),
+                code="image-not-found",
+                hint="name their folder (&images=DIR) or fetch them (&download=1)",
             )
         missing = {image.image_id for image in absent}
         images = [
@@ -126,10 +139,10 @@ class CocoSource:
             )
             for image in sorted(chosen, key=lambda image: image.file_name)
         ]
-        return Listing(images, coco.warnings)
+        return Listing(images, coco.findings)
 
     def annotations(self) -> AnnotatedSet:
-        """All that the file says, with the origins of its images.
+        """All annotations of the file, with the origins of its images.
 
         Raises:
             DataError: As list_images; or it holds what the image database cannot take.
@@ -162,14 +175,19 @@ def _ask(coco: CocoFile, question: Question) -> tuple[list[CocoImage], set[str]]
     if not wanted:
         names = sorted({category.name for category in coco.categories.values()})
         expected = f"expected one of {', '.join(map(shown, names))}" if names else "it has none at all"
-        raise DataError(f"has no category {question.category!r}; {expected}", question.annotations)
+        raise DataError(
+            f"has no category {question.category!r}; {expected}",
+            question.annotations,
+            code="coco-unknown-category",
+            hint="name one of its categories (?category=NAME)",
+        )
     having = {item.image_id for item in coco.annotations if item.category_id in wanted}
     street = {item.image_id for item in coco.annotations if coco.categories[item.category_id].is_street}
     return [image for image in coco.images if not question.street or image.image_id in street], having
 
 
 def _locate(question: Question, images: Sequence[CocoImage]) -> dict[str, Path]:
-    """Where each image lies, or belongs; by id."""
+    """Where each image is, or would be put; by id."""
     folder = question.images or _find_images(question.annotations, images)
     return {image.image_id: _place(folder, image) for image in images}
 
@@ -222,16 +240,16 @@ def _fetch(path: Path, image: CocoImage) -> bytes:
     """
     if path.is_file():
         return path.read_bytes()
-    told = without_secrets(image.url)
-    data = retry(functools.partial(_get, image.url), f"fetch {told}", secrets_in(image.url))
+    address = without_secrets(image.url)
+    data = retry(functools.partial(_get, image.url), f"fetch {address}", secrets_in(image.url))
     try:
         with reading(data) as opened:
             size = opened.size
     except PictureError:
-        raise ValueError(f"{told} gives no image that can be read; nothing was kept") from None
+        raise ValueError(f"{address} gives no image that can be read; nothing was kept") from None
     if image.size is not None and size != image.size:
         wanted = f"{image.size[0]}x{image.size[1]}"
-        raise ValueError(f"{told} gives {size[0]}x{size[1]} pixels, expected {wanted}; nothing was kept")
+        raise ValueError(f"{address} gives {size[0]}x{size[1]} pixels, expected {wanted}; nothing was kept")
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return data

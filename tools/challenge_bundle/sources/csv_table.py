@@ -1,4 +1,4 @@
-"""Images that a csv tells the classes of, wherever they lie: a row an image."""
+"""Images whose classes a csv lists, one row per image, wherever the files are."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from challenge_bundle.errors import DataError, shown
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import parse_columns, read_columns
 from challenge_bundle.formats.source_options import add_options
 from challenge_bundle.progress import Progress
@@ -18,7 +19,7 @@ _COLUMNS = ("file", "class", "group", "split")
 
 
 class TableSource:
-    """A csv with a row an image: `file` and `class`, perhaps `group` (the patient) and `split`.
+    """A csv with one row per image: `file` and `class`, perhaps `group` (the patient) and `split`.
 
     Args:
         text: `csv:FILE`, then perhaps what the columns are called in it, and the folder of the images.
@@ -48,21 +49,30 @@ class TableSource:
         """
         images: list[SourceImage] = []
         line_of: dict[Path, int] = {}
-        absent: list[str] = []
+        absent: list[Finding] = []
         usual = [key for key in ("group", "split") if key not in self.asked]
         for line, cells in read_columns(self.path, self.needed, self.asked, usual):
             path = self._find(cells["file"], line)
             if path is None:
-                absent.append(f"{self.path}:{line}: {shown(cells['file'])}")
+                name = shown(cells["file"])
+                absent.append(Finding("row-without-file", ERROR, str(self.path), name, row=line))
                 continue
             if line_of.setdefault(path, line) != line:
                 raise DataError(
-                    f"{shown(cells['file'])} stands in line {line_of[path]} too; keep one", self.path, line
+                    f"{shown(cells['file'])} is in line {line_of[path]} too",
+                    self.path,
+                    line,
+                    code="csv-duplicate-row",
+                    hint="keep one",
                 )
             split = self._split(cells, line)
             if images and (split is None) != (images[0].split is None):
                 raise DataError(
-                    "some rows tell their split and some do not; fill all, or none", self.path, line
+                    "some rows have a split and some do not",
+                    self.path,
+                    line,
+                    code="csv-split-missing",
+                    hint="fill all, or none",
                 )
             # As in class folders, so that the same images are sampled.
             key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
@@ -74,18 +84,24 @@ class TableSource:
                     path.read_bytes,
                     cells.get("group") or None,
                     key=key,
-                    told=f"{self.path.name}:{line}",
+                    label_place=f"{self.path.name}:{line}",
                 )
             )
             progress("listing images", len(images), 0)
         if absent:
             raise DataError(
-                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0]}; put them"
-                " there, name their folder (images=DIR) or remove their rows",
-                details=tuple(absent[1:]),
+                f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0].text}",
+                details=tuple(finding.text for finding in absent[1:]),
+                code="row-without-file",
+                hint="put them there, name their folder (images=DIR) or remove their rows",
             )
         if not images:
-            raise DataError(f"no image in it; expected a row an image: {FORM}", self.path)
+            raise DataError(
+                "no image in it",
+                self.path,
+                code="no-images",
+                hint=f"write one row per image: {FORM}",
+            )
         return Listing(images, tuple(_without_row(line_of)))
 
     def _find(self, cell: str, line: int) -> Path | None:
@@ -101,7 +117,13 @@ class TableSource:
             found = self._images_in(path.parent).get(path.name.casefold(), [])
             if len(found) > 1:
                 names = " and ".join(one.name for one in sorted(found)[:2])
-                raise DataError(f"{shown(cell)} may be {names}; write the suffix", self.path, line)
+                raise DataError(
+                    f"{shown(cell)} may be {names}",
+                    self.path,
+                    line,
+                    code="image-name-ambiguous",
+                    hint="write the suffix",
+                )
             return found[0] if found else None
         return None
 
@@ -117,22 +139,29 @@ class TableSource:
         return self._named[folder]
 
     def _split(self, cells: dict[str, str], line: int) -> str | None:
-        told = cells.get("split")
-        if not told:
+        split = cells.get("split")
+        if not split:
             return None
-        if told.lower() not in SPLIT_OF_FOLDER:
+        if split.lower() not in SPLIT_OF_FOLDER:
             raise DataError(
-                f"the split is {shown(told)}; expected one of {', '.join(SPLIT_OF_FOLDER)}", self.path, line
+                f"expected a split of {', '.join(SPLIT_OF_FOLDER)}, but got {shown(split)}",
+                self.path,
+                line,
+                code="unknown-split",
+                hint="correct the cell",
             )
-        return SPLIT_OF_FOLDER[told.lower()]
+        return SPLIT_OF_FOLDER[split.lower()]
 
 
-def _without_row(line_of: dict[Path, int]) -> list[str]:
-    """Say how many images beside those of the table it does not name."""
+def _without_row(line_of: dict[Path, int]) -> list[Finding]:
+    """Images in the same folders that the table does not list."""
     others = [
         entry.path
         for folder in sorted({path.parent for path in line_of})
         for entry in os.scandir(folder)
         if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and Path(entry.path) not in line_of
     ]
-    return [f"images without a row, passed over: {len(others)}, such as {min(others)}"] if others else []
+    if not others:
+        return []
+    message = f"images without a row, passed over: {len(others)}, such as {min(others)}"
+    return [Finding("file-without-row", WARNING, "", message)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from challenge_bundle.errors import DataError, readable
+from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, solution_name, split_dir_name
 from challenge_bundle.progress import Progress
@@ -37,7 +38,10 @@ class FolderSource:
         """
         if not self.path.is_dir():
             raise DataError(
-                "no such folder; give a folder of class folders or one in the bundle layout", self.path
+                "no such folder",
+                self.path,
+                code="folder-not-found",
+                hint="give a folder of class folders or one in the bundle layout",
             )
         if self.names_are_public:
             return self._list_bundle_layout()
@@ -48,20 +52,21 @@ class FolderSource:
 
     def _list_bundle_layout(self) -> Listing:
         images: list[SourceImage] = []
-        findings: list[str] = []
+        findings: list[Finding] = []
         for split in SPLITS:
             images_of_split, findings_of_split = self._list_split(split)
             images += images_of_split
             findings += findings_of_split
         if findings:
             raise DataError(
-                f"{len(findings)} rows and files do not fit each other, the first: {findings[0]};"
-                " each image needs one base name and exactly one row",
-                details=tuple(findings[1:]),
+                f"{len(findings)} rows and files do not fit each other, the first: {findings[0].text}",
+                details=tuple(finding.text for finding in findings[1:]),
+                code="rows-and-files-differ",
+                hint="give each image one base name and exactly one row",
             )
         return Listing(images)
 
-    def _list_split(self, split: str) -> tuple[list[SourceImage], list[str]]:
+    def _list_split(self, split: str) -> tuple[list[SourceImage], list[Finding]]:
         """The images of a split that have a row, and what does not fit: of the bundle layout.
 
         Raises:
@@ -71,27 +76,31 @@ class FolderSource:
         for needed, is_there in ((solution, solution.is_file()), (folder, folder.is_dir())):
             if not is_there:
                 hint = (
-                    "; what an organiser hands out has none: put it in place as input_data/ instead"
+                    "put what an organiser handed out, which has none, in place as input_data/ instead"
                     if split == "testing"
-                    else ""
+                    else "add it"
                 )
                 raise DataError(
-                    f"not found; the bundle layout has {needed.name} for the {split} images{hint}", needed
+                    f"not found; the bundle layout has {needed.name} for the {split} images",
+                    needed,
+                    code="bundle-layout-incomplete",
+                    hint=hint,
                 )
         table = read_label_table(solution)
-        findings: list[str] = []
+        findings: list[Finding] = []
         present: dict[str, Path] = {}
         for path in _files_below(folder):
             if path.name in present:
-                findings.append(f"{path}: the base name is that of {present[path.name]} too")
+                message = f"the base name is that of {present[path.name]} too"
+                findings.append(Finding("base-name-twice", ERROR, str(path), message))
             present[path.name] = path
         findings += [
-            f"{solution}:{row}: '{name}' is not in {folder.name}/"
+            Finding("row-without-file", ERROR, str(solution), f"'{name}' is not in {folder.name}/", row=row)
             for name, row in table.row_of.items()
             if name not in present
         ]
         findings += [
-            f"{path}: has no row in {solution.name}"
+            Finding("file-without-row", ERROR, str(path), f"has no row in {solution.name}")
             for name, path in present.items()
             if name not in table.class_of
         ]
@@ -101,7 +110,7 @@ class FolderSource:
                 class_name,
                 split,
                 present[name].read_bytes,
-                told=f"{solution.name}:{table.row_of[name]}",
+                label_place=f"{solution.name}:{table.row_of[name]}",
             )
             for name, class_name in table.class_of.items()
             if name in present
@@ -144,9 +153,10 @@ def _paths_below(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[str
             yield prefix + entry.name
         elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not is_ignored(entry.name):
             raise DataError(
-                "is named like an image but is no file (a link that leads nowhere, a pipe or a device);"
-                " restore or remove it",
+                "is named like an image but is no file (a link that leads nowhere, a pipe or a device)",
                 readable(entry.path),
+                code="image-not-a-file",
+                hint="restore or remove it",
             )
 
 

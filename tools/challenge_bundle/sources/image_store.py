@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from challenge_bundle.database.connect import with_driver
 from challenge_bundle.errors import DataError, shown
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import redact, secrets_in
 from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
@@ -23,17 +24,21 @@ _WHERE = re.compile(r"[?&]where=")
 def parse_store(text: str) -> tuple[str, str | None]:
     """Parse `store?where=CONDITION`, or a database's URL with `?where=CONDITION` or `&where=CONDITION`.
 
-    The condition stands last and as it is, for a text in it may hold what separates a URL's options.
+    The condition is last and not escaped, for a text in it may hold what separates a URL's options.
 
     Returns:
-        What stands before, and the condition, if there is one.
+        What is before it, and the condition, if there is one.
 
     Raises:
         DataError: `store` has another option, or the condition is empty.
     """
     place, *rest = _WHERE.split(text, maxsplit=1)
     if place.startswith("store?") or (rest and not rest[0].strip()):
-        raise DataError(f"{shown(text)} is not understood; expected store?where=CONDITION, {EXAMPLE}")
+        raise DataError(
+            f"expected store?where=CONDITION, {EXAMPLE}, but got {shown(text)}",
+            code="source-options",
+            hint="correct the condition",
+        )
     return place, rest[0].strip() if rest else None
 
 
@@ -79,25 +84,31 @@ class StoreSource:
         names = list(COLUMNS)
         rows = [dict(zip(names, row, strict=True)) for row in store.rows(self.where)]
         if not rows and self.where is not None:
-            raise DataError("no image in it meets the condition; look with `store query`", self.description)
+            raise DataError(
+                "no image in it meets the condition",
+                self.description,
+                code="no-images",
+                hint="look with `store query`",
+            )
         if not rows:
-            raise DataError("no image in it; fill it with `store ingest`", self.description)
+            raise DataError(
+                "no image in it", self.description, code="no-images", hint="fill it with `store ingest`"
+            )
         # A split is one only if every image has one.
         is_split = all(row["split"] for row in rows)
         images = [_image(store, row, is_split) for row in rows]
         progress("listing images", len(images), len(images))
-        return Listing(images, tuple(_without_group(images)))
+        return Listing(images, tuple(_without_patient_group(images)))
 
 
-def _without_group(images: Sequence[SourceImage]) -> list[str]:
-    """Say how many images have no group where others have one: a patient may be in two splits by them."""
-    lacking = [image.origin for image in images if not image.group]
+def _without_patient_group(images: Sequence[SourceImage]) -> list[Finding]:
+    """Images without a patient group where others have one: a patient may be in two splits by them."""
+    lacking = [image.origin for image in images if not image.patient_group]
     if not lacking or len(lacking) == len(images):
         return []
-    return [
-        f"images without a group (patient), though others have one: {len(lacking)}, such as {lacking[0]};"
-        " `store ingest` of them with --group RULE fills it in"
-    ]
+    message = f"images without a patient group, though others have one: {len(lacking)}, such as {lacking[0]}"
+    hint = "`store ingest` of them with --group RULE fills it in"
+    return [Finding("patient-group-unknown", WARNING, "", message, hint)]
 
 
 def _image(store: ImageStore, row: Mapping[str, Any], is_split: bool) -> SourceImage:

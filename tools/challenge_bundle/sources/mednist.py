@@ -37,7 +37,7 @@ class MedNISTSource:
         self.cache = cache or Path(platformdirs.user_cache_dir("challenge-bundle")) / "mednist"
 
     def list_images(self, request: ImportRequest, progress: Progress) -> Listing:
-        """Download and unpack the archive if that was not done before, then list its class folders.
+        """Download and unpack the archive if that was not done before; then list its class folders.
 
         Raises:
             UnavailableError: It cannot be downloaded from here.
@@ -64,26 +64,29 @@ def download(url: str, path: Path, md5: str, progress: Progress) -> None:
         url: What to fetch.
         path: Where it is put once it is complete and its MD5 is right.
         md5: Expected, in hexadecimal.
-        progress: Told of bytes done and in all.
+        progress: Called with bytes done and in all.
 
     Raises:
         UnavailableError: The server cannot be reached or does not answer with the file.
         DataError: The MD5 is another; the download is removed.
     """
     import requests
+    import tenacity
 
     part = path.with_name(path.name + ".part")
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            _fetch_rest(url, part, progress)
-            break
-        except requests.RequestException as fault:
-            refused = isinstance(fault, requests.HTTPError)
-            if attempt == _ATTEMPTS or refused:
-                raise UnavailableError(
-                    f"cannot download {url} ({fault}); run the same command again to continue,"
-                    f" or put the file at {path} by hand"
-                ) from None
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        retry=tenacity.retry_if_exception(_may_pass),
+        reraise=True,
+    )
+    try:
+        retrying(_fetch_rest, url, part, progress)
+    except requests.RequestException as fault:
+        raise UnavailableError(
+            f"cannot download {url} ({fault})",
+            code="download-failed",
+            hint=f"run the same command again to continue, or put the file at {path} by hand",
+        ) from None
     check_md5(part, md5)
     part.replace(path)
 
@@ -99,8 +102,18 @@ def check_md5(path: Path, expected: str) -> None:
     if found != expected:
         path.unlink()
         raise DataError(
-            f"has MD5 {found}, expected {expected}; it was removed, run the same command again", path
+            f"expected MD5 {expected}, but got {found}; it was removed",
+            path,
+            code="download-damaged",
+            hint="run the same command again",
         )
+
+
+def _may_pass(fault: BaseException) -> bool:
+    import requests
+
+    # What a server answers, it answers again.
+    return isinstance(fault, requests.RequestException) and not isinstance(fault, requests.HTTPError)
 
 
 def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
@@ -110,7 +123,7 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            # The part is complete, or of another file: its MD5 tells.
+            # The part is complete, or of another file: its MD5 shows it.
             return
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
@@ -140,7 +153,10 @@ def _unpack(archive: Path, unpacked: Path) -> None:
         (temporary / unpacked.name).replace(unpacked)
     except (tarfile.TarError, OSError) as fault:
         raise DataError(
-            f"cannot be unpacked ({fault}); remove it and run the same command again", archive
+            f"cannot be unpacked ({fault})",
+            archive,
+            code="archive-unreadable",
+            hint="remove it and run the same command again",
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Class folders behind a URL: S3 and its likes, web servers, whatever fsspec reads."""
+"""Class folders at a URL: S3 and similar stores, web servers, whatever fsspec reads."""
 
 import functools
 from collections.abc import Mapping
@@ -73,13 +73,15 @@ class RemoteSource:
             raise _refused(self.description, fault, self.url) from None
         progress("listing images", len(found), len(found))
         prefix = root.rstrip("/") + "/"
-        # Of all that is told of an object, only this is kept: there may be millions.
+        # Of all that is known of an object, only this is kept: there may be millions.
         states = {
-            path[len(prefix) :]: _state(told) for path, told in found.items() if path.startswith(prefix)
+            path[len(prefix) :]: _state(known) for path, known in found.items() if path.startswith(prefix)
         }
         del found
         if not any(states):
-            raise DataError("no such place, or nothing in it; correct the URL", self.description)
+            raise DataError(
+                "no such place, or nothing in it", self.description, code="no-images", hint="correct the URL"
+            )
 
         def load(path: str) -> functools.partial[bytes]:
             return functools.partial(_load, system, prefix + path)
@@ -101,40 +103,46 @@ class RemoteSource:
             # What is listed is listed once; fsspec would keep it, and every file's attributes, for nothing.
             system, root = url_to_fs(self.url, use_listings_cache=False, **options)
         except ImportError as fault:
-            cure = install_hint("s3") if scheme in _OWN_EXTRA else str(fault)
-            raise UnavailableError(f"{scheme}:// needs a package that is not installed; {cure}") from None
+            hint = install_hint("s3") if scheme in _OWN_EXTRA else str(fault)
+            raise UnavailableError(
+                f"{scheme}:// needs a package that is not installed", code="extra-missing", hint=hint
+            ) from None
         except ValueError as fault:
             cause = redact(str(fault), secrets_in(self.url))
             raise DataError(
                 f"cannot be read ({cause}); expected s3://, gs://, az:// or https://",
                 self.description,
+                code="unknown-source",
+                hint="correct the URL",
             ) from None
         return system, str(root)
 
 
-def _state(told: Mapping[str, Any]) -> State:
-    """What tells this state of an object from another one: its tag, else when it was stored and its size."""
-    tag = next((told[name] for name in _TAGS if told.get(name)), None)
-    time = next((told[name] for name in _TIMES if told.get(name)), None)
+def _state(known: Mapping[str, Any]) -> State:
+    """What changes when an object does: its tag, else when it was stored and its size."""
+    tag = next((known[name] for name in _TAGS if known.get(name)), None)
+    time = next((known[name] for name in _TIMES if known.get(name)), None)
     return State(
-        str(tag) if tag else f"{time} {told.get('size')}" if time else None, str(time) if time else None
+        str(tag) if tag else f"{time} {known.get('size')}" if time else None, str(time) if time else None
     )
 
 
 def _load(system: Any, path: str) -> bytes:
     # Of a web server, the path is the whole URL.
-    told = without_secrets(path) if "://" in path else path
+    place = without_secrets(path) if "://" in path else path
     try:
-        data: bytes = retry(functools.partial(system.cat_file, path), f"read {told}", secrets_in(path))
+        data: bytes = retry(functools.partial(system.cat_file, path), f"read {place}", secrets_in(path))
     except PermissionError as fault:
         # No fault of the image: the next ones would be refused too.
-        raise _refused(told, fault, path) from None
+        raise _refused(place, fault, path) from None
     return data
 
 
 def _refused(where: str, fault: PermissionError, url: str) -> UnavailableError:
     cause = redact(str(fault), secrets_in(url))
     return UnavailableError(
-        f"{where}: access is refused ({cause}); give credentials with the right to list and to read, or"
-        " --anonymous if it is public"
+        f"access is refused ({cause})",
+        where,
+        code="access-refused",
+        hint="give credentials with the right to list and to read, or --anonymous if it is public",
     )

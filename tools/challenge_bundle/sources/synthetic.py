@@ -1,4 +1,4 @@
-"""Six classes of drawn phantoms, named as MedNIST's: data for a first run with nothing to download."""
+"""Six classes of drawn phantoms, named as MedNIST's: for a first run with nothing to download."""
 
 import functools
 import io

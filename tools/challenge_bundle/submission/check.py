@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from challenge_bundle.dataset.summary import check_together, known_class_names, names_in
+from challenge_bundle.dataset.consistency import check_together
+from challenge_bundle.dataset.placed import names_in
+from challenge_bundle.dataset.summary import known_class_names
 from challenge_bundle.engines.build_context import ANY_IMAGE, DOCKERFILE, read_dockerfile, read_ignore_rules
 from challenge_bundle.errors import DataError, SubmissionError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding

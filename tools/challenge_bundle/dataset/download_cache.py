@@ -1,4 +1,4 @@
-"""What an import has fetched from afar, kept until it is complete, so that one that broke off goes on."""
+"""What an import has downloaded, kept until it is complete, so that an interrupted one goes on."""
 
 import contextlib
 import hashlib
@@ -15,10 +15,10 @@ _NAME = re.compile(r"([0-9a-f]{32})-([0-9a-f]{64})")
 
 
 class Downloads:
-    """The images of one source that were fetched and found sound.
+    """The images of one source that were fetched and are valid.
 
     A file's name is a hash of where the image is and its version, a dash, and the hash of its bytes. What a
-    power cut spoils has another one and is fetched again, so keeping waits for no disk.
+    power cut damages has another hash and is fetched again, so keeping an image does not wait for the disk.
 
     Args:
         folder: Where they are; need not be there.
@@ -33,7 +33,7 @@ class Downloads:
         self._kept = {bytes.fromhex(match[1]): bytes.fromhex(match[2]) for match in found}
 
     def read(self, image: SourceImage) -> bytes | None:
-        """Give an image's bytes; None if they are not there, or spoiled."""
+        """Give an image's bytes; None if they are not there, or damaged."""
         sha256 = self._kept.get(_key(image))
         if sha256 is None:
             return None
@@ -44,15 +44,15 @@ class Downloads:
         return data if hashlib.sha256(data).digest() == sha256 else None
 
     def keep(self, image: SourceImage, sha256: str, file: str, data: bytes | None = None) -> None:
-        """Keep what is in a file, which takes no more room, if the source tells the image's version.
+        """Keep what is in a file, by a link that takes no room, if the source knows the image's version.
 
-        A help, no need: whether a disk is full is for the import itself to say.
+        An import does not need this: it reports by itself that a disk is full.
 
         Args:
             image: The image.
             sha256: Of the bytes that are kept.
             file: What holds them.
-            data: They, where the file holds others.
+            data: The bytes, where the file holds other ones.
         """
         if image.version is None:
             return
