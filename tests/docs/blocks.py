@@ -9,7 +9,7 @@ from challenge_bundle.layout import PROJECT_ROOT
 
 PAGES = [
     PROJECT_ROOT / "README.md",
-    *sorted(path for path in (PROJECT_ROOT / "docs").rglob("*.md") if path.name != "rest.md"),
+    *sorted((PROJECT_ROOT / "docs").rglob("*.md")),
 ]
 RUN = ("sh", "python")
 LANGUAGES = (*RUN, "toml", "text", "json", "csv", "html", "dockerfile")
