@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT / "tools"))
+sys.path[:0] = [str(PROJECT / "tools"), str(PROJECT / "docs")]
+
+from messages import messages_page  # noqa: E402
 
 from challenge_bundle.cli import main as bundle  # noqa: E402 - needs the path above
 from challenge_bundle.formats.program_toml import Written  # noqa: E402
@@ -144,6 +146,7 @@ def _options(ctx: click.Context, *left_out: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "bundle-toml.md": bundle_toml_page,
     "commands.md": commands_page,
+    "messages.md": messages_page,
 }
 """The generated pages of docs/reference/."""
 

@@ -439,7 +439,7 @@ def test_a_database_that_is_not_there() -> None:
 def test_a_reader_makes_no_database(database_url: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         ImageStore(database_url)
-    assert fault.value.code in ("database-missing", "database-empty")
+    assert fault.value.code in ("database-file-missing", "database-empty")
     assert "`store ingest`" in fault.value.finding.hint
     assert not list(tmp_path.iterdir())
     if database_url.startswith("postgresql"):

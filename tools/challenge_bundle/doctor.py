@@ -79,7 +79,7 @@ def _engine(layout: Layout) -> list[Finding]:
         bundle = _bundle(layout)
         base = base_of(INFERENCE, bundle, layout) if bundle else ""
         if base and engine.inspect(base) is not None:
-            found.append(Finding("base-image", NOTE, "base image", base))
+            found.append(Finding("base-image-present", NOTE, "base image", base))
         elif base:
             hint = f"run `docker pull {base}` (or docker save and load), before anything is built"
             found.append(Finding("base-image-missing", WARNING, "base image", f"{base} is not here", hint))

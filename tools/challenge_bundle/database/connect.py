@@ -78,7 +78,7 @@ def _refuse_missing_file(url: sa.URL, schema: Schema) -> None:
         raise DataError(
             "no such file",
             Path(file).absolute(),
-            code="database-missing",
+            code="database-file-missing",
             hint=f"fill one with {schema.filled_by}",
         )
 

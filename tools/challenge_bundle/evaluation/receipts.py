@@ -234,7 +234,7 @@ def _content(
         raise DataError(
             "the kept copy of the zip is missing",
             zip_path,
-            code="missing-kept-zip",
+            code="receipt-zip-missing",
             hint="bring it back from a backup",
         )
     return {
