@@ -138,3 +138,55 @@ def test_values_as_json_has_them() -> None:
         "none": None,
         "odd": "odd",
     }
+
+
+def leaves(group: click.Group = main) -> list[click.Command]:
+    found = []
+    for command in group.commands.values():
+        found += leaves(command) if isinstance(command, click.Group) else [command]
+    return found
+
+
+@pytest.mark.parametrize("command", leaves(), ids=lambda command: str(command.name))
+def test_every_command_has_the_option_once(command: click.Command) -> None:
+    assert sum("--json" in parameter.opts for parameter in command.params) == 1
+
+
+def test_documents_of_the_commands(layout: Layout, tmp_path: Path) -> None:
+    result, imported = run(layout, "data", "import", "--json")
+    assert imported["counts"] == {"training": 24, "validation": 24, "testing": 24}
+    assert (imported["source"], result.stderr.startswith("import 24 training")) == ("synthetic", True)
+
+    _, audited = run(layout, "data", "audit", "--check", "blank", "--json")
+    assert Path(audited["page"]).is_file()
+    assert audited["counts"]["error"] == 0
+    # With a file it is written there, and the text is printed.
+    with pytest.raises(json.JSONDecodeError):
+        run(layout, "data", "audit", "--check", "blank", "--json", str(tmp_path / "audit.json"))
+    assert json.loads((tmp_path / "audit.json").read_text())["counts"] == audited["counts"]
+
+    rows = [line.split(",") for line in layout.solution_csv("training").read_text().splitlines()]
+    other = next(row[1] for row in rows[2:] if row[1] != rows[1][1])
+    (tmp_path / "corrections.csv").write_text(f"file,class\n{rows[1][0]},{other}\n")
+    _, relabelled = run(layout, "data", "relabel", str(tmp_path / "corrections.csv"), "--json")
+    assert (relabelled["counts"]["training"], relabelled["is_corrected"]) == (1, False)
+
+    _, kit = run(layout, "kit", str(tmp_path / "kit.zip"), "--json")
+    assert Path(kit["kit"]).is_file()
+
+    _, ingested = run(layout, "store", "ingest", "synthetic", "--sample-size", "6", "--json")
+    assert ingested["new"] == 6
+    _, queried = run(layout, "store", "query", "labels", "--json")
+    assert {"label", "split", "images"} == queried["rows"][0].keys()
+    _, drawn = run(layout, "store", "sample", "2", "--json")
+    assert len(drawn["rows"]) == 2
+    _, removed = run(layout, "store", "remove", "width > 0", "--yes", "--json")
+    assert removed == {"removed": 6}
+
+
+def test_findings_end_in_the_status_they_have_as_text(filled_layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    text = CliRunner().invoke(main, ["--bundle", str(filled_layout.root), "check", str(tmp_path / "a.zip")])
+    result, document = run(filled_layout, "check", str(tmp_path / "a.zip"), "--json")
+    assert result.exit_code == text.exit_code == 1
+    assert any(finding["severity"] == "error" for finding in document["findings"])

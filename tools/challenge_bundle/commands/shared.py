@@ -69,6 +69,11 @@ def show(result: Mapping[str, Any], *lines: str) -> None:
             click.echo(line)
 
 
+def is_json() -> bool:
+    """Whether the result is printed as JSON; for a command whose text is written row by row."""
+    return JSON_STREAM in click.get_current_context().meta
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: a path as its text, a finding as its fields, what is no number as null."""
     if isinstance(value, Finding):

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from challenge_bundle.commands.shared import LocalPath, anonymous_option, relative, working
+from challenge_bundle.commands.group import OrderedGroup
+from challenge_bundle.commands.setting_options import setting_option
+from challenge_bundle.commands.shared import (
+    LocalPath,
+    anonymous_option,
+    is_json,
+    plain,
+    relative,
+    show,
+    working,
+)
+from challenge_bundle.data_settings import ImportSettings
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import Layout
 
@@ -33,18 +44,18 @@ _MOST = 2**31 - 1
 """What every database keeps in a column of whole numbers."""
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def store() -> None:
-    """Keep images in a database: SQLite, or PostgreSQL by URL or .env."""
+    """Keep images in a database, SQLite or PostgreSQL."""
 
 
 @store.command()
 @click.argument("source", required=False)
-@click.option(
-    "--sample-size", type=click.IntRange(min=0), help="Images in all, of each class its share; 0: all."
+@setting_option(
+    ImportSettings, "sample_size", help="Images to take in all, of each class its share; 0 takes all."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sample.")
-@click.option("--group", metavar="RULE", default="", help="The images' groups, as of `data import`.")
+@setting_option(ImportSettings, "seed", default=0, show_default=True, help="Seed of the sample.")
+@setting_option(ImportSettings, "group", default="")
 @click.option("--by-path", is_flag=True, help="Leave local images where they are, and store their paths.")
 @anonymous_option
 @store_option
@@ -59,10 +70,11 @@ def ingest(
     anonymous: bool,
     database: str | None,
 ) -> None:
-    """Bring the images of SOURCE (as of `data import`; IMAGES_S3_LOCATION by default) into the database.
+    """Bring images into the database.
 
-    What is there is not read again, so that an ingest that broke off goes on, and a larger --sample-size
-    (IMAGE_SAMPLE_SIZE by default) adds to the smaller one.
+    SOURCE is as in `data import`, by default IMAGES_S3_LOCATION. What is in the database is not read again:
+    an interrupted ingest continues, and a larger --sample-size (by default IMAGE_SAMPLE_SIZE) adds to a
+    smaller one.
     """
     from challenge_bundle.dataset.ingest import ingest_images
     from challenge_bundle.formats.group_rules import resolve_group
@@ -80,8 +92,7 @@ def ingest(
         request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
         done = ingest_images(chosen, opened, request, display.progress, by_path)
         display.end(str(done))
-    for finding in done.findings:
-        click.echo(str(finding))
+    show(plain(done), *map(str, done.findings))
 
 
 @store.command()
@@ -90,11 +101,13 @@ def ingest(
 @store_option
 @click.pass_obj
 def query(layout: Layout, query: str, output: Path | None, database: str | None) -> None:
-    """Print the images that meet the condition QUERY, or a named table, as csv; changes nothing.
+    """Print the images that meet a condition, or a table, as csv.
 
-    Tables: labels, sizes, groups, licenses, categories, datasets. A condition compares sha256, width, height,
-    mode, format, label, group, split, origin, taken, added, license or path, asks has('CATEGORY') or street,
-    and is joined by and, or, not: "label == 'CXR' and width >= 64".
+    QUERY is a condition, or the name of a table: labels, sizes, groups, licenses, categories, datasets. A
+    condition compares sha256, width, height, mode, format, label, group, split, origin, taken, added, license
+    or path, asks has('CATEGORY') or street, and is joined by and, or, not.
+
+    Example: store query "label == 'CXR' and width >= 64"
     """
     from challenge_bundle.store.query import run_query
 
@@ -104,17 +117,18 @@ def query(layout: Layout, query: str, output: Path | None, database: str | None)
 
 @store.command("sample")
 @click.argument("count", type=click.IntRange(min=1, max=_MOST))
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--where", help="Of which images; a condition as of `store query`.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
+@click.option("--where", help="Draw from the images that meet this condition, as in `store query`.")
 @output_option
 @store_option
 @click.pass_obj
 def sample_command(
     layout: Layout, count: int, seed: int, where: str | None, output: Path | None, database: str | None
 ) -> None:
-    """Print COUNT images drawn at random, of each label its share, as csv.
+    """Print COUNT images drawn at random, as csv.
 
-    The same seed draws the same images from every database, and a larger COUNT more of them.
+    Each label has its share. The same seed draws the same images from every database, and a larger COUNT adds
+    to a smaller one.
     """
     from challenge_bundle.store.where import COLUMNS
 
@@ -126,7 +140,7 @@ def sample_command(
 
 @store.command()
 @click.argument("condition")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 @store_option
 @click.pass_obj
 def remove(layout: Layout, condition: str, yes: bool, database: str | None) -> None:
@@ -140,7 +154,7 @@ def remove(layout: Layout, condition: str, yes: bool, database: str | None) -> N
             _confirm(count)
         with working(layout):
             removed = opened.remove(condition) if count else 0
-    click.echo(f"{removed:,} images removed")
+    show({"removed": removed}, f"{removed:,} images removed")
 
 
 def _confirm(count: int) -> None:
@@ -173,9 +187,13 @@ def _write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], output:
     from challenge_bundle.files import replacing
     from challenge_bundle.store.query import write_rows
 
+    if output is None and is_json():
+        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        show({"rows": found})
+        return len(found)
     if output is None:
         return write_rows(columns, rows, sys.stdout)
     with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         count = write_rows(columns, rows, out)
-    click.echo(f"{count:,} rows: {relative(output)}")
+    show({"output": output, "count": count}, f"{count:,} rows: {relative(output)}")
     return count
