@@ -102,8 +102,9 @@ def test_far_outside_is_empty() -> None:
 
 
 def test_two_vertices_are_no_area() -> None:
-    with pytest.raises(DataError, match="2 vertices; an area needs 3 or more"):
+    with pytest.raises(DataError) as fault:
         contour_to_mask(SQUARE[:2], (16, 16))
+    assert fault.value.code == "contour-too-few-vertices"
 
 
 def test_parsing() -> None:
@@ -114,11 +115,13 @@ def test_parsing() -> None:
 
 @pytest.mark.parametrize("line", ["1.0", "1.0 2.0 3.0", "1.0,2.0", "x y", "nan 1.0", "1.0 inf"])
 def test_a_faulty_line_is_named(line: str) -> None:
-    with pytest.raises(DataError, match=r'c.txt:2: found .*; expected two numbers "x y" in pixels'):
-        parse_contour(f"1 2\n{line}\n3 4\n", "c.txt")
     # Two such lines have an even number of words together.
-    with pytest.raises(DataError, match=r"c.txt:2: "):
-        parse_contour(f"1 2\n{line}\n{line}\n", "c.txt")
+    for text in (f"1 2\n{line}\n3 4\n", f"1 2\n{line}\n{line}\n"):
+        with pytest.raises(DataError) as fault:
+            parse_contour(text, "c.txt")
+        found = fault.value.finding
+        assert (found.code, found.location, found.row) == ("contour-line-invalid", "c.txt", 2)
+        assert found.message == f"expected two numbers \"x y\" in pixels, but got '{line}'"
 
 
 def test_checks() -> None:
@@ -126,11 +129,15 @@ def test_checks() -> None:
     # Its edge is that of the outermost pixels, half a pixel beyond their centres.
     assert check_contour(SQUARE - 4.5, (16, 16), "c.txt") == []
     (finding,) = check_contour(SQUARE + 5.0, (16, 16), "c.txt")
-    assert (finding.severity, finding.where) == ("error", "c.txt")
-    assert "3 of 4 vertices lie outside the image of 16x16 pixels, the first at 17 9" in finding.what
-    assert check_contour(SQUARE[:0], (16, 16), "c.txt")[0].what.startswith("is empty")
-    assert "2 vertices" in check_contour(SQUARE[:2], (16, 16), "c.txt")[0].what
-    assert "no pixel's centre" in check_contour(0.01 * SQUARE + 3.3, (16, 16), "c.txt")[0].what
+    assert (finding.code, finding.severity, finding.location) == ("contour-off-image", "error", "c.txt")
+    assert "3 of 4 vertices lie outside the image of 16x16 pixels, the first at 17 9" in finding.message
+    for contour_px, code in (
+        (SQUARE[:0], "contour-empty"),
+        (SQUARE[:2], "contour-too-few-vertices"),
+        (0.01 * SQUARE + 3.3, "contour-without-area"),
+    ):
+        (finding,) = check_contour(contour_px, (16, 16), "c.txt")
+        assert (finding.code, finding.severity, finding.location) == (code, "error", "c.txt")
 
 
 def test_the_inner_contour_lies_inside_the_outer_one() -> None:
@@ -138,8 +145,8 @@ def test_the_inner_contour_lies_inside_the_outer_one() -> None:
     assert check_pair(inner, outer, "c.txt") == []
     crossing = contour_to_mask(circle(20, 15, 5), (30, 30))
     (finding,) = check_pair(crossing, outer, "c.txt")
-    assert finding.severity == "warning"
-    assert f"{(crossing & ~outer).sum()} of {crossing.sum()} pixels" in finding.what
+    assert (finding.code, finding.severity, finding.location) == ("contours-cross", "warning", "c.txt")
+    assert f"{(crossing & ~outer).sum()} of {crossing.sum()} pixels" in finding.message
 
 
 @pytest.mark.parametrize("inner", [circle(15, 15, 9), circle(22, 15, 4)], ids=["larger", "mostly outside"])
@@ -147,14 +154,15 @@ def test_an_inner_contour_that_is_hardly_the_inner_one(inner: np.ndarray) -> Non
     outer = contour_to_mask(circle(15, 15, 7), (30, 30))
     mask = contour_to_mask(inner, (30, 30))
     (finding,) = check_pair(mask, outer, "c.txt")
-    assert finding.severity == "error"
-    assert f"{(mask & ~outer).sum()} of {mask.sum()} pixels" in finding.what
-    assert finding.what.endswith(f"has {outer.sum()}: swapped?")
+    assert (finding.code, finding.severity) == ("contours-swapped", "error")
+    assert f"{(mask & ~outer).sum()} of {mask.sum()} pixels" in finding.message
+    assert finding.message.endswith(f"has {outer.sum()}: swapped?")
 
 
 def test_a_vertex_is_named_as_its_file_has_it() -> None:
     """Where a file counts from 1, too."""
     assert check_contour(SQUARE + 4.5, (16, 16), "c.txt", first_pixel=1.0) == []
     (finding,) = check_contour(SQUARE + 5.0, (16, 16), "c.txt", first_pixel=1.0)
-    assert "3 of 4 vertices lie outside" in finding.what
-    assert "the first at 17 9 (of first_pixel=1)" in finding.what
+    assert finding.code == "contour-off-image"
+    assert "3 of 4 vertices lie outside" in finding.message
+    assert "the first at 17 9 (of first_pixel=1)" in finding.message

@@ -128,37 +128,46 @@ def test_foreign_and_cut_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "words"),
+    ("tags", "code", "words"),
     [
-        ({"PixelData": None}, "holds no image"),
-        ({"Rows": None}, "holds no image"),
-        ({"NumberOfFrames": 3}, "holds 3 frames, 'MONOCHROME2'; expected one frame"),
-        ({"PhotometricInterpretation": "RGB"}, "holds 1 frames, 'RGB'"),
-        ({"RescaleSlope": 0}, r".*RescaleSlope 0.0 and RescaleIntercept 0.0 leave no image"),
-        ({"RescaleIntercept": "1e300"}, "a value of its pixels is not a finite number"),
-        ({"SamplesPerPixel": 3, "PlanarConfiguration": 0}, "its pixels"),
-        ({"NumberOfFrames": "1.5"}, r".*NumberOfFrames"),
-        ({"Rows": 5000}, "its pixels cannot be read"),
-        ({"BitsAllocated": 13}, "its pixels cannot be read"),
-        ({"Rows": 10_000, "Columns": 5001}, "5001x10000 pixels; at most 50,000,000 are read"),
-        ({"Rows": 10_000, "Columns": 5000}, "its pixels cannot be read"),
+        ({"PixelData": None}, "dicom-without-image", "holds no image"),
+        ({"Rows": None}, "dicom-without-image", "holds no image"),
+        ({"NumberOfFrames": 3}, "dicom-not-gray", "expected one frame, .* but got 3, 'MONOCHROME2'"),
+        ({"PhotometricInterpretation": "RGB"}, "dicom-not-gray", "but got 1, 'RGB'"),
+        (
+            {"RescaleSlope": 0},
+            "dicom-tag-invalid",
+            r"RescaleSlope 0.0 and RescaleIntercept 0.0 leave no image",
+        ),
+        ({"RescaleIntercept": "1e300"}, "pixels-not-finite", "not a finite number"),
+        ({"SamplesPerPixel": 3, "PlanarConfiguration": 0}, "pixels-unreadable", "pixels"),
+        ({"NumberOfFrames": "1.5"}, "dicom-tag-invalid", "NumberOfFrames"),
+        ({"Rows": 5000}, "pixels-unreadable", "its pixels"),
+        ({"BitsAllocated": 13}, "pixels-unreadable", "its pixels"),
+        ({"Rows": 10_000, "Columns": 5001}, "image-too-large", "5001x10000 pixels; at most 50,000,000"),
+        ({"Rows": 10_000, "Columns": 5000}, "pixels-unreadable", "its pixels"),
     ],
 )
-def test_images_that_are_none(tmp_path: Path, tags: dict[str, Any], words: str) -> None:
-    with pytest.raises(DataError, match=f"a.dcm: {words}"):
-        read_dicom(write_dicom(tmp_path / "a.dcm", **tags))
+def test_images_that_are_none(tmp_path: Path, tags: dict[str, Any], code: str, words: str) -> None:
+    path = write_dicom(tmp_path / "a.dcm", **tags)
+    with pytest.raises(DataError, match=words) as fault:
+        read_dicom(path)
+    assert fault.value.code == code
+    assert fault.value.path == path
 
 
 def test_an_unknown_window_function(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", WindowCenter=1, WindowWidth=2, VOILUTFunction="CUBIC")
-    with pytest.raises(DataError, match="VOILUTFunction 'CUBIC'; expected LINEAR"):
+    with pytest.raises(DataError, match="LINEAR_EXACT or SIGMOID, but got 'CUBIC'") as fault:
         to_gray(read_dicom(path))
+    assert fault.value.code == "window-function-unknown"
 
 
 def test_tags_are_known_by_keyword() -> None:
     check_tag("SeriesDescription")
-    with pytest.raises(DataError, match="'Colour' is not the keyword of a DICOM tag"):
+    with pytest.raises(DataError, match="'Colour'") as fault:
         check_tag("Colour")
+    assert fault.value.code == "tag-unknown"
 
 
 def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,8 +109,8 @@ def without_vertices(path: Path) -> None:
 
 FAULTY: dict[str, Callable[[Path], object]] = {
     "is empty": without_vertices,
-    "found 'none'": lambda path: path.write_text("1 2\nnone\n"),
-    "found '9,5 9,5'": lambda path: path.write_text("9,5 9,5\n"),
+    "but got 'none'": lambda path: path.write_text("1 2\nnone\n"),
+    "but got '9,5 9,5'": lambda path: path.write_text("9,5 9,5\n"),
     "2 vertices, but": lambda path: write_contour(path, circle(12, 14, 7, 2)),
     "1 of 200 vertices lie outside the image of 32x32 pixels, the first at 400.5 120": (
         lambda path: write_contour(path, np.vstack([[400.5, 120.0], circle(12, 14, 7)[1:]]))

@@ -81,43 +81,48 @@ def test_two_files_of_one_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "code", "row", "found"),
     [
-        ("", "link.csv:1: the header is nothing; expected patient_id,original_id"),
-        ("patient,original\n", "link.csv:1: the header is 'patient,original'"),
-        ("patient_id,original_id\na\n", "link.csv:2: found 'a'; expected two folders' names"),
-        ("patient_id,original_id\n../a,b\n", "link.csv:2: found '../a,b'"),
-        ("patient_id,original_id\n..,b\n", "link.csv:2: found '..,b'"),
-        ("patient_id,original_id\na,b\na,c\n", "link.csv:3: 'a,c': one of the two stands above"),
-        ("patient_id,original_id\na,b\nc,b\n", "link.csv:3: 'c,b': one of the two stands above"),
+        ("", "links-header", 1, "nothing"),
+        ("patient,original\n", "links-header", 1, "'patient,original'"),
+        ("patient_id,original_id\na\n", "links-row-invalid", 2, "'a'"),
+        ("patient_id,original_id\n../a,b\n", "links-row-invalid", 2, "'../a,b'"),
+        ("patient_id,original_id\n..,b\n", "links-row-invalid", 2, "'..,b'"),
+        ("patient_id,original_id\na,b\na,c\n", "links-row-duplicate", 3, "'a,c'"),
+        ("patient_id,original_id\na,b\nc,b\n", "links-row-duplicate", 3, "'c,b'"),
     ],
 )
-def test_a_faulty_link_csv(text: str, words: str) -> None:
+def test_a_faulty_link_csv(text: str, code: str, row: int, found: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_links(text, Path("link.csv"))
-    assert str(caught.value).startswith(words)
+    finding = caught.value.finding
+    assert (finding.code, finding.location, finding.row) == (code, "link.csv", row)
+    assert found in finding.message
 
 
 def test_a_link_csv_of_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "link.csv").write_bytes("patient_id,original_id\nM\xfcller,x\n".encode("latin-1"))
-    with pytest.raises(DataError, match="link.csv: is not UTF-8"):
+    with pytest.raises(DataError) as fault:
         read_links(tmp_path)
+    assert (fault.value.code, fault.value.path) == ("links-not-utf8", tmp_path / "link.csv")
 
 
 def test_a_row_without_its_folder(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     with (folder / "link.csv").open("a") as out:
         out.write("D7,C-7\n")
-    with pytest.raises(DataError, match=r"link.csv:5: dicoms/D7 and contourfiles/C-7 are not there; put"):
+    with pytest.raises(DataError, match="dicoms/D7 and contourfiles/C-7 are not there") as fault:
         read_links(folder)
+    assert (fault.value.code, fault.value.row) == ("links-folder-missing", 5)
     found = read_folder(folder, say_nothing)
     assert len(found.slices) == 18
-    assert [(f.severity, f.location, f.hint) for f in found.findings] == [
-        ("error", f"{folder}/link.csv:5", "put it there or remove the row")
+    assert [(f.code, f.severity, f.location, f.row, f.hint) for f in found.findings] == [
+        ("links-folder-missing", "error", f"{folder}/link.csv", 5, "put it there or remove the row")
     ]
     (folder / "link.csv").unlink()
-    with pytest.raises(DataError, match=r"link.csv: is not there; name a folder that has it"):
+    with pytest.raises(DataError) as fault:
         read_links(folder)
+    assert (fault.value.code, fault.value.path) == ("links-missing", folder / "link.csv")
 
 
 def test_contours_that_cannot_be_right(tmp_path: Path) -> None:
@@ -127,15 +132,18 @@ def test_contours_that_cannot_be_right(tmp_path: Path) -> None:
     contour_path(folder, "C-0", "i", 3).write_text("1 2\n3 4\n")
     contour_path(folder, "C-0", "i", 4).write_text("1 2\nthree\n")
     found = [check_slice(item, (32, 32)) for item in read_links(folder).slices]
-    words = [findings[0].message if findings else "" for findings in found]
-    assert "vertices lie outside the image of 32x32 pixels" in words[0]
-    assert "pixels of the inner contour lie outside the outer one" in words[1]
-    assert "2 vertices" in words[2]
-    assert "found 'three'" in words[3]
-    assert words[4:] == ["", ""]
-    # One cure each.
+    assert [[finding.code for finding in findings] for findings in found] == [
+        ["contour-off-image"],
+        ["contours-swapped"],
+        ["contour-too-few-vertices"],
+        ["contour-line-invalid"],
+        [],
+        [],
+    ]
+    assert found[3][0].row == 2
+    # One hint each.
     assert str(found[3][0]).endswith(
-        "icontour-manual.txt:2: found 'three'; expected two numbers \"x y\" in pixels; correct the line"
+        "icontour-manual.txt:2: expected two numbers \"x y\" in pixels, but got 'three'; correct the line"
     )
 
 

@@ -84,7 +84,11 @@ def ingest(
     settings = _store_settings(layout)
     named = source or settings.source
     if named is None:
-        raise DataError("no source is named; give one, or set IMAGES_S3_LOCATION in .env")
+        raise DataError(
+            "no source is named",
+            code="source-missing",
+            hint="give one, or set IMAGES_S3_LOCATION in .env",
+        )
     chosen = choose_source(named, Path.cwd(), anonymous, layout)
     size = settings.sample_size if sample_size is None else sample_size
     with working(layout) as display, _opened_store(layout, database, create=True) as opened:
@@ -146,7 +150,7 @@ def sample_command(
 def remove(layout: Layout, condition: str, yes: bool, database: str | None) -> None:
     """Delete the images that meet CONDITION (as of `store query`), with their annotations.
 
-    So a wrong label or group is mended: the next ingest brings them anew, as their source tells them by then.
+    This fixes a wrong label or group: the next ingest brings the images again, with their source's values.
     """
     with _opened_store(layout, database) as opened:
         count = opened.count(condition)

@@ -29,16 +29,16 @@ class ContourBatches:
     Args:
         index: The images, as `read_links(folder).slices` gives them; those without the contour are left out.
         batch_size: B; the last batch of an epoch may have fewer.
-        seed: Of shuffling and augmenting.
-        augment: How far images and masks are changed, together; None leaves them.
-        cache: An HDF5 file that keeps what was decoded; made when it is not there or a source file changed.
+        seed: Seed of shuffling and augmenting.
+        augment: How far images and masks are changed, both alike; None leaves them.
+        cache: An HDF5 file of decoded images; made if it is missing or a source file changed.
         workers: Threads that decode while the cache is made.
         form: Which masks, their size, and the images' values.
         shuffle: Whether the order changes with each epoch; else it is that of index.
         progress: Called while the cache is made, with (what is done, how many are done, how many there are).
 
     Raises:
-        DataError: No image has the contours that are asked for, or a setting is none.
+        DataError: No image has the contours that the masks need, or an argument is not valid.
 
     Example:
         >>> index = read_links(folder).slices
@@ -62,12 +62,24 @@ class ContourBatches:
     ) -> None:
         self.form = form or SampleForm()
         if self.form.masks not in MASKS:
-            raise DataError(f"masks {self.form.masks!r} is unknown; expected {', '.join(MASKS)}")
+            raise DataError(
+                f"expected masks {', '.join(MASKS)}, but got {self.form.masks!r}",
+                code="masks-unknown",
+                hint="correct SampleForm(masks=...)",
+            )
         if batch_size < 1 or workers < 1:
-            raise DataError(f"batch_size {batch_size}, workers {workers}; expected 1 or more of each")
+            raise DataError(
+                f"expected batch_size and workers of 1 or more, but got {batch_size} and {workers}",
+                code="batch-size-invalid",
+                hint="correct the argument",
+            )
         self.index: Sequence[ContourSlice] = [item for item in index if all(self.form.contours_of(item))]
         if not self.index:
-            raise DataError(f"no image has the contours that are asked for ({self.form.masks})")
+            raise DataError(
+                f"no image has the contours that the masks need ({self.form.masks})",
+                code="contours-none",
+                hint="give images with contours, or other masks",
+            )
         self.batch_size, self.seed, self.augment, self.shuffle = batch_size, seed, augment, shuffle
         self.cache, self.workers, self.progress = Path(cache), workers, progress
         self._next_epoch = 0
@@ -90,7 +102,7 @@ class ContourBatches:
         return self.epoch(number, share, shares)
 
     def set_epoch(self, number: int) -> None:
-        """Say which epoch the next iteration is, as torch's DistributedSampler is told."""
+        """Set the number of the next epoch, as torch's DistributedSampler does."""
         self._next_epoch = number
 
     def order(self, number: int) -> np.ndarray:

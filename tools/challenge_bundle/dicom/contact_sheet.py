@@ -1,4 +1,4 @@
-"""A contact sheet: each image beside its contours and their mask, to check the parsing by eye."""
+"""A contact sheet: each image next to its contours and their mask, to check the parsing by eye."""
 
 import base64
 import io
@@ -50,15 +50,15 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class SheetResult:
-    """What came of a sheet.
+    """A sheet that was written.
 
     Args:
         path: The file.
-        shown: Images on it.
-        total: Images there are.
-        inner: How many have an inner contour.
-        outer: How many have an outer contour.
-        findings: What is amiss, of all images.
+        shown: Number of images on it.
+        total: Number of images in the folder.
+        inner: Number of images with an inner contour.
+        outer: Number of images with an outer contour.
+        findings: Of all images.
     """
 
     path: Path
@@ -83,7 +83,12 @@ def write_sheet(folder: Path, output: Path, limit: int, progress: Progress) -> S
         UnavailableError: pydicom is not installed.
     """
     if output.suffix.lower() not in SUFFIXES:
-        raise DataError(f"cannot be written; expected a name that ends in {' or '.join(SUFFIXES)}", output)
+        raise DataError(
+            f"expected a name that ends in {' or '.join(SUFFIXES)}",
+            output,
+            code="sheet-suffix",
+            hint="give another name",
+        )
     found = read_folder(folder, progress)
     by_slice = check_slices(found.slices, progress)
     findings = [*found.findings, *(finding for of_slice in by_slice for finding in of_slice)]
@@ -94,7 +99,7 @@ def write_sheet(folder: Path, output: Path, limit: int, progress: Progress) -> S
     ]
     tiles = []
     for done, number in enumerate(chosen, start=1):
-        tiles.append(_draw_or_say(found.slices[number]))
+        tiles.append(_draw_or_note(found.slices[number]))
         progress("drawing", done, len(chosen))
     with replacing(output) as temporary:
         if output.suffix.lower() == ".png":
@@ -118,8 +123,8 @@ def _choose(by_slice: Sequence[Sequence[Finding]], limit: int) -> list[int]:
     return [*first, *(rest[place] for place in places)]
 
 
-def _draw_or_say(item: ContourSlice) -> Image.Image:
-    """A tile, or an empty one where the image cannot be read: why is among the findings."""
+def _draw_or_note(item: ContourSlice) -> Image.Image:
+    """A tile; an empty one if the image cannot be read, which is a finding already."""
     try:
         return draw_tile(item)
     except DataError:

@@ -1,11 +1,11 @@
-"""Contours drawn by hand: parsing, filling, and whether they can be right."""
+"""Contours drawn by hand: parsing, filling, checks."""
 
 from pathlib import Path
 
 import numpy as np
 
 from challenge_bundle.errors import DataError, shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 
 MIN_VERTICES = 3
 
@@ -14,7 +14,7 @@ def parse_contour(text: str, path: Path | str) -> np.ndarray:
     """Parse lines of "x y".
 
     Args:
-        text: One vertex a line, in pixels; empty lines are passed over.
+        text: One vertex per line, in pixels; empty lines are skipped.
         path: For messages.
 
     Returns:
@@ -23,7 +23,7 @@ def parse_contour(text: str, path: Path | str) -> np.ndarray:
     Raises:
         DataError: A line holds something else.
     """
-    # By numpy at once; only a text that it refuses is looked at line by line, to name the line.
+    # numpy parses all at once; only a text that it refuses is parsed by line, to report the line.
     words = text.split()
     try:
         contour_px = np.array(words, dtype=np.float64).reshape(-1, 2)
@@ -35,22 +35,31 @@ def parse_contour(text: str, path: Path | str) -> np.ndarray:
     row, line = next(
         (row, line) for row, line in enumerate(text.splitlines(), start=1) if not _is_vertex(line)
     )
-    raise DataError(f'found {shown(line)}; expected two numbers "x y" in pixels; correct the line', path, row)
+    raise DataError(
+        f'expected two numbers "x y" in pixels, but got {shown(line)}',
+        path,
+        row,
+        code="contour-line-invalid",
+        hint="correct the line",
+    )
 
 
 def read_contour(path: Path) -> np.ndarray:
     """Read a contour file; see `parse_contour`.
 
     Raises:
-        DataError: It cannot be read, or a line holds something else than two numbers.
+        DataError: It cannot be read, or a line is not two numbers.
     """
     try:
         return parse_contour(path.read_text(encoding="ascii"), path)
     except FileNotFoundError:
-        raise DataError("no such file; put it there", path) from None
+        raise DataError("no such file", path, code="contour-missing", hint="put it there") from None
     except UnicodeDecodeError:
         raise DataError(
-            'is no plain text, but lines of two numbers "x y" in pixels are expected; draw it again', path
+            'expected lines of two numbers "x y" in pixels, but it is not plain text',
+            path,
+            code="contour-not-text",
+            hint="draw it again",
         ) from None
 
 
@@ -83,7 +92,11 @@ def contour_to_mask(contour_px: np.ndarray, shape: tuple[int, int]) -> np.ndarra
         DICOM PS3.3 C.8.8.6 (ROI Contour Module); crossing numbers as in Foley et al., Computer Graphics, 3.6.
     """
     if len(contour_px) < MIN_VERTICES:
-        raise DataError(f"the contour has {len(contour_px)} vertices; an area needs {MIN_VERTICES} or more")
+        raise DataError(
+            f"expected {MIN_VERTICES} vertices or more, but got {len(contour_px)}",
+            code="contour-too-few-vertices",
+            hint="draw the contour again",
+        )
     height, width = shape
     start, end = contour_px, np.roll(contour_px, -1, axis=0)
     # Rows [first, last) are those whose centre line the edge crosses; an edge owns its upper end alone.
@@ -108,25 +121,29 @@ def contour_to_mask(contour_px: np.ndarray, shape: tuple[int, int]) -> np.ndarra
 
 
 def check_contour(
-    contour_px: np.ndarray, shape: tuple[int, int], where: str, first_pixel: float = 0.0
+    contour_px: np.ndarray, shape: tuple[int, int], location: str, first_pixel: float = 0.0
 ) -> list[Finding]:
-    """Find out whether a contour can be one on this image.
+    """Check that a contour lies on its image and encloses an area.
 
     Args:
-        contour_px: Vertices (N, 2), (x, y) in pixels, as they stand in the file.
+        contour_px: Vertices (N, 2), (x, y) in pixels, as in the file.
         shape: (H, W) of the image, pixels.
-        where: The contour's file.
-        first_pixel: What the file calls the centre of the first pixel, in x and y.
+        location: The contour's file.
+        first_pixel: The file's coordinate of the centre of the first pixel, in x and y.
+
+    Returns:
+        One error, or nothing.
     """
     if not len(contour_px):
         what = f"is empty, but an area needs {MIN_VERTICES} vertices or more"
-        return [Finding("finding", "error", where, what, "remove it if nothing was drawn, or draw it again")]
+        hint = "remove it if nothing was drawn, or draw it again"
+        return [Finding("contour-empty", ERROR, location, what, hint)]
     if len(contour_px) < MIN_VERTICES:
         return [
             Finding(
-                "finding",
-                "error",
-                where,
+                "contour-too-few-vertices",
+                ERROR,
+                location,
                 f"{len(contour_px)} vertices, but an area needs {MIN_VERTICES} or more",
                 "draw it again",
             )
@@ -138,32 +155,33 @@ def check_contour(
         x, y = contour_px[beyond][0]
         return [
             Finding(
-                "finding",
-                "error",
-                where,
+                "contour-off-image",
+                ERROR,
+                location,
                 f"{beyond.sum()} of {len(contour_px)} vertices lie outside the image of {width}x{height}"
                 f" pixels, the first at {x:g} {y:g}"
                 + f" (of first_pixel={first_pixel:g})"
                 * bool(first_pixel),
-                "see whether it is of this image, or draw it again",
+                "check that it belongs to this image, or draw it again",
             )
         ]
     if not contour_to_mask(moved_px, shape).any():
-        return [Finding("finding", "error", where, "has no pixel's centre inside", "draw it again")]
+        what = "has no pixel's centre inside"
+        return [Finding("contour-without-area", ERROR, location, what, "draw it again")]
     return []
 
 
-def check_pair(inner: np.ndarray, outer: np.ndarray, where: str) -> list[Finding]:
-    """Find out whether an inner contour lies inside its outer one.
+def check_pair(inner: np.ndarray, outer: np.ndarray, location: str) -> list[Finding]:
+    """Check that an inner contour lies inside its outer one.
 
     Args:
         inner: Mask (H, W), bool.
         outer: Mask (H, W), bool.
-        where: The inner contour's file.
+        location: The inner contour's file.
 
     Returns:
-        Nothing, a warning where they cross, or an error where the inner one is the larger or lies outside for
-        more than a half: then it is hardly the inner one of the two.
+        Nothing; a warning if they cross; an error if the inner one is larger or more than half outside, for
+        then the two are probably swapped.
     """
     beyond, inner_px, outer_px = int((inner & ~outer).sum()), int(inner.sum()), int(outer.sum())
     if not beyond:
@@ -171,8 +189,7 @@ def check_pair(inner: np.ndarray, outer: np.ndarray, where: str) -> list[Finding
     what = f"{beyond:,} of {inner_px:,} pixels of the inner contour lie outside the outer one"
     if inner_px > outer_px or 2 * beyond > inner_px:
         what += f", which has {outer_px:,}: swapped?"
-        mend = "look at the two, and swap their files or draw the wrong one again"
-        return [Finding("finding", "error", where, what, mend)]
-    return [
-        Finding("finding", "warning", where, what, "look at it, and draw one of the two again if need be")
-    ]
+        hint = "look at the two, and swap their files or draw the wrong one again"
+        return [Finding("contours-swapped", ERROR, location, what, hint)]
+    hint = "look at it, and draw one of the two again if need be"
+    return [Finding("contours-cross", WARNING, location, what, hint)]

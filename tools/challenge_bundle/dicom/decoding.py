@@ -1,4 +1,4 @@
-"""From a DICOM file to its stored values; where a decoder is missing, which package brings it."""
+"""From a DICOM file to its stored values; a missing decoder is reported with the package that has it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,16 +40,22 @@ def decode_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
         dataset.PhotometricInterpretation = str(dataset.PhotometricInterpretation).strip(" \0").upper()
         return dataset.pixel_array
     except MemoryError:
-        raise DataError("its pixels need more memory than there is; leave it out", path) from None
+        raise DataError(
+            "its pixels need more memory than there is", path, code="pixels-memory", hint="leave it out"
+        ) from None
     except Exception as fault:
         packages, syntax = _missing_packages(dataset)
         if packages:
             install = f"pip install {' '.join(packages)}"
             raise UnavailableError(
-                f"{path}: compressed as {syntax}, which no decoder here can read ({describe(fault)});"
-                f" run `{install}`, or decompress it (dcmtk's dcmdjpeg, gdcmconv --raw)"
+                f"compressed as {syntax}, which no decoder here can read ({describe(fault)})",
+                path,
+                code="decoder-missing",
+                hint=f"run `{install}`, or decompress it (dcmtk's dcmdjpeg, gdcmconv --raw)",
             ) from None
-        raise DataError(f"its pixels cannot be read ({describe(fault)}); {RESTORE}", path) from None
+        raise DataError(
+            f"its pixels cannot be read ({describe(fault)})", path, code="pixels-unreadable", hint=RESTORE
+        ) from None
 
 
 def _missing_packages(dataset: "Dataset") -> tuple[list[str], str]:

@@ -1,4 +1,4 @@
-"""From the values of a scanner to a picture: window, inversion, png without a word about the patient."""
+"""From a scanner's values to a picture: window, inversion, png without patient data."""
 
 import io
 
@@ -23,7 +23,7 @@ def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
         Brightness (H, W), float64, from 0 to 1.
 
     Raises:
-        DataError: Its function is none of the standard's.
+        DataError: Its function is not one of the standard's.
 
     Source:
         DICOM PS3.3 C.11.2.1.2.1 and C.11.2.1.3 (Window Center and Width, VOI LUT Function).
@@ -38,7 +38,11 @@ def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
         return np.clip((values - center) / width + 0.5, 0.0, 1.0)
     if window.function == "SIGMOID":
         return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700.0, 700.0)))
-    raise DataError(f"VOILUTFunction {shown(window.function)}; expected LINEAR, LINEAR_EXACT or SIGMOID")
+    raise DataError(
+        f"expected VOILUTFunction LINEAR, LINEAR_EXACT or SIGMOID, but got {shown(window.function)}",
+        code="window-function-unknown",
+        hint="correct the tag",
+    )
 
 
 def to_gray(image: DicomImage, bits: int = 8) -> np.ndarray:
@@ -54,7 +58,7 @@ def to_gray(image: DicomImage, bits: int = 8) -> np.ndarray:
         Picture (H, W), uint8 or uint16, over the whole range of its type.
 
     Raises:
-        DataError: Its window is none of the standard's.
+        DataError: Its window is not one of the standard's.
 
     Source:
         DICOM PS3.3 C.11.2.1.1 (VOI LUT), C.7.5.1.1.2 (padding is no part of the image).

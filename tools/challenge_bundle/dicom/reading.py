@@ -47,7 +47,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class DicomHeader:
-    """What a file says of its image.
+    """The tags of a file's image.
 
     Args:
         patient_id: PatientID; empty if it has none.
@@ -57,9 +57,9 @@ class DicomHeader:
         pixel_spacing_mm: (row, column): between rows, between columns; None if it has none.
         inverted: Whether small values are bright (MONOCHROME1).
         window: The first that it has; None if it has none.
-        burned_in: Whether it says that writing, such as the patient's name, is in the pixels.
-        lut: The first table that says how bright values are shown (VOI LUT); it comes before the window.
-        tags: Values of the further tags that were asked for, as text; empty where it has none.
+        burned_in: Whether it declares that writing, such as the patient's name, is in the pixels.
+        lut: The first VOI LUT, the table of brightness; it takes precedence over the window.
+        tags: Values of the further tags that were requested, as text; empty where it has none.
     """
 
     patient_id: str
@@ -82,7 +82,7 @@ class DicomImage:
         header: The header.
         pixels: (H, W), float32: stored values through the Modality LUT, or times RescaleSlope plus
             RescaleIntercept.
-        padding: (H, W), bool: pixels that fill up the rectangle around the image; None where there are none.
+        padding: (H, W), bool: pixels that fill up the rectangle around the image; None without any.
     """
 
     header: DicomHeader
@@ -99,10 +99,10 @@ class DicomImage:
 
 
 def check_tag(keyword: str) -> None:
-    """Refuse what is no tag's keyword.
+    """Refuse a text that is not the keyword of a tag.
 
     Raises:
-        DataError: It is none.
+        DataError: It is not one.
         UnavailableError: pydicom is not installed.
     """
     _use_pydicom()
@@ -110,8 +110,9 @@ def check_tag(keyword: str) -> None:
 
     if tag_for_keyword(keyword) is None:
         raise DataError(
-            f"{shown(keyword)} is not the keyword of a DICOM tag; expected one such as SeriesDescription,"
-            " Modality or PatientID"
+            f"{shown(keyword)} is not the keyword of a DICOM tag",
+            code="tag-unknown",
+            hint="write one such as SeriesDescription, Modality or PatientID",
         )
 
 
@@ -126,14 +127,14 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path, keywords: Sequence[str] = ()) -> DicomHeader:
-    """Read what a file says of its image, without the pixels.
+    """Read the tags of a file's image, without the pixels.
 
     Args:
         path: The file.
         keywords: Of further tags to read.
 
     Raises:
-        DataError: It is no DICOM file, it is cut off, or what it says of its image cannot be.
+        DataError: It is not a DICOM file, it is cut off, or a tag of its image is not valid.
         UnavailableError: pydicom is not installed.
     """
     return _parse_header(_read(path, pixels=False), path, keywords)
@@ -146,7 +147,7 @@ def read_dicom(path: Path) -> DicomImage:
         path: A file with one frame, MONOCHROME1 or MONOCHROME2.
 
     Raises:
-        DataError: It is no DICOM file, it is cut off, or it holds no such image.
+        DataError: It is not a DICOM file, it is cut off, or it holds no such image.
         UnavailableError: pydicom, or what it needs for this compression, is not installed.
 
     Source:
@@ -162,29 +163,44 @@ def read_dicom(path: Path) -> DicomImage:
     except ElementError as fault:
         raise _unreadable(fault, path) from None
     if header.shape is None or element is None:
-        raise DataError(f"holds no image; expected pixels, so leave it out or {RESTORE}", path)
+        raise DataError(
+            "expected pixels, but it holds no image",
+            path,
+            code="dicom-without-image",
+            hint=f"leave it out or {RESTORE}",
+        )
     height, width = header.shape
     if height * width > MAX_PIXELS:
         raise DataError(
-            f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read, so make it smaller or leave it out",
+            f"{width}x{height} pixels; at most {MAX_PIXELS:,} are read",
             path,
+            code="image-too-large",
+            hint="make it smaller or leave it out",
         )
     if photometric not in _GRAY or frames not in (None, 0, 1):
         raise DataError(
-            f"holds {frames or 1} frames, {shown(photometric)}; expected one frame, {' or '.join(_GRAY)};"
-            " convert it (dcmtk's dcmj2pnm, or gdcmconv) or leave it out",
+            f"expected one frame, {' or '.join(_GRAY)}, but got {frames or 1}, {shown(photometric)}",
             path,
+            code="dicom-not-gray",
+            hint="convert it (dcmtk's dcmj2pnm, or gdcmconv) or leave it out",
         )
     stored = decode_pixels(dataset, path)
     if stored.shape != header.shape:
-        raise DataError(f"its pixels are {stored.shape}, expected {header.shape} (H, W); {RESTORE}", path)
+        raise DataError(
+            f"expected pixels {header.shape} (H, W), but got {stored.shape}",
+            path,
+            code="pixels-shape",
+            hint=RESTORE,
+        )
     try:
         padding = _find_padding(stored, dataset, PIXELS[element])
         pixels = _rescale(stored, dataset)
     except ElementError as fault:
         raise _unreadable(fault, path) from None
     if not np.isfinite(pixels if padding is None else pixels[~padding]).all():
-        raise DataError(f"a value of its pixels is not a finite number; {RESTORE}", path)
+        raise DataError(
+            "a value of its pixels is not a finite number", path, code="pixels-not-finite", hint=RESTORE
+        )
     return DicomImage(header, pixels, padding)
 
 
@@ -192,7 +208,9 @@ def _use_pydicom() -> None:
     try:
         from pydicom import config
     except ModuleNotFoundError:
-        raise UnavailableError(f"reading DICOM needs pydicom; {install_hint('dicom')}") from None
+        raise UnavailableError(
+            "reading DICOM needs pydicom", code="pydicom-missing", hint=install_hint("dicom")
+        ) from None
     # Files of real scanners break the rules in ways that do no harm, and what is used here is checked here.
     config.settings.reading_validation_mode = config.IGNORE
 
@@ -205,12 +223,18 @@ def _read(path: Path, pixels: bool) -> "Dataset":
     try:
         return pydicom.dcmread(path, stop_before_pixels=not pixels)
     except FileNotFoundError:
-        raise DataError("no such file", path) from None
+        raise DataError(
+            "no such file", path, code="file-missing", hint="correct the path, or put it there"
+        ) from None
     except InvalidDicomError:
-        raise DataError(f"is not a DICOM file; leave it out or {RESTORE}", path) from None
+        raise DataError(
+            "is not a DICOM file", path, code="dicom-invalid", hint=f"leave it out or {RESTORE}"
+        ) from None
     except Exception as fault:
         # A cut or foreign file ends its parser in almost any exception.
-        raise DataError(f"cannot be read as DICOM ({describe(fault)}); {RESTORE}", path) from None
+        raise DataError(
+            f"cannot be read as DICOM ({describe(fault)})", path, code="dicom-unreadable", hint=RESTORE
+        ) from None
 
 
 def _parse_header(dataset: "Dataset", path: Path, keywords: Sequence[str]) -> DicomHeader:
@@ -233,7 +257,9 @@ def _parse_header(dataset: "Dataset", path: Path, keywords: Sequence[str]) -> Di
 
 
 def _unreadable(fault: ElementError, path: Path) -> DataError:
-    return DataError(f"what it says of its image cannot be read ({fault}); {RESTORE}", path)
+    return DataError(
+        f"a tag of its image cannot be read ({fault})", path, code="dicom-tag-invalid", hint=RESTORE
+    )
 
 
 def _spacing(dataset: "Dataset") -> tuple[float, float] | None:

@@ -23,7 +23,7 @@ MASKS = {"inner": ("inner",), "outer": ("outer",), "both": ("inner", "outer")}
 """Which contours become masks, in the order of their channels."""
 
 _FORMAT = 2
-"""Of a cache; another number is made anew."""
+"""Of a cache; one with another number is made again."""
 
 _DECODED_AT_ONCE = 64
 
@@ -92,7 +92,8 @@ def _read_mask(path: Path, shape: tuple[int, ...], first_pixel: float) -> np.nda
     contour_px = read_contour(path)
     findings = check_contour(contour_px, (shape[0], shape[1]), str(path), first_pixel)
     if findings:
-        raise DataError(findings[0].message, path, hint=findings[0].hint)
+        found = findings[0]
+        raise DataError(found.message, path, code=found.code, hint=found.hint)
     return contour_to_mask(contour_px - first_pixel, (shape[0], shape[1]))
 
 
@@ -114,7 +115,7 @@ def _fit(array: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:
 class SampleCache:
     """All samples of an index, decoded once and kept in one HDF5 file.
 
-    It is made anew when the size or time of a source file changes, or the index or the form. Several
+    It is made again when the size or time of a source file changes, or the index or the form. Several
     processes may open one at once: the first makes it, the others wait.
 
     Args:
@@ -162,7 +163,12 @@ class SampleCache:
         for start, array in ((self._images_at, image), (self._masks_at, masks)):
             self._file.seek(start + number * array.nbytes)
             if self._file.readinto(array.data) != array.nbytes:
-                raise DataError("ends too early; remove it, and it is made anew", self._file.name)
+                raise DataError(
+                    "ends too early",
+                    self._file.name,
+                    code="cache-truncated",
+                    hint="remove it",
+                )
 
     def close(self) -> None:
         """Close the file."""
@@ -173,19 +179,21 @@ def _h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise UnavailableError(f"a cache of images needs h5py; {install_hint('dicom')}") from None
+        raise UnavailableError(
+            "a cache of images needs h5py", code="h5py-missing", hint=install_hint("dicom")
+        ) from None
     return h5py
 
 
 def _key(index: Sequence[ContourSlice], form: SampleForm) -> str:
-    """All that a cache's content hangs on, as a hash: names, sizes and times of the files, and the form."""
+    """A hash of all that a cache's content depends on: names, sizes and times of the files, and the form."""
     files = [path for item in index for path in (item.dicom, *form.contours_of(item)) if path]
     settings = [_FORMAT, form.masks, form.shape, form.standardise, form.first_pixel]
     return hashlib.sha256(f"{json.dumps(settings)}\0{signature(files)}".encode()).hexdigest()
 
 
 def _key_of(path: Path) -> str | None:
-    """What a cache was made of; None if there is none that can be read."""
+    """The key of a cache; None if there is none that can be read."""
     if not path.exists():
         return None
     try:
@@ -213,9 +221,10 @@ def _write(
                 first = image.shape
             if image.shape != first:
                 raise DataError(
-                    f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}; give a shape that all"
-                    " are cut or padded to",
+                    f"{image.shape} pixels (H, W), but {index[0].dicom} has {first}",
                     index[number].dicom,
+                    code="images-differ-in-size",
+                    hint="give a shape that all are cut or padded to",
                 )
             images_out[number], masks_out[number] = image, masks
             progress("decoding", number + 1, len(index))

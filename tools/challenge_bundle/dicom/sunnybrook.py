@@ -10,7 +10,7 @@ from pathlib import Path
 from challenge_bundle.dicom.contours import check_contour, check_pair, contour_to_mask, read_contour
 from challenge_bundle.dicom.reading import is_dicom, read_dicom, read_header
 from challenge_bundle.errors import DataError, shown
-from challenge_bundle.findings import Finding
+from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.progress import Progress
 
 WITH_OUTER, WITHOUT_OUTER = "outer-contour", "no-outer-contour"
@@ -25,10 +25,10 @@ _CONTOUR_NAME = re.compile(r"IM-\d{4}-(\d{4,})-([io])contour-manual\.txt")
 
 @dataclass(frozen=True, slots=True)
 class ContourSlice:
-    """One image and what was drawn on it.
+    """One image and the contours that were drawn on it.
 
     Args:
-        patient: Whose it is; in the link.csv layout the original_id.
+        patient: The patient; in the link.csv layout the original_id.
         dicom: The image's file.
         inner: The inner contour's file; None if there is none.
         outer: The outer contour's file; None if there is none.
@@ -41,17 +41,17 @@ class ContourSlice:
 
     @property
     def origin(self) -> str:
-        """What it is called in lists: the patient, a slash, the file's name."""
+        """Name in lists: the patient, a slash, the file's name."""
         return f"{self.patient}/{self.dicom.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class ContourFolder:
-    """What a folder holds.
+    """The content of a folder.
 
     Args:
         slices: The images, by patient and number.
-        findings: What has no counterpart.
+        findings: Files without a counterpart, and files that cannot be read.
     """
 
     slices: tuple[ContourSlice, ...]
@@ -85,19 +85,29 @@ def read_links(folder: Path, partly: bool = False) -> ContourFolder:
     try:
         text = (folder / LINK_NAME).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError("is not there; name a folder that has it", folder / LINK_NAME) from None
+        raise DataError(
+            "is not there", folder / LINK_NAME, code="links-missing", hint="name a folder that has it"
+        ) from None
     except UnicodeDecodeError:
-        raise DataError("is not UTF-8; save it as a plain csv", folder / LINK_NAME) from None
+        raise DataError(
+            "is not UTF-8", folder / LINK_NAME, code="links-not-utf8", hint="save it as a plain csv"
+        ) from None
     links = parse_links(text, folder / LINK_NAME)
     for row, (patient_id, original_id) in enumerate(links.items(), start=2):
         dicoms, contours = folder / "dicoms" / patient_id, folder / "contourfiles" / original_id
         lacking = [str(needed.relative_to(folder)) for needed in (dicoms, contours) if not needed.is_dir()]
         if lacking:
             what = f"{' and '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
-            fault = DataError(f"{what}; put it there or remove the row", folder / LINK_NAME, row)
+            fault = DataError(
+                what,
+                folder / LINK_NAME,
+                row,
+                code="links-folder-missing",
+                hint="put it there or remove the row",
+            )
             if not partly:
                 raise fault
-            findings.append(finding_of(fault))
+            findings.append(fault.finding)
             continue
         slices_of_patient, findings_of_patient = _pair(dicoms, contours, original_id)
         slices += slices_of_patient
@@ -105,8 +115,8 @@ def read_links(folder: Path, partly: bool = False) -> ContourFolder:
     for parent, known in (("dicoms", set(links)), ("contourfiles", set(links.values()))):
         findings += [
             Finding(
-                "finding",
-                "warning",
+                "folder-not-linked",
+                WARNING,
                 str(path),
                 f"has no row in {LINK_NAME}, so it is not read",
                 "add the row",
@@ -115,15 +125,6 @@ def read_links(folder: Path, partly: bool = False) -> ContourFolder:
             if path.is_dir() and path.name not in known
         ]
     return ContourFolder(tuple(slices), tuple(findings))
-
-
-def finding_of(fault: DataError) -> Finding:
-    """A fault that ends nothing: one of several that are shown together."""
-    where = str(fault.path or "") + (f":{fault.row}" if fault.row else "")
-    # A message ends in what to do, after the last semicolon.
-    text = str(fault).removeprefix(f"{where}: ")
-    what, _, mend = text.rpartition("; ")
-    return Finding("finding", "error", where, what or text, mend if what else "restore the file")
 
 
 def parse_links(text: str, path: Path) -> dict[str, str]:
@@ -142,26 +143,38 @@ def parse_links(text: str, path: Path) -> dict[str, str]:
     rows = list(csv.reader(text.splitlines()))
     if not rows or rows[0] != HEADER:
         found = shown(",".join(rows[0])) if rows else "nothing"
-        raise DataError(f"the header is {found}; expected {','.join(HEADER)}", path, 1)
+        raise DataError(
+            f"expected the header {','.join(HEADER)}, but got {found}",
+            path,
+            1,
+            code="links-header",
+            hint="correct the line",
+        )
     links: dict[str, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         # A name is a folder's: one that climbs out of its parent is no name.
         if len(row) != 2 or not all(re.fullmatch(r"[\w .-]*\w[\w .-]*", name) for name in row):
             raise DataError(
-                f"found {shown(','.join(row))}; expected two folders' names: patient_id,original_id",
+                f"expected the names of two folders, patient_id,original_id, but got {shown(','.join(row))}",
                 path,
                 number,
+                code="links-row-invalid",
+                hint="correct the line",
             )
         if row[0] in links or row[1] in links.values():
             raise DataError(
-                f"{shown(','.join(row))}: one of the two stands above already; remove one", path, number
+                f"{shown(','.join(row))}: one of the two stands above already",
+                path,
+                number,
+                code="links-row-duplicate",
+                hint="remove one",
             )
         links[row[0]] = row[1]
     return links
 
 
 def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice], list[Finding]]:
-    """Bring a patient's images and contours together, by number."""
+    """Match a patient's images and contours by number."""
     findings: list[Finding] = []
     image_of: dict[int, Path] = {}
     for path in sorted(dicoms.iterdir()):
@@ -169,7 +182,9 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
             _put(image_of, int(path.stem), path, findings)
         elif not path.name.startswith("."):
             findings.append(
-                Finding("finding", "warning", str(path), "is not named <number>.dcm", "rename or remove it")
+                Finding(
+                    "image-misnamed", WARNING, str(path), "is not named <number>.dcm", "rename or remove it"
+                )
             )
     contour_of: dict[str, dict[int, Path]] = {"i": {}, "o": {}}
     for kind, found in contour_of.items():
@@ -177,21 +192,24 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
             match = _CONTOUR_NAME.fullmatch(path.name)
             if match is None or match[2] != kind:
                 what = f"is not named IM-0001-<nnnn>-{kind}contour-manual.txt"
-                findings.append(Finding("finding", "warning", str(path), what, "rename or remove it"))
+                findings.append(Finding("contour-misnamed", WARNING, str(path), what, "rename or remove it"))
             elif int(match[1]) in image_of:
                 _put(found, int(match[1]), path, findings)
             else:
                 what = f"its image {dicoms / f'{int(match[1])}.dcm'} is not there"
-                findings.append(
-                    Finding("finding", "error", str(path), what, "add the image or remove the contour")
-                )
+                hint = "add the image or remove the contour"
+                findings.append(Finding("contour-without-image", ERROR, str(path), what, hint))
     slices = [
         ContourSlice(patient, path, contour_of["i"].get(number), contour_of["o"].get(number))
         for number, path in sorted(image_of.items())
     ]
     findings += [
         Finding(
-            "finding", "warning", str(item.dicom), "has no inner contour", "draw it, or pass over the image"
+            "inner-contour-missing",
+            WARNING,
+            str(item.dicom),
+            "has no inner contour",
+            "draw it, or leave the image out",
         )
         for item in slices
         if item.inner is None
@@ -200,11 +218,11 @@ def _pair(dicoms: Path, contours: Path, patient: str) -> tuple[list[ContourSlice
 
 
 def _put(files: dict[int, Path], number: int, path: Path, findings: list[Finding]) -> None:
-    """Keep a file under its number; a second one of that number is named, and neither wins in silence."""
+    """Keep a file under its number; a second file of that number is a finding."""
     kept = files.setdefault(number, path)
     if kept != path:
         what = f"has the number of {kept.name} too, which is taken"
-        findings.append(Finding("finding", "error", str(path), what, "remove one of the two"))
+        findings.append(Finding("number-duplicate", ERROR, str(path), what, "remove one of the two"))
 
 
 def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -213,17 +231,24 @@ def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     A file without a suffix is one if its first bytes say so: scanners write such.
 
     Raises:
-        DataError: A file is named as a DICOM file and is none, or is no file at all.
+        DataError: A file is named as a DICOM file but is not one, or is a link without a target.
     """
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and not os.path.exists(path):
-            raise DataError("is a link that leads to no file; restore or remove it", path)
+            raise DataError(
+                "is a link that leads to no file", path, code="link-broken", hint="restore or remove it"
+            )
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         named = path.suffix.lower() in _SUFFIXES
         is_one = (named or not path.suffix[1:].isalpha()) and path.name != "DICOMDIR" and is_dicom(path)
         if named and not is_one:
-            raise DataError(f"is not a DICOM file, though its name ends in {path.suffix}; remove it", path)
+            raise DataError(
+                f"is not a DICOM file, though its name ends in {path.suffix}",
+                path,
+                code="dicom-invalid",
+                hint="remove it",
+            )
         yield path, is_one
 
 
@@ -237,7 +262,7 @@ def read_folder(folder: Path, progress: Progress) -> ContourFolder:
     if has_links(folder):
         return read_links(folder, partly=True)
     if not folder.is_dir():
-        raise DataError("no such folder; give one with DICOM files", folder)
+        raise DataError("no such folder", folder, code="folder-missing", hint="give one with DICOM files")
     files = [path for path, is_one in list_files(folder) if is_one]
     found: list[tuple[tuple[str, str, int, str], ContourSlice]] = []
     findings: list[Finding] = []
@@ -246,19 +271,24 @@ def read_folder(folder: Path, progress: Progress) -> ContourFolder:
         try:
             header = read_header(path)
         except DataError as fault:
-            findings.append(finding_of(fault))
+            findings.append(fault.finding)
             continue
         if header.shape is not None:
             patient = header.patient_id or header.series_uid
             order = (patient, header.series_uid, header.instance_number or 0, str(path))
             found.append((order, ContourSlice(patient, path)))
     if not found and not findings:
-        raise DataError("no DICOM image below it; expected DICOM files, or a folder with link.csv", folder)
+        raise DataError(
+            "no DICOM image below it",
+            folder,
+            code="dicom-none",
+            hint="give a folder with DICOM files, or one with link.csv",
+        )
     return ContourFolder(tuple(item for _, item in sorted(found, key=lambda pair: pair[0])), tuple(findings))
 
 
 def check_slices(slices: Sequence[ContourSlice], progress: Progress) -> list[list[Finding]]:
-    """The findings of each image, to its last pixel, and of its contours; see check_slice.
+    """Read each image to its last pixel, and check its contours; see check_slice.
 
     Raises:
         UnavailableError: pydicom, or what it needs for an image's compression, is not installed.
@@ -269,13 +299,13 @@ def check_slices(slices: Sequence[ContourSlice], progress: Progress) -> list[lis
             height, width = read_dicom(item.dicom).pixels.shape
             findings.append(check_slice(item, (height, width)))
         except DataError as fault:
-            findings.append([finding_of(fault)])
+            findings.append([fault.finding])
         progress("checking contours", done, len(slices))
     return findings
 
 
 def check_slice(item: ContourSlice, shape: tuple[int, int]) -> list[Finding]:
-    """Read an image's contours and find out whether they can be right.
+    """Read an image's contours and check them.
 
     Args:
         item: The image.
@@ -289,7 +319,7 @@ def check_slice(item: ContourSlice, shape: tuple[int, int]) -> list[Finding]:
         try:
             contour_px = read_contour(path)
         except DataError as fault:
-            findings.append(finding_of(fault))
+            findings.append(fault.finding)
             continue
         found = check_contour(contour_px, shape, str(path))
         findings += found
