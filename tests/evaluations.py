@@ -1,16 +1,13 @@
 """An evaluation without an engine: its steps' outputs and records as containers would have left them."""
 
-import runpy
-import sys
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from challenge_bundle.engines.base import Engine, OnLine, Outcome, RunSpec
-from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
 from challenge_bundle.evaluation.intake import Submission, kept_zip
 from challenge_bundle.evaluation.receipts import write_receipt
@@ -19,9 +16,10 @@ from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
 from challenge_bundle.evaluation.steps import score
 from challenge_bundle.evaluation.verdicts import SCORED, Verdict
 from challenge_bundle.files import hash_file, write_csv
-from challenge_bundle.layout import PROJECT_ROOT, RESULTS_NAME, Layout
+from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import read_manifest
 from tests.conftest import write_image
+from tests.fake_engine import FakeEngine
 
 LIMITS = {"time_s": 6, "memory_mb": 256, "cpus": 1.0, "pids": 32, "output_mb": 8}
 ENGINE = "Docker Engine 20.10"
@@ -44,36 +42,15 @@ part = "final"
 """
 
 
-class ScoringProcess(LocalEngine):
-    """Runs the scoring program here where an engine would run its image."""
-
-    description = ENGINE
-
-    def run(self, run: RunSpec, on_line: OnLine) -> Outcome:
-        if run.script.parent != PROJECT_ROOT / "scoring_program":
-            return super().run(run, on_line)
-        return score_in_process(run)
+_roots: list[Path] = []
 
 
-def score_in_process(run: RunSpec) -> Outcome:
-    """Run a scoring program in this process: a new one takes seconds to import scikit-learn."""
-    arguments = [str(run.script), str(run.input_dir), str(run.output_dir), *run.arguments]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", arguments)
-        patch.syspath_prepend(str(run.script.parent))
-        status: object = 0
-        try:
-            runpy.run_path(str(run.script), run_name="__main__")
-        except SystemExit as ended:
-            status = ended.code or 0
-    for name in ("metrics", "tables"):
-        sys.modules.pop(name, None)
-    return Outcome(0 if status == 0 else 1, "", "" if status == 0 else str(status), 0.1)
-
-
-def scoring_runner() -> Engine:
-    """What scores in place of an engine."""
-    return ScoringProcess()
+def scoring_engine() -> FakeEngine:
+    """What scores here: the fake engine; its images serve all tests of a session."""
+    if not _roots:
+        _roots.append(Path(tempfile.mkdtemp(prefix="scoring-engine-")))
+        atexit.register(shutil.rmtree, _roots[0], ignore_errors=True)
+    return FakeEngine(_roots[0], ENGINE)
 
 
 def make_context(root: Path, manifest: str = MANIFEST, images: int = 12, class_names: str = "AB") -> Context:
@@ -142,7 +119,7 @@ def put_scored(
 
     inferred = _step(context, "inference", [built.key, context.testing_sha256], infer)
     results = inferred.folder / RESULTS_NAME
-    scored = {part: score(context, scoring_runner(), results, part) for part in context.parts}
+    scored = {part: score(context, scoring_engine(), results, part) for part in context.parts}
     for name, record in {"build": built, "inference": inferred}.items():
         records.add_step(submission.id, name, record.key, 1.0)
     for part, record in scored.items():

@@ -168,7 +168,8 @@ def test_a_program_that_fails_is_named_with_what_it_said(filled_layout: Layout) 
     result = bundle(filled_layout, "train", "--runner", "local", "--", "--epochs", "0")
     assert result.exit_code == 3
     assert re.search(
-        r"Error: training failed \(exit status 2\) and said: .*--epochs: 0 is less than 1", result.output
+        r"Error: training failed \(exit status 2\); its last line: .*--epochs: 0 is less than 1",
+        result.output,
     )
 
 

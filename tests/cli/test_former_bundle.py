@@ -21,8 +21,8 @@ from challenge_bundle.files import hash_file
 from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.layout import PROJECT_ROOT, Layout
 from challenge_bundle.settings import read_manifest
-from tests.evaluations import open_records, score_in_process
-from tests.fake_engine import FakeRunner, World
+from tests.evaluations import open_records
+from tests.worlds import FaultyEngine, World
 
 ARCHIVE = PROJECT_ROOT / "tests" / "former" / "bundle-0.1.0.tar.xz"
 BOARDS = {"development": "development-public", "final": "final-final"}
@@ -32,14 +32,13 @@ GENOA = "b55915d3f2c8"
 """The submission that was dropped after it was scored."""
 
 
-class ScoringEngine(FakeRunner):
-    """Scores in this process; whatever else it is asked to build or run, it notes."""
+class ScoringEngine(FaultyEngine):
+    """Notes that it scores, and all else that it is asked to build or run."""
 
     def run(self, spec: RunSpec, on_line: OnLine) -> Outcome:
-        if spec.name != "scoring":
-            return super().run(spec, on_line)
-        self.world.log.append("score")
-        return score_in_process(spec)
+        if spec.name == "scoring":
+            self.world.log.append("score")
+        return super().run(spec, on_line)
 
 
 @pytest.fixture
@@ -54,10 +53,10 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def world(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """An engine that the commands find here."""
-    world = World(read_context(read_manifest(layout.manifest), layout))
-    connect: Callable[[], FakeRunner] = lambda: ScoringEngine(world)  # noqa: E731
+    world = World(read_context(read_manifest(layout.manifest), layout), tmp_path / "engine")
+    connect: Callable[[], FaultyEngine] = lambda: ScoringEngine(world)  # noqa: E731
     monkeypatch.setattr("challenge_bundle.evaluation.connection.connector", lambda *_: connect)
     monkeypatch.setattr("challenge_bundle.evaluation.evaluator.check_ready", lambda *_: None)
     return world

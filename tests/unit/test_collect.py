@@ -10,13 +10,13 @@ import pytest
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.files import open_plain
 from challenge_bundle.runs import collect as collecting
-from challenge_bundle.runs.collect import collect
+from challenge_bundle.runs.collect import collect_output
 
 LIMIT = 1000
 
 
 def take(work_dir: Path, output: Path, besides: tuple[str, ...] = (), *files: str) -> list[str]:
-    return collect(work_dir, output, files or ("a.csv",), besides, LIMIT, "inference")
+    return collect_output(work_dir, output, files or ("a.csv",), besides, LIMIT, "inference")
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -168,7 +168,7 @@ def test_the_limit_is_of_all_files_together(work_dir: Path, output: Path) -> Non
 def test_the_limit_is_said_in_whole_mebibytes(work_dir: Path, output: Path) -> None:
     make_sparse(work_dir / "a.csv")
     with pytest.raises(ProgramError, match="wrote more than 64 MB;"):
-        collect(work_dir, output, ("a.csv",), (), 64 * 2**20, "training")
+        collect_output(work_dir, output, ("a.csv",), (), 64 * 2**20, "training")
 
 
 def test_what_is_not_promised_is_kept_as_far_as_there_is_room(work_dir: Path, output: Path) -> None:
@@ -199,7 +199,7 @@ def test_what_is_not_promised_is_no_fault_whatever_it_is(work_dir: Path, output:
 def test_large_files_come_whole(size: int, work_dir: Path, output: Path) -> None:
     data = os.urandom(size)
     (work_dir / "a.csv").write_bytes(data)
-    collect(work_dir, output, ("a.csv",), (), size, "training")
+    collect_output(work_dir, output, ("a.csv",), (), size, "training")
     assert (output / "a.csv").read_bytes() == data
 
 

@@ -28,7 +28,7 @@ from challenge_bundle.evaluation.records import (
 from challenge_bundle.evaluation.verdicts import SCORED, WAITING_TEXT
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.leaderboard.build import make_board
-from tests.fake_engine import World, make_context, put_zip
+from tests.worlds import World, make_context, put_zip
 
 GOOD = ("A", "B", "C")
 
@@ -50,12 +50,12 @@ def records(context: Context) -> Iterator[Records]:
 
 
 @pytest.fixture
-def world(context: Context) -> World:
-    return World(context)
+def world(context: Context, tmp_path: Path) -> World:
+    return World(context, tmp_path / "engine")
 
 
 def take(context: Context, records: Records, folder: Path, *teams: str) -> None:
-    paths = tuple(put_zip(folder, team) for team in teams)
+    paths = tuple(put_zip(context, folder, team) for team in teams)
     take_all(find_zips(paths), context, records)
 
 
@@ -168,13 +168,16 @@ def test_a_step_that_cannot_be_read_is_done_again_after_reopening(
     evaluate(context, records, world.connect, 1, say_nothing)
     (row,) = records.rows()
     drop(records, row.submission.sha256)
-    key = records.steps(row.submission.id)["inference"][0]
-    (context.layout.evaluation / "steps" / "inference" / key / "record.json").write_text("{")
+    steps = {name: key for name, (key, _) in records.steps(row.submission.id).items()}
+    folders = context.layout.evaluation / "steps"
+    (folders / "inference" / steps["inference"] / "record.json").write_text("{")
+    built = (folders / "build" / steps["build"] / "record.json").stat().st_mtime_ns
     world.log.clear()
     reopen(context, records, row.submission.sha256)
     assert evaluate(context, records, world.connect, 1, say_nothing) == {}
-    # The build's step was sound, and is not repeated.
-    assert [line for line in world.log if line != "forget"] == ["run A"]
+    # The build's step is valid and stays as it is; its image was removed after the run, and is made again.
+    assert [line for line in world.log if line != "forget"] == ["build A", "run A"]
+    assert (folders / "build" / steps["build"] / "record.json").stat().st_mtime_ns == built
     assert by_team(records)["A"].state == SCORED
 
 
@@ -298,7 +301,7 @@ def test_a_zip_that_named_no_team_comes_again_under_a_teams_name(
     context: Context, records: Records, world: World, tmp_path: Path
 ) -> None:
     """The same bytes: its record is renewed with all that is known now, or it would be nobody's."""
-    named = put_zip(tmp_path / "zips", "A")
+    named = put_zip(context, tmp_path / "zips", "A")
     nameless = named.with_name("upload.zip")
     nameless.write_bytes(named.read_bytes())
     (first,) = take_all([nameless], context, records)
@@ -327,7 +330,7 @@ def test_dropped_counts_for_neither_rank_nor_quota(
     assert str(row.verdict) in feedback_text(row)
     assert [entry.team for entry in make_board(context, records, None, None).entries] == ["B"]
     # Another of the same team and day is taken now.
-    (arrival,) = take_all([put_zip(tmp_path / "zips", "A", version=2)], context, records)
+    (arrival,) = take_all([put_zip(context, tmp_path / "zips", "A", version=2)], context, records)
     assert arrival.verdict is None
     with pytest.raises(DataError) as fault:
         drop(records, a)
@@ -350,7 +353,7 @@ def by_team_states(records: Records) -> list[tuple[str, str]]:
 def test_a_zip_that_cannot_be_taken_stops_no_other(
     context: Context, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, bad = put_zip(tmp_path / "zips", "A"), put_zip(tmp_path / "zips", "B")
+    good, bad = put_zip(context, tmp_path / "zips", "A"), put_zip(context, tmp_path / "zips", "B")
     bad.unlink()
     bad.symlink_to(bad)
     arrivals = take_all([bad, good], context, records)

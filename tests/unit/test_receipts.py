@@ -39,7 +39,7 @@ from tests.evaluations import (
     open_records,
     put_scored,
     reread,
-    scoring_runner,
+    scoring_engine,
     wrong_in,
 )
 
@@ -82,7 +82,7 @@ def test_a_receipt_is_as_it_was_written(context: Context, records: Records, row:
     assert bad(checks) == set()
     # Every leaf of the receipt is compared: none of them is only written.
     assert len(checks) == 1 + count_leaves({k: v for k, v in receipt.items() if k != "signature"})
-    again = check_scores(context, scoring_runner(), records, receipt)
+    again = check_scores(context, scoring_engine(), records, receipt)
     assert bad(again) == set()
     assert "scored again, public: weighted f1" in {finding.location for finding in again}
     assert list((context.layout.evaluation / "work").iterdir()) == []
@@ -304,7 +304,7 @@ def test_what_changed_in_the_bundle_is_named(context: Context, records: Records,
     original = path.read_text()
     path.write_text(original.replace("000.png,A", "000.png,B"))
     assert bad(check_stored(reread(context), records, receipt)) == {"digests, reference"}
-    scored = check_scores(reread(context), scoring_runner(), records, receipt)
+    scored = check_scores(reread(context), scoring_engine(), records, receipt)
     assert "scored again, public: scores.json" in bad(scored) or "scored again, final: scores.json" in bad(
         scored
     )

@@ -25,7 +25,7 @@ from challenge_bundle.leaderboard.build import make_board
 from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing, write_image
-from tests.evaluations import put_scored, reread, scoring_runner
+from tests.evaluations import put_scored, reread, scoring_engine
 
 
 def corrections(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -271,7 +271,7 @@ def test_a_label_fix_from_the_preview_to_the_board(
     assert changed.reference.class_of == context.reference.class_of | dict(rows)
     with pytest.raises(DataError, match="run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
-    rescore(changed, records, scoring_runner(), say_nothing)
+    rescore(changed, records, scoring_engine(), say_nothing)
     board = make_board(changed, records, "development", None)
     assert board.entries[0].scores["accuracy"] == pytest.approx(5 / 6)
 

@@ -14,7 +14,7 @@ from challenge_bundle.files import remove_tree
 from challenge_bundle.formats.receipt import differing, read_receipt
 from challenge_bundle.leaderboard.build import make_board
 from tests.conftest import say_nothing
-from tests.evaluations import MANIFEST, put_scored, reread, scoring_runner, wrong_in
+from tests.evaluations import MANIFEST, put_scored, reread, scoring_engine, wrong_in
 
 
 def relabel(context: Context, name: str, class_name: str) -> Context:
@@ -39,7 +39,7 @@ def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Rec
     changed = relabel(context, public, "B" if context.reference.class_of[public] == "A" else "A")
     with pytest.raises(DataError, match=r"not that of the scores of 2 submissions; run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
-    found = rescore(changed, records, scoring_runner(), say_nothing)
+    found = rescore(changed, records, scoring_engine(), say_nothing)
     assert found.submissions == 3
     assert found.without_score == 0
     public_moves = [move for move in seen(found.moves) if move[1] == "public"]
@@ -52,7 +52,7 @@ def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Rec
     assert str(found.moves[0]).endswith(", part public: 0.8286 to 1.0000 (+0.1714), place 2 to 1")
     board = make_board(changed, records, "development", None)
     assert [entry.scores["accuracy"] for entry in board.entries] == [pytest.approx(5 / 6), 1.0]
-    again = rescore(changed, records, scoring_runner(), say_nothing)
+    again = rescore(changed, records, scoring_engine(), say_nothing)
     assert (again.submissions, again.moves) == (0, [])
     for row in records.rows():
         receipt = read_receipt(receipt_path(context.layout, row.submission.id))
@@ -82,7 +82,7 @@ def test_another_metric_compares_like_with_like(context: Context, records: Recor
     with pytest.raises(DataError, match=rf"is {metric}, but .* holds 'no such score'; .* \(weighted_f1\)"):
         make_board(changed, records, "development", None)
     relabelled = relabel(changed, public, "B" if context.reference.class_of[public] == "A" else "A")
-    found = rescore(relabelled, records, scoring_runner(), say_nothing)
+    found = rescore(relabelled, records, scoring_engine(), say_nothing)
     assert found.submissions == 2
     assert found.without_score == 1
     # Team 2 alone has a score in that metric before and after: it has nobody to be compared with.
@@ -112,7 +112,7 @@ def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: R
     (program / "Dockerfile").write_text("FROM scratch\nCOPY score.py /\n")
     (program / "score.py").write_text("raise SystemExit('no')")
     with pytest.raises(ProgramError, match="scoring failed"):
-        rescore(reread(changed), records, scoring_runner(), say_nothing)
+        rescore(reread(changed), records, scoring_engine(), say_nothing)
     assert records.scores("public") == before
     assert [found.submission.id for found in stale_rows(changed, records, "public", [row])] == [
         row.submission.id
@@ -132,10 +132,10 @@ def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
     with monkeypatch.context() as fault:
         fault.setattr("challenge_bundle.evaluation.rescore.renew_receipt", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            rescore(changed, records, scoring_runner(), say_nothing)
+            rescore(changed, records, scoring_engine(), say_nothing)
     stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
     assert differing(stored) != []
-    assert rescore(changed, records, scoring_runner(), say_nothing).submissions == 0
+    assert rescore(changed, records, scoring_engine(), say_nothing).submissions == 0
     stored = check_stored(changed, records, read_receipt(receipt_path(context.layout, row.submission.id)))
     assert differing(stored) == []
 
@@ -144,7 +144,7 @@ def test_a_receipt_of_former_days_is_written_again(context: Context, records: Re
     row = put_scored(context, records, 1, dict(context.reference.class_of))
     path = receipt_path(context.layout, row.submission.id)
     path.write_text('{"receipt": 1}')
-    rescore(context, records, scoring_runner(), say_nothing)
+    rescore(context, records, scoring_engine(), say_nothing)
     assert read_receipt(path)["receipt"] == 2
 
 
@@ -156,7 +156,7 @@ def test_images_that_are_gone_are_no_circle(context: Context, records: Records) 
     image.write_bytes((context.layout.testing_data / "005.png").read_bytes())
     for act in (
         lambda there: make_board(there, records, "development", None),
-        lambda there: rescore(relabel(there, "000.png", "B"), records, scoring_runner(), say_nothing),
+        lambda there: rescore(relabel(there, "000.png", "B"), records, scoring_engine(), say_nothing),
     ):
         with pytest.raises(
             DataError, match=r"1 of 1 scored submissions ran on other testing images .* import those"

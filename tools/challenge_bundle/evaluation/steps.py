@@ -23,7 +23,7 @@ from challenge_bundle.evaluation.stored_scores import TESTING_IMAGES
 from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
 from challenge_bundle.files import check_writable, hash_file, remove_tree
 from challenge_bundle.layout import RESULTS_NAME, solution_name
-from challenge_bundle.runs.collect import collect
+from challenge_bundle.runs.collect import collect_output
 from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image, check_outcome, plan_run
 from challenge_bundle.submission.unpack import open_archive
 
@@ -155,7 +155,7 @@ def score_anew(context: Context, engine: Engine, results: Path, part: str, folde
             image = build_image(engine, SCORING, context.bundle, context.layout, log.line)
             outcome = engine.run(dataclasses.replace(spec, image=image), log.line)
         check_outcome(SCORING, outcome, spec.limits)
-        collect(place / "output", folder, SCORING.files, (), spec.limits.output_mb * 2**20, "scoring")
+        collect_output(place / "output", folder, SCORING.files, (), spec.limits.output_mb * 2**20, "scoring")
     finally:
         remove_tree(place)
     return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(spec.limits)}
@@ -278,7 +278,7 @@ def take_results(
     """
     limit_bytes = context.bundle.limits["inference"].output_mb * 2**20
     try:
-        collect(output_dir, target_dir, (RESULTS_NAME,), (), limit_bytes, "inference")
+        collect_output(output_dir, target_dir, (RESULTS_NAME,), (), limit_bytes, "inference")
     except ProgramError:
         there = os.path.lexists(output_dir / RESULTS_NAME)
         raise Refusal("not-a-file" if there else "no-results") from None

@@ -15,14 +15,14 @@ _OF_THE_FILE = (errno.ENOENT, *_A_LINK, errno.EINVAL, errno.EACCES, errno.EFBIG)
 """What is wrong with a file that was written; anything else is wrong with this machine."""
 
 
-def collect(
+def collect_output(
     work_dir: Path, output_dir: Path, files: Sequence[str], besides: Sequence[str], limit_bytes: int, who: str
 ) -> list[str]:
     """Copy what a program wrote to where it belongs; nothing is replaced before all is checked.
 
     A link, a device or a pipe in place of a promised file is refused, and besides the promised ones only
-    plain files are taken: whatever the program wrote is a stranger's. What lies in the output folder under
-    other names stays there.
+    plain files are taken: what wrote them may be a participant's program. Files of other names in the output
+    folder stay there.
 
     Args:
         work_dir: Where the program wrote.
@@ -63,23 +63,33 @@ def collect(
 
 
 def _refusal(fault: OSError, name: str, who: str, limit_bytes: int) -> Exception:
-    """Say why a promised file cannot be taken; a fault of this machine stays what it is."""
+    """Why a promised file cannot be taken; a fault of this machine stays what it is."""
     if fault.errno not in _OF_THE_FILE:
         return fault
     if fault.errno == errno.ENOENT:
-        said = f"{who} ended well but did not write {name}; it must (see File formats in the README)"
-    elif fault.errno in _A_LINK:
-        said = f"{who} left a link or a socket as {shown(name)}; it must write a plain file"
-    elif fault.errno == errno.EINVAL:
-        said = f"{who} left something else than a plain file as {shown(name)}; it must write a file"
-    elif fault.errno == errno.EFBIG:
-        said = (
-            f"{who} wrote more than {limit_bytes / 2**20:.0f} MB;"
-            " write less, or raise 'output_mb' of this program in bundle.toml"
+        return ProgramError(
+            f"{who} ended well but did not write {name}",
+            code="output-missing",
+            hint="write it (see File formats in the README)",
         )
-    else:
-        said = f"{who}'s {shown(name)} cannot be read: {fault.strerror}"
-    return ProgramError(said)
+    if fault.errno == errno.EFBIG:
+        return ProgramError(
+            f"{who} wrote more than {limit_bytes / 2**20:.0f} MB",
+            code="program-over-limit",
+            hint="write less, or raise 'output_mb' of this program in bundle.toml",
+        )
+    if fault.errno in _A_LINK or fault.errno == errno.EINVAL:
+        got = "a link or a socket" if fault.errno in _A_LINK else "something else"
+        return ProgramError(
+            f"{who}: expected a plain file as {shown(name)}, but got {got}",
+            code="output-not-a-file",
+            hint="write a plain file",
+        )
+    return ProgramError(
+        f"{who}'s {shown(name)} cannot be read: {fault.strerror}",
+        code="output-unreadable",
+        hint="write it with permission to read",
+    )
 
 
 def _expand(work_dir: Path, besides: Sequence[str], files: Collection[str]) -> list[str]:

@@ -38,7 +38,7 @@ def visible_curves(source: Path, target: Path, limit_bytes: int) -> Iterator[Non
 
     def follow() -> None:
         while not ended.wait(LOOK_EVERY_S):
-            with contextlib.suppress(OSError):  # said at the end, if it is so still
+            with contextlib.suppress(OSError):  # raised at the end, if it still fails
                 bring(source, target, run, limit_bytes)
 
     follower = threading.Thread(target=follow)
@@ -63,7 +63,7 @@ def bring(source: Path, target: Path, run: str, limit_bytes: int) -> None:
     knows of no runs does not mix them either.
 
     Args:
-        source: Where they are, perhaps a stranger's: no link is followed.
+        source: Where they are, perhaps of a participant's program: no link is followed.
         target: Gets a folder for each run.
         run: Name of this run.
         limit_bytes: See visible_curves.

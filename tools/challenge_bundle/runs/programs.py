@@ -20,7 +20,7 @@ from challenge_bundle.errors import DataError, ProgramError, shown
 from challenge_bundle.files import check_writable, plain_files, remove_tree, signature
 from challenge_bundle.formats.program_toml import CURVES, Written, read_program_toml
 from challenge_bundle.layout import RESULTS_NAME, SCORE_NAMES, Layout
-from challenge_bundle.runs.collect import collect
+from challenge_bundle.runs.collect import collect_output
 from challenge_bundle.runs.curves import visible_curves
 from challenge_bundle.runs.stage_record import StageBook, forget_results
 from challenge_bundle.settings import Bundle, Limits
@@ -50,7 +50,7 @@ class Program:
         reads: What must be there before it runs, and what to do if it is not.
         input_dir: What it gets to read.
         output_dir: Where its files go.
-        files: What it must write, if its folder's program.toml does not say otherwise.
+        files: What it must write, if its folder's program.toml does not list others.
         is_own: Whether that file is read, and whatever else it writes is kept: it is a participant's own.
         resumes: Whether it can continue from what an interrupted run left.
         arguments: Options that this tool gives it; those of the manifest and of the person follow.
@@ -135,7 +135,7 @@ def run_program(
         layout: Gives its folders.
         engine: Runs it.
         arguments: Options after those of the bundle.
-        on_line: Told of each line that it prints.
+        on_line: Gets each line that it prints.
 
     Returns:
         Seconds it took.
@@ -197,14 +197,14 @@ def take_output(
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
     besides = besides_promised(work_dir, written) if program.is_own else []
     limit_bytes = limits.output_mb * 2**20
-    left_out = collect(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
+    left_out = collect_output(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
     if left_out:
         on_line(describe_left_out(program, left_out, limits))
     return [output_dir / name for name in besides if name not in left_out]
 
 
 def written_by(program: Program, layout: Layout) -> Written:
-    """What a program promises to write: what its folder says, else what the tool knows of it.
+    """What a program promises to write: what its program.toml lists, else what the tool knows of it.
 
     Raises:
         ManifestError: The folder's program.toml is at fault.
@@ -250,7 +250,7 @@ def help_text(program: Program, layout: Layout) -> str:
 def is_current(
     program: Program, bundle: Bundle, layout: Layout, engine: Engine, arguments: Sequence[str]
 ) -> bool:
-    """Tell whether a run would only repeat the last: same code, input and options, its files there.
+    """Whether a run would only repeat the last: same code, input and options, its files there.
 
     Without options, a result that was made with some is current as well: who trained another network for
     hours does not want it replaced by the default.
@@ -332,17 +332,22 @@ def check_inputs(program: Program, layout: Layout) -> None:
     Raises:
         DataError: Names the first thing missing and what to do.
     """
-    for path, remedy in program.reads(layout).items():
+    for path, hint in program.reads(layout).items():
         if not path.exists():
-            raise DataError(f"not found; {program.name} reads it: {remedy}", path)
+            raise DataError(f"not found; {program.name} reads it", path, code="input-missing", hint=hint)
     submitted = sorted(path.name for path in layout.results_dir.glob("*.csv"))
     if program is SCORING and len(submitted) > 1:
         names = ", ".join(map(shown, submitted[:3]))
-        raise DataError(f"{len(submitted)} csv files: {names}; keep the one to be scored", layout.results_dir)
+        raise DataError(
+            f"expected one csv file, but got {len(submitted)}: {names}",
+            layout.results_dir,
+            code="several-csv-files",
+            hint="keep the one to be scored",
+        )
 
 
 def may_be_of_other_data(layout: Layout) -> bool:
-    """Tell whether the images are newer than the model, which may have learned some that are tested now."""
+    """Whether the images are newer than the model: it may be tested on images it was trained on."""
     imported = layout.import_json
     return imported.exists() and any(
         path.exists() and path.stat().st_mtime < imported.stat().st_mtime
@@ -351,36 +356,48 @@ def may_be_of_other_data(layout: Layout) -> bool:
 
 
 def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
-    """Turn a run that did not end well into one sentence.
+    """Refuse a run that did not end well.
 
     Raises:
-        ProgramError: It did not end well.
+        ProgramError: It was ended at a limit or by a signal, or its exit status is not 0.
     """
+    name = program.name
     if outcome.limit == "disk":
         raise ProgramError(
-            f"{program.name} was ended because the disk ran short; free some space, or look at what it writes"
+            f"{name} was ended because the disk ran short",
+            code="disk-short-of-room",
+            hint="free some space, or look at what it writes",
         )
     if outcome.limit:
         key, unit = LIMIT_KEYS[outcome.limit]
         raise ProgramError(
-            f"{program.name} was ended at its {outcome.limit} limit of {getattr(limits, key)} {unit};"
-            f" use less, or raise '{key}' under [{program.name}] in bundle.toml"
+            f"{name} was ended at its {outcome.limit} limit of {getattr(limits, key)} {unit}",
+            code="program-over-limit",
+            hint=f"use less, or raise '{key}' under [{name}] in bundle.toml",
         )
     # The program's own lines were shown as it printed them, and are kept in .bundle/logs/.
-    said = f" and said: {outcome.last_line}" if outcome.last_line else " and printed nothing"
-    if any(sign in outcome.last_line for sign in _NO_PROCESS):
-        said += f" (it may have met its limit of {limits.pids} processes: 'pids' under [{program.name}])"
-    if _NO_MODULE in outcome.last_line:
-        said += (
-            f" (add the package to {program.folder}/requirements.txt, from which its image is built; for"
-            f" --runner local, run `pip install -r` on that file with this Python, {sys.executable})"
-        )
+    printed = f"; its last line: {outcome.last_line}" if outcome.last_line else "; it printed nothing"
+    hint = _hint_of(program, outcome.last_line, limits)
     if outcome.exit_status > 128:
         number = outcome.exit_status - 128
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        raise ProgramError(f"{program.name} was ended by {name}{said}")
+        by = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        raise ProgramError(f"{name} was ended by {by}{printed}", code="program-ended-by-signal", hint=hint)
     if outcome.exit_status != 0:
-        raise ProgramError(f"{program.name} failed (exit status {outcome.exit_status}){said}")
+        raise ProgramError(
+            f"{name} failed (exit status {outcome.exit_status}){printed}", code="program-failed", hint=hint
+        )
+
+
+def _hint_of(program: Program, last_line: str, limits: Limits) -> str:
+    """What to do about a last line that is known to mean something else than it says."""
+    if any(sign in last_line for sign in _NO_PROCESS):
+        return f"it may have met its limit of {limits.pids} processes: raise 'pids' under [{program.name}]"
+    if _NO_MODULE in last_line:
+        return (
+            f"add the package to {program.folder}/requirements.txt, from which its image is built; for"
+            f" --runner local, run `pip install -r` on that file with this Python, {sys.executable}"
+        )
+    return ""
 
 
 def output_files(program: Program, layout: Layout) -> list[Path]:
