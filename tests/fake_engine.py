@@ -1,8 +1,8 @@
 """An engine without containers, for tests: an image is a folder, and a run is a process of this machine.
 
 It builds, runs, limits, stops and sweeps for real, so that a whole evaluation works on it in seconds. It
-isolates nothing: no network is cut, no folder is hidden. Of a Dockerfile it knows one stage that is built on a
-Python image. A program is a Python script, which gets its two folders as arguments and finds the packages of
+isolates nothing: no network is cut, no folder is hidden. Of a Dockerfile it knows one stage, on a Python
+image. A program is a Python script, which gets its two folders as arguments and finds the packages of
 this Python: RUN in Dockerfiles of the bundle's own programs, which install packages, is passed over.
 """
 

@@ -64,8 +64,8 @@ def the_reference(reference: Path, port: int) -> tuple[str, ...]:
 TIME = "ended at its time limit of 12 s"
 OUTPUT = "ended at its output limit of 16 MB"
 NO_FILE = "did not write classification_results.csv"
-NO_PLAIN_FILE = "left something else than a plain file"
-LINK = "left a link or a socket"
+NO_PLAIN_FILE = "expected a plain file as .*, but got something else"
+LINK = "expected a plain file as .*, but got a link or a socket"
 
 ATTACKS = [
     Attack("fork_bomb", TIME),
