@@ -1,1 +1,1 @@
-"""Each workload beside a peer, as a ratio of times."""
+"""Each workload compared with a peer, as a ratio of times."""

@@ -3,7 +3,7 @@
     make endure ARGS="--submissions 500 --kills 20"
 
 Needs a Docker Engine and the base image of the programs. Submissions are of several kinds: good ones that
-replay predictions, copies of them, and such that fail or attack in various ways.
+replay predictions, duplicates of them, and some that fail or attack in various ways.
 """
 
 import argparse
@@ -249,7 +249,7 @@ def write_zip(path: Path, kind: str, rows: list[tuple[str, str]], number: int) -
 def count_kinds(folder: Path) -> str:
     """How many different zips there are."""
     contents = {path.read_bytes() for path in folder.iterdir()}
-    return f"{len(contents)} different, {sum(1 for _ in folder.iterdir()) - len(contents)} copies"
+    return f"{len(contents)} different, {sum(1 for _ in folder.iterdir()) - len(contents)} duplicates"
 
 
 def evaluate(bundle: Path, zips: Path, workers: int) -> float:
@@ -261,7 +261,7 @@ def evaluate(bundle: Path, zips: Path, workers: int) -> float:
 
 
 def killed_after(bundle: Path, zips: Path, seconds: float) -> bool:
-    """Evaluate, and kill the tool after some time; tells whether it was still at work."""
+    """Evaluate, and kill the tool after some time; returns whether it was still at work."""
     process = subprocess.Popen([*TOOL, str(bundle), "evaluate", str(zips)], stdout=subprocess.DEVNULL)
     try:
         process.wait(seconds)
@@ -273,7 +273,7 @@ def killed_after(bundle: Path, zips: Path, seconds: float) -> bool:
 
 
 def records(bundle: Path) -> list[tuple[str, ...]]:
-    """What the database says of each submission, without what hangs on time."""
+    """What the database holds of each submission, without what depends on time."""
     with sqlite3.connect(bundle / ".bundle" / "evaluation" / "records.sqlite") as connection:
         return connection.execute(
             "select sha256, state, team, method, received, phase, verdict, results_sha256 from submission"
@@ -346,7 +346,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="all of the same files, so often; no kills",
     )
     parser.add_argument(
-        "--only-good", action="store_true", help="none faulty; tells the overhead of one worker"
+        "--only-good", action="store_true", help="none faulty; gives the overhead of one worker"
     )
     return parser.parse_args(arguments)
 

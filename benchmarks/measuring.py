@@ -1,4 +1,4 @@
-"""Running two commands in turn and comparing what the system says of each."""
+"""Running two commands in turn, and comparing the times and memory that the system measured."""
 
 import json
 import os
@@ -36,8 +36,8 @@ class Side:
         command: Run as it stands, without a shell.
         before: Called before each run, untimed, with the number of the run.
         after: Called after each run, untimed; looks at the result.
-        environment: Set besides the environment that is there.
-        units: What it gets through, for a comparison of rates; 1 compares times.
+        environment: Added to the environment of this process.
+        units: How much it does, for a comparison of rates; 1 compares times.
     """
 
     command: Sequence[str]
@@ -49,7 +49,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of a workload: the runs of both sides, in the order in which they took turns."""
+    """The result of a workload: the runs of both sides, in the order in which they took turns."""
 
     ours: tuple[Run, ...]
     peer: tuple[Run, ...]
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Lowest and highest ratio of two runs that stood beside each other."""
+        """Lowest and highest ratio of two runs that followed each other."""
         ratios = [
             (one.seconds / self.units[0]) / (other.seconds / self.units[1])
             for one, other in zip(self.ours, self.peer, strict=True)
@@ -78,7 +78,7 @@ def compare(ours: Side, peer: Side, repeats: int, say: Callable[[str], None], lo
         ours: One side.
         peer: The other.
         repeats: Of each.
-        say: Told of each run.
+        say: Called with a line about each run.
         log: Gets what the commands print.
 
     Raises:
@@ -97,9 +97,9 @@ def compare(ours: Side, peer: Side, repeats: int, say: Callable[[str], None], lo
 
 
 def run(side: Side, log: Path) -> Run:
-    """Run a command once, with the system's own account of it.
+    """Run a command once, measured by the system.
 
-    A small process starts it: Linux counts the memory that a process once had to those that it starts.
+    A small process starts it: Linux counts the memory that a process once had as that of its children.
     """
     order = {
         "command": list(side.command),
@@ -116,7 +116,7 @@ def run(side: Side, log: Path) -> Run:
 
 
 def serve() -> None:
-    """Read an order from standard input, carry it out from a child that is small, print what came of it."""
+    """Read an order from standard input, carry it out from a small process, and print the result."""
     order = json.load(sys.stdin)
     with open(order["log"], "ab") as log:
         started = time.monotonic()

@@ -276,7 +276,7 @@ class FaultFinder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        """A number beside the right one; the other truth value."""
+        """A number next to the right one; the other truth value."""
         if isinstance(node.value, bool):
             self._replace(node, str(not node.value))
         elif isinstance(node.value, int):

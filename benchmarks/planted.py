@@ -30,7 +30,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def plant_copies(input_data: Path) -> dict[str, set[Pair]]:
-    """Put copies of training images in the place of validation images.
+    """Put duplicates of training images in the place of validation images.
 
     Args:
         input_data: With images of one channel.
@@ -74,8 +74,8 @@ def hashed_pairs(document: Path) -> tuple[set[Pair], int]:
 
 
 def describe_found(who: str, planted: dict[str, set[Pair]], found: Iterable[Pair], total: int) -> str:
-    """How many planted copies were found, and how many pairs that were not planted."""
+    """How many planted duplicates were found, and how many pairs that were not planted."""
     found = set(found)
     parts = [f"{len(pairs & found)} of {len(pairs)} {kind}" for kind, pairs in planted.items()]
     others = total - sum(len(pairs & found) for pairs in planted.values())
-    return f"copies found by {who}: {', '.join(parts)}; other pairs: {others:,}"
+    return f"duplicates found by {who}: {', '.join(parts)}; other pairs: {others:,}"

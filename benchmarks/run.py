@@ -1,4 +1,4 @@
-"""Run the workloads, each beside its peer in the same run, and write the table: `make bench`."""
+"""Run the workloads, each compared with its peer in the same run, and write the table: `make bench`."""
 
 import argparse
 import importlib.metadata
@@ -45,7 +45,7 @@ def main(names: Sequence[str], repeats: int, images: Path | None) -> int:
         for workload in WORKLOADS:
             if names and workload.name not in names:
                 continue
-            print(f"{workload.name}: {workload.title}, beside {workload.peer}", flush=True)
+            print(f"{workload.name}: {workload.title}, compared with {workload.peer}", flush=True)
             try:
                 ours, peer = workload.make(setup)
                 log = Path(work) / f"{workload.name}.log"
@@ -67,7 +67,7 @@ def main(names: Sequence[str], repeats: int, images: Path | None) -> int:
 
 
 def read_results() -> dict[str, Any]:
-    """The results of earlier runs, by workload; those of workloads that are no more are left out."""
+    """The results of earlier runs, by workload; those of workloads that no longer exist are left out."""
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     return {workload.name: found[workload.name] for workload in WORKLOADS if workload.name in found}
 
@@ -145,7 +145,7 @@ def repeats_of(text: str) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Time each workload beside its peer.")
+    parser = argparse.ArgumentParser(description="Time each workload compared with its peer.")
     parser.add_argument("names", nargs="*", choices=[[], *(w.name for w in WORKLOADS)], metavar="WORKLOAD")
     parser.add_argument("--repeats", type=repeats_of, default=MIN_REPEATS, help="of each side (default 5)")
     parser.add_argument("--images", type=Path, help="real images, a folder in the bundle layout")

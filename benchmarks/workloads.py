@@ -1,4 +1,4 @@
-"""The workloads: what is made ready, what is run, and what it is run beside."""
+"""The workloads: what is prepared, what is run, and what it is compared with."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class Setup:
     Args:
         work: An empty folder for all that they make.
         source: What images are imported from.
-        notes: What came out besides times, by workload.
+        notes: Other results than times, by workload.
     """
 
     work: Path
@@ -119,7 +119,7 @@ class Setup:
         return folder
 
     def note(self, workload: str, text: str) -> None:
-        """Keep something to be said beside the times."""
+        """Keep a line for the page, below the times."""
         self.notes.setdefault(workload, []).append(text)
 
 
@@ -130,9 +130,9 @@ class Workload:
     Args:
         name: On the command line.
         title: What is done.
-        peer: Beside what.
+        peer: What it is compared with.
         goal: Highest ratio of the two times.
-        make: Makes both sides ready.
+        make: Prepares both sides.
     """
 
     name: str
@@ -151,7 +151,7 @@ def new_bundle(root: Path) -> Path:
 
 
 def tool(root: Path, *arguments: str) -> str:
-    """Run the tool on a bundle; gives what it printed."""
+    """Run the tool on a bundle; returns what it printed."""
     done = subprocess.run([*TOOL, str(root), *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
@@ -212,7 +212,7 @@ def infer(images: int, peer_images: int) -> Callable[[Setup], tuple[Side, Side]]
 
 
 def score(cases: int) -> Callable[[Setup], tuple[Side, Side]]:
-    """Scoring with intervals from 2,000 resamples, beside the bare report."""
+    """Scoring with intervals from 2,000 resamples, compared with the report alone."""
 
     def make(setup: Setup) -> tuple[Side, Side]:
         source = setup.scoring_input(cases)
@@ -280,7 +280,7 @@ def run_all_again(setup: Setup) -> tuple[Side, Side]:
 
 
 def import_folder(images: int) -> Callable[[Setup], tuple[Side, Side]]:
-    """Class folders to a bundle, every image decoded and hashed, beside a copy."""
+    """Class folders to a bundle, every image decoded and hashed, compared with a copy."""
 
     def make(setup: Setup) -> tuple[Side, Side]:
         source, target = setup.class_folders(images), setup.work / "imported"
@@ -299,7 +299,7 @@ def import_folder(images: int) -> Callable[[Setup], tuple[Side, Side]]:
 
 
 def duplicates(name: str, images: int) -> Callable[[Setup], tuple[Side, Side]]:
-    """Exact and near copies, from image files to the names of those that are alike."""
+    """Exact and near-duplicates, from image files to the names of those that are alike."""
 
     def make(setup: Setup) -> tuple[Side, Side]:
         root, hashed = new_bundle(setup.work / name), setup.output(name) / "duplicates.json"
@@ -337,7 +337,7 @@ def contours(peer_script: str, epochs: int) -> Callable[[Setup], tuple[Side, Sid
 
 
 def store(images: int, on_server: bool) -> Callable[[Setup], tuple[Side, Side]]:
-    """Class folders to a database, every image decoded and hashed, beside pandas into another of its kind."""
+    """Class folders to a database, every image decoded and hashed, compared with pandas into another one."""
 
     def make(setup: Setup) -> tuple[Side, Side]:
         source, bundle = setup.class_folders(images), new_bundle(setup.work / "store")
@@ -430,7 +430,7 @@ WORKLOADS = (
     Workload(
         "contours",
         "40 epochs of 740 DICOM images with masks, from nothing",
-        "pydicom, Pillow's polygon, DataLoader with 2 workers, anew each epoch",
+        "pydicom, Pillow's polygon, DataLoader with 2 workers, again in each epoch",
         0.1,
         contours("contours_pillow.py", 40),
     ),

@@ -1,4 +1,4 @@
-"""Peer: DICOM by pydicom and the contour by Pillow, anew in each epoch, in a DataLoader with two workers."""
+"""Peer: DICOM by pydicom and the contour by Pillow, again in each epoch, in a DataLoader with two workers."""
 
 import csv
 import sys

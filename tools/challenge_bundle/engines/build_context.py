@@ -15,6 +15,7 @@ from challenge_bundle.guarded import run_guarded
 from challenge_bundle.layout import STATE_NAME, SUBMISSION_DIR_NAME, solution_name
 
 DOCKERFILE = "Dockerfile"
+_MODEL_HINT = "run `train`, or copy what your training writes: COPY model_output/ model_output/"
 ANY_IMAGE = "any:given"
 """Stands for a base image that is known only when the image is built."""
 
@@ -136,7 +137,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
                     dockerfile,
                     copied.line,
                     code="copy-missing",
-                    hint="make it",
+                    hint=_MODEL_HINT if relative.startswith("model_output/") else "make it",
                 )
             lines = {name: rules.line_of(name) for name in found}
             if (line := lines.get(relative)) and found[relative].is_file():
