@@ -121,8 +121,8 @@ def test_faults_name_their_row(filled: Layout, tmp_path: Path) -> None:
     another = next(other for other in table.values() if other != class_name)
     path = tmp_path / "c.csv"
     for rows, code, row in (
-        ([(name, another), ("none.png", another)], "unknown-image", 3),
-        ([(name, "Nose")], "unknown-class", 2),
+        ([(name, another), ("none.png", another)], "csv-unknown-image", 3),
+        ([(name, "Nose")], "csv-unknown-class", 2),
         ([(name, another), (name, another)], "csv-duplicate-row", 3),
         ([(mate, another) for mate in mates], "class-without-images", None),
     ):

@@ -31,7 +31,7 @@ def unreadable_images(state: ImportState, request: ImportRequest) -> list[Findin
 
 
 def image_sizes(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Images of another size than bundle.toml says or most images have."""
+    """Images of another size than bundle.toml asks for or most images have."""
     if request.any_size or not state.staged:
         return []
     sizes = Counter(image.size for image in state.staged)
@@ -43,7 +43,7 @@ def image_sizes(state: ImportState, request: ImportRequest) -> list[Finding]:
     ]
     if not wrong:
         return []
-    why = "'data.image_size' in bundle.toml says" if request.image_size else "most images have"
+    why = "'data.image_size' in bundle.toml asks" if request.image_size else "most images have"
     message = (
         f"{len(wrong)} of {len(state.staged)} images are not {expected[0]}x{expected[1]}, as {why},"
         f" the first: {wrong[0]}"
@@ -79,7 +79,7 @@ def duplicates(state: ImportState, request: ImportRequest) -> list[Finding]:
 
 
 def small_classes(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Classes with fewer images than were asked for; each is then cut as 'data.split' says."""
+    """Classes with fewer images than were asked for; each is then cut by the shares of 'data.split'."""
     counts = Counter((image.source.split, image.source.class_name) for image in state.staged)
     return [
         Finding(

@@ -57,4 +57,4 @@ def refuse(findings: Iterable[Finding]) -> None:
 
 def with_each(first: Finding, others: Iterable[str]) -> list[Finding]:
     """A finding that counts things of a kind and names the first, and one for each of the others."""
-    return [first, *(replace(first, message=text, hint="") for text in others)]
+    return [first, *(replace(first, location="", message=text, hint="", row=None) for text in others)]

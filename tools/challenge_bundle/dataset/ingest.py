@@ -70,7 +70,7 @@ class _Differences:
     patient_groups: list[str] = field(default_factory=list)
 
     def add(self, origin: str, label: str, patient_group: str | None, known: Known) -> None:
-        """Compare what the source says of an image with what is stored."""
+        """Compare an image of the source with what is stored."""
         if label != known.label:
             self.labels[origin] = f"{origin} ({label}) and {known.origin} ({known.label})"
         elif origin != known.origin:

@@ -100,6 +100,6 @@ def _read_record(layout: Layout) -> dict[str, Any]:
     try:
         record = json.loads(layout.import_json.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # Lost or damaged: it only says where the images came from.
+        # Lost or damaged: it only records where the images came from.
         return {}
     return record if isinstance(record, dict) and is_imported(layout) else {}

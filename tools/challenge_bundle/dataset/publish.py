@@ -1,4 +1,4 @@
-"""How an import comes into place: by renames, once all of it is there; an interrupted one is finished."""
+"""How an import is put in place: by renames, once all of it is staged; an interrupted one is finished."""
 
 import errno
 import json
@@ -12,13 +12,13 @@ from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.runs.stage_record import forget_results
 
 READY = "READY"
-"""The name of the file, in the secret staging folder, that says that all of an import is staged."""
+"""The name of the file, in the secret staging folder, that marks an import as staged completely."""
 PUT_AWAY = "put-away.json"
-"""Likewise: what is moved out of the way first, and where to."""
+"""The name of the file there that lists what is moved out of the way first, and where to."""
 
 
 def staging_dir(layout: Layout) -> Path:
-    """Beside what it replaces, so that images are moved by renames; holds nothing that is secret."""
+    """In input_data/, so that images are moved by renames; holds nothing that is secret."""
     return layout.input_data / ".incoming"
 
 
@@ -46,7 +46,7 @@ def staging_folders(layout: Layout) -> Iterator[tuple[Path, Path]]:
 
 
 def put_away(layout: Layout, sources: Sequence[Path], shelf: Path) -> Path:
-    """Have files and folders moved to a new folder of a shelf when what is staged is published.
+    """Plan to move files and folders to a new folder of a shelf when what is staged is published.
 
     Args:
         layout: Of the bundle.

@@ -64,7 +64,7 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
                 f" {', '.join(sorted(class_names))}",
                 path,
                 table.row_of[name],
-                code="unknown-class",
+                code="csv-unknown-class",
                 hint="correct the row",
             )
         before = tables[split].class_of[name]
@@ -131,7 +131,7 @@ def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], pa
             f"{shown(name)} is no image of this bundle",
             path,
             table.row_of[name],
-            code="unknown-image",
+            code="csv-unknown-image",
             hint="write its name as in the bundle (.bundle/origins.csv lists where each came from)",
         )
     return splits[0]

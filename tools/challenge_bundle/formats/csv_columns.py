@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from challenge_bundle.errors import DataError, shown
@@ -57,35 +58,41 @@ def read_columns(
             code="csv-not-a-file",
             hint="write the csv into a file, and name that",
         )
+    with _explained(path), path.open(encoding="utf-8-sig", newline="") as opened:
+        first = opened.readline()
+        opened.seek(0)
+        rows = csv.DictReader(opened, delimiter=max(_DELIMITERS, key=first.count))
+        header = list(rows.fieldnames or ())
+        columns = {**needed, **(asked or {}), **{name: name for name in usual if name in header}}
+        _check_header(header, columns.values(), path)
+        for row in rows:
+            # What is beyond the header has no name.
+            if None in row:
+                raise DataError(
+                    f"has more cells than the header's {len(header)}",
+                    path,
+                    rows.line_num,
+                    code="csv-cells",
+                    hint="quote what has a delimiter in it",
+                )
+            cells = {key: (row[name] or "").strip() for key, name in columns.items()}
+            empty = next((needed[key] for key in needed if not cells[key]), None)
+            if empty is not None:
+                raise DataError(
+                    f"the cell of {shown(empty)} is empty",
+                    path,
+                    rows.line_num,
+                    code="csv-empty-cell",
+                    hint="fill it",
+                )
+            yield rows.line_num, cells
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what opening and reading a csv raises into a DataError."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline()
-            opened.seek(0)
-            rows = csv.DictReader(opened, delimiter=max(_DELIMITERS, key=first.count))
-            header = list(rows.fieldnames or ())
-            columns = {**needed, **(asked or {}), **{name: name for name in usual if name in header}}
-            _check_header(header, columns.values(), path)
-            for row in rows:
-                # What is beyond the header has no name.
-                if None in row:
-                    raise DataError(
-                        f"has more cells than the header's {len(header)}",
-                        path,
-                        rows.line_num,
-                        code="csv-cells",
-                        hint="quote what has a delimiter in it",
-                    )
-                cells = {key: (row[name] or "").strip() for key, name in columns.items()}
-                empty = next((needed[key] for key in needed if not cells[key]), None)
-                if empty is not None:
-                    raise DataError(
-                        f"the cell of {shown(empty)} is empty",
-                        path,
-                        rows.line_num,
-                        code="csv-empty-cell",
-                        hint="fill it",
-                    )
-                yield rows.line_num, cells
+        yield
     except FileNotFoundError:
         raise DataError("no such file", path, code="csv-not-found", hint="name the csv") from None
     except IsADirectoryError:

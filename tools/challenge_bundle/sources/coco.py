@@ -260,6 +260,6 @@ def _get(url: str) -> bytes:
 
     with requests.get(url, timeout=_TIMEOUT_S) as response:
         if response.status_code in (requests.codes.not_found, requests.codes.gone, requests.codes.forbidden):
-            raise FileNotFoundError(f"{without_secrets(url)}: the server says {response.status_code}")
+            raise FileNotFoundError(f"{without_secrets(url)}: the server answers {response.status_code}")
         response.raise_for_status()
         return response.content

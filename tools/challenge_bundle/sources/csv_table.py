@@ -65,29 +65,40 @@ class TableSource:
                     code="csv-duplicate-row",
                     hint="keep one",
                 )
-            split = self._split(cells, line)
-            if images and (split is None) != (images[0].split is None):
-                raise DataError(
-                    "some rows have a split and some do not",
-                    self.path,
-                    line,
-                    code="csv-split-missing",
-                    hint="fill all, or none",
-                )
-            # As in class folders, so that the same images are sampled.
-            key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
-            images.append(
-                SourceImage(
-                    str(path),
-                    cells["class"],
-                    split,
-                    path.read_bytes,
-                    cells.get("group") or None,
-                    key=key,
-                    label_place=f"{self.path.name}:{line}",
-                )
-            )
+            images.append(self._image(path, cells, line))
+            self._check_splits(images, line)
             progress("listing images", len(images), 0)
+        self._refuse_absent(absent)
+        if not images:
+            raise DataError(
+                "no image in it", self.path, code="no-images", hint=f"write one row per image: {FORM}"
+            )
+        return Listing(images, tuple(_without_row(line_of)))
+
+    def _image(self, path: Path, cells: dict[str, str], line: int) -> SourceImage:
+        # As in class folders, so that the same images are sampled.
+        key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
+        return SourceImage(
+            str(path),
+            cells["class"],
+            self._split(cells, line),
+            path.read_bytes,
+            cells.get("group") or None,
+            key=key,
+            label_place=f"{self.path.name}:{line}",
+        )
+
+    def _check_splits(self, images: list[SourceImage], line: int) -> None:
+        if (images[-1].split is None) != (images[0].split is None):
+            raise DataError(
+                "some rows have a split and some do not",
+                self.path,
+                line,
+                code="csv-split-missing",
+                hint="fill all, or none",
+            )
+
+    def _refuse_absent(self, absent: list[Finding]) -> None:
         if absent:
             raise DataError(
                 f"images that are not in {self.folder}: {len(absent)}, the first: {absent[0].text}",
@@ -95,14 +106,6 @@ class TableSource:
                 code="row-without-file",
                 hint="put them there, name their folder (images=DIR) or remove their rows",
             )
-        if not images:
-            raise DataError(
-                "no image in it",
-                self.path,
-                code="no-images",
-                hint=f"write one row per image: {FORM}",
-            )
-        return Listing(images, tuple(_without_row(line_of)))
 
     def _find(self, cell: str, line: int) -> Path | None:
         """The image of a cell; many tables leave the suffix out.
