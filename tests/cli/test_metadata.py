@@ -112,7 +112,7 @@ def test_the_audit_names_the_fields_alone(layout: Layout, images: Path) -> None:
     bundle(layout, "data", "import", f"folder:{images}")
     said = bundle(layout, "data", "audit", "--check", "metadata")
     assert said.exit_code == 0, said.output
-    assert "warning: metadata: 42 files hold texts besides the pixels" in said.output
+    assert "warning: metadata: 42 files have texts besides the pixels" in said.output
     assert "--strip-metadata" in said.output
     document = json.loads((layout.audit / "audit.json").read_text())
     (finding,) = document["findings"]

@@ -238,12 +238,12 @@ def test_the_command_previews_and_then_does_it(filled: Layout, tmp_path: Path) -
     assert preview.exit_code == 0, preview.output
     assert f"testing    {rows[2][0]}: {before['testing'][rows[2][0]]} -> {rows[2][1]}" in preview.output
     assert "classes that change: 1 training, 1 validation, 1 testing\n" in preview.output
-    assert "nothing was changed; to do it, add --yes" in preview.output
+    assert "nothing was changed; to correct the classes, add --yes" in preview.output
     assert classes(filled) == before
     assert not filled.relabels.exists()
     done = run(filled, path, "--yes")
     assert done.exit_code == 0, done.output
-    assert "corrected; what was there is in" in done.output
+    assert "corrected; the former csv files are in" in done.output
     assert classes(filled)["testing"][rows[2][0]] == rows[2][1]
     again = run(filled, path, "--yes")
     assert again.exit_code == 0
@@ -263,7 +263,9 @@ def test_a_label_fix_from_the_preview_to_the_board(
     (context.layout.evaluation / "parts.json").unlink()
     preview = run(context.layout, path)
     assert preview.exit_code == 0, preview.output
-    assert "0 training, 0 validation, 2 testing; 1 in part public; 1 in part final" in preview.output
+    assert (
+        "0 training, 0 validation, 2 testing; 1 in the public split; 1 in the final split" in preview.output
+    )
     assert "scored submissions: 1; `leaderboard` refuses them until `evaluate --rescore`" in preview.output
     assert run(context.layout, path, "--yes").exit_code == 0
     changed = reread(context)
