@@ -180,7 +180,7 @@ CONTENT_FAULTS: dict[str, tuple[dict[str, str | None], str, str]] = {
         "model-input",
         "model_output/model.json",
     ),
-    "syntax": ({"infer.py": "def broken(:\n"}, "code-syntax", "infer.py"),
+    "syntax": ({"infer.py": "def broken(:\n"}, "code-syntax", "infer.py:1"),
     "nul_code": ({"infer.py": "a\0b"}, "code-syntax", "infer.py"),
 }
 
@@ -270,7 +270,7 @@ CONTENT_FAULTS |= {
     ),
     "deep_code": ({"infer.py": "-" * 20_000 + "1"}, "code-too-complex", "infer.py"),
     "long_chain": ({"infer.py": "+".join(["1"] * 100_000)}, "code-too-complex", "infer.py"),
-    "parentheses": ({"infer.py": "(" * 5000 + ")" * 5000}, "code-syntax", "infer.py"),
+    "parentheses": ({"infer.py": "(" * 5000 + ")" * 5000}, "code-syntax", "infer.py:1"),
     "large_code": ({"infer.py": "#" * (1 << 20) + "x"}, "code-syntax", "infer.py"),
     "surrogates": ({"infer.py": "x = '\\ud800'\n\0"}, "code-syntax", "infer.py"),
 }

@@ -21,7 +21,7 @@ def skeleton(text: str) -> str:
 
 
 def is_ignorable(character: str) -> bool:
-    """Tell whether a character is one that nothing is shown for."""
+    """Whether a character is one that nothing is shown for."""
     import icu
 
     return bool(icu.Char.hasBinaryProperty(character, icu.UProperty.DEFAULT_IGNORABLE_CODE_POINT))

@@ -39,7 +39,7 @@ def secrets_in(text: str) -> frozenset[str]:
 def find_secrets(
     arguments: Iterable[str], environment: Mapping[str, str], lines: Iterable[str] = ()
 ) -> frozenset[str]:
-    """What must not be shown of all that a command was told.
+    """The secrets among a command's arguments and settings.
 
     Args:
         arguments: Of the command line.
@@ -50,8 +50,8 @@ def find_secrets(
     for argument in arguments:
         # An option may hold its value: `--database=URL`.
         found |= secrets_in(argument.partition("=")[2] if argument.startswith("-") else argument)
-    told = [line.strip().removeprefix("export ").partition("=") for line in lines]
-    pairs = [(name.strip(), value.strip().strip("'\"")) for name, _, value in told]
+    assignments = [line.strip().removeprefix("export ").partition("=") for line in lines]
+    pairs = [(name.strip(), value.strip().strip("'\"")) for name, _, value in assignments]
     for name, value in (*environment.items(), *pairs):
         if name in _SECRET_VARIABLES:
             found.add(value)
@@ -89,7 +89,7 @@ def without_secrets(url: str) -> str:
 
 
 def without_paths(text: str, roots: Iterable[str]) -> str:
-    """A text without the folders of this machine, for somebody who has no business there.
+    """A text without the folders of this machine, for somebody without access to it.
 
     Args:
         text: Such as the end of a build's output.

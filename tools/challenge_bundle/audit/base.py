@@ -40,7 +40,7 @@ class ImageTable:
         modes: (N,) Pillow's mode, such as `L`.
         sizes_bytes: (N,) of the files.
         times_ns: (N,) when the files were changed.
-        metadata: (N,) what the file says besides the pixels: format, compression, EXIF.
+        metadata: (N,) what the file has besides the pixels: format, compression, EXIF.
         texts: (N,) names of the fields with free text, one per line; empty if there are none.
         file_hashes: (N,) SHA-256 of the bytes.
         pixel_hashes: (N,) SHA-256 of the pixels.

@@ -171,7 +171,7 @@ def _brightness(gray: Image.Image) -> tuple[float, float, float, float]:
 
 
 def _metadata(image: Image.Image) -> str:
-    """What a file says besides the pixels, in a form that is equal for files that one program wrote."""
+    """What a file has besides the pixels, in a form that is equal for files that one program wrote."""
     parts = [str(image.format), image.mode]
     try:
         exif = image.getexif()
@@ -206,15 +206,15 @@ def _make_table(
         (one.split, one.file, one.sha256): (one.origin, one.patient_group)
         for one in read_origins(layout.origins_csv)
     }
-    told = [
+    recorded = [
         known.get((SPLITS[entry.split], entry.name, fact.file_hash), (entry.name, None))
         for entry, fact in zip(kept, found, strict=True)
     ]
     return ImageTable(
         class_names=class_names,
         files=tuple(names[row] for row in rows),
-        origins=tuple(origin for origin, _ in told),
-        groups=tuple(group for _, group in told),
+        origins=tuple(origin for origin, _ in recorded),
+        groups=tuple(group for _, group in recorded),
         splits=np.array([entry.split for entry in kept], np.int64),
         labels=np.array([label_of.get(entry.class_name or "", UNKNOWN) for entry in kept], np.int64),
         sizes_px=np.array([fact.size_px for fact in found], np.int64).reshape(-1, 2),

@@ -175,7 +175,7 @@ def _found(root: Path, source: str, dockerfile: Path) -> dict[str, Path]:
 
 
 def _is_no_part(file: Path, copied: Path, dockerfile: Path) -> bool:
-    """Tell whether a file is no part of a program because its folder alone is named, and not the file.
+    """Whether a file is no part of a program because its folder alone is named, and not the file.
 
     Such are hidden files, wheels (their own line copies them) and the Dockerfile; Python's cache never is.
     """

@@ -120,18 +120,16 @@ def read_recipe(
         DockerfileError: It is not understood, or takes from where nothing may be taken.
     """
     reader = _Reader(arguments, configs or {})
-    for instruction in parse_dockerfile(text):
+    for step in parse_dockerfile(text):
         try:
-            line = reader.write(instruction)
+            line = reader.write(step)
         except SubstitutionError as fault:
             hint = "write the value out, or use $NAME, ${NAME}, ${NAME:-word} or ${NAME:+word}"
-            raise instruction.fault(
-                f"{instruction.name} {fault}", code="dockerfile-variable", hint=hint
-            ) from None
+            raise step.fault(f"{step.name} {fault}", code="dockerfile-variable", hint=hint) from None
         if len(line.encode()) >= MAX_BYTES:
             hint = "move it into a script that is copied"
-            raise instruction.fault(
-                f"{instruction.name} is {len(line.encode()):,} bytes long; fewer than {MAX_BYTES:,} are read",
+            raise step.fault(
+                f"{step.name} is {len(line.encode()):,} bytes long; fewer than {MAX_BYTES:,} are read",
                 code="dockerfile-instruction-size",
                 hint=hint,
             )
@@ -179,21 +177,15 @@ class _Reader:
         self.volume_lines: list[int] = []
 
     def recipe(self) -> Recipe:
-        """What was read."""
+        """The result."""
         if not self.stages:
             raise DockerfileError(
                 "does not begin with FROM", 1, code="dockerfile-no-from", hint="name the base image first"
             )
         last = self.stages[-1]
-        return Recipe(
-            tuple(self.lines),
-            tuple(self.bases),
-            tuple(self.copies),
-            frozenset(self.declared),
-            last.user,
-            last.has_command,
-            tuple(self.volume_lines),
-        )
+        lines, bases, copies = tuple(self.lines), tuple(self.bases), tuple(self.copies)
+        declared, volumes = frozenset(self.declared), tuple(self.volume_lines)
+        return Recipe(lines, bases, copies, declared, last.user, last.has_command, volumes)
 
     def write(self, step: Instruction) -> str:
         """Take an instruction in; gives the line that stands for it."""

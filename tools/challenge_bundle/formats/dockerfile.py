@@ -1,8 +1,8 @@
-"""A Dockerfile as instructions. What is not fully understood is refused, with its line.
+"""A Dockerfile as instructions; what is not fully understood is refused with its line.
 
 The engine's parser is lenient, and its two builders differ. Rules on a Dockerfile hold only if it is read
-here as the engine reads it: so only what all builders read alike is taken, and the Dockerfile is written from
-the parse once more (see build_recipe).
+here as the engine reads it: so only what all builders read alike is accepted, and the Dockerfile is written
+again from the parse (see build_recipe).
 
 Source:
     Dockerfile reference, "Format", "Parser directives", "Escape"; github.com/moby/buildkit,
@@ -126,7 +126,7 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
 
 
 def is_printable(text: str) -> bool:
-    """Tell whether a text has no control, format or space characters but the plain space and the tab."""
+    """Whether a text has no control, format or space characters but the plain space and the tab."""
     return text.replace("\t", "").isprintable()
 
 
@@ -261,9 +261,9 @@ def _parse_flag(name: str, word: str, line: int) -> tuple[str, str]:
     flag = _FLAG.fullmatch(word)
     if flag is not None and flag[1] in _FLAGS.get(name, ()):
         return flag[1], flag[2]
-    known = " or ".join(f"--{flag}=..." for flag in _FLAGS.get(name, ())) or "none"
-    hint = f"{name} may have {known}, without quotes and backslashes"
-    what = f"{name} has the flag {shown(word)}"
+    known = " or ".join(f"--{flag}=..." for flag in _FLAGS.get(name, ()))
+    hint = f"use {known}, without quotes and backslashes" if known else "leave the flag out"
+    what = f"{name} has the flag {shown(word)}, which is not accepted"
     if "from" in word:
         # A mount of files of another image.
         raise DockerfileError(what, line, code="base-image", hint=hint)
@@ -307,6 +307,6 @@ def _parse_json(name: str, text: str, line: int) -> tuple[str, ...] | None:
 
 
 def _has_heredoc(text: str) -> bool:
-    """Tell whether a builder that knows heredocs would see one."""
+    """Whether a builder that knows heredocs would see one."""
     words = split_words(text) if text.count('"') % 2 == text.count("'") % 2 == 0 else text.split()
     return any(_HEREDOC.fullmatch(word) for word in words)

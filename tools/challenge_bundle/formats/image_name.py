@@ -34,12 +34,12 @@ def canonical_image(name: str) -> str | None:
     found = _NAME.fullmatch(f"{first}/{rest}")
     if found is None:
         return None
-    # Beside a digest, the engine does not look at a tag.
+    # With a digest, the engine ignores the tag.
     return f"{found['domain']}/{found['path']}{found['digest'] or found['tag'] or ':latest'}"
 
 
 def is_allowed(name: str, base_images: Sequence[str], given: str) -> bool:
-    """Tell whether a challenge lets submissions build on an image.
+    """Whether submissions may build on an image.
 
     Args:
         name: Of the image, canonical.

@@ -1,4 +1,4 @@
-"""Values of a foreign JSON file: read as what they should be, or refused in words with their place."""
+"""Values of a foreign JSON file: read as the expected type, or refused with their place."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from challenge_bundle.errors import shown
 
 MOST_CHARACTERS = 200
 """Of an id or a name: both are kept in an index."""
-_TOLD_CHARACTERS = 40
+_SHOWN_CHARACTERS = 40
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no database or csv takes: control characters, and halves of characters, which JSON can write."""
@@ -27,15 +27,15 @@ def items_of(document: Any, key: str) -> Iterator[tuple[dict[str, Any], Place]]:
     """The objects of one of the file's lists, with their places."""
     if not isinstance(document, dict):
         raise FieldError(
-            f"it holds {_told(document)}; expected an object with images, annotations and categories"
+            f"it holds {_described(document)}; expected an object with images, annotations and categories"
         )
     if key not in document:
         raise FieldError(f"it has no {key!r}; expected images, annotations and categories")
     if not isinstance(document[key], list):
-        raise FieldError(f"{key} is {_told(document[key])}; expected a list of objects")
+        raise FieldError(f"{key} is {_described(document[key])}; expected a list of objects")
     for number, item in enumerate(document[key]):
         if not isinstance(item, dict):
-            raise FieldError(f"{key}[{number}] is {_told(item)}; expected an object")
+            raise FieldError(f"{key}[{number}] is {_described(item)}; expected an object")
         yield item, (key, number)
 
 
@@ -103,10 +103,10 @@ def refuse(item: Mapping[str, Any], key: str, place: Place, expected: str) -> No
     where = f"{place[0]}[{place[1]}]"
     if key not in item:
         raise FieldError(f"{where} has no {key!r}; expected {expected}")
-    raise FieldError(f"{where}.{key} is {_told(item[key])}; expected {expected}")
+    raise FieldError(f"{where}.{key} is {_described(item[key])}; expected {expected}")
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """A value of JSON in a message, in JSON's words."""
     if isinstance(value, str):
         return shown(value)
@@ -115,4 +115,4 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
     text = json.dumps(value)
-    return text if len(text) <= _TOLD_CHARACTERS else f"{text[:_TOLD_CHARACTERS]}..."
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

@@ -1,4 +1,4 @@
-"""kit.json, what a participant's folder knows of the organiser's machine."""
+"""kit.json: what submissions are built with at the organiser's."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""model.json, what training tells inference about the exported model."""
+"""model.json: what inference needs to know of the exported model."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MAX_NUMBER = 1e30
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The part of model.json that others than training rely on.
+    """The fields of model.json that other programs than training use.
 
     Args:
         class_names: In label order: logit k is class_names[k].
@@ -99,7 +99,7 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
 
 
 def is_of_other_kind(text: str) -> bool:
-    """Tell whether a model.json is a participant's own file, in which nothing of this contract stands."""
+    """Whether a model.json is a participant's own file, that does not follow this contract."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

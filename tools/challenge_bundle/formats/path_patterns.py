@@ -28,7 +28,7 @@ class PathPattern:
     alternatives: tuple[tuple[re.Pattern[str] | None, ...], ...]
 
     def covers(self, path: str) -> bool:
-        """Tell whether it is true for a path or for a folder that holds it.
+        """Whether it is true for a path or for a folder that holds it.
 
         Args:
             path: Relative, with slashes, without `.` and `..`.
@@ -54,7 +54,7 @@ def parse_pattern(text: str, crosses_folders: bool = False) -> PathPattern:
 
 
 def has_wildcards(text: str) -> bool:
-    """Tell whether a source of COPY is a pattern, so that it may match nothing."""
+    """Whether a source of COPY is a pattern, so that it may match nothing."""
     return any(character in text for character in "*?[")
 
 

@@ -74,7 +74,7 @@ def parse_requirement(text: str) -> Requirement | None:
 
 
 def parse_wheels(file_names: Iterable[str]) -> tuple[Wheel, ...]:
-    """The packages of wheel files, by their names; other files are passed over."""
+    """The packages of wheel files, by their names; other files are ignored."""
     found: list[Wheel] = []
     for file_name in file_names:
         try:
@@ -97,10 +97,10 @@ def parse_wheel(text: str) -> Wheel | None:
 def missing_requirements(
     lines: Sequence[RequirementLine], wheels: Iterable[Wheel], python_version: str, machine: str
 ) -> list[RequirementLine]:
-    """Say which requirements no wheel meets.
+    """The requirements that no wheel meets.
 
     Args:
-        lines: Of a requirements.txt; those that pip alone understands are passed over.
+        lines: Of a requirements.txt; those that only pip understands are ignored.
         wheels: What there is.
         python_version: Of the image, such as `3.11`.
         machine: Of the image, such as `x86_64`.

@@ -1,4 +1,4 @@
-"""submission.toml, which says whose a submission is and what it is called."""
+"""submission.toml: the team and method of a submission."""
 
 import json
 import tomllib
@@ -14,7 +14,7 @@ KEYS = ("team", "method")
 
 
 def card_text(team: str, method: str) -> str:
-    """The text of a submission.toml; the same names give the same.
+    """The text of a submission.toml; the same names give the same text.
 
     Args:
         team: Printable.

@@ -109,7 +109,7 @@ class _Reader:
         return self._value(name[0])
 
     def _ends_here(self) -> bool:
-        """Tell whether a dollar stands alone: no builder takes what follows for a name."""
+        """Whether a dollar stands alone: no builder takes what follows for a name."""
         return self.text[self.position : self.position + 1] in ("", " ", "\t", '"', "'", "/", ".", ",", "\\")
 
     def _braced(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether a file of weights is whole: an outer look, which loads nothing.
+"""Whether a file of weights is complete, without loading it.
 
 Source:
     Git LFS specification; Protocol Buffers encoding; onnx.proto3 (ModelProto, GraphProto); safetensors.
@@ -25,7 +25,7 @@ _SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
 def is_pointer(path: Path) -> bool:
-    """Tell whether a file is what Git LFS leaves in place of one that was not fetched."""
+    """Whether a file is the pointer that Git LFS leaves in place of a file that was not fetched."""
     if path.stat().st_size > _MAX_POINTER_BYTES:
         return False
     with path.open("rb") as opened:
@@ -33,7 +33,7 @@ def is_pointer(path: Path) -> bool:
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a file of weights that is not whole.
+    """Refuse a file of weights that is not complete.
 
     Raises:
         SubmissionError: It is empty, cut off or another kind of file than its name says.

@@ -1,4 +1,4 @@
-"""The participant kit: what participants get of a challenge, and nothing that they must not see."""
+"""The participant kit: the files that participants get, and nothing that they must not see."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def write_kit(bundle: Bundle, layout: Layout, kit: Kit, output: Path) -> int:
 
 
 def kit_files(bundle: Bundle, layout: Layout, kit: Kit) -> dict[str, Content]:
-    """What a kit holds, by name: listed one by one, so that nothing comes in that nobody thought of.
+    """What a kit holds, by name: listed one by one, so that nothing else comes in.
 
     Raises:
         DataError: There are no data to hand out, or they are of two data sets.

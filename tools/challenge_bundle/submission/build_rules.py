@@ -89,7 +89,7 @@ class BuildRules:
 
 
 NO_RULES = BuildRules()
-"""Nothing is known, as of a platform that is not this tool's."""
+"""Nothing is known, as for a platform other than this tool."""
 
 
 def parse_rules(text: str) -> BuildRules:
@@ -126,7 +126,7 @@ def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
             hint = f"build on {' or '.join(rules.base_images)}"
             yield Finding("base-image", ERROR, DOCKERFILE, what, hint, base.line)
         elif own and not rules.base_images and base.name != own:
-            what = f"builds on {shown(base.name)}; known to be at the organiser's is {own}"
+            what = f"builds on {shown(base.name)}, but the organiser is known to have {own}"
             hint = "ask the organiser whether it is there"
             yield Finding("base-image-unknown", WARNING, DOCKERFILE, what, hint, base.line)
 
@@ -134,7 +134,7 @@ def _check_bases(recipe: Recipe, rules: BuildRules) -> Iterator[Finding]:
 def _check_packages(
     recipe: Recipe, context: BuildContext, taken: frozenset[str], kit: Kit, given: Sequence[Wheel]
 ) -> Iterator[Finding]:
-    """Find what pip would look for in a network that is not there."""
+    """Find what pip would need a network for."""
     own = parse_wheels(PurePosixPath(name).name for name in taken)
     is_bare = all(_PYTHON_IMAGE.match(base.name) for base in recipe.bases)
     reachable = given if _takes_wheels(recipe, context) and _names_wheels(recipe, taken) else ()
@@ -151,7 +151,7 @@ def _check_packages(
 
     for step in (line for line in recipe.lines if line.startswith("RUN ")):
         lacking = [asked for asked in _asked(step, context, taken) if is_lacking(asked[1])]
-        # What a base image may bring is no certain end of the build. One that is ends the whole step.
+        # A base image may have the package: only a certain failure is an error, and it fails the whole step.
         fails = is_bare and any(certain and not is_brought(line) for _, line, certain in lacking)
         for place, line, _ in lacking:
             severity = ERROR if fails and not is_brought(line) else WARNING
@@ -164,12 +164,12 @@ def _advice(
     given: Sequence[Wheel],
     missing: Callable[[Sequence[RequirementLine], Sequence[Wheel]], list[RequirementLine]],
 ) -> Finding:
-    """What is wrong with a package that pip would not find, and what to do."""
+    """The finding of a package that pip would not find."""
     row = line.line or None
     if not missing([line], given):
         what = f"{line.text} is one of the challenge's packages, but the Dockerfile does not use them"
         hint = (
-            "COPY the folder wheelhouse/ beside requirements.txt, and install with --no-index --find-links,"
+            "COPY the folder wheelhouse/ next to requirements.txt, and install with --no-index --find-links,"
             " as bundle_inference/Dockerfile does"
         )
         return Finding("package-not-used", WARNING, DOCKERFILE, what, hint, row)
@@ -219,7 +219,7 @@ def _command_of(step: str) -> str:
 
 
 def _is_certain(command: str, start: int, end: int) -> bool:
-    """Tell whether an install is run in any case, and its failure is that of the RUN; any doubt is a no.
+    """Whether an install is run in any case, and its failure is that of the RUN; any doubt is a no.
 
     Args:
         command: The shell's line.
@@ -245,7 +245,7 @@ def _is_certain(command: str, start: int, end: int) -> bool:
 def _in_file(
     file_name: str, context: BuildContext, taken: frozenset[str]
 ) -> Iterator[tuple[str, RequirementLine]]:
-    """The lines of the files of a name that come into the image; where they lie there is not looked at."""
+    """The lines of the files of a name that come into the image, wherever they are there."""
     for name in sorted(name for name in taken if PurePosixPath(name).name == file_name):
         path = context.folder / name
         if path.stat().st_size <= MAX_TEXT_BYTES:
@@ -255,7 +255,7 @@ def _in_file(
 
 
 def _names_wheels(recipe: Recipe, taken: frozenset[str]) -> bool:
-    """Tell whether anything shows pip a place with wheels."""
+    """Whether anything shows pip a place with wheels."""
     has_settings = any(PurePosixPath(name).name in ("pip.conf", ".pip.conf") for name in taken)
     return has_settings or any(
         _PLACE.search(line) for line in recipe.lines if line.startswith(("RUN", "ENV"))
@@ -263,7 +263,7 @@ def _names_wheels(recipe: Recipe, taken: frozenset[str]) -> bool:
 
 
 def _takes_wheels(recipe: Recipe, context: BuildContext) -> bool:
-    """Tell whether the Dockerfile copies the wheels that a build is given, beside the requirements.txt."""
+    """Whether the Dockerfile copies the wheels that a build is given, to the folder of requirements.txt."""
     place = wheels_folder(context.names - context.hidden.keys())
     if place is None:
         return False

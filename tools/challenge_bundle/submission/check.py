@@ -1,4 +1,4 @@
-"""What a platform would refuse of a submission, and how to mend it; nothing of it is run."""
+"""What a platform would refuse of a submission, and how to fix it; nothing of it is run."""
 
 import ast
 import re
@@ -155,7 +155,7 @@ def _check_files(context: BuildContext, taken: frozenset[str]) -> Iterator[Findi
 
 
 def _check_card(folder: Path) -> Iterator[Finding | At]:
-    """Warn of a card that is not read: what is wrong in it, the file's name can make up for."""
+    """Warn of a card that is not read: the name of the zip can replace it."""
     path = folder / CARD_NAME
     if path.is_file():
         yield At(CARD_NAME)
@@ -211,7 +211,7 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
             yield Finding("model-encoding", ERROR, name, "not a UTF-8 text of at most 1 MB", "train again")
             return
         if not path.with_name("best_metric_model.onnx").exists() and is_of_other_kind(text):
-            return  # a method of another kind: its own program alone reads it
+            return  # a participant's own format, which only its own program reads
         try:
             card = parse_model_json(text, name, SubmissionError)
         except DataError as fault:
@@ -221,12 +221,12 @@ def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Find
             class_name for class_name in card.class_names if class_names and class_name not in class_names
         ]
         if unknown:
-            what = f"knows a class {shown(unknown[0])}, but this challenge has {', '.join(class_names)}"
+            what = f"has the class {shown(unknown[0])}, but the classes are {', '.join(class_names)}"
             yield Finding("model-class-unknown", ERROR, name, what, "train on this challenge's images")
 
 
 def _has_newer_python(image: str) -> bool:
-    """Tell whether an image's name says that its Python knows more than the one that parses here."""
+    """Whether an image's name has a newer version of Python than the one that parses here."""
     version = re.search(r"python:?3\.(\d+)", image)
     return version is not None and int(version[1]) > sys.version_info.minor
 
@@ -249,18 +249,18 @@ def _check_code(folder: Path, run_here: frozenset[str]) -> Iterator[Finding | At
         yield At(name)
         try:
             if size > MAX_TEXT_BYTES:
-                raise ValueError("not a UTF-8 text of at most 1 MB")
-            # As bytes: a file may say its encoding in its first lines.
+                raise ValueError("larger than 1 MB")
+            # As bytes: a file may declare its encoding in its first lines.
             ast.parse(path.read_bytes())
         except (RecursionError, MemoryError):
             what = "is nested too deeply, or needs too much memory, to be parsed"
             yield Finding("code-too-complex", ERROR, name, what, "make it simpler")
         except (SyntaxError, ValueError) as fault:
-            version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
             severity = ERROR if name in run_here else WARNING
-            yield Finding(
-                "code-syntax", severity, name, f"is not valid Python ({fault})", f"correct it for {version}"
-            )
+            reason, row = (fault.msg, fault.lineno) if isinstance(fault, SyntaxError) else (str(fault), None)
+            version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+            what, hint = f"is not valid Python ({reason})", f"correct it for {version}"
+            yield Finding("code-syntax", severity, name, what, hint, row or None)
 
 
 def _read_text(path: Path, limit_bytes: int = MAX_TEXT_BYTES) -> str | None:

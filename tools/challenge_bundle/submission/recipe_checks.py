@@ -1,4 +1,4 @@
-"""What a submission's Dockerfile would do that a challenge refuses, or a participant should know of."""
+"""What a submission's Dockerfile does that a challenge refuses or a participant should know."""
 
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def taken_files(recipe: Recipe, context: BuildContext) -> frozenset[str]:
 
 
 def unused_file(name: str, context: BuildContext) -> Finding:
-    """Say why a file does not come into the image."""
+    """The finding of a file that does not come into the image."""
     line = context.hidden.get(name)
     if line is None:
         hint = "add a COPY if the program needs it; else leave it out of the zip"
@@ -71,7 +71,7 @@ def check_recipe(recipe: Recipe, context: BuildContext) -> Iterator[Finding]:
             "dockerfile-no-program",
             ERROR,
             DOCKERFILE,
-            "has neither ENTRYPOINT nor CMD, so nothing runs",
+            "has neither ENTRYPOINT nor CMD: no program is started",
             hint,
         )
     for base in recipe.bases:
@@ -129,7 +129,7 @@ def _check_copied(copied: Copied, context: BuildContext) -> Iterator[Finding]:
 
 
 def _check_added(source: str, kept: frozenset[str], context: BuildContext, row: int) -> Iterator[Finding]:
-    """Refuse an ADD that would unpack: what is in the archive, nobody has looked at."""
+    """Refuse an ADD that would unpack: the files in the archive are not checked."""
     for name in sorted(kept):
         # Files in a folder are copied as they are.
         is_named = has_wildcards(source) or posixpath.normpath(source.lstrip("/")) == name
@@ -146,7 +146,7 @@ def _check_added(source: str, kept: frozenset[str], context: BuildContext, row: 
 
 
 def may_be_archive(path: Path) -> bool:
-    """Tell whether the engine may take a file for an archive; by its first bytes, nothing is unpacked."""
+    """Whether the engine may take a file for an archive; by its first bytes, nothing is unpacked."""
     with path.open("rb") as opened:
         head = opened.read(_TAR_BLOCK_BYTES)
     if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":

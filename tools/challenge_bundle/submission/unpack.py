@@ -91,7 +91,7 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
         with zipfile.ZipFile(path) if not too_many else contextlib.nullcontext() as archive:
             members = archive.infolist() if archive else []
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as fault:
-        return [Finding("zip-unreadable", ERROR, path.name, f"not a readable zip ({fault})", REMAKE)]
+        return [Finding("zip-unreadable", ERROR, path.name, f"is not a readable zip ({fault})", REMAKE)]
     if too_many or len(members) > settings.files:
         what = f"expected at most {settings.files} files, but got more"
         return [Finding("zip-file-count", ERROR, path.name, what, LEAVE_OUT)]
@@ -102,12 +102,12 @@ def check_archive(path: Path, settings: SubmissionSettings) -> list[Finding]:
 
 
 def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
-    """Tell by its size, before zipfile reads it, whether a table of contents holds too much.
+    """Whether a table of contents is too large, by its size, before zipfile reads it.
 
     Each entry of 50 bytes costs zipfile 370 of memory.
     """
     with path.open("rb") as opened:
-        # Its own reading, for a zip can be made so that another one is led astray.
+        # zipfile's own reading: a zip can be made so that another reader finds another table.
         end = zipfile._EndRecData(opened)  # type: ignore[attr-defined]  # typeshed does not know it
     return end is not None and int(end[_END_SIZE]) > settings.files * _MAX_ENTRY_BYTES
 

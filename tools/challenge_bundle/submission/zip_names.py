@@ -56,7 +56,7 @@ def is_folder(name: str) -> bool:
 
 
 def has_second_name(extra: bytes) -> bool:
-    """Tell whether an extra field gives the file another name."""
+    """Whether an extra field gives the file another name."""
     while len(extra) >= 4:
         kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
         if kind == UNICODE_PATH:
@@ -66,7 +66,7 @@ def has_second_name(extra: bytes) -> bool:
 
 
 def fold(name: str) -> str:
-    """What two names have in common that some file system takes for one.
+    """A form that two names share if some file system takes them for one.
 
     Windows drops dots and spaces at the end of a part.
     """
@@ -74,17 +74,17 @@ def fold(name: str) -> str:
 
 
 def look(name: str) -> str:
-    """What two names have in common that a reader cannot tell apart."""
+    """A form that two names share if a reader cannot distinguish them."""
     return skeleton(fold(name))
 
 
 def _is_readable(name: str) -> bool:
-    """Tell whether all of a name can be seen."""
+    """Whether all of a name is visible."""
     return name.isprintable() and not any(map(is_ignorable, name))
 
 
 def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
-    """Find what is wrong with one name by itself."""
+    """Findings about one name by itself."""
     name, original = member.filename, member.orig_filename
     parts = PurePosixPath(name).parts
 
@@ -95,9 +95,11 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
         or len(name) > MAX_NAME_CHARACTERS
         or any(len(part.encode()) > MAX_PART_BYTES for part in parts)
     ):
-        return [Finding("zip-name-invalid", ERROR, place, "an empty, unprintable or over-long name", RENAME)]
+        return [
+            Finding("zip-name-invalid", ERROR, place, "the name is empty, unprintable or too long", RENAME)
+        ]
     # zipfile cuts a name at a NUL, turns backslashes on Windows, and since Python 3.12 takes another name
-    # from an extra field: only a name that it left alone is one that every platform reads alike.
+    # from an extra field: only a name that it left unchanged is read alike by every platform.
     if (
         name != original
         or has_second_name(member.extra)
@@ -107,19 +109,19 @@ def _check_name(member: zipfile.ZipInfo) -> list[Finding]:
         or not {"..", "."}.isdisjoint(name.split("/"))
         or "//" in name
     ):
-        what = "an absolute path, a backslash, '.' or '..' in the name, or a second name"
+        what = "expected a relative path without backslash, '.', '..', empty part or second name"
         hint = "zip from inside the folder, with relative names"
         return [Finding("zip-name-path", ERROR, place, what, hint)]
     if not name.isascii() and not member.flag_bits & _UTF8_FLAG:
-        what = "a name in an encoding that the zip does not declare"
+        what = "the name is in an encoding that the zip does not declare"
         return [Finding("zip-name-encoding", ERROR, place, what, "use letters of ASCII")]
     if any(part != part.strip(" ").rstrip(".") for part in parts):
-        what = "a name that begins or ends with a space, or ends with a dot, which Windows drops"
+        what = "the name begins or ends with a space, or ends with a dot, which Windows drops"
         return [Finding("zip-name-windows", ERROR, place, what, RENAME)]
     if _NOT_ON_WINDOWS.search(name) or any(
         _DEVICES.fullmatch(part.partition(".")[0].rstrip()) for part in parts
     ):
-        what = "a name that Windows reserves (CON, NUL, COM1, ...) or cannot write"
+        what = "the name is reserved by Windows (CON, NUL, COM1, ...) or cannot be written there"
         return [Finding("zip-name-windows", ERROR, place, what, RENAME)]
     return _check_kind(member, name, parts)
 
@@ -132,7 +134,7 @@ def _check_kind(member: zipfile.ZipInfo, name: str, parts: Sequence[str]) -> lis
                 "zip-not-a-file",
                 ERROR,
                 shown(name),
-                "a link or a device, not a file",
+                "expected a file, but got a link or a device",
                 "put the file itself into the zip",
             )
         ]
@@ -140,7 +142,7 @@ def _check_kind(member: zipfile.ZipInfo, name: str, parts: Sequence[str]) -> lis
         what = "is compressed in a way that not every platform reads"
         return [Finding("zip-compression", ERROR, shown(name), what, "store or deflate it")]
     if "__MACOSX" in parts or parts[-1:] == (".DS_Store",):
-        what = "macOS's own files; one platform takes them for the submission"
+        what = "is a file of macOS itself, which one platform takes for the submission"
         return [
             Finding(
                 "zip-macos-file",
@@ -170,7 +172,7 @@ def _check_duplicates(names: Iterable[str]) -> Iterator[Finding]:
                     "zip-name-duplicate",
                     ERROR,
                     shown(name),
-                    "the name is there twice (capitals do not count)",
+                    "is there twice (capitals do not count)",
                     "keep one of them",
                 )
                 break
@@ -210,5 +212,5 @@ def _without_dockerfile(names: Sequence[str]) -> Finding:
             "the Dockerfile is not at the root of the zip",
             hint,
         )
-    what = "not in the zip; the platform builds from it"
+    what = "is not in the zip, but the platform builds from it"
     return Finding("zip-dockerfile-missing", ERROR, _DOCKERFILE, what, "make the zip with `zip`")

@@ -86,7 +86,7 @@ def check_records(path: Path) -> list[Finding]:
         name, what = fault.args
         return [Finding("zip-inconsistent", ERROR, name or path.name, what, REMAKE)]
     except struct.error:
-        return [Finding("zip-unreadable", ERROR, path.name, "not a readable zip (it is cut off)", REMAKE)]
+        return [Finding("zip-unreadable", ERROR, path.name, "is not a readable zip (it is cut off)", REMAKE)]
     return []
 
 
@@ -97,11 +97,11 @@ def _find_table(opened: BinaryIO, size: int) -> tuple[int, int, int]:
     tail = opened.read()
     place = tail.rfind(_END_SIGN)
     if place < 0:
-        raise _Fault("", "not a readable zip (it has no end record)")
+        raise _Fault("", "is not a readable zip (it has no end record)")
     end_at = tail_at + place
     _, disk, first_disk, here, count, length, table, comment = _END.unpack_from(tail, place)
     if end_at + _END.size + comment != size:
-        raise _Fault("", "has bytes behind its end")
+        raise _Fault("", "has bytes after its end")
     found = (table, length, count)
     locator_at = end_at - _LOCATOR.size
     locator = _read(opened, locator_at, _LOCATOR.size) if locator_at >= 0 else b""
@@ -126,7 +126,7 @@ def _read_end64(opened: BinaryIO, locator: bytes, locator_at: int) -> tuple[int,
     """The Zip64 end record: where it is, and (offset, bytes, entries) of the table."""
     _, disk, end_at, disks = _LOCATOR.unpack(locator)
     if disk or disks > 1 or end_at != locator_at - _END64.size:
-        raise _Fault("", "has a Zip64 end record that is not where it must be")
+        raise _Fault("", "has a Zip64 end record at another place than its locator gives")
     record = _END64.unpack(_read(opened, end_at, _END64.size))
     sign, size, _, _, disk, first_disk, here, count, length, table = record
     if sign != _END64_SIGN or size != _END64.size - 12 or disk or first_disk or here != count:
@@ -171,7 +171,7 @@ def _check_local(opened: BinaryIO, entry: _Entry, following: int) -> None:
         a != b and not (behind and a == 0) for a, b in zip(stated[2:], real[2:], strict=True)
     ):
         raise _Fault(
-            entry.shown, "is described otherwise at its place in the zip than in the table of contents"
+            entry.shown, "has other sizes or flags at its place in the zip than in the table of contents"
         )
     end = entry.offset + _LOCAL.size + name_length + extra_length + entry.packed
     if end > following:
@@ -184,7 +184,7 @@ def _check_local(opened: BinaryIO, entry: _Entry, following: int) -> None:
 
 
 def _check_streamed(opened: BinaryIO, entry: _Entry, start: int) -> None:
-    """Find out whether a reader that does not know a file's length before finds its end where it is."""
+    """Check that a reader which does not know a file's length in advance finds the same end."""
     opened.seek(start)
     left, room, end_found, last = entry.packed, entry.size, False, b""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -209,7 +209,7 @@ def _check_streamed(opened: BinaryIO, entry: _Entry, start: int) -> None:
 
 
 def _descriptors(entry: _Entry) -> tuple[bytes, ...]:
-    """What may follow the data of a file whose sizes were not known before."""
+    """What may follow the data of a file whose sizes were not known in advance."""
     plain = [struct.pack(form, entry.crc, entry.packed, entry.size) for form in _forms(entry)]
     return (*plain, *(_DESCRIPTOR_SIGN + numbers for numbers in plain))
 
