@@ -16,15 +16,6 @@ MESSAGES: list[Any] = MODULE["read_messages"]()
 
 NOT_CONVERTED: frozenset[str] = frozenset(
     {
-        "commands/store.py",
-        "dicom/batches.py",
-        "dicom/contact_sheet.py",
-        "dicom/contours.py",
-        "dicom/decoding.py",
-        "dicom/display.py",
-        "dicom/reading.py",
-        "dicom/sample_cache.py",
-        "dicom/sunnybrook.py",
         "engines/docker/api.py",
         "engines/docker/watchdog.py",
         "evaluation/admission.py",
@@ -35,8 +26,6 @@ NOT_CONVERTED: frozenset[str] = frozenset(
         "evaluation/stored_scores.py",
         "files.py",
         "lock.py",
-        "runs/collect.py",
-        "runs/programs.py",
         "wheelhouse.py",
     }
 )
