@@ -69,3 +69,32 @@ def test_only_the_command_line_imports_click() -> None:
 def test_programs_import_nothing_of_the_tool(folder: str) -> None:
     for path in (PROJECT_ROOT / folder).glob("*.py"):
         assert not imports_of(path)
+
+
+ENGINE_NAMES = re.compile(r"docker(?!file|ignore)|cgroup|podman|containerd|apptainer|slurm|kubernetes", re.I)
+"""What names one engine, in code; the formats of Dockerfile and .dockerignore are no engine's."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(PACKAGE.rglob("*.py")) if "engines" not in path.relative_to(PACKAGE).parts],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_no_engine_is_named_outside_of_their_room(path: Path) -> None:
+    """By no import, name or attribute; `engines/choice.py` alone chooses one."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                found = [name.name for name in names]
+            case ast.ImportFrom(module=str(module), names=names):
+                found = [module, *(name.name for name in names)]
+            case (
+                ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name))
+            ):
+                found = [name]
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found = [name]
+            case _:
+                continue
+        for name in found:
+            assert not ENGINE_NAMES.search(name), f"{path.name}:{getattr(node, 'lineno', 1)} names {name}"
