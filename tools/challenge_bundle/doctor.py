@@ -10,6 +10,7 @@ from pathlib import Path
 
 from challenge_bundle.errors import ManifestError, UnavailableError
 from challenge_bundle.findings import ERROR, NOTE, WARNING, Finding
+from challenge_bundle.installation import install_hint, package_hint
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import INFERENCE
 from challenge_bundle.settings import Bundle, read_manifest
@@ -26,6 +27,8 @@ _PACKAGES = {
     "score": ("sklearn", "numpy", "jinja2"),
     "report": ("matplotlib", "PIL"),
 }
+
+_BY_PROGRAMS = ("train", "infer", "score")
 
 
 def examine(layout: Layout) -> list[Finding]:
@@ -57,7 +60,7 @@ def _packages() -> list[Finding]:
         subject = f"packages for `{command}`"
         missing = [name for name in names if importlib.util.find_spec(name) is None]
         if missing:
-            hint = "run `make install`, or `python install.py`"
+            hint = install_hint("programs") if command in _BY_PROGRAMS else package_hint(" ".join(missing))
             findings.append(
                 Finding("packages-missing", ERROR, subject, f"missing: {', '.join(missing)}", hint)
             )

@@ -19,6 +19,7 @@ from challenge_bundle.engines.build_context import context_files
 from challenge_bundle.errors import DataError, ProgramError, shown
 from challenge_bundle.files import check_writable, plain_files, remove_tree, signature
 from challenge_bundle.formats.program_toml import CURVES, Written, read_program_toml
+from challenge_bundle.installation import install_hint, is_installed
 from challenge_bundle.layout import RESULTS_NAME, SCORE_NAMES, Layout
 from challenge_bundle.runs.collect import collect_output
 from challenge_bundle.runs.curves import visible_curves
@@ -395,9 +396,15 @@ def _hint_of(program: Program, last_line: str, limits: Limits) -> str:
     if _NO_MODULE in last_line:
         return (
             f"add the package to {program.folder}/requirements.txt, from which its image is built; for"
-            f" --runner local, run `pip install -r` on that file with this Python, {sys.executable}"
+            f" --runner local, {_local_hint()}"
         )
     return ""
+
+
+def _local_hint() -> str:
+    if is_installed():
+        return install_hint("programs")
+    return f"run `pip install -r` on that file with this Python, {sys.executable}"
 
 
 def output_files(program: Program, layout: Layout) -> list[Path]:

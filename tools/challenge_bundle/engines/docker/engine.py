@@ -37,6 +37,7 @@ from challenge_bundle.engines.docker.images import build_image
 from challenge_bundle.engines.docker.submission_build import build_submission, forget_build
 from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES, follow, watchdog_of
 from challenge_bundle.errors import BundleError, ProgramError, UnavailableError
+from challenge_bundle.installation import package_hint
 from challenge_bundle.lock import file_lock
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class DockerEngine:
             raise UnavailableError(
                 "the docker package is not installed",
                 code="docker-package-missing",
-                hint="run `make install`",
+                hint=package_hint("docker"),
             ) from None
         where = "any context"
         try:
