@@ -521,7 +521,10 @@ def test_images_are_removed_from_the_database_when_that_is_meant(
     own = ("--database", database_url)
     bundle(filled_layout, "store", "ingest", f"folder:{tmp_path / 'images'}", *own)
     refused = bundle(filled_layout, "store", "remove", "label == 'a'", *own)
-    assert (refused.exit_code, "1 images would be removed; say so with --yes" in refused.output) == (2, True)
+    assert (refused.exit_code, "1 images would be removed; confirm it with --yes" in refused.output) == (
+        2,
+        True,
+    )
     assert bundle(filled_layout, "store", "query", "labels", *own).output.count("\n") == 3
     assert (
         "1 images removed" in bundle(filled_layout, "store", "remove", "label == 'a'", "--yes", *own).output

@@ -17,7 +17,7 @@ def shown(stream: io.StringIO) -> list[str]:
 def test_each_step_begins_and_ends_with_a_line() -> None:
     stream = io.StringIO()
     with SubmissionDisplay(stream) as table:
-        table.say("2 to evaluate, 1 at a time")
+        table.announce("2 to evaluate, 1 at a time")
         table.show("a", "A/one", "running", "check", False)
         table.show("a", "A/one", "running", "build", False)
         table.show("a", "A/one", "scored", "evaluated and scored", True)
@@ -45,7 +45,7 @@ def test_nothing_is_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with SubmissionDisplay(stream) as table:
         wait_for("at work  preparing what all submissions need (N s)\n")
-        table.say("7 to evaluate, 6 at a time")
+        table.announce("7 to evaluate, 6 at a time")
         wait_for("at work  7 to evaluate, 6 at a time (N s)\n")
         for number in range(4):
             table.show(str(number), f"T{number}", "running", "build", False)

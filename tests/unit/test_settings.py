@@ -58,6 +58,9 @@ def test_the_least_there_can_be() -> None:
         ('[bundle]\nname = "x"\n[scoring]\ntime_s = true\n', "setting-type", 4, "scoring.time_s"),
         ('[bundle]\nname = "x"\n[scoring]\nspeed = 1\n', "setting-unknown", 4, "scoring.speed"),
         ('[bundle]\nname = "x"\n[score]\n', "setting-unknown", 3, "score"),
+        ('[bundel]\nname = "x"\n', "setting-unknown", 1, "bundel"),
+        ('name = "x"\n', "setting-unknown", 1, "name"),
+        ('[bundle]\nname = "x"\ndata.seed = 3\n', "setting-unknown", 1, "bundle.data"),
         ('scoring = 3\n[bundle]\nname = "x"\n', "setting-type", 1, "scoring"),
         ('[bundle]\nname = "x"\nclass_names = ["a", "a"]\n', "setting-duplicate", 3, "bundle.class_names"),
         ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "setting-value", 4, "data.image_size"),
@@ -119,6 +122,7 @@ def test_faults_name_key_and_line(text: str, code: str, row: int | None, key: st
         ),
         ("[scoring]\ntimes = 0", "bundle.toml:4: 'scoring.times' is not a setting; write time_s"),
         ("seed = 3", "bundle.toml:3: 'bundle.seed' is not a setting; move it to [data]"),
+        ("data.seed = 3", "bundle.toml:1: 'bundle.data' is not a setting; begin a table [data]"),
         (
             '[evaluation]\nbase_images = ["a:1", "A B"]',
             "bundle.toml:4: 'evaluation.base_images': expected image names but got 'A B';"

@@ -1,4 +1,4 @@
-"""What an import is asked for, in [data] of bundle.toml, as options of `data import` and in its request."""
+"""Settings of an import: [data] of bundle.toml, the options of `data import`, and an import's request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ def _is_whole(shares: Sequence[float]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ImportSettings:
-    """What bundle.toml, an option of `data import` and the request of an import can say alike."""
+    """Settings that [data] of bundle.toml, options of `data import` and the request of an import share."""
 
     sample_size: int = setting(
         "Images to take of each class in each split; 0 takes all.",

@@ -1,4 +1,4 @@
-"""What a person sees while a command works: on a terminal a moving line, in a log a line now and then."""
+"""Progress on the screen: on a terminal a line that is redrawn, in a log a line every few seconds."""
 
 import sys
 import threading
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 QUIET_S = 10.0
-"""In a log, progress is printed at most this often, and while submissions are evaluated not less often."""
+"""In a log, progress is printed at most this often; while submissions are evaluated, at least this often."""
 SHOWN_AT_WORK = 4
 
 
 class TerminalDisplay:
-    """Prints stages, their programs' lines and their progress.
+    """Prints stages, lines of their programs and progress; a progress.StageDisplay.
 
     Args:
-        stages: How many stages there will be; 0 does not number them.
-        stream: Where to; standard output if not given.
+        stages: Number of stages of the command; 0 prints no numbers.
+        stream: Standard output if not given.
     """
 
     def __init__(self, stages: int = 0, stream: TextIO | None = None) -> None:
@@ -39,13 +39,13 @@ class TerminalDisplay:
             self._draw(f"{self.stage} ...")
 
     def line(self, text: str) -> None:
-        """Its program printed a line."""
+        """A line that its program printed, or a message."""
         if text.strip():
             self._erase()
             print(f"      {text}", file=self.stream, flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """It has come so far."""
+        """How far the stage is; a progress.Progress."""
         now = time.monotonic()
         if now - self.printed_at < (0.1 if self.moving else QUIET_S):
             return
@@ -58,12 +58,12 @@ class TerminalDisplay:
             self.line(text)
 
     def end(self, note: str) -> None:
-        """It ended well."""
+        """The stage ended well."""
         self._erase()
         print(f"{self.stage} {note}", file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Leave a clean line, whatever happened."""
+        """Erase a line that is still drawn, also after an error."""
         self._erase()
 
     def _draw(self, text: str) -> None:
@@ -79,13 +79,13 @@ class TerminalDisplay:
 
 
 class SubmissionDisplay:
-    """Shows what becomes of submissions: on a terminal a table that moves, in a log a line for each step.
+    """Shows the state of submissions: on a terminal a table that is redrawn, in a log a line for each step.
 
-    In a log nothing is silent for long: what is at work is said every QUIET_S. Use as a context manager; may
-    be told from several threads.
+    In a log, the submissions at work are printed every QUIET_S. Use it as a context manager; its methods may
+    be called from several threads.
 
     Args:
-        stream: Where to; standard output if not given.
+        stream: Standard output if not given.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -105,21 +105,21 @@ class SubmissionDisplay:
         self.ended = threading.Event()
         self.pulse = threading.Thread(target=self._pulse, daemon=True)
 
-    def say(self, text: str) -> None:
-        """Print what is being done now for all submissions."""
+    def announce(self, text: str) -> None:
+        """Print what is being done for all submissions."""
         with self.lock:
             self.doing, self.since = text, time.monotonic()
         self._print(text)
 
     def show(self, key: str, who: str, state: str, note: str, has_ended: bool) -> None:
-        """A submission came to another state.
+        """Show that the state of a submission has changed.
 
         Args:
-            key: By which it is known.
-            who: As it is shown.
+            key: Identifies the submission.
+            who: Its team and method, as shown.
             state: Such as `running`.
             note: The step, or the verdict.
-            has_ended: Whether nothing more is to come of it now.
+            has_ended: Whether this run is finished with it.
         """
         with self.lock:
             began = self.at_work[key][3] if key in self.at_work else time.monotonic()
@@ -139,7 +139,7 @@ class SubmissionDisplay:
             self._print(self.describe())
 
     def describe(self) -> str:
-        """One line on what is at work."""
+        """One line on the submissions at work."""
         now = time.monotonic()
         with self.lock:
             works = [f"{who} {note} ({now - began:.0f} s)" for who, _, note, began in self.at_work.values()]

@@ -1,4 +1,4 @@
-"""From images to a report in one go: each stage that is not current is run, the others are reused."""
+"""From images to a report: each stage whose input or code has changed is run, the others are reused."""
 
 import time
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from challenge_bundle.data_settings import DataSettings
 from challenge_bundle.errors import ManifestError
-from challenge_bundle.formats.setting import REQUIRED, Texts, read_settings, setting
+from challenge_bundle.formats.setting import REQUIRED, Texts, read_settings, setting, settings_of
 from challenge_bundle.formats.toml_table import TomlTable, refuse_unknown
 
 PROGRAM_NAMES = ("training", "inference", "scoring")
@@ -195,7 +195,7 @@ class Bundle:
     name: str = setting(
         "Short name of the bundle; images are named after it.",
         pattern=r"[a-z0-9][a-z0-9-]{0,62}",
-        expected="1 to 63 small letters, digits and dashes, the first no dash",
+        expected="1 to 63 small letters, digits and dashes, not beginning with a dash",
         example="chest-x-rays",
     )
     title: str = setting(
@@ -277,6 +277,8 @@ def parse_manifest(text: str, path: Path) -> Bundle:
     root = TomlTable(document, (), text, path)
     tables = {name: root.table(name) for name in TABLES if name != "phases"}
     phases = root.tables("phases")
+    # Before anything is read: a value that seems to be missing may only be misspelt.
+    _refuse_unknown(root, tables, phases)
     manifest = Bundle(
         **read_settings(Bundle, tables["bundle"]),
         data=DataSettings(**read_settings(DataSettings, tables["data"])),
@@ -291,9 +293,15 @@ def parse_manifest(text: str, path: Path) -> Bundle:
         submission=SubmissionSettings(**read_settings(SubmissionSettings, tables["submission"])),
         evaluation=_evaluation(tables["evaluation"], phases),
     )
-    refuse_unknown(root, *tables.values(), *phases)
     _refuse_contradictions(manifest, tables)
     return manifest if manifest.title else replace(manifest, title=manifest.name)
+
+
+def _refuse_unknown(root: TomlTable, tables: Mapping[str, TomlTable], phases: Sequence[TomlTable]) -> None:
+    for name, table in (*tables.items(), *(("phases", phase) for phase in phases)):
+        for cls in TABLES[name]:
+            table.asked.update(settings_of(cls))
+    refuse_unknown(root, *tables.values(), *phases)
 
 
 def _evaluation(table: TomlTable, phases: Sequence[TomlTable]) -> EvaluationSettings:

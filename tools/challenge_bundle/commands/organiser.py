@@ -109,7 +109,7 @@ def evaluate_command(
             with closing(connect()) as engine:
                 _show_rescored(score_again(context, records, engine, display.progress))
         with SubmissionDisplay() as table:
-            done = run_evaluation(context, records, connect, submissions, workers, table.show, table.say)
+            done = run_evaluation(context, records, connect, submissions, workers, table.show, table.announce)
         if probe:
             with closing(connect()) as engine:
                 probe_all(context, records, engine, display.progress)

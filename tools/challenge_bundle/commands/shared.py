@@ -1,7 +1,7 @@
 """What commands share: printing a result as text or JSON, options, locking and reading the bundle, paths.
 
 Every command takes --json; `commands.group.BundleGroup` adds the option. A command builds its result once, as
-a dict, and gives it to `show` together with the lines of text that say the same:
+a dict, and gives it to `show` together with the same as lines of text:
 
     show({"zip": path, "findings": findings}, f"zip: {relative(path)}", *map(str, findings))
 
@@ -141,7 +141,7 @@ def working(layout: Layout, stages: int = 0) -> Iterator["TerminalDisplay"]:
 
 
 def read_bundle(layout: Layout) -> "Bundle":
-    """What bundle.toml says."""
+    """The bundle as bundle.toml describes it."""
     from challenge_bundle.settings import read_manifest
 
     return read_manifest(layout.manifest)

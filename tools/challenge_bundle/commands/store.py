@@ -32,7 +32,7 @@ store_option = click.option(
     "--database",
     envvar="BUNDLE_STORE",
     show_envvar=True,
-    help="URL, such as postgresql://HOST/NAME; else as .env's POSTGRES_HOST says; else .bundle/store.sqlite.",
+    help="URL, such as postgresql://HOST/NAME; else POSTGRES_HOST of .env, else .bundle/store.sqlite.",
 )
 
 output_option = click.option(
@@ -169,7 +169,7 @@ def _confirm(count: int) -> None:
         Abort: They are not.
     """
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{count:,} images would be removed; say so with --yes")
+        raise click.UsageError(f"{count:,} images would be removed; confirm it with --yes")
     click.confirm(f"Remove {count:,} images?", abort=True)
 
 

@@ -62,7 +62,7 @@ KINDS: Mapping[Any, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: what its dataclass field says of it.
+    """A setting, as its dataclass field declares it.
 
     Args:
         help: What it is, in one sentence, for --help and the reference page.
@@ -72,8 +72,8 @@ class Setting:
         choices: All texts that are accepted.
         pattern: Regular expression that a text has to match in full.
         check: Whether a value of the right type is accepted; of a list of texts, whether a text is.
-        expected: What a value has to be, where type, range and choices do not say all of it.
-        default_words: What the default means, where its value does not say it.
+        expected: What a value has to be, where type, range and choices are not all of it.
+        default_words: What the default means, where its value does not show it.
         metavar: What the value of the command's option is called.
         env: Environment variable that sets the command's option.
         name: Of the field.

@@ -83,10 +83,12 @@ def refuse_unknown(*tables: TomlTable) -> None:
         for name in table.unknown():
             known = sorted(table.asked)
             close = get_close_matches(name, known, 1)
-            elsewhere = [other.key(name) for other in tables if name in other.asked]
+            elsewhere = [other.names for other in tables if name in other.asked]
             hint = f"expected one of {', '.join(known)}"
-            if close or elsewhere:
-                hint = f"write {close[0]}" if close else f"move it to [{elsewhere[0].rpartition('.')[0]}]"
+            if close:
+                hint = f"write {close[0]}"
+            elif elsewhere:
+                hint = f"move it to [{'.'.join(elsewhere[0])}]" if elsewhere[0] else f"begin a table [{name}]"
             raise ManifestError(
                 f"'{table.key(name)}' is not a setting", *table.place(name), code="setting-unknown", hint=hint
             )
