@@ -77,8 +77,9 @@ def test_closed_folders_are_removed_and_links_not_followed(tmp_path: Path) -> No
 
 def test_a_place_where_no_folder_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UnavailableError, match="cannot be written to"):
+    with pytest.raises(UnavailableError) as fault:
         check_writable(tmp_path / "file" / "folder")
+    assert (fault.value.code, fault.value.path) == ("folder-not-writable", tmp_path / "file" / "folder")
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_folder_after(tmp_path: Path) -> None:

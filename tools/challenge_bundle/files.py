@@ -144,9 +144,9 @@ def check_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as fault:
-        raise UnavailableError(
-            f"{folder}: cannot be written to ({fault.strerror}); make the folder yours (chown, chmod)"
-        ) from None
+        what = f"cannot be written to ({fault.strerror})"
+        hint = "give yourself write access to the folder (chown, chmod)"
+        raise UnavailableError(what, folder, code="folder-not-writable", hint=hint) from None
 
 
 MAX_DEPTH = 64

@@ -22,7 +22,8 @@ def bundle_lock(layout: Layout) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise UnavailableError(f"another command is at work in {layout.root}; wait for it to end") from None
+        what = f"another command is at work in {layout.root}"
+        raise UnavailableError(what, code="bundle-locked", hint="wait for it to end") from None
     try:
         yield
     finally:

@@ -184,8 +184,13 @@ def give_wheels(
             target = target_of_image(program, bundle, layout, engine)
             fill_wheelhouse(program, bundle, layout, folder, target, on_line)
         except UnavailableError as fault:
-            told = f"{folder / program.folder}: {reason}, and {fault}; {_fill_hint(folder, layout, program)}"
-            raise UnavailableError(told, details=fault.details) from None
+            raise UnavailableError(
+                f"{reason}, and {fault.finding.text}",
+                folder / program.folder,
+                details=fault.details,
+                code="wheels-not-downloaded",
+                hint=_fill_hint(folder, layout, program),
+            ) from None
 
     def get(name: str, on_line: OnLine) -> bool:
         on_line("the build has no network; building from wheels that this machine gets")
@@ -209,7 +214,7 @@ def give_wheels(
 
 @contextmanager
 def _warning(on_line: OnLine) -> Iterator[list[bool]]:
-    """Make a warning of what is missing here; yields a list that holds something if nothing is."""
+    """Turn what is missing here into a warning; yields a list that is not empty if nothing is missing."""
     worked: list[bool] = []
     try:
         yield worked
@@ -256,7 +261,7 @@ def _fill_hint(folder: Path, layout: Layout, program: Program) -> str:
     """The command that fills a wheelhouse, to be run on a machine that has a package index."""
     where = "" if folder == layout.wheelhouse else f" {folder}"
     command = f"wheelhouse{where} --program {program.name}"
-    return f"where there is a package index, run `{command}`, and carry {folder} here"
+    return f"where there is a package index, run `{command}`, and copy {folder} here"
 
 
 def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnLine) -> Kit:
@@ -281,7 +286,10 @@ def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnL
             fill_wheelhouse(INFERENCE, bundle, layout, house, target, on_line)
         except UnavailableError as fault:
             raise UnavailableError(
-                f"{fault}; {_fill_hint(house, layout, INFERENCE)}", details=fault.details
+                fault.finding.text,
+                details=fault.details,
+                code="wheels-not-downloaded",
+                hint=_fill_hint(house, layout, INFERENCE),
             ) from None
     target = target_of(house, INFERENCE)
     return Kit(wheels_in(house / INFERENCE.folder), target.python_version, target.machine, base)
@@ -362,6 +370,7 @@ def _download(asked: Sequence[str], incoming: Path, target: Target, on_line: OnL
         raise UnavailableError(
             f"pip cannot get all wheels for Python {target.python_version} on {target.machine}",
             details=tuple(line for line in said if line.strip())[-SHOWN_LINES:],
+            code="pip-failed",
         )
 
 

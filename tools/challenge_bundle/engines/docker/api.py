@@ -37,11 +37,14 @@ def speaking(what: str) -> Iterator[None]:
         said = printable(str(fault.explanation))
         # A program that cannot be started is a server's error too, to this engine.
         if says_disk_is_full(said) or (fault.is_server_error() and "OCI runtime" not in said):
-            raise UnavailableError(f"{what}: {said}") from None
-        raise RefusedError(f"{what}: {said}") from None
+            raise UnavailableError(
+                f"{what}: {said}", code="engine-failed", hint="look at the disk and the engine's log"
+            ) from None
+        raise RefusedError(f"{what}: {said}", code="engine-refused") from None
     except (requests.RequestException, ConnectionError) as fault:
         cause = printable(root_cause(fault))
-        raise UnavailableError(f"{what}: the Docker Engine went away ({cause}); start it again") from None
+        what = f"{what}: the Docker Engine went away ({cause})"
+        raise UnavailableError(what, code="engine-lost", hint="start it again") from None
 
 
 def says_disk_is_full(said: str) -> bool:

@@ -88,7 +88,7 @@ class Watchdog:
         try:
             self._send(order)
             if "ready" not in _next(answers):
-                raise UnavailableError(_GONE)
+                raise UnavailableError(_GONE, code="watchdog-lost", hint="run the command again")
             yield found
             self._send({"do": "release", "id": order["id"]})
             found |= _next(answers)
@@ -112,7 +112,7 @@ class Watchdog:
                 self.process.stdin.write(json.dumps(order) + "\n")
                 self.process.stdin.flush()
         except (OSError, ValueError):
-            raise UnavailableError(_GONE) from None
+            raise UnavailableError(_GONE, code="watchdog-lost", hint="run the command again") from None
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -132,7 +132,7 @@ class Watchdog:
                 self.process.stdin.close()
 
 
-_GONE = "the process that holds the limits of containers has ended; run the command again"
+_GONE = "the process that holds the limits of containers has ended"
 
 _watchdogs: dict[str, Watchdog] = {}
 _starting = threading.Lock()
@@ -155,9 +155,9 @@ def _next(answers: "queue.SimpleQueue[dict[str, Any]]") -> dict[str, Any]:
     try:
         answer = answers.get(timeout=ANSWER_S)
     except queue.Empty:
-        raise UnavailableError(_GONE) from None
+        raise UnavailableError(_GONE, code="watchdog-lost", hint="run the command again") from None
     if "gone" in answer:
-        raise UnavailableError(_GONE)
+        raise UnavailableError(_GONE, code="watchdog-lost", hint="run the command again")
     return answer
 
 
