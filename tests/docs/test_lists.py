@@ -27,6 +27,14 @@ def test_a_list_names_files_that_exist(path: str) -> None:
         assert (PROJECT_ROOT / path).exists()
 
 
+@pytest.mark.parametrize("page", ["design.md", "../CONTRIBUTING.md", "containers.md", "participants.md"])
+def test_a_page_names_modules_that_exist(page: str) -> None:
+    text = (PROJECT_ROOT / "docs" / page).read_text(encoding="utf-8")
+    for name in set(re.findall(r"`([a-z_]+/[\w/]+\.(?:py|md|csv|toml))`", text)):
+        if not name.startswith(("mykit/", "output/")) and "my_network" not in name:
+            assert (PROJECT_ROOT / name).exists() or (PACKAGE / name).exists(), name
+
+
 def test_a_check_of_the_audit_has_a_name_a_function_and_a_row() -> None:
     audit = (PROJECT_ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     table = audit[audit.index("| finding |") :].partition("\n\n")[0]

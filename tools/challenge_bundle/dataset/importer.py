@@ -121,7 +121,7 @@ def _read_images(
 
 
 def _open_outputs(layout: Layout) -> None:
-    """Let the images' user, who is nobody here, write where the README's docker commands have it write."""
+    """Let the images' user, who is nobody here, write where the README's docker commands write."""
     for folder in (layout.model_output, layout.results_dir, layout.scoring_output):
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(PermissionError):

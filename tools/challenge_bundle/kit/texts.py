@@ -33,7 +33,7 @@ Classes: {classes}. Ranked by {rules.metric}; of each team, the {rules.take} sub
 
 ## From here to a submission
 
-Install the challenge bundle tool (its README, "Quick start"). In its folder, with KIT for this folder:
+Install the challenge bundle tool (its README, "Try it"). In its folder, with KIT for this folder:
 
 ```
 python tools/bundle.py --bundle KIT run-all

@@ -70,7 +70,7 @@ def _refusal(fault: OSError, name: str, who: str, limit_bytes: int) -> Exception
         return ProgramError(
             f"{who} ended well but did not write {name}",
             code="output-missing",
-            hint="write it (see File formats in the README)",
+            hint="write it (see File formats in the documentation)",
         )
     if fault.errno == errno.EFBIG:
         return ProgramError(
