@@ -112,8 +112,11 @@ def test_images_that_are_not_there_are_counted(tmp_path: Path) -> None:
     for number in (3, 6):
         (tmp_path / "elsewhere" / f"{number:012d}.jpg").unlink()
     question = "coco:annotations/instances_few.json?category=car&images=elsewhere"
-    with pytest.raises(DataError, match="2 of 7 images are not in .*elsewhere, the first: 000000000003.jpg"):
+    with pytest.raises(
+        DataError, match="2 of 7 images are not in .*elsewhere, the first: 000000000003.jpg"
+    ) as fault:
         classes(question, tmp_path)
+    assert fault.value.code == "image-not-found"
 
 
 def test_missing_images_are_fetched_once(tmp_path: Path, server: str) -> None:
@@ -138,7 +141,7 @@ def test_an_error_page_is_not_kept_as_an_image(tmp_path: Path, server: str) -> N
     with pytest.raises(DataError, match="3 of 7 images cannot be read") as fault:
         import_images(CocoSource(question), ImportRequest(), Layout(tmp_path / "bundle"), say_nothing)
     told = "\n".join((str(fault.value), *fault.value.details))
-    for sentence in ("gives no image", "the server says 404", "gives 9x8 pixels, expected 8x8"):
+    for sentence in ("gives no image", "the server answers 404", "gives 9x8 pixels, expected 8x8"):
         assert sentence in told
     assert len(list((tmp_path / "few").iterdir())) == 4
 
@@ -335,8 +338,9 @@ def test_no_annotations_at_all(tmp_path: Path) -> None:
     write_images(tmp_path / "few")
     assert set(classes("coco:annotations/instances_few.json?category=car", tmp_path).values()) == {"no car"}
     change_document(tmp_path / "annotations" / "instances_few.json", lambda one: one["categories"].clear())
-    with pytest.raises(DataError, match="has no category 'car'; it has none at all"):
+    with pytest.raises(DataError, match="has no category 'car'; it has none at all") as fault:
         classes("coco:annotations/instances_few.json?category=car", tmp_path)
+    assert fault.value.code == "coco-unknown-category"
 
 
 @pytest.mark.parametrize(
@@ -373,8 +377,9 @@ def test_file_names_that_lead_nowhere(name: str, tmp_path: Path) -> None:
     change_document(write_annotations(tmp_path), on("images", 0, file_name=name))
     write_images(tmp_path / "few")
     write_image(tmp_path.parent / "secret.jpg")
-    with pytest.raises(DataError, match="1 of 7 images are not in"):
+    with pytest.raises(DataError, match="1 of 7 images are not in") as fault:
         classes("coco:annotations/instances_few.json?category=car", tmp_path)
+    assert fault.value.code == "image-not-found"
 
 
 @pytest.mark.parametrize(("key", "one", "other"), [("license", 4, 5), ("width", 8, 9)])
@@ -504,13 +509,15 @@ def test_an_annotation_with_two_categories_is_refused(tmp_path: Path) -> None:
     path = write_annotations(tmp_path)
     text = path.read_text()
     path.write_text(text.replace('"category_id":', '"category_id": 1, "category_id":', 1))
-    with pytest.raises(DataError, match="the key 'category_id' appears twice"):
+    with pytest.raises(DataError, match="the key 'category_id' appears twice") as fault:
         read_coco(path)
+    assert fault.value.code == "coco-key-twice"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_annotations_that_are_no_file_are_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "instances.json"
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
-    with pytest.raises(DataError, match="is a pipe or a device"):
+    with pytest.raises(DataError, match="is a pipe or a device") as fault:
         read_coco(path)
+    assert fault.value.code == "coco-not-a-file"

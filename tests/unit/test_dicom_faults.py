@@ -225,8 +225,9 @@ def test_one_patient_for_all_images_names_the_option(layout: Layout, tmp_path: P
 def test_one_patient_in_given_splits(layout: Layout, tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         dicom_folder(tmp_path / "images" / split, "ANON")
-    with pytest.raises(DataError, match=r"all 36 images .*'ANON' .*\?group=TAG"):
+    with pytest.raises(DataError, match=r"all 36 images .*'ANON' .*\?group=TAG") as fault:
         bring_in(f"dicom:{tmp_path / 'images'}", layout)
+    assert fault.value.code == "patient-group-leak"
     assert bring_in(f"dicom:{tmp_path / 'images'}", layout, allow_leaks=True).counts["training"] == 12
 
 

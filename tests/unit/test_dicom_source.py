@@ -59,8 +59,9 @@ def test_classes_from_a_tag(tmp_path: Path) -> None:
     write_dicom(tmp_path / "deep" / "b", SeriesDescription="late")
     assert classes(listing(tmp_path, "?label=SeriesDescription")) == {"P1/a": "cine", "P1/deep/b": "late"}
     write_dicom(tmp_path / "c")
-    with pytest.raises(DataError, match="/c: its SeriesDescription is empty; fill it"):
+    with pytest.raises(DataError, match="/c: its SeriesDescription is empty; fill it") as fault:
         listing(tmp_path, "?label=SeriesDescription")
+    assert fault.value.code == "dicom-tag-empty"
     with pytest.raises(DataError) as fault:
         listing(tmp_path)
     assert (fault.value.code, fault.value.path) == ("image-without-class", tmp_path / "a")
@@ -75,8 +76,9 @@ def test_groups_from_a_tag(tmp_path: Path) -> None:
         "X1",
     ]
     write_dicom(tmp_path / "sick" / "d")
-    with pytest.raises(DataError, match="/sick/d: its StationName is empty; fill it"):
+    with pytest.raises(DataError, match="/sick/d: its StationName is empty; fill it") as fault:
         listing(tmp_path, "?group=StationName")
+    assert fault.value.code == "dicom-tag-empty"
     with pytest.raises(DataError, match="Statoin"):
         listing(tmp_path, "?group=Statoin")
 
@@ -153,8 +155,11 @@ def test_no_contour_can_be_right(tmp_path: Path) -> None:
     folder = write_linked(tmp_path)
     for path in folder.glob("contourfiles/*/i-contours/*"):
         without_vertices(path)
-    with pytest.raises(DataError, match=r"no slice is left: slices left out .*: 18, the first .* is empty"):
+    with pytest.raises(
+        DataError, match=r"no slice is left: slices left out .*: 18, the first .* is empty"
+    ) as fault:
         listing(folder)
+    assert fault.value.code == "contours-invalid"
 
 
 def test_the_listing_and_a_sample_are_the_same_each_time(tmp_path: Path) -> None:
@@ -209,10 +214,12 @@ def test_options_that_are_none(tmp_path: Path, query: str) -> None:
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: no such folder; give one with DICOM files"):
+    with pytest.raises(DataError, match="none: no such folder; give one with DICOM files") as fault:
         listing(tmp_path / "none")
-    with pytest.raises(DataError, match="no DICOM image below it"):
+    assert fault.value.code == "folder-not-found"
+    with pytest.raises(DataError, match="no DICOM image below it") as fault:
         listing(tmp_path)
+    assert fault.value.code == "no-images"
     with pytest.raises(DataError, match="'Colour' is not the keyword of a DICOM tag"):
         listing(tmp_path, "?label=Colour")
     (tmp_path / "sick").mkdir()
@@ -286,8 +293,11 @@ def test_a_cut_file_ends_the_import_with_its_path(layout: Layout, tmp_path: Path
     victim = tmp_path / "in" / "1" / "3.dcm"
     victim.write_bytes(victim.read_bytes()[:-100])
     source = choose_source(f"dicom:{tmp_path / 'in'}", Path("/"))
-    with pytest.raises(DataError, match=r"1 of 6 images cannot be read, the first: .*1/3.dcm: its pixels"):
+    with pytest.raises(
+        DataError, match=r"1 of 6 images cannot be read, the first: .*1/3.dcm: its pixels"
+    ) as fault:
         import_images(source, ImportRequest(), layout, say_nothing)
+    assert fault.value.code == "image-unreadable"
     assert not layout.testing_data.exists()
 
 

@@ -185,12 +185,14 @@ def test_what_another_source_left_is_removed(
     source: RemoteSource, images: Path, s3_bucket: str, layout: Layout, forwarder: Forwarder
 ) -> None:
     kept = break_off(source, layout, forwarder)
-    with pytest.raises(DataError, match="no such place"):
+    with pytest.raises(DataError, match="no such place") as fault:
         bring(RemoteSource(f"s3://{s3_bucket}/slip"), layout)
+    assert fault.value.code == "no-images"
     assert all(path.is_file() for path in kept)
     (images / "a" / "000000.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="1 of 60 images cannot be read"):
+    with pytest.raises(DataError, match="1 of 60 images cannot be read") as fault:
         bring(FolderSource(images), layout)
+    assert fault.value.code == "image-unreadable"
     assert list(layout.downloads.iterdir()) == []
 
 

@@ -155,6 +155,25 @@ def test_the_same_picture_in_two_formats_stays_in_one_split(layout: Layout, clas
     assert all(len(splits) == 1 for splits in pictures.values())
 
 
+def test_splits_without_training_are_refused(layout: Layout, tmp_path: Path) -> None:
+    folder = split_folders(tmp_path / "images")
+    shutil.rmtree(folder / "train")
+    for sample_size in (0, 2):
+        with pytest.raises(DataError) as fault:
+            fill(layout, folder, sample_size=sample_size)
+        assert fault.value.code == "no-training-images"
+
+
+def test_training_images_that_are_all_duplicates_are_refused(layout: Layout, tmp_path: Path) -> None:
+    folder = split_folders(tmp_path / "images")
+    shutil.rmtree(folder / "val")
+    shutil.rmtree(folder / "train")
+    shutil.copytree(folder / "test", folder / "train")
+    with pytest.raises(DataError) as fault:
+        fill(layout, folder, drop_copies=True)
+    assert fault.value.code == "class-without-images"
+
+
 def split_folders(folder: Path) -> Path:
     for split_number, split in enumerate(("train", "val", "test")):
         for label, class_name in enumerate(("cat", "dog")):
@@ -596,8 +615,9 @@ def test_the_same_base_name_twice_is_refused(filled_layout: Layout, tmp_path: Pa
     shutil.copy(filled_layout.solution_csv("testing"), given)
     first = next((given / "training-data").glob("*.*"))
     write_image(given / "training-data" / "z" / first.name, seed=5, size=(64, 64))
-    with pytest.raises(DataError, match=f"z/{first.name}: the base name is that of"):
+    with pytest.raises(DataError, match=f"z/{first.name}: the base name is that of") as fault:
         fill(Layout(tmp_path / "fresh"), given)
+    assert fault.value.code == "rows-and-files-differ"
 
 
 def test_synthetic_fills_a_bundle(layout: Layout) -> None:
@@ -611,8 +631,9 @@ def test_synthetic_fills_a_bundle(layout: Layout) -> None:
 def test_a_stack_of_pages_is_no_image(layout: Layout, class_folders: Path) -> None:
     page = Image.new("L", (8, 8), 7)
     page.save(class_folders / "cat" / "stack.tif", save_all=True, append_images=[page, page])
-    with pytest.raises(DataError, match=r"stack.tif: 3 pages, expected one; write each"):
+    with pytest.raises(DataError, match=r"stack.tif: 3 pages, expected one; write each") as fault:
         fill(layout, class_folders)
+    assert fault.value.code == "image-unreadable"
 
 
 @pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a link in a circle", "a device"])

@@ -169,13 +169,14 @@ def test_names_that_no_csv_can_hold_are_refused(name: bytes, layout: Layout, spl
         fill(layout, split_folders)
     assert fault.value.code == "file-name-unprintable"
     assert str(fault.value).isprintable()
-    with pytest.raises(DataError, match="rename the files"):
+    with pytest.raises(DataError, match="rename the files") as fault:
         ingest_images(
             FolderSource(split_folders),
             ImageStore(f"sqlite:///{layout.root}/a.sqlite", create=True),
             ImportRequest(),
             say_nothing,
         )
+    assert fault.value.code == "file-name-unprintable"
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])
@@ -207,15 +208,19 @@ def test_a_narrow_blank_in_a_name_is_taken_but_not_kept(layout: Layout, split_fo
     first = split_folders / "val" / "cat" / "0.png"
     first.rename(first.with_name("Screenshot 2026-01-02 at 9.41.00\u202fAM.png"))
     fill(layout, split_folders)
-    with pytest.raises(DataError, match="Screenshot.*cannot be kept; rename it, or leave out --keep-names"):
+    with pytest.raises(
+        DataError, match="Screenshot.*cannot be kept; rename it, or leave out --keep-names"
+    ) as fault:
         fill(layout, split_folders, keep_names=True)
+    assert fault.value.code == "kept-name-unprintable"
 
 
 @pytest.mark.parametrize("name", ["postscript.png", "frames.gif", "phone.jpg", "nan.tif", "spoiled.png"])
 def test_an_import_refuses_the_file_by_name(name: str, layout: Layout, split_folders: Path) -> None:
     (split_folders / "train" / "cat" / name).write_bytes(REFUSED[name][0]())
-    with pytest.raises(DataError, match=f"1 of 19 images cannot be read, the first: .*{name}: "):
+    with pytest.raises(DataError, match=f"1 of 19 images cannot be read, the first: .*{name}: ") as fault:
         fill(layout, split_folders, any_size=True)
+    assert fault.value.code == "image-unreadable"
     assert not layout.split_dir("training").exists()
 
 

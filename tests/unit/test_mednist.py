@@ -107,14 +107,16 @@ def test_a_complete_part_needs_no_more_bytes(server: Server, tmp_path: Path) -> 
 
 def test_another_md5_is_refused_and_removed(server: Server, tmp_path: Path) -> None:
     server.content = b"not what was expected"
-    with pytest.raises(DataError, match="expected MD5"):
+    with pytest.raises(DataError, match="expected MD5") as fault:
         download(url(server), tmp_path / "file", md5(b"expected"), say_nothing)
+    assert fault.value.code == "download-damaged"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_server_and_no_file_end_in_a_sentence(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"404.*put the file at .* by hand"):
+    with pytest.raises(UnavailableError, match=r"404.*put the file at .* by hand") as fault:
         download(url(server, "/other"), tmp_path / "file", "", say_nothing)
+    assert fault.value.code == "download-failed"
     assert len(server.ranges) == 1
 
 
@@ -147,6 +149,7 @@ def test_an_archive_that_would_escape_is_refused(server: Server, layout: Layout,
     server.content = buffer.getvalue()
     source = MedNISTSource(url(server), md5(server.content), tmp_path / "cache")
 
-    with pytest.raises(DataError, match="cannot be unpacked .it would write ../escaped.png"):
+    with pytest.raises(DataError, match="cannot be unpacked .it would write ../escaped.png") as fault:
         import_images(source, ImportRequest(), layout, say_nothing)
+    assert fault.value.code == "archive-unreadable"
     assert not (tmp_path / "escaped.png").exists()

@@ -81,19 +81,22 @@ def test_chest_x_rays_from_a_bucket_are_those_of_the_folder(s3_bucket: str, tmp_
 
 @pytest.mark.parametrize("where", ["nothing/here", ""])
 def test_a_missing_prefix_and_an_empty_bucket(where: str, s3_bucket: str) -> None:
-    with pytest.raises(DataError, match="no such place, or nothing in it"):
+    with pytest.raises(DataError, match="no such place, or nothing in it") as fault:
         list_from(f"s3://{s3_bucket}/{where}")
+    assert fault.value.code == "no-images"
 
 
 def test_a_missing_bucket(s3_bucket: str) -> None:
-    with pytest.raises(DataError, match="no-such-bucket/x: no such place, or nothing in it"):
+    with pytest.raises(DataError, match="no-such-bucket/x: no such place, or nothing in it") as fault:
         list_from("s3://no-such-bucket/x")
+    assert fault.value.code == "no-images"
 
 
 def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.0)
-    with pytest.raises(UnavailableError, match="cannot list http://127.0.0.1:9/x after 4 attempts"):
+    with pytest.raises(UnavailableError, match="cannot list http://127.0.0.1:9/x after 4 attempts") as fault:
         list_from("http://127.0.0.1:9/x")
+    assert fault.value.code == "server-unreachable"
 
 
 def test_without_credentials(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +137,9 @@ def test_settings_at_fault_are_not_tried_again(
         monkeypatch.setenv(name, value)
         if not value:
             monkeypatch.delenv(name)
-    with pytest.raises(UnavailableError, match=rf"cannot list s3://{s3_bucket}/x \(.*{cure}"):
+    with pytest.raises(UnavailableError, match=rf"cannot list s3://{s3_bucket}/x \(.*{cure}") as fault:
         list_from(f"s3://{s3_bucket}/x")
+    assert fault.value.code == "server-settings"
 
 
 @pytest.mark.usefixtures("_opened_anew")
@@ -151,8 +155,9 @@ def test_objects_that_may_not_be_read_are_a_matter_of_rights(
 
     monkeypatch.setattr("s3fs.S3FileSystem._cat_file", refuse)
     source = RemoteSource(f"s3://{s3_bucket}/x")
-    with pytest.raises(UnavailableError, match="png: access is refused .*Forbidden.*--anonymous"):
+    with pytest.raises(UnavailableError, match="png: access is refused .*Forbidden.*--anonymous") as fault:
         import_images(source, ImportRequest(), Layout(tmp_path / "bundle"), say_nothing)
+    assert fault.value.code == "access-refused"
     with (
         closing(ImageStore(f"sqlite:///{tmp_path / 'store.sqlite'}", create=True)) as store,
         pytest.raises(UnavailableError, match="access is refused"),
@@ -176,8 +181,9 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_kind_of_url_that_nothing_reads() -> None:
-    with pytest.raises(DataError, match="nope://x: cannot be read .* expected s3://"):
+    with pytest.raises(DataError, match="nope://x: cannot be read .* expected s3://") as fault:
         list_from("nope://x")
+    assert fault.value.code == "unknown-source"
 
 
 class Flaky(http.server.SimpleHTTPRequestHandler):
@@ -222,10 +228,11 @@ def test_what_fails_at_first_is_fetched_again(flaky: str, tmp_path: Path) -> Non
 def test_what_a_web_server_refuses_is_asked_for_once(flaky: str, tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "a" / "secret.png")
     write_image(tmp_path / "images" / "b" / "1.png", seed=1)
-    with pytest.raises(UnavailableError, match=r"secret.png: access is refused \(403"):
+    with pytest.raises(UnavailableError, match=r"secret.png: access is refused \(403") as fault:
         import_images(
             RemoteSource(f"{flaky}/images"), ImportRequest(), Layout(tmp_path / "bundle"), say_nothing
         )
+    assert fault.value.code == "access-refused"
     assert Flaky.asked["/images/a/secret.png"] == 1
 
 
@@ -237,8 +244,9 @@ def test_what_goes_on_failing_ends_the_import(
         write_image(tmp_path / "images" / "ab"[number % 2] / f"{number}.png", seed=number)
     write_image(tmp_path / "images" / "a" / "down.png", seed=9)
     layout = Layout(tmp_path / "bundle")
-    with pytest.raises(UnavailableError, match=r"cannot read .*down.png after 4 attempts \(503"):
+    with pytest.raises(UnavailableError, match=r"cannot read .*down.png after 4 attempts \(503") as fault:
         import_images(RemoteSource(f"{flaky}/images"), ImportRequest(), layout, say_nothing)
+    assert fault.value.code == "server-unreachable"
     assert not layout.origins_csv.exists()
 
 

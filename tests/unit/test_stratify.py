@@ -1,12 +1,12 @@
 """Sampling and splitting: seeded, growing, balanced, duplicates together."""
 
 from challenge_bundle.dataset.stratify import (
+    assign_sets,
     connect,
     find_rare_classes,
     missing_splits,
     rank,
     sample,
-    split_groups,
     stratified_sample,
 )
 from challenge_bundle.findings import ERROR
@@ -28,7 +28,7 @@ def test_a_larger_sample_contains_the_smaller() -> None:
 def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
     groups = [[f"{group}-{shot}" for shot in range(1 + group % 4)] for group in range(100)]
 
-    assigned = split_groups(groups, {"x": SHARES}, lambda item: "x")
+    assigned = assign_sets(groups, {"x": SHARES}, lambda item: "x")
 
     total = sum(map(len, groups))
     assert sum(map(len, assigned.values())) == total
@@ -42,14 +42,14 @@ def test_splits_keep_their_shares_and_groups_stay_whole() -> None:
 def test_groups_that_keep_a_split_are_made_up_for() -> None:
     groups = [[f"{group}-{shot}" for shot in range(1 + group % 4)] for group in range(100)]
     kept = ["testing" if group < 20 else "validation" if group < 22 else None for group in range(100)]
-    assigned = split_groups(groups, {"x": SHARES}, lambda item: "x", kept)
+    assigned = assign_sets(groups, {"x": SHARES}, lambda item: "x", kept)
     total = sum(map(len, groups))
     for split, share in SHARES.items():
         assert abs(len(assigned[split]) - share * total) <= 4
     split_of = {item: split for split, items in assigned.items() for item in items}
     assert all(split_of[groups[place][0]] == split for place, split in enumerate(kept) if split)
 
-    everything = split_groups(groups[:22], {"x": SHARES}, lambda item: "x", kept[:22])
+    everything = assign_sets(groups[:22], {"x": SHARES}, lambda item: "x", kept[:22])
     assert {split: bool(items) for split, items in everything.items()} == {
         "training": False,
         "validation": True,
@@ -60,7 +60,7 @@ def test_groups_that_keep_a_split_are_made_up_for() -> None:
 def test_three_images_fill_three_splits_and_two_do_not() -> None:
     assert {
         split: len(items)
-        for split, items in split_groups([["a"], ["b"], ["c"]], {"x": SHARES}, lambda item: "x").items()
+        for split, items in assign_sets([["a"], ["b"], ["c"]], {"x": SHARES}, lambda item: "x").items()
     } == {
         "training": 1,
         "validation": 1,
@@ -128,7 +128,7 @@ def test_the_largest_group_is_placed_first_where_most_is_missing() -> None:
         [f"m{number}" for number in range(4)],
         [f"l{number}" for number in range(12)],
     ]
-    placed = split_groups(groups, {"x": SHARES}, lambda item: "x")
+    placed = assign_sets(groups, {"x": SHARES}, lambda item: "x")
     assert placed["training"][:12] == groups[4]
     assert "m0" in placed["validation"] + placed["testing"]
 

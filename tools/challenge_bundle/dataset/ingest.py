@@ -1,7 +1,7 @@
 """From a source to the image database: known images are not read again, an interrupted ingest goes on."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,33 +124,28 @@ def ingest_images(
     if annotated is not None:
         annotated.coco.annotations_by_id()
     listing = source.list_images(request, progress)
-    groups = find_patient_groups(listing.images, request.group)
-    state = ImportState(listing, listing.images, groups, PreviousImport({}))
+    patient_groups = find_patient_groups(listing.images, request.group)
+    state = ImportState(listing, listing.images, patient_groups, PreviousImport({}))
     refuse(run_checks(NAMES, state, request))
     chosen = _sample(listing.images, request)
-    differences = _Differences()
-    placed = [image for image in listing.images if _is_place(image.origin)]
-    known, filled = _fill_known(placed, groups, store, differences)
+    ingest = _Ingest(store, patient_groups, by_path, progress)
+    known = ingest.fill_known([image for image in listing.images if _is_place(image.origin)])
     missing = [image for image in chosen if image.origin not in known]
     if by_path and missing and not Path(missing[0].origin).is_file():
         raise DataError(
             "is no local file", missing[0].origin, code="image-not-local", hint="leave out --by-path"
         )
-    faults: list[Finding] = []
-    contents: dict[str, str] = {}
-    new, filled_duplicates = _take_in(
-        missing, groups, store, faults, differences, progress, by_path, contents
-    )
-    changes = add_annotations(store, annotated, contents) if annotated is not None else None
+    ingest.take_in(missing)
+    differences = ingest.differences
+    changes = add_annotations(store, annotated, ingest.contents) if annotated is not None else None
     for origin in changes.relabelled if changes else ():
         differences.labels.pop(origin, None)
-    _refuse_unreadable(faults, len(chosen))
+    _refuse_unreadable(ingest.faults, len(chosen))
+    warned = changes.warnings if changes else ()
     findings = [*listing.findings, *differences.findings()]
-    findings += [
-        Finding("annotations-differ", WARNING, "", text) for text in (changes.warnings if changes else ())
-    ]
-    there = len(chosen) - new - differences.duplicates
-    return Ingested(len(chosen), there, new, filled + filled_duplicates, tuple(findings), changes)
+    findings += [Finding("annotations-differ", WARNING, "", text) for text in warned]
+    there = len(chosen) - ingest.new - differences.duplicates
+    return Ingested(len(chosen), there, ingest.new, ingest.filled, tuple(findings), changes)
 
 
 def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[SourceImage]:
@@ -181,101 +176,97 @@ def _is_place(origin: str) -> bool:
     return os.path.isabs(origin) or "://" in origin
 
 
-def _fill_known(
-    images: Sequence[SourceImage], groups: dict[str, str], store: ImageStore, differences: _Differences
-) -> tuple[set[str], int]:
-    """Fill in what was unknown of images that are in a store, and compare what was known.
+@dataclass(slots=True)
+class _Ingest:
+    """Bringing images into a store, and what is found on the way.
 
-    Returns:
-        The origins of those that are there, and of how many something was filled in.
+    Args:
+        store: Where they go.
+        patient_groups: Patient group by origin.
+        by_path: Whether the store keeps only paths.
+        progress: Called for every image.
+        new: How many images were added.
+        filled: Of how many others something was filled in.
+        faults: What is wrong with images that cannot be read.
+        differences: What is stored with other values.
+        contents: SHA-256 of the images that were read, by origin.
     """
-    known = set[str]()
-    filled = 0
-    for start in range(0, len(images), _IMAGES_A_BATCH):
-        batch = images[start : start + _IMAGES_A_BATCH]
-        details = [(image.origin, _details(image, groups)) for image in batch]
-        stored, count = fill_in(store, IMAGES.c.origin, details)
-        filled += count
-        for image, there in zip(batch, stored, strict=True):
-            if there is not None:
-                known.add(image.origin)
-                differences.add(image.origin, image.class_name, groups.get(image.origin), there)
-    return known, filled
 
+    store: ImageStore
+    patient_groups: Mapping[str, str]
+    by_path: bool
+    progress: Progress
+    new: int = 0
+    filled: int = 0
+    faults: list[Finding] = field(default_factory=list)
+    differences: _Differences = field(default_factory=_Differences)
+    contents: dict[str, str] = field(default_factory=dict)
 
-def _take_in(
-    images: Sequence[SourceImage],
-    groups: dict[str, str],
-    store: ImageStore,
-    faults: list[Finding],
-    differences: _Differences,
-    progress: Progress,
-    by_path: bool,
-    contents: dict[str, str],
-) -> tuple[int, int]:
-    """Bring images into a store, a batch at a time, each whole or not at all.
+    def fill_known(self, images: Sequence[SourceImage]) -> set[str]:
+        """Fill in what was unknown of images that are in the store; returns the origins of those."""
+        known = set[str]()
+        for start in range(0, len(images), _IMAGES_A_BATCH):
+            batch = images[start : start + _IMAGES_A_BATCH]
+            details = [(image.origin, self._details(image)) for image in batch]
+            stored, count = fill_in(self.store, IMAGES.c.origin, details)
+            self.filled += count
+            for image, there in zip(batch, stored, strict=True):
+                if there is not None:
+                    known.add(image.origin)
+                    group = self.patient_groups.get(image.origin)
+                    self.differences.add(image.origin, image.class_name, group, there)
+        return known
 
-    Returns:
-        How many were new, and of how many others, with the same content, something was filled in. What is
-        wrong with an image goes to `faults`, what is stored with other values to `differences`, and the
-        SHA-256 of those that were read to `contents`, by origin.
-    """
-    added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    new, filled = 0, 0
-    for batch in _batches(images, faults, progress):
-        records = [_record(image, groups, added, by_path) for image in batch]
-        new += store.add(records)
-        contents |= {record.origin: record.sha256 for record in records}
-        details = [
-            (record.sha256, _details(image.source, groups))
-            for record, image in zip(records, batch, strict=True)
-        ]
-        stored, count = fill_in(store, IMAGES.c.sha256, details)
-        filled += count
-        for record, there in zip(records, stored, strict=True):
-            if there is not None:
-                differences.add(record.origin, record.label, record.group_name, there)
-    return new, filled
+    def take_in(self, images: Sequence[SourceImage]) -> None:
+        """Bring images into the store, a batch at a time, each whole or not at all."""
+        added = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for batch in self._batches(images):
+            records = [self._record(image, added) for image in batch]
+            self.new += self.store.add(records)
+            self.contents |= {record.origin: record.sha256 for record in records}
+            details = [
+                (record.sha256, self._details(image.source))
+                for record, image in zip(records, batch, strict=True)
+            ]
+            stored, count = fill_in(self.store, IMAGES.c.sha256, details)
+            self.filled += count
+            for record, there in zip(records, stored, strict=True):
+                if there is not None:
+                    self.differences.add(record.origin, record.label, record.group_name, there)
 
-
-def _batches(
-    images: Sequence[SourceImage], faults: list[Finding], progress: Progress
-) -> Iterator[list[ReadImage]]:
-    """Valid images, up to a number and so many bytes at a time; what is wrong goes to `faults`."""
-    batch: list[ReadImage] = []
-    held = 0
-    for done, result in enumerate(
-        work_ahead(images, lambda _, image: read_image(image), _IMAGES_A_TASK), start=1
-    ):
-        progress("reading images", done, len(images))
-        if isinstance(result, Finding):
-            faults.append(result)
-            continue
-        batch.append(result)
-        held += len(result.data)
-        if len(batch) >= _IMAGES_A_BATCH or held >= _BYTES_A_BATCH:
+    def _batches(self, images: Sequence[SourceImage]) -> Iterator[list[ReadImage]]:
+        """Valid images, up to a number and so many bytes at a time."""
+        batch: list[ReadImage] = []
+        held = 0
+        results = work_ahead(images, lambda _, image: read_image(image), _IMAGES_A_TASK)
+        for done, result in enumerate(results, start=1):
+            self.progress("reading images", done, len(images))
+            if isinstance(result, Finding):
+                self.faults.append(result)
+                continue
+            batch.append(result)
+            held += len(result.data)
+            if len(batch) >= _IMAGES_A_BATCH or held >= _BYTES_A_BATCH:
+                yield batch
+                batch, held = [], 0
+        if batch:
             yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
 
+    def _record(self, read: ReadImage, added: str) -> StoredImage:
+        image = read.source
+        return StoredImage(
+            sha256=read.sha256,
+            width=read.size[0],
+            height=read.size[1],
+            mode=read.mode,
+            format=read.format,
+            label=image.class_name,
+            origin=image.origin,
+            added=added,
+            **self._details(image)._asdict(),
+            path=str(Path(image.origin).resolve()) if self.by_path else None,
+            data=None if self.by_path else read.data,
+        )
 
-def _record(read: ReadImage, groups: dict[str, str], added: str, by_path: bool) -> StoredImage:
-    image = read.source
-    return StoredImage(
-        sha256=read.sha256,
-        width=read.size[0],
-        height=read.size[1],
-        mode=read.mode,
-        format=read.format,
-        label=image.class_name,
-        origin=image.origin,
-        added=added,
-        **_details(image, groups)._asdict(),
-        path=str(Path(image.origin).resolve()) if by_path else None,
-        data=None if by_path else read.data,
-    )
-
-
-def _details(image: SourceImage, groups: dict[str, str]) -> Told:
-    return Told(groups.get(image.origin), image.split, image.taken)
+    def _details(self, image: SourceImage) -> Told:
+        return Told(self.patient_groups.get(image.origin), image.split, image.taken)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from challenge_bundle.dataset.duplicates import Dropped
 from challenge_bundle.dataset.previous_import import PreviousImport, strongest
 from challenge_bundle.dataset.staging import StagedImage
-from challenge_bundle.dataset.stratify import connect, find_rare_classes, missing_splits, split_groups
+from challenge_bundle.dataset.stratify import assign_sets, connect, find_rare_classes, missing_splits
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.layout import SPLITS
@@ -106,7 +106,7 @@ def _cut(
         even = request.sample_size and count >= request.sample_size * len(targets)
         wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
         shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-    split = split_groups(together, shares, lambda image: image.source.class_name, kept)
+    split = assign_sets(together, shares, lambda image: image.source.class_name, kept)
     taken: Counter[tuple[str, str]] = Counter()
     assigned: list[StagedImage] = []
     # Where patient groups or kept splits make the splits uneven, all that were asked for are kept.

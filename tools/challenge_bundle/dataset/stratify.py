@@ -61,7 +61,7 @@ def connect(items: Sequence[T], keys: Callable[[T], Iterable[Hashable]]) -> list
     """Put together what shares a key, directly or through others.
 
     Returns:
-        Groups, in the order of their first items, which keep theirs.
+        Sets of items, in the order of their first items, which keep theirs.
     """
     parent = list(range(len(items)))
 
@@ -76,13 +76,13 @@ def connect(items: Sequence[T], keys: Callable[[T], Iterable[Hashable]]) -> list
         for key in keys(item):
             one, other = root(first_with.setdefault(key, place)), root(place)
             parent[max(one, other)] = min(one, other)
-    groups: dict[int, list[T]] = defaultdict(list)
+    sets: dict[int, list[T]] = defaultdict(list)
     for place, item in enumerate(items):
-        groups[root(place)].append(item)
-    return list(groups.values())
+        sets[root(place)].append(item)
+    return list(sets.values())
 
 
-def split_groups(
+def assign_sets(
     together: Sequence[Sequence[T]],
     shares: Mapping[str, Mapping[str, float]],
     class_of: Callable[[T], str],
