@@ -14,16 +14,7 @@ from challenge_bundle.layout import PROJECT_ROOT
 MODULE = runpy.run_path(str(PROJECT_ROOT / "docs" / "messages.py"))
 MESSAGES: list[Any] = MODULE["read_messages"]()
 
-NOT_CONVERTED: frozenset[str] = frozenset(
-    {
-        "evaluation/admission.py",
-        "evaluation/baseline.py",
-        "evaluation/context.py",
-        "evaluation/invariance.py",
-        "evaluation/step_cache.py",
-        "evaluation/stored_scores.py",
-    }
-)
+NOT_CONVERTED: frozenset[str] = frozenset()
 """Modules whose errors have no codes of their own yet; none may be added."""
 
 

@@ -128,8 +128,9 @@ def test_scores_of_another_reference_are_not_mixed_in(context: Context, records:
     put(context, records, 1, dict(context.reference.class_of), "development")
     path = context.layout.solution_csv("testing")
     path.write_text(path.read_text().replace("000.png,A", "000.png,B"))
-    with pytest.raises(DataError, match="run `evaluate --rescore`"):
+    with pytest.raises(DataError) as fault:
         make_board(read_context(context.bundle, context.layout), records, "development", None)
+    assert fault.value.code == "stale-scores"
 
 
 def test_look_alike_names_are_one_row_and_one_line(context: Context, records: Records) -> None:

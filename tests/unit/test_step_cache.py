@@ -71,15 +71,17 @@ def test_a_fault_here_leaves_nothing_and_is_tried_again(tmp_path: Path) -> None:
 def test_an_output_that_was_changed_afterwards_is_not_taken(tmp_path: Path) -> None:
     record = do_once(tmp_path, "k", write_something)
     (record.folder / "out.txt").write_text("another")
-    with pytest.raises(DataError, match="not as its step left it"):
+    with pytest.raises(DataError) as fault:
         read_record(record.folder)
+    assert (fault.value.code, fault.value.path) == ("changed-step-output", record.folder / "out.txt")
 
 
 def test_a_spoiled_record_is_named(tmp_path: Path) -> None:
     record = do_once(tmp_path, "k", write_something)
     (record.folder / RECORD_NAME).write_text("{")
-    with pytest.raises(DataError, match="not a step's record"):
+    with pytest.raises(DataError) as fault:
         do_once(tmp_path, "k", never)
+    assert (fault.value.code, fault.value.path) == ("damaged-step-record", record.folder / RECORD_NAME)
 
 
 def test_a_key_hangs_on_every_part() -> None:
@@ -153,8 +155,9 @@ def test_a_record_says_all_of_it(tmp_path: Path) -> None:
 def test_a_lost_output_is_named(tmp_path: Path) -> None:
     record = do_once(tmp_path, "k", write_something)
     (record.folder / "out.txt").unlink()
-    with pytest.raises(DataError, match=r"out\.txt: not as its step left it"):
+    with pytest.raises(DataError) as fault:
         read_record(record.folder)
+    assert (fault.value.code, fault.value.path) == ("changed-step-output", record.folder / "out.txt")
 
 
 def test_two_threads_do_a_step_once(tmp_path: Path) -> None:

@@ -56,11 +56,16 @@ def take_all(paths: Iterable[Path], context: Context, records: Records) -> list[
         except UnavailableError:
             raise
         except Exception as fault:
-            # Such as an upload in progress: the others do not wait for it.
+            # For example an upload in progress: the others do not wait for it.
             if isinstance(fault, OSError) and fault.errno in NO_ROOM:
                 raise
             if not isinstance(fault, BundleError):
-                fault = DataError(f"cannot be taken in: {fault!r}", path)
+                fault = DataError(
+                    f"cannot be taken in: {fault!r}",
+                    path,
+                    code="cannot-be-taken-in",
+                    hint="check the file, and give it again",
+                )
             arrivals.append(Arrival(None, one_line(fault)))
     taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
     known = records.rows()
@@ -97,7 +102,7 @@ def _enter(
 def admit(
     submission: Submission, known: Sequence[Row], phases: tuple[Phase, ...]
 ) -> tuple[str, Verdict | None]:
-    """Tell a submission's phase, and why it is not evaluated, if it is not.
+    """Find a submission's phase, and why it is not evaluated, if it is not.
 
     Args:
         submission: The submission.

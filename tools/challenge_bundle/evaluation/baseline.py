@@ -43,15 +43,15 @@ def check_ready(context: Context, engine: Engine, say: Callable[[str], None]) ->
 def check_baseline(context: Context, engine: Engine, say: Callable[[str], None]) -> None:
     """Build the bundle's own inference submission under the challenge's rules, unless that was done.
 
-    What fails for it fails for every submission, and is no participant's fault.
+    What fails for it fails for every submission, and is not a participant's fault.
 
     Args:
         context: Gives the rules.
         engine: Speaks to the engine.
-        say: Told that this begins.
+        say: Called with a line when the build begins.
 
     Raises:
-        UnavailableError: It cannot be built; says what is missing here.
+        UnavailableError: It cannot be built.
     """
     folder = context.layout.program_dir(INFERENCE.folder)
     if not (folder / "Dockerfile").is_file():
@@ -73,10 +73,11 @@ def check_baseline(context: Context, engine: Engine, say: Callable[[str], None])
     base = context.bundle.base_image or _base_of(folder / "Dockerfile")
     hint = _HINTS.get(verdict.code, _OTHER_HINT).format(base=base, folder=folder)
     raise UnavailableError(
-        "this bundle's own submission cannot be built the way submissions are:"
-        f" {verdict.finding.message}; {hint}."
-        f" Nothing was evaluated. The build's output, which {path} holds, ends with:",
+        "this bundle's own submission cannot be built the way submissions are, and nothing was evaluated:"
+        f" {verdict.finding.message} (the build's output is in {path})",
         details=verdict.lines,
+        code="baseline-not-built",
+        hint=hint,
     )
 
 

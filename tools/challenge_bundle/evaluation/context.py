@@ -75,7 +75,7 @@ class Context:
 
     @cached_property
     def _names_sha256(self) -> dict[str, str]:
-        """SHA-256 of each part's names: asked for once a submission, so it is computed once."""
+        """SHA-256 of each split's names; cached, since every submission needs it."""
         return {
             part: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
             for part, names in self.parts.items()
@@ -101,28 +101,36 @@ def open_evaluation(
 
 
 def read_context(bundle: Bundle, layout: Layout) -> Context:
-    """Read what is needed, and find out before the first submission whether it is whole.
+    """Read what an evaluation needs, and check before the first submission that it is complete.
 
     Raises:
-        DataError: The reference is not here, or is of other images than the testing split's.
+        DataError: The reference or the testing images are missing, or do not belong together.
     """
     path = layout.solution_csv("testing")
     if not path.exists():
-        raise DataError("not found; submissions are evaluated where the reference is: `data import`", path)
+        raise DataError(
+            "the reference of the testing images is missing",
+            path,
+            code="missing-reference",
+            hint="evaluate in the organiser's bundle, where `data import` wrote it",
+        )
     reference = read_label_table(path)
     if not layout.testing_data.is_dir():
         raise DataError(
-            "not found, though the reference is there; put the testing images back, or import the same data"
-            " again (`data import --replace`): the same source, seed and settings give the same images",
+            "the testing images are missing, although their reference is there",
             layout.testing_data,
+            code="missing-testing-images",
+            hint="put them back, or import the same data again (`data import --replace`): the same source,"
+            " seed and settings give the same images",
         )
     there = {entry.name for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
     if there != reference.class_of.keys():
         other = min(there ^ reference.class_of.keys())
         raise DataError(
-            f"is not of the images in {layout.testing_data.name}/ ('{other}' is in one of the two alone);"
-            " import the data again",
+            f"expected the images of {layout.testing_data.name}/, but {shown(other)} is in one alone",
             path,
+            code="reference-of-other-images",
+            hint="import the data again",
         )
     sha256 = hash_file(path)
     testing_sha256 = hash_folder(layout.testing_data)
@@ -133,10 +141,11 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
         absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
         if absent:
             raise DataError(
-                f"class {shown(min(absent))} has no image in one of the two parts of the testing images; a"
-                " public and a final part need one of each class: set 'evaluation.public_share' to 1, or give"
-                " it more images",
+                f"class {shown(min(absent))} has no image in one of the two splits of the test set; each"
+                " needs one of every class",
                 path,
+                code="class-without-images",
+                hint="set 'evaluation.public_share' to 1, or import more images of the class",
             )
     return Context(bundle, layout, reference, sha256, testing_sha256, parts)
 
@@ -144,10 +153,10 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
 def _kept_parts(
     layout: Layout, reference: LabelTable, sha256: str, share: float
 ) -> dict[str, frozenset[str]]:
-    """Which image is in which part: as it was split at first, so that a corrected label moves no image.
+    """The split of the test set as it was made at first: a corrected label moves no image.
 
     Raises:
-        DataError: What is kept of it is damaged.
+        DataError: The stored split is damaged.
     """
     if share >= 1.0:
         return split_test_set(reference, "", share)
@@ -161,9 +170,11 @@ def _kept_parts(
         pass
     except (ValueError, KeyError, TypeError):
         raise DataError(
-            "not which image is in which part of the testing images; bring it back from a backup, or remove"
-            " it: they are split again, and `evaluate --rescore` scores all again",
+            "not the stored split of the test set",
             path,
+            code="damaged-split",
+            hint="bring it back from a backup, or remove it: the test set is split again, and"
+            " `evaluate --rescore` scores all again",
         ) from None
     parts = split_test_set(reference, _secret(layout, sha256), share)
     document = {"share": share} | {part: sorted(names) for part, names in parts.items()}
@@ -172,7 +183,7 @@ def _kept_parts(
 
 
 def _secret(layout: Layout, reference_sha256: str) -> str:
-    """What the split of the test images depends on: kept, so that another share splits them alike."""
+    """The secret of the split: stored, so that another share changes as few images as possible."""
     path = layout.evaluation / "deal"
     if not path.exists():
         write_text(path, reference_sha256 + "\n", private=True)
@@ -180,12 +191,12 @@ def _secret(layout: Layout, reference_sha256: str) -> str:
 
 
 def zips_dir(layout: Layout) -> Path:
-    """Where the zips are kept."""
+    """Folder of the kept zips."""
     return layout.kept_zips
 
 
 def steps_dir(layout: Layout, name: str) -> Path:
-    """Where the steps of one kind are kept."""
+    """Folder of the kept steps of one kind."""
     return layout.evaluation / "steps" / name
 
 

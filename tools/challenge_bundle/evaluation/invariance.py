@@ -1,4 +1,4 @@
-"""The same image on the same pixels under other circumstances, which no result should hang on."""
+"""Run a submission on the same pixels under other circumstances, on which no result should depend."""
 
 import hashlib
 import os
@@ -28,11 +28,11 @@ TOLERANCE = 1e-3
 """A probability may differ by so much: other batches are summed in another order."""
 
 MEANINGS: Mapping[str, str] = {
-    "again": "the result is not the same twice: it hangs on chance or time",
-    "renamed": "the result hangs on the names of the files",
-    "reordered": "the result hangs on the order of the files, or on their batch",
-    "alone": "the result hangs on the other images of the folder",
-    "stripped": "the result hangs on the files' metadata, not on the pixels",
+    "again": "the result is not the same twice: it depends on chance or time",
+    "renamed": "the result depends on the names of the files",
+    "reordered": "the result depends on the order of the files, or on their batch",
+    "alone": "the result depends on the other images of the folder",
+    "stripped": "the result depends on the files' metadata, not on the pixels alone",
 }
 """What it means when a circumstance changes a result."""
 
@@ -59,7 +59,7 @@ def probe_all(context: Context, records: Records, engine: Engine, progress: Prog
         context: Where it is evaluated.
         records: Get what is found.
         engine: Runs the images.
-        progress: Told of how far it has come.
+        progress: Called after each submission.
 
     Raises:
         UnavailableError: The engine went away.
@@ -141,7 +141,11 @@ def _run_surely(
         except UnavailableError as fault:
             cause = one_line(fault)
         if not is_well(context, engine):
-            raise UnavailableError(f"a probe was broken off ({cause}); start the engine, and run it again")
+            raise UnavailableError(
+                f"a probe was interrupted ({cause})",
+                code="probe-interrupted",
+                hint="start the engine, and run `evaluate --probe` again",
+            )
     return {"failed": cause}
 
 

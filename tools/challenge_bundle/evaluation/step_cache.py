@@ -1,4 +1,4 @@
-"""A step is done once: its outputs and its record lie in a folder named by what it was made from."""
+"""A step is done once: its outputs and its record are in a folder named by a digest of all its inputs."""
 
 import hashlib
 import json
@@ -114,18 +114,23 @@ def read_record(folder: Path) -> StepRecord:
         record = StepRecord(folder, document["key"], document["files"], document["facts"], verdict)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise DataError(
-            f"not a step's record ({fault!r}); remove the folder, and the step is repeated",
+            f"not the record of a step ({fault!r})",
             folder / RECORD_NAME,
+            code="damaged-step-record",
+            hint="remove the folder, and the step is repeated",
         ) from None
     for name, sha256 in record.files.items():
         if not (folder / name).is_file() or hash_file(folder / name) != sha256:
             raise DataError(
-                "not as its step left it; remove the folder, and the step is repeated", folder / name
+                "missing, or changed since its step wrote it",
+                folder / name,
+                code="changed-step-output",
+                hint="remove the folder, and the step is repeated",
             )
     return record
 
 
 def forget_unfinished(steps_dir: Path) -> None:
-    """Remove what steps that were cut off have left."""
+    """Remove the unfinished folders of steps that were interrupted."""
     for part in steps_dir.glob("*/.*.part"):
         shutil.rmtree(part, ignore_errors=True)

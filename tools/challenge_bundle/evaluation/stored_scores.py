@@ -1,4 +1,4 @@
-"""What submissions left: their csvs and scores, and whether these are of the data that are here."""
+"""The stored csv and scores of submissions, and whether they fit the data that are here."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.errors import DataError
+from challenge_bundle.errors import DataError, shown
 from challenge_bundle.evaluation.context import Context, steps_dir
 from challenge_bundle.evaluation.intake import describe
 from challenge_bundle.evaluation.records import Records, Row
@@ -17,7 +17,7 @@ from challenge_bundle.layout import RESULTS_NAME
 from challenge_bundle.settings import METRICS
 
 TESTING_IMAGES = "testing_images"
-"""The fact of an inference that says on which images it ran."""
+"""The fact of an inference step that identifies the images on which it ran."""
 
 
 def results_of(context: Context, records: Records, row: Row) -> Path:
@@ -27,28 +27,29 @@ def results_of(context: Context, records: Records, row: Row) -> Path:
 
 
 def refuse_other_images(context: Context, records: Records, rows: Sequence[Row]) -> None:
-    """Refuse submissions that ran on other images: their scores and those on these images do not compare.
+    """Refuse submissions that ran on other images: their scores cannot be compared.
 
     Raises:
-        DataError: There are some, or their csv is not here.
+        DataError: There are some, or their csv is missing.
     """
     other = [row for row in rows if not _ran_here(context, results_of(context, records, row))]
     if other:
         raise DataError(
-            f"{len(other)} of {len(rows)} scored submissions ran on other testing images than those that are"
-            f" here, the first: {describe(other[0].submission)}; import those images again (.bundle/archive/"
-            " holds what `data import --replace` put away), or start a new evaluation: let"
-            " `data import --replace` put this one away, and give `evaluate` the zips again"
-            " (where --database is used, a new one)",
+            f"{len(other)} of {len(rows)} scored submissions ran on other testing images than these, the"
+            f" first: {describe(other[0].submission)}",
             context.layout.testing_data,
+            code="other-testing-images",
+            hint="import those images again (.bundle/archive/ holds what `data import --replace` put away),"
+            " or start a new evaluation: let `data import --replace` put this one away, and give `evaluate`"
+            " the zips again (with --database, a new one)",
         )
 
 
 def read_predictions(context: Context, records: Records, row: Row) -> LabelTable:
-    """The classes that a scored submission gave; one for each testing image.
+    """The classes that a scored submission predicted, one for each testing image.
 
     Raises:
-        DataError: They are of other images.
+        DataError: The csv is of other images.
     """
     path = results_of(context, records, row)
     refuse_other_images(context, records, [row])
@@ -56,15 +57,16 @@ def read_predictions(context: Context, records: Records, row: Row) -> LabelTable
     if table.class_of.keys() != context.image_names:
         other = min(table.class_of.keys() ^ context.image_names)
         raise DataError(
-            f"is of other testing images than those that are here ('{other}' is in one of the two alone);"
-            " import those images again, or let `data import --replace` put this evaluation away",
+            f"expected one row per testing image, but {shown(other)} is in only one of the two",
             path,
+            code="other-testing-images",
+            hint="import those images again, or let `data import --replace` put this evaluation away",
         )
     return table
 
 
 def stale_rows(context: Context, records: Records, part: str, rows: Sequence[Row]) -> list[Row]:
-    """Scored submissions whose scores are not of this reference, scoring program and part of the images."""
+    """Scored submissions whose scores are of another reference, scoring program or split of the test set."""
     stored = records.scores(part)
     return [
         row
@@ -75,7 +77,7 @@ def stale_rows(context: Context, records: Records, part: str, rows: Sequence[Row
 
 
 def is_stale(context: Context, records: Records) -> bool:
-    """Tell whether any scores are of another reference or scoring program than those that are there."""
+    """Whether any scores were computed with another reference or scoring program than those that are here."""
     rows = records.rows()
     return any(stale_rows(context, records, part, rows) for part in context.parts)
 
@@ -86,16 +88,17 @@ def current_scores(
     """The content of scores.json of each submission that was scored, by its id.
 
     Raises:
-        DataError: One is of another reference or scoring program than those that are there, or lacks the
-            score that the board ranks by.
+        DataError: One was computed with another reference or scoring program than those that are here, or
+            lacks the metric that the board ranks by.
     """
     stale = stale_rows(context, records, part, rows)
     if stale:
         refuse_other_images(context, records, stale)
         raise DataError(
-            f"the reference or the scoring program is not that of the scores of {len(stale)} submissions; run"
-            " `evaluate --rescore`",
+            f"the scores of {len(stale)} submissions were computed with another reference or scoring program",
             context.layout.solution_csv("testing"),
+            code="stale-scores",
+            hint="run `evaluate --rescore`",
         )
     stored = records.scores(part)
     found = {
@@ -110,24 +113,25 @@ def metric_of(context: Context, content: dict[str, Any]) -> float:
     """The score that the board ranks by.
 
     Raises:
-        DataError: The scoring program does not give it, or it is not a finite number.
+        DataError: The scoring program does not write it, or it is not a finite number.
     """
     metric = context.bundle.evaluation.metric
     value = find_metric(content, metric)
     if value is None:
         given = [name for name in METRICS if find_metric(content, name) is not None]
         raise DataError(
-            f"'evaluation.metric' is {metric}, but the scoring program's scores.json holds"
-            f" {content.get(metric, 'no such score')!r:.40}; set it to one that is there"
-            f" ({', '.join(given) or 'none is'}), or let the scoring program write it and run"
-            " `evaluate --rescore`",
+            f"expected a number for 'evaluation.metric' ({metric}) in the scoring program's scores.json but"
+            f" got {content.get(metric, 'no such score')!r:.40}",
             context.layout.manifest,
+            code="metric-not-scored",
+            hint=f"set it to one that is there ({', '.join(given) or 'none is'}), or let the scoring program"
+            " write it and run `evaluate --rescore`",
         )
     return value
 
 
 def find_metric(content: dict[str, Any], metric: str) -> float | None:
-    """A score of a scores.json; None if it is not there, or not a finite number."""
+    """A score of a scores.json; None if it is missing or not a finite number."""
     value = content.get(metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
@@ -140,6 +144,6 @@ def _ran_here(context: Context, results: Path) -> bool:
     try:
         facts = json.loads((results.parent / RECORD_NAME).read_text(encoding="utf-8"))["facts"]
     except (OSError, ValueError, KeyError, TypeError):
-        # The names in the csv are all that is known of it.
+        # Without the record, only the names in the csv can be compared.
         return True
     return bool(facts.get(TESTING_IMAGES, context.testing_sha256) == context.testing_sha256)
