@@ -37,6 +37,15 @@ def test_a_code_has_one_exit_status_in_a_room() -> None:
     assert [key for key, kinds in statuses.items() if len(kinds) > 1] == []
 
 
+def test_a_code_of_a_note_is_never_that_of_an_error() -> None:
+    kinds = defaultdict(set)
+    for one in MESSAGES:
+        kinds[one.code].add(one.kind)
+    assert [
+        code for code, found in kinds.items() if "note" in found and found & {"error", "exit status 1"}
+    ] == []
+
+
 def test_messages_and_hints_are_kept_apart() -> None:
     joined = [one for one in MESSAGES if one.code and "; run `" in one.message]
     assert joined == []

@@ -123,7 +123,7 @@ def _gpu() -> Finding:
 def _disk(layout: Layout) -> Finding:
     free_gb = shutil.disk_usage(layout.root).free / 1e9
     if free_gb >= MINIMUM_FREE_GB:
-        return Finding("disk", NOTE, "free disk", f"{free_gb:.0f} GB")
+        return Finding("disk-free", NOTE, "free disk", f"{free_gb:.0f} GB")
     what = f"{free_gb:.1f} GB, but installing and building take up to {MINIMUM_FREE_GB:.0f} GB"
     return Finding("disk-short-of-room", WARNING, "free disk", what, "free some")
 
@@ -131,9 +131,9 @@ def _disk(layout: Layout) -> Finding:
 def _memory() -> Finding:
     if not hasattr(os, "sysconf"):
         what = f"{os.cpu_count()} processors; the size is not known on this system"
-        return Finding("memory", NOTE, "memory", what)
+        return Finding("memory-size", NOTE, "memory", what)
     total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     what = f"{total_gb:.0f} GB, {os.cpu_count()} processors"
     if total_gb >= MINIMUM_MEMORY_GB:
-        return Finding("memory", NOTE, "memory", what)
+        return Finding("memory-size", NOTE, "memory", what)
     return Finding("memory-short", WARNING, "memory", what, "train with smaller batches")
