@@ -2,9 +2,9 @@
 
     python infer.py [IN_DIR OUT_DIR] [--options]
 
-Reads every file of IN_DIR (hidden ones left out) and the model that training exported. Writes
-OUT_DIR/classification_results.csv: a row an image, sorted by file name, with the class and a probability
-for each. An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the
+Reads every file of IN_DIR (except hidden ones) and the model that training exported. Writes
+OUT_DIR/classification_results.csv: one row per image, sorted by file name, with the class and one probability
+per class. An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the
 exit status is 1.
 """
 
@@ -29,26 +29,22 @@ import onnxruntime
 from PIL import Image, UnidentifiedImageError
 
 RESULTS_NAME = "classification_results.csv"
+# Fixed: an image is in the same batch whatever the number of workers, so the csv's bytes are the same.
 BATCH_SIZE = 64
-"""Fixed: images meet the same neighbours whatever the number of workers, so the csv's bytes are the same."""
-PIXELS_A_BATCH = BATCH_SIZE * 256 * 256
-"""Where the model takes larger images, fewer are classified at once: 64 of 4000x4000 would take 4 GiB."""
-NAMED_FAULTS = 10
-SAY_EVERY_S = 2.0
+# If the model takes larger images, fewer are classified at once: 64 of 4000x4000 would take 4 GiB.
+PIXELS_PER_BATCH = BATCH_SIZE * 256 * 256
+SHOWN_FAULTS = 10
+PROGRESS_S = 2.0
 
+# What Pillow may try, whatever a file is called: its other formats start programs or are hardly tested.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
-"""All that Pillow may try, whatever a file's name is: other formats start programs or are hardly tested."""
-
-DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-"""Of Pillow's modes, those with more than 8 bits a channel."""
-
+DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})  # more than 8 bits per channel
 GRAY_MODES = DEEP_MODES | {"1", "L", "LA"}
 MODES = GRAY_MODES | {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
-PNM_MODES = frozenset({"1", "L", "I", "RGB"})
-"""Of pbm, pgm and ppm files; Pillow takes others under the same names."""
+PNM_MODES = frozenset({"1", "L", "I", "RGB"})  # of pbm, pgm, ppm: Pillow opens others under these names
 MAX_PIXELS = 50_000_000
 
-# Of metadata that are damaged, and of images over Pillow's own limit, which is higher than MAX_PIXELS.
+# Damaged metadata, and images over Pillow's own limit, which is higher than MAX_PIXELS.
 warnings.filterwarnings("ignore", module="PIL")
 
 
@@ -57,44 +53,24 @@ class InputError(Exception):
 
 
 class ImageError(Exception):
-    """A file is no image that is taken; the message says why, without its name."""
+    """A file is not an image that can be used; the message says why, without the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An exported network and what it expects.
+    """An exported network and what it expects."""
 
-    Args:
-        session: Takes float32 images (B, C, H, W), returns logits (B, K).
-        class_names: Logit k is of class_names[k].
-        channels: 1 for gray, 3 for RGB.
-        height: Pixels.
-        width: Pixels.
-        mean: (C, 1, 1), of images scaled to 0..1.
-        standard_deviation: (C, 1, 1), likewise.
-    """
-
-    session: onnxruntime.InferenceSession
-    class_names: tuple[str, ...]
-    channels: int
+    session: onnxruntime.InferenceSession  # images (B, C, H, W), float32, to logits (B, K)
+    class_names: tuple[str, ...]  # of logit k
+    channels: int  # 1: gray, 3: RGB
     height: int
     width: int
-    mean: np.ndarray
-    standard_deviation: np.ndarray
+    mean: np.ndarray  # (C, 1, 1), of images scaled to 0..1
+    standard_deviation: np.ndarray  # (C, 1, 1), likewise
 
 
 def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
-    """Classify a folder of images.
-
-    Args:
-        in_dir: The images.
-        out_dir: Gets classification_results.csv; made if it is not there.
-        model_dir: Holds best_metric_model.onnx and model.json.
-        workers: Threads that decode; 0 takes one a core.
-
-    Returns:
-        Exit status: 0 done, 1 the input is at fault (said on stderr).
-    """
+    """Classify a folder of images; returns the exit status: 0 done, 1 at fault (one line on stderr)."""
     try:
         files = list_images(in_dir)
         model = load_model(model_dir)
@@ -115,31 +91,18 @@ def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
         return 1
     temporary.replace(out_dir / RESULTS_NAME)
     if faults:
-        more = f" (and {len(faults) - NAMED_FAULTS} more)" if len(faults) > NAMED_FAULTS else ""
+        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
         count = "1 image" if len(faults) == 1 else f"{len(faults)} images"
-        named = "; ".join(faults[:NAMED_FAULTS])
+        named = "; ".join(faults[:SHOWN_FAULTS])
         print(f"no row for {count}: {named}{more}; replace or remove the file", file=sys.stderr)
         return 1
     return 0
 
 
 def write_results(files: Sequence[Path], model: Model, path: Path, workers: int) -> list[str]:
-    """Classify images and write a row for each.
-
-    Args:
-        files: The images.
-        model: As loaded.
-        path: The csv.
-        workers: Threads that decode.
-
-    Returns:
-        What is wrong with each image that got no row.
-
-    Raises:
-        InputError: The model cannot be run on several images.
-    """
+    """Write one row per image; returns what is wrong with each image that got none."""
     faults: list[str] = []
-    done, said = 0, time.monotonic()
+    done, printed = 0, time.monotonic()
     with path.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(["file", "class", *(f"probability_{name}" for name in model.class_names)])
@@ -155,18 +118,14 @@ def write_results(files: Sequence[Path], model: Model, path: Path, workers: int)
                     else:
                         faults.append(f"{file}: the model's output is not finite")
             done += len(batch)
-            if done == len(files) or time.monotonic() - said > SAY_EVERY_S:
-                said = time.monotonic()
+            if done == len(files) or time.monotonic() - printed > PROGRESS_S:
+                printed = time.monotonic()
                 print(f"{done}/{len(files)} images", flush=True)
     return faults
 
 
 def list_images(in_dir: Path) -> list[Path]:
-    """The files of the input folder, sorted by name.
-
-    Raises:
-        InputError: No such folder, no file in it, or a name that a UTF-8 csv cannot hold.
-    """
+    """The files of the input folder, sorted by name; hidden ones are ignored."""
     if not in_dir.is_dir():
         raise InputError(f"{in_dir}: no such folder; give a folder of images")
     files = sorted(path for path in in_dir.iterdir() if path.is_file() and not path.name.startswith("."))
@@ -179,11 +138,7 @@ def list_images(in_dir: Path) -> list[Path]:
 
 
 def open_output(out_dir: Path) -> None:
-    """Make the output folder if it is not there.
-
-    Raises:
-        InputError: It cannot be written to.
-    """
+    """Make the output folder if it is not there, and check that it can be written to."""
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         probe = out_dir / f".{os.getpid()}.probe"
@@ -198,11 +153,7 @@ def open_output(out_dir: Path) -> None:
 
 
 def load_model(model_dir: Path) -> Model:
-    """Load the exported network.
-
-    Raises:
-        InputError: A file is not there or is not what training writes, or the two do not fit each other.
-    """
+    """Load the exported network, and check that its two files fit each other."""
     card_path, graph_path = model_dir / "model.json", model_dir / "best_metric_model.onnx"
     for path in (card_path, graph_path):
         if not path.is_file():
@@ -239,10 +190,10 @@ def load_model(model_dir: Path) -> Model:
 
 
 def processors() -> int:
-    """How many this process may use: a container's share if it is told, else those it may run on."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    """How many this process may use: a container's share if it is given, else those it may run on."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -254,9 +205,9 @@ def read_batches(
     """Decode the images batch by batch, the next one while the caller works on this one.
 
     Yields:
-        (file, image) of a batch; the image (C, H, W), or a text that says why it cannot be read.
+        (file, image) of a batch; the image (C, H, W), or why it cannot be read.
     """
-    size = max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (model.height * model.width)))
+    size = max(1, min(BATCH_SIZE, PIXELS_PER_BATCH // (model.height * model.width)))
     with ThreadPoolExecutor(max_workers=workers) as pool:
 
         def submit(start: int) -> list[tuple[Path, Future[np.ndarray | str]]]:
@@ -277,19 +228,9 @@ def read_or_explain(path: Path, model: Model) -> np.ndarray | str:
 
 
 def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
-    """Decode an image to the network's channels and size, as the training program does.
+    """Decode an image to (C, H, W), from 0 to 255: uint8, or float32 of a file with more than 8 bits.
 
-    Args:
-        path: A file of FORMATS, of any size.
-        channels: 1 for gray, 3 for RGB.
-        height: Wanted, pixels.
-        width: Wanted, pixels.
-
-    Returns:
-        Image (C, H, W), from 0 to 255: uint8, or float32 where the file has more than 8 bits a channel.
-
-    Raises:
-        ImageError: It is no image that is taken, is damaged or cut off, or its values are out of range.
+    The training program decodes the same way; a test holds the two together.
     """
     with open_image(path) as opened:
         try:
@@ -300,14 +241,14 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
         except ImageError:
             raise
         except Exception as fault:
-            raise ImageError(describe(fault)) from None
+            raise ImageError(_describe(fault)) from None
     if pixels.ndim == 2:
         return np.repeat(pixels[None], channels, axis=0)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _convert(opened: Image.Image, channels: int) -> Image.Image:
-    """Decode an image, to gray or RGB from 0 to 255; transparency is left out."""
+    """Gray or RGB from 0 to 255; transparency is ignored."""
     opened.load()
     if opened.mode in DEEP_MODES:
         values = np.asarray(opened, dtype=np.float32)
@@ -323,31 +264,22 @@ def _convert(opened: Image.Image, channels: int) -> Image.Image:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image file; the programs and an import take the same files.
-
-    Raises:
-        ImageError: It is no image, has several frames, too many pixels, or a mode that is not taken.
-    """
+    """Open an image file and check its header; an import accepts the same files."""
     try:
         opened = Image.open(path, formats=FORMATS)
         try:
-            check_form(opened)
+            _check_header(opened)
         except BaseException:
             opened.close()
             raise
     except ImageError:
         raise
     except Exception as fault:  # of damaged files Pillow raises nearly anything
-        raise ImageError(describe(fault)) from None
+        raise ImageError(_describe(fault)) from None
     return opened
 
 
-def check_form(opened: Image.Image) -> None:
-    """Refuse an image by what its header says.
-
-    Raises:
-        ImageError: It has several frames, too many pixels, or a mode that is not taken.
-    """
+def _check_header(opened: Image.Image) -> None:
     frames = getattr(opened, "n_frames", 1)
     if frames != 1:
         raise ImageError(f"{frames} frames or pages, expected one")
@@ -357,26 +289,14 @@ def check_form(opened: Image.Image) -> None:
         raise ImageError(f"{opened.width}x{opened.height} pixels; at most {MAX_PIXELS:,} are read")
 
 
-def describe(fault: Exception) -> str:
-    """Say in a line why an image cannot be read."""
+def _describe(fault: Exception) -> str:
     if isinstance(fault, UnidentifiedImageError):
         return f"not an image; expected {', '.join(FORMATS)}"
     return next(iter(str(fault).strip().splitlines()), "") or type(fault).__name__
 
 
 def classify(model: Model, images: np.ndarray) -> np.ndarray:
-    """Run the network.
-
-    Args:
-        model: As loaded.
-        images: (B, C, H, W), from 0 to 255.
-
-    Returns:
-        Probabilities (B, K), float64; a row sums to 1.
-
-    Raises:
-        InputError: It cannot be run on so many images.
-    """
+    """Probabilities (B, K), float64, of images (B, C, H, W) from 0 to 255; a row sums to 1."""
     normalised = (images.astype(np.float32) / 255.0 - model.mean) / model.standard_deviation
     try:
         (logits,) = model.session.run(None, {model.session.get_inputs()[0].name: normalised})
@@ -392,8 +312,8 @@ def classify(model: Model, images: np.ndarray) -> np.ndarray:
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Path, int]:
-    """Parse the command line."""
-    # Beside this script's folder lies model_output/: in the project, in the submission zip and in the image.
+    """Parse the command line to (in_dir, out_dir, model_dir, workers)."""
+    # model_output/ lies next to this script's folder: in the project, in the submission zip and in the image.
     model_dir = Path(__file__).resolve().parent.parent / "model_output"
     parser = argparse.ArgumentParser(
         description="Classify a folder of images.",
@@ -405,10 +325,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         "out_dir", nargs="?", default="/mnt/out", type=Path, help=f"folder for {RESULTS_NAME}"
     )
     parser.add_argument("--model", default=model_dir, type=Path, help="folder with the exported model")
-    parser.add_argument("--workers", default=0, type=int, help="threads that decode images; 0: one a core")
+    parser.add_argument("--workers", default=0, type=int, help="threads that decode images; 0: one per core")
     parsed = parser.parse_args(arguments)
     if parsed.workers < 0:
-        parser.error("--workers is a number from 0")
+        parser.error("--workers: expected a number from 0")
     if parsed.in_dir != Path("/mnt/in") and parsed.out_dir == Path("/mnt/out"):
         parser.error("give both folders, IN_DIR and OUT_DIR, or neither")
     return parsed.in_dir, parsed.out_dir, parsed.model, parsed.workers

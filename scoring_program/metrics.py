@@ -1,4 +1,4 @@
-"""The numbers: pure functions of labels and probabilities."""
+"""The metrics: pure functions of labels and probabilities."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,9 +28,9 @@ def confusion_matrix(reference: np.ndarray, predictions: np.ndarray, class_count
 def classification_scores(
     confusion: np.ndarray, class_names: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """What scikit-learn's classification_report says.
+    """The numbers of scikit-learn's classification_report.
 
-    It is given a case a cell, weighted by the cell's count: the same numbers, whatever the number of cases.
+    It gets one case per cell, weighted by the cell's count: the same numbers, whatever the number of cases.
 
     Args:
         confusion: Counts (K, K).

@@ -2,12 +2,12 @@
 
     python score.py [INPUT OUTPUT] [--show-cases]
 
-Reads INPUT/ref/testing_solution.csv and the one csv in INPUT/res/. Writes OUTPUT/scores.txt (a `key: value`
-a line), scores.json (the same and all the rest) and detailed_results.html (a page to look at). A fault in
+Reads INPUT/ref/testing_solution.csv and the one csv in INPUT/res/. Writes OUTPUT/scores.txt (`key: value`
+lines), scores.json (the same and all the rest) and detailed_results.html (a page to look at). A fault in
 either csv is one line on stderr that names file and row, exit status 1, and no file in OUTPUT.
 
 Platforms show OUTPUT to the participant, so the images that went wrong are listed only when they are asked
-for: with one csv that says "A" everywhere, such a list would tell the true class of every image.
+for: with a csv that predicts "A" everywhere, such a list would reveal the true class of every image.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(in_dir: Path, out_dir: Path, show_cases: bool = False) -> int:
         show_cases: Whether to list the images that went wrong, with their true classes.
 
     Returns:
-        Exit status: 0 done, 1 the input is at fault (said on stderr).
+        Exit status: 0 done, 1 the input is at fault (one line on stderr).
     """
     try:
         cases = match(in_dir / "ref" / REFERENCE_NAME, find_predictions(in_dir / "res"))
@@ -56,7 +56,7 @@ def main(in_dir: Path, out_dir: Path, show_cases: bool = False) -> int:
 
 
 def open_output(out_dir: Path) -> None:
-    """Make the output folder, without what an earlier run left.
+    """Make the output folder, and remove what an earlier run left.
 
     Raises:
         InputError: It cannot be written to.
@@ -76,7 +76,7 @@ def open_output(out_dir: Path) -> None:
 
 
 def remove_outputs(out_dir: Path) -> None:
-    """Remove what an earlier run left, so that nobody takes it for this one's."""
+    """Remove what an earlier run left: it must not pass for the result of this one."""
     for name in OUTPUT_NAMES:
         (out_dir / name).unlink(missing_ok=True)
 
@@ -148,7 +148,7 @@ def write_results(result: dict[str, Any], out_dir: Path) -> None:
 
 
 def render_page(result: dict[str, Any], scores: dict[str, float]) -> str:
-    """The page to look at: one file, no script, every foreign text escaped."""
+    """The page: one file, no script, every name in it escaped."""
     import jinja2
 
     environment = jinja2.Environment(

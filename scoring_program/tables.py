@@ -1,7 +1,7 @@
 """The csvs: read and checked row by row, or, where they are plain, column by column.
 
-Both ways accept the same csvs and give the same columns. Only the row-by-row reader says what is wrong: where
-the other one meets anything that it is not sure of, it leaves the file to that.
+Both ways accept the same csvs and give the same columns. Only the row-by-row reader reports what is
+wrong: where the other one meets anything that it is not sure of, it leaves the file to that.
 """
 
 import csv
@@ -197,8 +197,8 @@ def stack_probabilities(table: Any, class_names: Sequence[str]) -> np.ndarray | 
     if set(given) != set(wanted):
         return OTHER_PROBABILITIES
     values = np.stack([table[name].to_numpy() for name in wanted], axis=1)
-    sound = (values >= 0.0).all() and (values <= 1.0).all()
-    return values if sound and (np.abs(values.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all() else None
+    valid = (values >= 0.0).all() and (values <= 1.0).all()
+    return values if valid and (np.abs(values.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all() else None
 
 
 def read_table(path: Path, most: int | None = None) -> Table:
@@ -206,7 +206,7 @@ def read_table(path: Path, most: int | None = None) -> Table:
 
     Args:
         path: The csv.
-        most: So many rows are taken; None takes any number.
+        most: So many rows are accepted; None accepts any number.
 
     Raises:
         InputError: See the messages.
@@ -219,7 +219,7 @@ def read_table(path: Path, most: int | None = None) -> Table:
         number, line = next(lines, (0, None))
         if line is None:
             raise InputError(
-                f"{path}: the file is empty; expected the header 'file,class' and a row an image"
+                f"{path}: the file is empty; expected the header 'file,class' and one row per image"
             )
         header = split_cells(line, f"{path}:{number}") if number == 1 else []
         table.probability_names.extend(check_header(header, path))
@@ -229,7 +229,7 @@ def read_table(path: Path, most: int | None = None) -> Table:
             if most is not None and len(table.row_of) > most:
                 raise InputError(f"{where}: more than {most:,} rows; each test image needs exactly one row")
     if not table.row_of:
-        raise InputError(f"{path}: no row after the header; expected one row an image")
+        raise InputError(f"{path}: no row after the header; expected one row per image")
     return table
 
 
@@ -309,7 +309,7 @@ def add_row(table: Table, row: list[str], columns: int, where: str, line: int) -
     """
     if len(row) != columns:
         raise InputError(
-            f"{where}: {len(row)} columns where the header has {columns}; write one value a column"
+            f"{where}: {len(row)} columns where the header has {columns}; write one value per column"
         )
     name = PurePosixPath(row[0]).name
     if not name or not row[1]:
@@ -384,5 +384,5 @@ def read_probabilities(
 
 
 def shown(text: str) -> str:
-    """Quote a foreign text for a message: control characters escaped, long ones cut."""
+    """Quote a participant's text for a message: control characters escaped, long ones cut."""
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")

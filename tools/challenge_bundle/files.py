@@ -24,9 +24,9 @@ OUR_FAULTS = (*NO_ROOM, errno.EIO)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` if the block ends well, else remove it."""
+    """Yield a temporary name next to `path`; rename it to `path` if the block ends well, else remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name: what a killed process left is taken over by the next one.
+    # Always the same name: what a killed process left is overwritten by the next one.
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def synchronise(path: Path) -> None:
-    """Make a file, or the list of a folder's files, outlive a power cut."""
+    """Make a file, or the list of a folder's files, survive a power cut."""
     if path.is_dir() and os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -50,12 +50,12 @@ def synchronise(path: Path) -> None:
 
 
 def is_executable(path: Path) -> bool:
-    """Whether a file may be run, as its owner has it."""
+    """Whether a file is executable by its owner."""
     return bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def no_formula(text: str) -> str:
-    """A participant's text as a cell of a csv, which a spreadsheet must not take for a formula.
+    """A participant's text as a cell of a csv that no spreadsheet takes for a formula.
 
     Source:
         OWASP, "CSV Injection"; some spreadsheets take the wide and small forms of the signs as well.
@@ -65,7 +65,7 @@ def no_formula(text: str) -> str:
 
 
 def write_text(path: Path, text: str, private: bool = False) -> None:
-    """Write `text` as UTF-8 with Unix line ends, whole or not at all; perhaps for its owner's eyes alone."""
+    """Write UTF-8 with Unix line ends, whole or not at all; if private, only its owner can read it."""
     with replacing(path) as temporary:
         if private:
             temporary.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def write_text(path: Path, text: str, private: bool = False) -> None:
 def write_csv(
     path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], private: bool = False
 ) -> None:
-    """Write a csv with Unix line ends, whole or not at all; perhaps for its owner's eyes alone."""
+    """Write a csv with Unix line ends, whole or not at all; if private, only its owner can read it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -91,13 +91,13 @@ def hash_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files, hidden ones left out, in hexadecimal."""
+    """SHA-256 over the names and contents of a folder's files, except hidden ones, in hexadecimal."""
     contents = {entry.name: hash_file(entry) for entry in folder.iterdir() if entry.name[0] != "."}
     return hashlib.sha256(json.dumps([contents], sort_keys=True).encode()).hexdigest()
 
 
 def signature(paths: Iterable[Path]) -> str:
-    """Tell whether a set of files changed, by name, size and time, without reading them.
+    """What changes when a file of a set does: a digest of names, sizes and times, not of contents.
 
     Args:
         paths: Files and folders (folders count with all that they hold). One that is missing counts as such.
@@ -154,7 +154,7 @@ MAX_DEPTH = 64
 
 
 def plain_files(folder: Path) -> list[str]:
-    """The plain files in a folder that a stranger filled, by name below it, in order; no link is followed."""
+    """The plain files in a folder that a participant filled, by name, in order; no link is followed."""
     names: list[str] = []
     pending = [("", 0)]
     while pending:
@@ -173,14 +173,14 @@ def plain_files(folder: Path) -> list[str]:
 
 
 def open_plain(folder: Path, name: str) -> int:
-    """Open a file below a folder that a stranger filled: through no link, and without waiting for a pipe.
+    """Open a file below a folder that a participant filled: through no link, without waiting for a pipe.
 
     Args:
         folder: The folder.
         name: Of the file below it, such as `events/one`.
 
     Returns:
-        A descriptor to read from; of what, the caller looks.
+        A descriptor to read from; the caller checks what kind of file it is.
 
     Raises:
         OSError: ELOOP or ENOTDIR for a link; else as os.open.
@@ -203,7 +203,7 @@ def open_plain(folder: Path, name: str) -> int:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder that a stranger filled, however deep or closed; one that is not there is no fault.
+    """Remove a folder that a participant filled, however deep or closed; a missing one is no error.
 
     shutil.rmtree recurses, so that a few thousand folders in one another stop it.
 

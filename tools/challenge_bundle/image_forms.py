@@ -1,4 +1,4 @@
-"""Image files whose pixels Pillow would read as others than they are, without a word."""
+"""Image files whose pixels Pillow would read wrongly, without an error."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _BEGINNINGS = {
 
 
 def find_misread(image: Image.Image) -> str:
-    """Say what of a file Pillow does not read as it is meant; empty if there is nothing.
+    """What of a file Pillow reads wrongly, as a message; empty if nothing.
 
     Args:
         image: Opened; loaded or not.
@@ -77,7 +77,7 @@ def _find_missing_pixels(image: Image.Image, tags: Any, bits: int) -> str:
 
 
 def find_format(beginning: bytes) -> str:
-    """The format that a file begins as; empty if it is none of those that are taken.
+    """The format that a file begins as; empty if it is none of the accepted ones.
 
     Args:
         beginning: The first 12 bytes or more.

@@ -1,4 +1,4 @@
-"""Reading image files that others made: which are taken, when two show the same, small copies of them."""
+"""Reading image files from outside: which are accepted, when two show the same, thumbnails."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from challenge_bundle.image_forms import find_format, find_misread
 
 MAX_PIXELS = 50_000_000
-"""An image with more is refused: as raw pixels it would not fit beside a network."""
+"""An image with more is refused: as raw pixels it would not fit into memory next to a network."""
 
 FORMAT_OF_SUFFIX = {
     ".jpg": "JPEG",
@@ -36,7 +36,7 @@ FORMATS = tuple(dict.fromkeys(FORMAT_OF_SUFFIX.values()))
 Ghostscript), or have decoders that few people use. The programs have the same list."""
 
 DEEP_MODES = frozenset(("I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
-"""Pillow's modes with more than 8 bits a channel; all are gray."""
+"""Pillow's modes with more than 8 bits per channel; all are gray."""
 
 MODES = DEEP_MODES | {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 """Modes that Pillow brings to gray and to RGB: of the formats above, Lab alone is not among them."""
@@ -47,11 +47,11 @@ _ROUNDING_16 = 0.02
 """How far a floating-point value may lie from a 16-bit one that it stands for: less than float32 resolves."""
 
 READ_FAULTS = (OSError, ValueError, MemoryError)
-"""What reading an image may raise, beside PictureError, which is one of them."""
+"""What reading an image may raise; PictureError is one of them."""
 
 
 class PictureError(ValueError):
-    """A file is no image that is taken; the message says in one line why, without the file's name."""
+    """A file is not an accepted image; the message says in one line why, without the file's name."""
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _open(source: bytes | str | os.PathLike[str]) -> Image.Image:
 
 
 def check_plain(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no plain file before it is opened: a pipe waits for ever, a device may never end.
+    """Refuse all but plain files before they are opened: a pipe waits for ever, a device may never end.
 
     Raises:
         PictureError: It is a pipe, a device or a folder.
@@ -113,7 +113,7 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 
 def _describe_unknown(source: bytes | str | os.PathLike[str]) -> str:
-    """Say of a file that begins as an image of FORMATS that it is damaged or of an odd kind; else empty."""
+    """A message for a file that begins as one of FORMATS but is damaged or of an odd kind; else empty."""
     if isinstance(source, bytes):
         beginning = source[:16]
     else:
@@ -150,7 +150,7 @@ def _hint(kind: str | None) -> str:
 
 
 def _check_values(image: Image.Image) -> None:
-    """Refuse values that the programs would take for something else.
+    """Refuse values that the programs would read as others.
 
     Raises:
         PictureError: A floating-point value is not from 0 to 1, or one of 32 bits not from 0 to 65535.
@@ -170,7 +170,7 @@ def _check_values(image: Image.Image) -> None:
 
 
 def describe_fault(fault: Exception) -> str:
-    """Say in a line why an image cannot be read."""
+    """One line on why an image cannot be read."""
     text = next(iter(str(fault).strip().splitlines()), "")
     if "cannot identify image file" in text:
         return f"not an image; expected {', '.join(suffix[1:] for suffix in FORMAT_OF_SUFFIX)}"
@@ -202,7 +202,7 @@ def _seen(image: Image.Image) -> tuple[str, bytes]:
     if image.mode in ("1", "L", "LA"):
         return "L", (image if image.mode == "L" else image.convert("L")).tobytes()
     pixels = np.asarray(to_rgb(image))
-    # Of a colour image the first row is nearly always enough to tell.
+    # The first row nearly always shows that an image has colours.
     if _is_gray(pixels[:1]) and _is_gray(pixels):
         return "L", pixels[..., 0].tobytes()
     return "RGB", pixels.tobytes()
@@ -236,14 +236,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Tell whether a pixel is not opaque: what a viewer shows there is not what the programs take."""
+    """Whether a pixel is not opaque: a viewer shows there what the programs do not see."""
     if image.mode in DEEP_MODES or not image.has_transparency_data:
         return False
     return bool(np.asarray(image.convert("RGBA"))[..., 3].min() < 255)
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """An image with at most 8 bits a channel; Pillow itself would cut off more at 255, leaving all white."""
+    """An image with at most 8 bits per channel; Pillow itself would cut off more at 255, leaving it white."""
     if image.mode not in DEEP_MODES:
         return image if image.mode in ("L", "RGB") else to_rgb(image)
     factor = 255.0 if image.mode == "F" else 255.0 / _FULL_16
@@ -251,7 +251,7 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def thumbnail_url(image: Image.Image, side_px: int) -> str:
-    """A small copy as a `data:` URL, for a page that needs nothing else."""
+    """A thumbnail as a `data:` URL, for a page that loads nothing."""
     picture = to_eight_bits(image).convert("RGB")
     picture.thumbnail((side_px, side_px))
     buffer = io.BytesIO()
