@@ -78,7 +78,7 @@ def install_torch() -> None:
         pip("install", pin)
     else:
         step(f"installing {pin} from PyTorch's index of CPU builds: there is no NVIDIA driver")
-        # uv knows where PyTorch keeps its CPU builds; pip would have to be told.
+        # uv knows the index of PyTorch's CPU builds; pip would need its address.
         pip("install", UV)
         run(str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON), "--torch-backend", "cpu", pin)
 

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the wheel carries the three programs, which lie beside the package here."""
+"""The part of the build that pyproject.toml cannot express: the wheel carries the three programs."""
 
 import shutil
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from challenge_bundle.installation import PROJECT_ROOT as PROJECT_ROOT
 from challenge_bundle.installation import programs_root
 
 SPLITS = ("training", "validation", "testing")
-"""The three parts of the data, in the order in which they are used."""
+"""The three splits of the data, in the order of their use."""
 
 STATE_NAME = ".bundle"
 SUBMISSION_DIR_NAME = "submission_directory"
@@ -82,7 +82,7 @@ class Layout:
 
     @property
     def scoring_output(self) -> Path:
-        """Where scoring writes, and the report beside it."""
+        """Where scoring and the report write."""
         return self.root / SUBMISSION_DIR_NAME / "output"
 
     @property
@@ -117,7 +117,7 @@ class Layout:
 
     @property
     def evaluation(self) -> Path:
-        """Strangers' zips, what came of them, and the records."""
+        """Participants' submissions, their results, and the records."""
         return self.state / "evaluation"
 
     @property
@@ -127,7 +127,7 @@ class Layout:
 
     @property
     def kept_zips(self) -> Path:
-        """The zips that were taken in for evaluation."""
+        """The zips that were admitted to evaluation."""
         return self.evaluation / "zips"
 
     @property
@@ -160,7 +160,7 @@ class Layout:
         return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
 
     def findings_page(self, phase: str, part: str) -> Path:
-        """The organiser's page on a board: not beside it, for that folder is published."""
+        """The organiser's page on a board: in another folder, for the board's is published."""
         return self.state / "organiser" / f"{phase.replace(' ', '-')}-{part}.html"
 
     @property
@@ -175,7 +175,7 @@ class Layout:
 
     @property
     def submission_zip(self) -> Path:
-        """Where `zip` puts the submission if not told otherwise."""
+        """Where `zip` puts the submission by default."""
         return self.root / "submission.zip"
 
     def split_dir(self, split: str) -> Path:

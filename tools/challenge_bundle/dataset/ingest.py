@@ -17,7 +17,7 @@ from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.progress import Progress
 from challenge_bundle.sources.base import AnnotatedSource, ImportRequest, Source, SourceImage, image_key
 from challenge_bundle.store.annotations import Changes, add_annotations
-from challenge_bundle.store.enrich import Known, Told, fill_in
+from challenge_bundle.store.enrich import Details, StoredDetails, fill_in
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.stored_image import StoredImage
 from challenge_bundle.store.tables import IMAGES
@@ -69,7 +69,7 @@ class _Differences:
     labels: dict[str, str] = field(default_factory=dict)
     patient_groups: list[str] = field(default_factory=list)
 
-    def add(self, origin: str, label: str, patient_group: str | None, known: Known) -> None:
+    def add(self, origin: str, label: str, patient_group: str | None, known: StoredDetails) -> None:
         """Compare an image of the source with what is stored."""
         if label != known.label:
             self.labels[origin] = f"{origin} ({label}) and {known.origin} ({known.label})"
@@ -268,5 +268,5 @@ class _Ingest:
             data=None if self.by_path else read.data,
         )
 
-    def _details(self, image: SourceImage) -> Told:
-        return Told(self.patient_groups.get(image.origin), image.split, image.taken)
+    def _details(self, image: SourceImage) -> Details:
+        return Details(self.patient_groups.get(image.origin), image.split, image.taken)

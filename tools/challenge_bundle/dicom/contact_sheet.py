@@ -31,7 +31,7 @@ _MASK_GRAYS = (85, 170)
 """Added for the outer and for the inner contour's mask: what is inside both is white."""
 
 _DARK = 64.0
-"""Mean gray level, 0..255, below which an image is shown brighter than its file says."""
+"""Mean gray level, 0..255, below which an image is shown brighter than its window makes it."""
 _GAMMA = 0.7
 
 HEADINGS = (
@@ -140,7 +140,7 @@ def draw_tile(item: ContourSlice) -> Image.Image:
         item: The image; a contour that cannot be read or filled is left out, as one that is not there.
 
     Returns:
-        Four pictures in a row, of what HEADINGS says.
+        Four pictures in a row, as HEADINGS names them.
 
     Raises:
         DataError: The image cannot be read.
@@ -188,7 +188,7 @@ def _readable(path: Path | None) -> np.ndarray | None:
 
 
 def join_tiles(tiles: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
-    """Put tiles in rows, each with its caption above it, below a line that says what they show.
+    """Put tiles in rows, each with its caption above it, below a line of headings.
 
     Args:
         tiles: As `draw_tile` gives them.
@@ -213,7 +213,7 @@ def join_tiles(tiles: Sequence[Image.Image], captions: Sequence[str]) -> Image.I
 
 
 def with_heading(tile: Image.Image) -> Image.Image:
-    """A tile below a line that says what it shows."""
+    """A tile below its headings."""
     headed = Image.new("RGB", (tile.width, _CAPTION_PX + tile.height))
     headed.paste(_heading(), (0, 0))
     headed.paste(tile, (0, _CAPTION_PX))

@@ -16,7 +16,7 @@ PIXELS = {
     "FloatPixelData": "FloatPixelPadding",
     "DoubleFloatPixelData": "DoubleFloatPixelPadding",
 }
-"""Elements that pixels stand in, and how the elements begin that say which of them are padding."""
+"""The elements of pixels, and the beginning of the names of the elements that define padding."""
 
 RESTORE = "restore the file from where it came"
 
@@ -61,7 +61,7 @@ def decode_pixels(dataset: "Dataset", path: Path) -> np.ndarray:
 def _missing_packages(dataset: "Dataset") -> tuple[list[str], str]:
     """The packages that would decode a file where none that is here can, and its transfer syntax's name.
 
-    Pillow decodes JPEG of 8 bits; of 12 bits it says that it cannot.
+    Pillow decodes JPEG of 8 bits, not of 12.
     """
     from pydicom.pixels.decoders import pylibjpeg
     from pydicom.pixels.decoders.base import get_decoder

@@ -304,7 +304,7 @@ def _rescale(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
     """Stored values (H, W) to float32 (H, W) in the units that the scanner meant.
 
     Raises:
-        ElementError: What says how cannot be read, or leaves no image.
+        ElementError: The rescale elements cannot be read, or leave no image.
     """
     table = read_lut(dataset, "ModalityLUTSequence")
     if table is not None:

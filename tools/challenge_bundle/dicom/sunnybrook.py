@@ -228,7 +228,7 @@ def _put(files: dict[int, Path], number: int, path: Path, findings: list[Finding
 def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield each file below a folder, in order of path, and whether it is a DICOM file.
 
-    A file without a suffix is one if its first bytes say so: scanners write such.
+    A file without a suffix is one if its first bytes are DICOM's: scanners write such files.
 
     Raises:
         DataError: A file is named as a DICOM file but is not one, or is a link without a target.

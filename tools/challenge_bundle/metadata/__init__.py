@@ -1,1 +1,1 @@
-"""What image files say besides their pixels."""
+"""Metadata of image files: detected, and removed."""

@@ -1,4 +1,4 @@
-"""Which texts an image file carries besides its pixels: fields that may hold somebody's name."""
+"""Detects texts in an image file besides its pixels: fields that may hold somebody's name."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ _HARMLESS_TAGS = frozenset(
     {1, 2, 11, 271, 272, 305, 306, 333, 347, 34675, 36864, 36880, 36881, 36882, 37121, 37520}
     | {37521, 37522, 40960, 41728, 41729, 41730, 41995, 42035, 42036, 50341}
 )
-"""Of EXIF and TIFF: what cameras and programs say of themselves, the file's time, how it is stored."""
+"""Fields of EXIF and TIFF that describe cameras and programs, the file's time and its storage."""
 
 _EMPTY_EXIF_BYTES = 24
 _THUMBNAIL = 513
@@ -36,8 +36,8 @@ _SEGMENTS = {
     "APP13": ((b"Photoshop 3.0\0", ""),),
     "APP14": ((b"Adobe", ""),),
 }
-"""How the segments that are known begin, and what they are called; those that have no name are told apart
-elsewhere, or say how the pixels are stored."""
+"""The first bytes of known segments, and their names; those without a name are distinguished elsewhere, or
+define how the pixels are stored."""
 
 _BY_PROGRAMS = re.compile(
     rb"CREATOR: gd-jpeg v[\d.]+ \(using IJG JPEG v\d+\), (default quality|quality = \d+)"
@@ -51,13 +51,13 @@ _PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\r\n]*(?=[\r\n]))+(?:[\d\s]|#[^\r\n]*
 
 
 def find_texts(image: Image.Image, data: bytes) -> tuple[str, ...]:
-    """Tell which texts a file carries that somebody could have written, and pictures beside the picture.
+    """List the texts of a file that a person could have written, and further pictures in it.
 
-    What programs say of themselves, colour profiles and resolutions are passed over.
+    Texts of programs about themselves, colour profiles and resolutions are left out.
 
     Args:
         image: Opened with Pillow and loaded.
-        data: The file's bytes, of which Pillow does not tell all.
+        data: The file's bytes: Pillow does not give access to all of them.
 
     Returns:
         Names of the fields, such as `EXIF Artist`, in alphabetical order; never what they hold.
@@ -89,7 +89,7 @@ def _of_kind(image: Image.Image, data: bytes) -> Iterator[str]:
 
 
 def _end(kind: str | None, data: bytes) -> int:
-    """Where the image ends, if its format lets one tell without decoding it; else where the file does."""
+    """Offset of the image's end, if it can be found without decoding; otherwise that of the file's end."""
     if kind in _ENDS:
         place = data.rfind(_ENDS[kind])
         return place + len(_ENDS[kind]) if place >= 0 else len(data)
@@ -148,7 +148,7 @@ def _jpeg(image: Image.Image) -> Iterator[str]:
 
 
 def _has_iptc(block: bytes) -> bool:
-    """Whether an IPTC block says more than its version and its letters' coding."""
+    """Whether an IPTC block holds more than its version and character set."""
     place = 0
     while block[place : place + 1] == b"\x1c" and len(block) > place + 5:
         record, field = block[place + 1], block[place + 2]
@@ -162,7 +162,7 @@ def _png(image: Image.Image) -> Iterator[str]:
     try:
         texts = getattr(image, "text", {})
     except Exception:
-        # Of an animation, Pillow decodes all images for them, and its first alone was found sound.
+        # For an animation Pillow would decode all its images, and only the first was checked.
         texts = {"?": "?"}
     for key, value in texts.items():
         if key == _PNG_XMP:
@@ -187,5 +187,5 @@ def _is_written(value: object) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A stranger's name of a field, fit for a line."""
+    """A field's name from the file, fit for a line."""
     return re.sub(r"[^\w :.-]", "?", name)[:40]

@@ -1,4 +1,4 @@
-"""Image files without what stands beside their pixels; the pixels stay the same to the bit."""
+"""Removes metadata from image files; the pixels stay the same to the bit."""
 
 import io
 import re
@@ -40,9 +40,9 @@ _BITS_PER_SAMPLE = 258
 
 
 def strip_metadata(data: bytes, kind: str) -> bytes:
-    """Remove all that stands beside an image's pixels, but for colour profiles and resolution.
+    """Remove all metadata but colour profiles and resolution.
 
-    Nothing that was compressed with a loss is compressed again; TIFF and BMP are written anew.
+    Nothing that was compressed with a loss is compressed again; TIFF and BMP are written again.
 
     Args:
         data: An image file that `reading` takes.
@@ -123,7 +123,7 @@ def _strip_jpeg(data: bytes, kept: tuple[tuple[int, bytes, int], ...] = (_JFIF, 
     """Keep what the pixels are made from, and the segments that are named; no thumbnail, no second image.
 
     Source:
-        ITU-T T.81 annex B (markers). JFIF's and Adobe's own segments say how colours are stored.
+        ITU-T T.81 annex B (markers). JFIF's and Adobe's own segments define how colours are stored.
     """
     parts, place = [_JPEG], len(_JPEG)
     while found := _MARKER.search(data, place):
@@ -160,7 +160,7 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _strip_gif(data: bytes) -> bytes:
-    """Keep images, and the extensions that say how they are shown.
+    """Keep images, and the extensions that control how they are shown.
 
     Source:
         GIF89a specification, appendix A.
@@ -242,7 +242,7 @@ def _strip_pnm(data: bytes) -> bytes:
     return b"\n".join((kind, b" ".join(numbers[:2]), *numbers[2:], pixels))
 
 
-def _save_anew(data: bytes, kind: str, **options: str) -> bytes:
+def _save_again(data: bytes, kind: str, **options: str) -> bytes:
     """Decode and encode again, without a loss.
 
     Raises:
@@ -266,6 +266,6 @@ _STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "GIF": _strip_gif,
     "WEBP": _strip_webp,
     "PPM": _strip_pnm,
-    "BMP": lambda data: _save_anew(data, "BMP"),
-    "TIFF": lambda data: _save_anew(data, "TIFF", compression="tiff_adobe_deflate"),
+    "BMP": lambda data: _save_again(data, "BMP"),
+    "TIFF": lambda data: _save_again(data, "TIFF", compression="tiff_adobe_deflate"),
 }

@@ -1,4 +1,4 @@
-"""What was not known before of images that are in the store."""
+"""Fills in what was not known before of stored images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from challenge_bundle.store.tables import IMAGES, SCHEMA
 _KEYS_AT_A_TIME = 1000
 
 
-class Told(NamedTuple):
-    """What a source tells of an image beside its class, each None if it does not; see StoredImage."""
+class Details(NamedTuple):
+    """An image's patient group, split and date, as its source has them; None where it has none."""
 
     group_name: str | None
     split: str | None
@@ -22,13 +22,13 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is stored of an image, as far as ingesting it again may tell it otherwise.
+class StoredDetails:
+    """The stored values of an image that another ingest may contradict.
 
     Args:
-        label: Its class.
+        label: Class name.
         origin: Where it came from.
-        group_name: Its group, with what was filled in.
+        group_name: Patient group, as it is after filling in.
     """
 
     label: str
@@ -37,22 +37,22 @@ class Known:
 
 
 def fill_in(
-    store: ImageStore, key: sa.Column[Any], told: Sequence[tuple[str, Told]]
-) -> tuple[list[Known | None], int]:
-    """Store what is told of images and was not known before; what was known stays.
+    store: ImageStore, key: sa.Column[Any], details: Sequence[tuple[str, Details]]
+) -> tuple[list[StoredDetails | None], int]:
+    """Store details that were not known before; known ones stay.
 
     Args:
-        store: With the images.
-        key: What images are found by: origin or sha256.
-        told: By that.
+        store: Holds the images.
+        key: The column that images are found by: origin or sha256.
+        details: A value of that column, and the source's details of that image.
 
     Returns:
-        What is stored of each, None if it is not there; and of how many images something was filled in.
+        The stored values of each, None if it is not stored; and the number of images that were filled in.
     """
-    found: list[Known | None] = []
+    found: list[StoredDetails | None] = []
     filled: set[int] = set()
-    for start in range(0, len(told), _KEYS_AT_A_TIME):
-        part = told[start : start + _KEYS_AT_A_TIME]
+    for start in range(0, len(details), _KEYS_AT_A_TIME):
+        part = details[start : start + _KEYS_AT_A_TIME]
         with speaking(SCHEMA), store.engine.begin() as connection:
             known = _fill_part(connection, key, part, filled)
         found += [known.get(name) for name, _ in part]
@@ -60,22 +60,22 @@ def fill_in(
 
 
 def _fill_part(
-    connection: sa.Connection, key: sa.Column[Any], told: Sequence[tuple[str, Told]], filled: set[int]
-) -> Mapping[str, Known]:
+    connection: sa.Connection, key: sa.Column[Any], details: Sequence[tuple[str, Details]], filled: set[int]
+) -> Mapping[str, StoredDetails]:
     """See fill_in; the numbers of the images that are changed go to `filled`."""
-    columns = [IMAGES.c[name] for name in Told._fields]
+    columns = [IMAGES.c[name] for name in Details._fields]
     query = sa.select(key, IMAGES.c.id, IMAGES.c.label, IMAGES.c.origin, *columns)
-    rows = connection.execute(query.where(key.in_({name for name, _ in told})).order_by(IMAGES.c.id))
+    rows = connection.execute(query.where(key.in_({name for name, _ in details})).order_by(IMAGES.c.id))
     there: dict[str, tuple[int, str, str]] = {}
-    values: dict[str, Told] = {}
+    values: dict[str, Details] = {}
     for name, number, label, origin, *stored in rows:
         there.setdefault(name, (number, label, origin))
-        values.setdefault(name, Told(*stored))
+        values.setdefault(name, Details(*stored))
     changed: set[str] = set()
-    for name, new in told:
+    for name, new in details:
         if name in values:
             old = values[name]
-            values[name] = Told(
+            values[name] = Details(
                 *(after if before is None else before for before, after in zip(old, new, strict=True))
             )
             changed |= {name} if values[name] != old else set()
@@ -92,4 +92,7 @@ def _fill_part(
         ]
         connection.execute(statement.values(only_new), rows_changed)
         filled |= {there[name][0] for name in changed}
-    return {name: Known(label, origin, values[name].group_name) for name, (_, label, origin) in there.items()}
+    return {
+        name: StoredDetails(label, origin, values[name].group_name)
+        for name, (_, label, origin) in there.items()
+    }

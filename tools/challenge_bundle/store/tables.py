@@ -19,7 +19,7 @@ METADATA = sa.MetaData()
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 UNNAMED = "unnamed"
-"""The data set of annotations that were stored before data sets were told apart."""
+"""The data set of annotations from a version of the tool that knew no data sets."""
 
 DATASETS = sa.Table(
     "dataset",
@@ -76,7 +76,7 @@ DATASET_IMAGES = sa.Table(
     sa.Column("license_id", sa.Integer, sa.ForeignKey("license.id")),
     sa.Index("ix_dataset_image_image_id", "image_id"),
 )
-"""Which images a data set is of, and under which licence it says they are."""
+"""The images of a data set, and the licence that it gives each."""
 
 ANNOTATIONS = sa.Table(
     "annotation",
