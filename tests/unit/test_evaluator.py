@@ -71,15 +71,15 @@ def failing(fault: Exception) -> Callable[..., BuildOutcome]:
 
 
 POISONS = {
-    "server error": UnavailableError("the image cannot be built: 500"),
-    "refused": ProgramError("the engine refused"),
+    "server error": UnavailableError("the image cannot be built: 500", code="a-code"),
+    "refused": ProgramError("the engine refused", code="a-code"),
     "fault of the tool": ZeroDivisionError("never\nthought of"),
     "out of memory": MemoryError(),
     "too deep": RecursionError("maximum recursion depth exceeded"),
     "long name": OSError(errno.ENAMETOOLONG, "File name too long"),
     "no room": OSError(errno.ENOSPC, "No space left on device"),
     "text": UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
-    "data": DataError("line contains NUL", "x.csv"),
+    "data": DataError("line contains NUL", "x.csv", code="a-code"),
     "keys": KeyError("tag"),
 }
 
@@ -141,7 +141,7 @@ def test_a_scoring_program_that_cannot_be_built_costs_no_submission(
     context: Context, records: Records, world: World, tmp_path: Path
 ) -> None:
     take(context, records, tmp_path / "zips", "A", "B")
-    world.scoring_fault = ProgramError("the image tiny-scoring cannot be built")
+    world.scoring_fault = ProgramError("the image tiny-scoring cannot be built", code="a-code")
     assert len(evaluate(context, records, world.connect, 1, say_nothing)) == 2
     assert {row.state for row in records.rows()} <= {WAITING, "queued"}
     world.scoring_fault = None
@@ -195,7 +195,7 @@ def test_a_refusal_that_may_be_the_engines_is_final_after_its_attempts(
     assert world.log.count("trial") == 2
 
 
-@pytest.mark.parametrize("fault", [UnavailableError("gone"), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize("fault", [UnavailableError("gone", code="a-code"), OSError(errno.ENOSPC, "full")])
 def test_an_engine_that_is_away_costs_no_submission(
     context: Context, records: Records, world: World, tmp_path: Path, fault: Exception
 ) -> None:
@@ -227,7 +227,7 @@ def test_an_engine_that_comes_back_leaves_a_submission_all_its_attempts(
 ) -> None:
     take(context, records, tmp_path / "zips", "A")
     faults: list[tuple[bool, Exception | None]] = [
-        (False, UnavailableError("away")),
+        (False, UnavailableError("away", code="a-code")),
         (True, ZeroDivisionError("its own")),
         (True, None),
     ]
@@ -289,7 +289,7 @@ def test_what_could_not_be_tried_alone_waits(
 
     def go_away() -> BuildOutcome:
         world.is_well = False
-        raise UnavailableError("the engine went away")
+        raise UnavailableError("the engine went away", code="a-code")
 
     world.builds["B"] = go_away
     a = by_team(records)["A"].submission.id
@@ -405,8 +405,11 @@ UNFINISHED: dict[str, tuple[Callable[[RunSpec], Outcome], str]] = {
     "disk": (lambda run: Outcome(137, "disk", "", 1.0), "the run failed (exit status 137)"),
     "nothing": (write_nothing, "the run failed (no-results)"),
     "half": (write_half, "the run failed (csv-unsound)"),
-    "server error": (failing(UnavailableError("a server error")), "the run failed (a server error)"),
-    "no start": (failing(ProgramError("cannot be started")), "the run failed (cannot-start)"),
+    "server error": (
+        failing(UnavailableError("a server error", code="a-code")),
+        "the run failed (a server error)",
+    ),
+    "no start": (failing(ProgramError("cannot be started", code="a-code")), "the run failed (cannot-start)"),
 }
 
 

@@ -96,11 +96,11 @@ def faulty():
 
 def refuses(row, path="/x/y.csv"):
     yield "before"
-    raise DataError("is wrong", path and Path(path), row)
+    raise DataError("is wrong", path and Path(path), row, code="wrong", hint="")
 
 
 def unavailable():
-    raise UnavailableError("no such thing here")
+    raise UnavailableError("no such thing here", code="absent")
     yield
 
 
@@ -296,7 +296,7 @@ def test_a_data_error_comes_back_as_the_submissions(row: int | None) -> None:
     assert (str(fault.value), fault.value.path, fault.value.row) == ("is wrong", None, row)
     with pytest.raises(SubmissionError) as fault:
         call("unavailable")
-    assert (fault.value.code, fault.value.finding.message) == ("unavailable", "no such thing here")
+    assert (fault.value.code, fault.value.finding.message) == ("absent", "no such thing here")
 
 
 def test_a_fault_of_this_machine_is_none_of_the_file() -> None:

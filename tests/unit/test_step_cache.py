@@ -60,7 +60,7 @@ def test_a_folder_that_a_step_leaves_is_no_output(tmp_path: Path) -> None:
 def test_a_fault_here_leaves_nothing_and_is_tried_again(tmp_path: Path) -> None:
     def fail(part: Path) -> dict[str, int]:
         (part / "half").write_text("x")
-        raise UnavailableError("the engine is away")
+        raise UnavailableError("the engine is away", code="a-code")
 
     with pytest.raises(UnavailableError):
         do_once(tmp_path, "k", fail)

@@ -27,7 +27,7 @@ class BundleError(Exception):
     """An expected failure: one line for the user, no traceback.
 
     Args:
-        message: What was found and what was expected, or all of the line.
+        message: What was found and what was expected.
         path: Where: a file, or what else names the place.
         row: Its line, counted from 1 with the header.
         details: Further findings, or what a program printed, one line each, shown under the message.
@@ -39,7 +39,6 @@ class BundleError(Exception):
     """
 
     exit_code = 1
-    default_code = "error"
 
     def __init__(
         self,
@@ -48,11 +47,11 @@ class BundleError(Exception):
         row: int | None = None,
         details: tuple[str, ...] = (),
         *,
-        code: str = "",
+        code: str,
         hint: str = "",
     ) -> None:
         location = "" if path is None else str(path)
-        self.finding = Finding(code or self.default_code, ERROR, location, message, hint, row)
+        self.finding = Finding(code, ERROR, location, message, hint, row)
         super().__init__(self.finding.text)
         self.path = path
         self.row = row
@@ -73,30 +72,22 @@ class BundleError(Exception):
 class ManifestError(BundleError):
     """bundle.toml is at fault."""
 
-    default_code = "manifest"
-
 
 class DataError(BundleError):
     """An image, a csv or another input file is at fault."""
 
-    default_code = "data"
-
 
 class SubmissionError(DataError):
     """A participant's zip or csv is at fault."""
-
-    default_code = "submission"
 
 
 class ProgramError(BundleError):
     """A program failed, overran a limit or left out a file it promised."""
 
     exit_code = 3
-    default_code = "program"
 
 
 class UnavailableError(BundleError):
     """Something this machine lacks: an engine, a server, an optional package."""
 
     exit_code = 4
-    default_code = "unavailable"
