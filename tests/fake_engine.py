@@ -76,7 +76,9 @@ class FakeEngine:
         recipe = spec.recipe(spec.arguments())
         for base in recipe.bases:
             if spec.bases is not None and base.name not in spec.bases:
-                raise DockerfileError(base.line, f"is built on {base.name}", "name another", "base-image")
+                raise DockerfileError(
+                    f"is built on {base.name}", base.line, code="base-image", hint="name another"
+                )
             if base.name not in self.bases:
                 if spec.limits is None:
                     raise ProgramError(f"the image {spec.name} cannot be built", code="image-not-built")
