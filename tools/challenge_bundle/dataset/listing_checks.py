@@ -147,11 +147,12 @@ def patients_across_splits(state: ImportState, request: ImportRequest) -> list[F
     leaking = [group for group in shared if {"training", "testing"} <= found[group].keys()]
     if leaking and not request.allow_leaks:
         named = [_name_in_splits(group, found[group], ("training", "testing")) for group in leaking]
-        hint = f"leave the source's splits out, to have them cut by patient group, or {ALLOW_LEAKS}"
-        message = f"patient groups with images in training and testing: {len(leaking)}, the first {named[0]}"
         if state.listing.patient_hint and len(found) == 1:
-            hint = f"{state.listing.patient_hint}, or {ALLOW_LEAKS}"
-            message = f"all {len(state.images):,} images are of one patient group, {named[0]}"
+            everybody = f"all {len(state.images):,} images are of one patient group, {named[0]}"
+            other_tag = f"{state.listing.patient_hint}, or {ALLOW_LEAKS}"
+            return [Finding("patient-group-leak", ERROR, "", everybody, other_tag)]
+        message = f"patient groups with images in training and testing: {len(leaking)}, the first {named[0]}"
+        hint = f"leave the source's splits out, to have them cut by patient group, or {ALLOW_LEAKS}"
         return with_each(Finding("patient-group-leak", ERROR, "", message, hint), named[1:])
     if not shared:
         return []
