@@ -252,7 +252,7 @@ def read_manifest(path: Path) -> Bundle:
             "not found; a bundle is a folder with a bundle.toml",
             path,
             code="manifest-not-found",
-            hint="name that folder with --bundle",
+            hint="name that folder with --bundle, or make one: `bundle new .` in an empty folder",
         ) from None
     except UnicodeDecodeError:
         raise ManifestError(
