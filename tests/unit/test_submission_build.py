@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from challenge_bundle.engines.base import BuildLimits, BuildOutcome
-from challenge_bundle.engines.docker.api import says_disk_is_full
+from challenge_bundle.engines.docker.api import reports_full_disk
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.images import label_stages
 from challenge_bundle.engines.docker.submission_build import _follow, _judge
@@ -89,8 +89,8 @@ def test_a_limit_comes_before_the_error_that_it_brought_about() -> None:
     ],
 )
 def test_a_full_disk_is_what_the_engine_ends_with(error: str) -> None:
-    assert says_disk_is_full(error)
-    assert not says_disk_is_full(f"{error}/x: not a directory")
+    assert reports_full_disk(error)
+    assert not reports_full_disk(f"{error}/x: not a directory")
     client = SimpleNamespace(api=SimpleNamespace(images=lambda all: []))
     with pytest.raises(UnavailableError, match="short of room"):
         _judge(client, LIMITS, None, (), error, (), "n1")  # type: ignore[arg-type]

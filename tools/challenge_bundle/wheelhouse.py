@@ -90,7 +90,7 @@ def fill_wheelhouse(
         folder: Gets them in a folder of the program's, whole or not at all. Wheels that somebody put there
             by hand stay.
         target: What the wheels are for.
-        on_line: Told of pip's progress.
+        on_line: Gets pip's progress.
 
     Returns:
         How many wheels there are.
@@ -128,7 +128,7 @@ def fill_wheelhouse(
 
 
 def out_of_date(program: Program, bundle: Bundle, layout: Layout, folder: Path) -> str:
-    """Say why a program's wheels have to be downloaded (again); empty if they need not be.
+    """Why a program's wheels have to be downloaded (again); empty if they need not be.
 
     Wheels that were put there by hand have no stamp: then every requirement needs a wheel that meets it.
     """
@@ -166,7 +166,7 @@ def give_wheels(
         programs: Whose images are to be built; nothing is downloaded for those that are built.
         bundle: The manifest.
         layout: Of the bundle.
-        on_line: Told of pip's progress.
+        on_line: Gets pip's progress.
         for_submissions: Whether inference stands for submissions, which are built without a network. Whether
             they can be, without what could not be got here, is for the baseline to show.
 
@@ -271,7 +271,7 @@ def read_offer(bundle: Bundle, layout: Layout, folder: Path | None, on_line: OnL
         bundle: The manifest.
         layout: Of the bundle.
         folder: The wheelhouse; None takes the bundle's own.
-        on_line: Told of pip's progress.
+        on_line: Gets pip's progress.
 
     Raises:
         UnavailableError: The wheels are not here, and cannot be got.
@@ -345,7 +345,7 @@ def _download(asked: Sequence[str], incoming: Path, target: Target, on_line: OnL
     command += ["--only-binary", ":all:", "--python-version", target.python_version]
     for platform in platforms(target.machine):
         command += ["--platform", platform]
-    said: list[str] = []
+    printed: list[str] = []
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -358,7 +358,7 @@ def _download(asked: Sequence[str], incoming: Path, target: Target, on_line: OnL
         try:
             for line in pip.stdout:
                 text = printable(line.rstrip("\n"))
-                said.append(text)
+                printed.append(text)
                 if text.strip().startswith(_PROGRESS):
                     # Without what asked for it, and the place of a file.
                     what, _, name = text.strip().partition(" (from ")[0].partition(" ")
@@ -369,7 +369,7 @@ def _download(asked: Sequence[str], incoming: Path, target: Target, on_line: OnL
     if pip.returncode != 0:
         raise UnavailableError(
             f"pip cannot get all wheels for Python {target.python_version} on {target.machine}",
-            details=tuple(line for line in said if line.strip())[-SHOWN_LINES:],
+            details=tuple(line for line in printed if line.strip())[-SHOWN_LINES:],
             code="pip-failed",
         )
 

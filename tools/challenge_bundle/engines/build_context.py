@@ -103,7 +103,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
     """List what an image is built from: the files that COPY and ADD name, folders with all that they hold.
 
     What a .dockerignore leaves out stays out, of a folder also what is no part of a program (hidden files,
-    wheels, Python's cache), and true classes are never taken, whatever the Dockerfile says: both the zip and
+    wheels, Python's cache), and true classes are never taken, whatever the Dockerfile names: both the zip and
     the image go to other people.
 
     Args:

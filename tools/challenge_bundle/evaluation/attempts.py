@@ -62,7 +62,7 @@ class Attempts:
         """What is to be tried again when no other is at work."""
 
     def bring_to_end(self, row: Row, is_alone: bool) -> str:
-        """Evaluate a submission; tells why it still waits, empty if it does not.
+        """Evaluate a submission; returns why it still waits, empty if it does not.
 
         An attempt that fails while the engine works counts against the submission; one that fails because
         something is missing here, or because of another submission, does not.
@@ -99,7 +99,7 @@ class Attempts:
         return obstacle.reason
 
     def _lacks_something(self, obstacle: AttemptFailure) -> bool:
-        """Tell whether something is missing here, by trying what is harmless."""
+        """Whether something is missing here, by trying what is harmless."""
         if self.away.is_set():
             return True
         if not obstacle.may_be_here:

@@ -95,8 +95,8 @@ def run_evaluation(
         connect: Makes a connection to the engine.
         paths: Zips and folders of zips; none goes on with what is known.
         workers: How many at a time; 0 is as many as the engine's machine holds.
-        show: Told of each change.
-        say: Told how many there are.
+        show: Gets each change.
+        say: Gets a line with how many there are.
     """
     zips = find_zips(paths)
     with closing(connect()) as engine:
@@ -125,7 +125,7 @@ def evaluate(
         records: What is known of them.
         connect: Makes a connection to the engine; each worker has its own.
         workers: How many at a time.
-        show: Told of each change.
+        show: Gets each change.
 
     Returns:
         Why a submission still waits, by its id.

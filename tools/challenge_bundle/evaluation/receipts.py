@@ -16,7 +16,7 @@ from challenge_bundle.evaluation.intake import Submission, kept_zip
 from challenge_bundle.evaluation.records import Records, Row, format_time
 from challenge_bundle.evaluation.signing import is_signed, keyed_digest, sign, signing_key
 from challenge_bundle.evaluation.step_cache import StepRecord, read_record
-from challenge_bundle.evaluation.steps import score_anew
+from challenge_bundle.evaluation.steps import score_again
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.files import hash_file, remove_tree, write_text
 from challenge_bundle.findings import ERROR, Finding
@@ -189,7 +189,7 @@ def check_scores(
         remove_tree(folder)
         folder.mkdir(parents=True)
         try:
-            score_anew(context, engine, results, part, folder)
+            score_again(context, engine, results, part, folder)
             content = (folder / SCORES_NAME).read_text(encoding="utf-8")
             now = keyed_digest(signing_key(context.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
         finally:

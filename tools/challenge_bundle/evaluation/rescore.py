@@ -81,7 +81,7 @@ def rescore(context: Context, records: Records, engine: Engine, progress: Progre
         context: Where it is evaluated.
         records: Get the new scores, in one transaction.
         engine: Runs the scoring program.
-        progress: Told of how far it has come.
+        progress: Gets how far it has come.
 
     Raises:
         DataError: A csv is of other images, or the scoring program does not give the manifest's metric; the

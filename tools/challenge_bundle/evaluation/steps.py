@@ -58,7 +58,7 @@ def build(context: Context, engine: Engine, sha256: str) -> StepRecord:
 
 
 def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> StepRecord:
-    """Run a submission's image on the test images, and take its csv if it is sound.
+    """Run a submission's image on the test images, and take its csv if it is valid.
 
     Args:
         context: Where it is evaluated.
@@ -100,7 +100,7 @@ def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> S
 
 
 def score(context: Context, engine: Engine, results: Path, part: str) -> StepRecord:
-    """Score a sound csv on a part of the test images.
+    """Score a valid csv on a part of the test images.
 
     Args:
         context: Where it is evaluated.
@@ -113,17 +113,17 @@ def score(context: Context, engine: Engine, results: Path, part: str) -> StepRec
 
     Raises:
         UnavailableError: The engine is away, or something else is missing here.
-        ProgramError: The scoring program failed: the csv was found sound, so that is a fault here.
+        ProgramError: The scoring program failed: the csv is valid, so that is a fault here.
     """
     key = context.score_key(part, hash_file(results))
     return do_once(
         steps_dir(context.layout, "scoring"),
         key,
-        lambda folder: score_anew(context, engine, results, part, folder),
+        lambda folder: score_again(context, engine, results, part, folder),
     )
 
 
-def score_anew(context: Context, engine: Engine, results: Path, part: str, folder: Path) -> dict[str, Any]:
+def score_again(context: Context, engine: Engine, results: Path, part: str, folder: Path) -> dict[str, Any]:
     """Score a csv, whether or not it was scored before; see score.
 
     Args:
@@ -265,13 +265,13 @@ def judge_outcome(context: Context, engine: Engine, sha256: str, outcome: Outcom
 def take_results(
     context: Context, output_dir: Path, target_dir: Path, image_names: frozenset[str] | None = None
 ) -> None:
-    """Take the csv that a submission wrote, if it is sound.
+    """Take the csv that a submission wrote, if it is valid.
 
     Args:
         context: Where it is evaluated.
         output_dir: Where it wrote.
         target_dir: Gets the csv.
-        image_names: Of the images that it was given; the test images' if not told.
+        image_names: Of the images that it was given; the test images' by default.
 
     Raises:
         Refusal: There is none, it is no plain file, or a row of it is at fault.

@@ -8,7 +8,7 @@ from challenge_bundle.runs.programs import SCORING, build_image
 
 
 def is_well(context: Context, engine: Engine) -> bool:
-    """Tell whether there is room, and the engine builds and runs something of the organiser's own.
+    """Whether there is room, and the engine builds and runs something of the organiser's own.
 
     Args:
         context: Where submissions are evaluated.

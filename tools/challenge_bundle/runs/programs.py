@@ -390,7 +390,7 @@ def check_outcome(program: Program, outcome: Outcome, limits: Limits) -> None:
 
 
 def _hint_of(program: Program, last_line: str, limits: Limits) -> str:
-    """What to do about a last line that is known to mean something else than it says."""
+    """What to do about a last line whose usual cause is not the one that it names."""
     if any(sign in last_line for sign in _NO_PROCESS):
         return f"it may have met its limit of {limits.pids} processes: raise 'pids' under [{program.name}]"
     if _NO_MODULE in last_line:

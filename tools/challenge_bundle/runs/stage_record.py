@@ -21,7 +21,7 @@ class StageBook:
         self.root = layout.root
 
     def is_current(self, stage: str, key: str, outputs: Sequence[Path]) -> bool:
-        """Tell whether a stage was made from `key`, and its files are there as it left them."""
+        """Whether a stage was made from `key`, and its files are there as it left them."""
         record = self._read().get(stage)
         if not isinstance(record, dict) or record.get("key") != key:
             return False
@@ -29,7 +29,7 @@ class StageBook:
         return all(path.is_file() and made.get(self._name(path)) == hash_file(path) for path in outputs)
 
     def is_unchanged(self, stage: str, path: Path) -> bool:
-        """Tell whether a file is as the last run of a stage left it."""
+        """Whether a file is as the last run of a stage left it."""
         record = self._read().get(stage)
         made = (record.get("outputs") or {}) if isinstance(record, dict) else {}
         return path.is_file() and made.get(self._name(path)) == hash_file(path)
@@ -40,7 +40,7 @@ class StageBook:
         return tuple(record.get("arguments", ())) if isinstance(record, dict) else ()
 
     def made(self, stage: str, path: Path) -> bool:
-        """Tell whether a file may be of a stage's last run: it was made then, or no run is known."""
+        """Whether a file may be of a stage's last run: it was made then, or no run is known."""
         record = self._read().get(stage)
         if not isinstance(record, dict):
             return True

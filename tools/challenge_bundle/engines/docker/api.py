@@ -34,22 +34,22 @@ def speaking(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as fault:
-        said = printable(str(fault.explanation))
+        message = printable(str(fault.explanation))
         # A program that cannot be started is a server's error too, to this engine.
-        if says_disk_is_full(said) or (fault.is_server_error() and "OCI runtime" not in said):
+        if reports_full_disk(message) or (fault.is_server_error() and "OCI runtime" not in message):
             raise UnavailableError(
-                f"{what}: {said}", code="engine-failed", hint="look at the disk and the engine's log"
+                f"{what}: {message}", code="engine-failed", hint="look at the disk and the engine's log"
             ) from None
-        raise RefusedError(f"{what}: {said}", code="engine-refused") from None
+        raise RefusedError(f"{what}: {message}", code="engine-refused") from None
     except (requests.RequestException, ConnectionError) as fault:
         cause = printable(root_cause(fault))
         what = f"{what}: the Docker Engine went away ({cause})"
         raise UnavailableError(what, code="engine-lost", hint="start it again") from None
 
 
-def says_disk_is_full(said: str) -> bool:
-    """Whether the engine says so at the end; a path that it names before is perhaps a participant's text."""
-    return _FULL_DISK.search(said) is not None
+def reports_full_disk(message: str) -> bool:
+    """Whether the engine's message ends so; a path that it names before is perhaps a participant's text."""
+    return _FULL_DISK.search(message) is not None
 
 
 def engine_address() -> dict[str, Any]:
@@ -73,7 +73,7 @@ def engine_address() -> dict[str, Any]:
 
 
 def knock(address: str | None) -> None:
-    """Try a Unix socket before the docker package does: it says plainly what is wrong, and closes it.
+    """Try a Unix socket before the docker package does: its own error names what is wrong, and it is closed.
 
     Raises:
         OSError: Nobody answers there.
@@ -85,7 +85,7 @@ def knock(address: str | None) -> None:
 
 
 def root_cause(fault: BaseException) -> str:
-    """The shortest text that says what went wrong with a connection."""
+    """The shortest text on what went wrong with a connection."""
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror.lower()
     if "Connection refused" in str(fault):
@@ -101,7 +101,7 @@ def seconds_between(started: str, finished: str) -> float | None:
         finished: Likewise.
 
     Returns:
-        Seconds; None if either is missing (the engine then says year 1) or cannot be read.
+        Seconds; None if either is missing (the engine then writes year 1) or cannot be read.
     """
     try:
         first, last = datetime.fromisoformat(started), datetime.fromisoformat(finished)

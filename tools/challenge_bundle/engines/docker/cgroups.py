@@ -34,7 +34,7 @@ class Usage:
                     self.folders += [GROUPS / name / path.lstrip("/") for name in hierarchies]
 
     def look(self) -> None:
-        """Take up what the kernel says now."""
+        """Take up the kernel's figures of now."""
         for folder in self.folders:
             for name in _MEMORY_FILES:
                 self.peak_memory_bytes = max(self.peak_memory_bytes, _read_number(folder / name))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from challenge_bundle.engines.base import KILLED, BuildLimits, BuildOutcome, BuildSpec, OnLine
-from challenge_bundle.engines.docker.api import says_disk_is_full
+from challenge_bundle.engines.docker.api import reports_full_disk
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL, remove_layers
 from challenge_bundle.engines.docker.images import prepare_build, start_build
 from challenge_bundle.engines.docker.watchdog import RESERVE_BYTES, Watchdog
@@ -143,7 +143,7 @@ def _judge(
     of_step = _OF_A_STEP.match(error)
     # Of a step that failed the engine quotes the command, which is the participant's text.
     ours = "" if of_step else error
-    if "disk" in reached or says_disk_is_full(ours):
+    if "disk" in reached or reports_full_disk(ours):
         if not _has_room_again(client, room, build):
             raise UnavailableError(
                 "the engine's disk is short of room", code="disk-short-of-room", hint="free some space"

@@ -48,7 +48,7 @@ class Watchdog:
     """The process that holds the limits; see watchdog.py. One serves all workers.
 
     Args:
-        address: Of the engine; the environment says how it is reached where that takes more than a socket.
+        address: Of the engine; the environment holds how it is reached where that takes more than a socket.
     """
 
     def __init__(self, address: str) -> None:
@@ -205,13 +205,13 @@ def follow(
 
 
 def judge(state: dict[str, Any], status: int, ended_at: str, time_s: float) -> tuple[str, float]:
-    """Tell at which limit a container was ended, and how long it ran.
+    """Find at which limit a container was ended, and how long it ran.
 
     The time is the engine's own, from the container's start to its end: a run that took longer than its limit
     is over time, whatever this process saw of it, and one that did not is not, however late that was seen.
 
     Args:
-        state: What the engine says of the container.
+        state: What the engine reports of the container.
         status: Its exit status.
         ended_at: At which limit the watchdog ended it; empty if it did not.
         time_s: The limit.
@@ -229,7 +229,7 @@ def judge(state: dict[str, Any], status: int, ended_at: str, time_s: float) -> t
 
 def _show_logs(container: "Container", on_line: OnLine) -> None:
     """Show a container's lines while it runs, up to a size."""
-    with contextlib.suppress(Exception):  # whatever breaks the log, the run's verdict does not hang on it
+    with contextlib.suppress(Exception):  # whatever breaks the log, the outcome does not depend on it
         stream = container.logs(stream=True, follow=True)
         for line in split_lines(_first_and_last(stream, LOG_BYTES)):
             on_line(line)

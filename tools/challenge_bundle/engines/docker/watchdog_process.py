@@ -1,6 +1,6 @@
 """A process of its own that holds the limits of containers: no thread of a busy interpreter can delay it.
 
-It is told what to watch by lines of JSON on its standard input. When that ends, the tool has ended: whatever
+It gets what to watch as lines of JSON on its standard input. When that ends, the tool has ended: whatever
 was watched is removed, however the tool came to its end.
 """
 
@@ -33,7 +33,7 @@ CLEAN_UP_S = 30.0
 CLEAN_UP_ROUNDS = 5
 
 EVENTS_S = 1.0
-"""So long a build that has ended is waited for until the engine has told of its last container's end."""
+"""So long a build that has ended is waited for until the engine has reported its last container's end."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Watch:
         order: What was asked for; see `Watchdog` in watching.py.
         released: Set when the tool has seen its end, or has ended itself.
         limit: The limit at which it was ended; empty if it was not.
-        found: What else is told of it.
+        found: What else is reported of it.
     """
 
     order: dict[str, Any]
@@ -100,8 +100,8 @@ def _pause(deadline: float | None) -> float:
 def watch_build(api: "APIClient", watch: Watch, ready: Callable[[], None]) -> None:
     """Hold the limits of a build: of its time, of each step's processes, and of the room on the disk.
 
-    Each stage bears the build's label from its first line on, so the engine itself tells which containers are
-    of this build; what the build prints is not looked at.
+    Each stage bears the build's label from its first line on, so the engine itself reports which containers
+    are of this build; what the build prints is not looked at.
     """
     order = watch.order
     label = f"{BUILD_LABEL}={order['id']}"
@@ -137,7 +137,7 @@ def watch_build(api: "APIClient", watch: Watch, ready: Callable[[], None]) -> No
 
 @dataclass
 class _Events:
-    """What the engine has told of a build's containers; times are its own, nanoseconds."""
+    """What the engine has reported of a build's containers; times are its own, nanoseconds."""
 
     first_ns: int = 0
     last_ns: int = 0
@@ -216,7 +216,7 @@ def clean_up(api: "APIClient", order: dict[str, Any]) -> None:
                 _remove(api, order["id"])
             else:
                 _remove_build(api, order["id"])
-        except Exception:  # whatever the engine says: it may answer again
+        except Exception:  # whatever the engine answers: it may work again
             time.sleep(WATCH_EVERY_S)
         else:
             return
