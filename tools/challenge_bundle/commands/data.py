@@ -1,6 +1,5 @@
 """`data`: filling input_data/ with images, and checking them."""
 
-import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -174,6 +173,8 @@ def audit_command(
     methods score. Checks that need the testing classes are left out where these are missing. The exit status
     is 1 if there is an error among the findings.
     """
+    import json
+
     from challenge_bundle.audit.contours import linked_folder
     from challenge_bundle.audit.run import run_audit
     from challenge_bundle.dataset.summary import read_summary

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import shlex
 import sys
@@ -176,6 +175,8 @@ class BundleGroup(OrderedGroup):
 
 def print_document(ctx: click.Context, stream: TextIO) -> None:
     """Print a command's one JSON document: its result, or its error and what was found before it."""
+    import json
+
     result, failure = ctx.meta.get(RESULT, {}), ctx.meta.get(_ERROR)
     document = failure | ({"result": result} if result else {}) if failure else result
     # ASCII alone, with escapes: names of files need not be valid text, and a terminal may have any encoding.

@@ -1,6 +1,5 @@
 """A TOML document while it is read: every error names its key and line; and writing a value as TOML."""
 
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -96,6 +95,8 @@ def refuse_unknown(*tables: TomlTable) -> None:
 
 def to_toml(value: Any) -> str:
     """A value in TOML; a JSON text is one of TOML's basic strings."""
+    import json
+
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, str):
