@@ -97,44 +97,52 @@ def test_doctor(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "word"),
+    ("arguments", "status", "code", "location"),
     [
-        (
-            ("data", "import", "nowhere:x"),
-            1,
-            "unknown source 'nowhere:x'; expected synthetic, mednist, folder:PATH",
-        ),
-        (("data", "import", "folder:/no/such"), 1, "/no/such: no such folder"),
-        (
-            ("data", "import", "--keep-names", "--new-names"),
-            2,
-            "--keep-names and --new-names contradict each other",
-        ),
-        (("data", "import", "--keep-splits"), 1, "there are no splits to keep: no import is known here"),
-        (("data", "import", "dicom:/no/such"), 1, "/no/such: no such folder"),
-        (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "a.pdf: cannot be written"),
-        (
-            ("train", "--runner", "local"),
-            1,
-            "training_solution.csv: not found; training reads it: run `data import`",
-        ),
-        (("infer", "--runner", "local"), 1, "testing-data: not found; inference reads it"),
-        (("score", "--runner", "local"), 1, "testing_solution.csv: not found; scoring reads it"),
-        (("report",), 1, "there is nothing to report yet; run `run-all`"),
-        (("zip",), 1, "not found; inference reads it"),
-        (("check", "none.zip"), 1, "none.zip: no such file"),
-        (("check", "none.csv"), 1, "none.csv: no such file"),
-        (("train", "--no-such-option"), 2, "Options of the program itself follow after --."),
-        (("run-all", "--runner", "podman"), 2, "Invalid value for '--runner'"),
+        (("data", "import", "nowhere:x"), 1, "unknown-source", ""),
+        (("data", "import", "folder:/no/such"), 1, "folder-not-found", "/no/such"),
+        (("data", "import", "--keep-splits"), 1, "no-splits-to-keep", ""),
+        (("data", "import", "dicom:/no/such"), 1, "folder-not-found", "/no/such"),
+        (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "sheet-suffix", "a.pdf"),
+        (("train", "--runner", "local"), 1, "input-missing", "training_solution.csv"),
+        (("infer", "--runner", "local"), 1, "input-missing", "testing-data"),
+        (("score", "--runner", "local"), 1, "input-missing", "testing_solution.csv"),
+        (("report",), 1, "nothing-to-report", "output"),
+        (("zip",), 1, "input-missing", "testing-data"),
+        (("check", "none.zip"), 1, "no-such-file", "none.zip"),
+        (("check", "none.csv"), 1, "no-such-file", "none.csv"),
     ],
 )
 def test_failures_are_one_sentence_with_the_right_status(
-    arguments: tuple[str, ...], status: int, word: str, layout: Layout
+    arguments: tuple[str, ...], status: int, code: str, location: str, layout: Layout
 ) -> None:
     result = bundle(layout, *arguments)
     assert result.exit_code == status, result.output
-    assert word in result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert location in line
     assert "Traceback" not in result.output
+
+    as_json = bundle(layout, *arguments, "--json")
+    assert as_json.exit_code == status
+    error = json.loads(as_json.stdout)["error"]
+    assert (error["code"], error["location"].endswith(location)) == (code, True)
+    assert error["message"] in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (
+            ("data", "import", "--keep-names", "--new-names"),
+            "--keep-names and --new-names contradict each other",
+        ),
+        (("train", "--no-such-option"), "Options of the program itself follow after --."),
+        (("run-all", "--runner", "podman"), "Invalid value for '--runner'"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], word: str, layout: Layout) -> None:
+    result = bundle(layout, *arguments)
+    assert (result.exit_code, word in result.stderr, "Traceback" in result.output) == (2, True, False)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +176,7 @@ def test_a_program_that_fails_is_named_with_what_it_said(filled_layout: Layout) 
     result = bundle(filled_layout, "train", "--runner", "local", "--", "--epochs", "0")
     assert result.exit_code == 3
     assert re.search(
-        r"Error: training failed \(exit status 2\); its last line: .*--epochs: 0 is less than 1",
+        r"Error: training failed \(exit status 2\); its last line: .*--epochs: expected a number, at least 1",
         result.output,
     )
 
@@ -211,7 +219,7 @@ def test_two_csvs_to_score(filled_layout: Layout) -> None:
         write_csv(filled_layout.results_dir / name, HEADER, [("x.png", "Hand")])
     result = bundle(filled_layout, "score", "--runner", "local")
     assert result.exit_code == 1
-    assert "2 csv files: 'a.csv', 'b.csv'; keep the one to be scored" in result.output
+    assert "expected one csv file, but got 2: 'a.csv', 'b.csv'; keep the one to be scored" in result.output
 
 
 def test_two_commands_at_once(layout: Layout) -> None:
@@ -381,7 +389,7 @@ def test_check_of_a_results_csv(filled_layout: Layout, tmp_path: Path) -> None:
     path.write_bytes(FAULTS["wrong_header"][0])
     bad = bundle(filled_layout, "check", str(path))
     assert bad.exit_code == 1
-    assert "classification_results.csv:1: the header is" in bad.output
+    assert "classification_results.csv:1: expected the header" in bad.output
 
 
 @pytest.mark.slow
@@ -567,4 +575,4 @@ def test_a_model_that_is_older_than_the_images_is_named(layout: Layout) -> None:
 def test_a_path_that_is_no_source_is_taken_for_a_folder(layout: Layout, tmp_path: Path) -> None:
     result = bundle(layout, "data", "import", str(tmp_path))
     assert result.exit_code == 1
-    assert f"did you mean folder:{tmp_path}?" in result.stderr
+    assert f"write folder:{tmp_path}" in result.stderr
