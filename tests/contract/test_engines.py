@@ -13,7 +13,8 @@ from challenge_bundle.engines.docker.container import OWNER_LABEL
 from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import BundleError, ProgramError
-from challenge_bundle.runs.programs import SCORING, check_outcome
+from challenge_bundle.runs.outcome import check_outcome
+from challenge_bundle.runs.programs import SCORING
 from challenge_bundle.settings import Limits
 from tests.fake_engine import FakeEngine
 

@@ -24,7 +24,8 @@ from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
 from challenge_bundle.files import check_writable, hash_file, remove_tree
 from challenge_bundle.layout import RESULTS_NAME, solution_name
 from challenge_bundle.runs.collect import collect_output
-from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image, check_outcome, plan_run
+from challenge_bundle.runs.outcome import check_outcome
+from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image, plan_run
 from challenge_bundle.submission.unpack import open_archive
 
 BUILD_LOG = "build.log"
