@@ -35,6 +35,7 @@ def test_each_fault_is_named_and_drawn(tmp_path: Path) -> None:
     error, warning = find_contour_faults(folder, say_nothing)
     assert (error.severity, error.count, warning.severity, warning.count) == ("error", 2, "warning", 1)
     assert (error.finding.code, warning.finding.code) == ("contours-invalid", "contours-invalid")
+    assert sum("its image" in line for line in error.files) == 1
     assert str(tmp_path) not in error.files[1]
     assert [drawing.caption.partition(";")[0] for drawing in error.drawings] == ["C-0/1.dcm"]
     assert "lie outside the image of 32x32" in error.drawings[0].caption
@@ -107,6 +108,7 @@ def test_a_folder_that_is_gone_is_said(layout: Layout, tmp_path: Path) -> None:
         (note,) = found.findings
         assert (note.finding.code, note.severity) == ("check-left-out", "note")
         assert str(folder) in note.finding.message
+        assert "--contours DIR" in note.finding.message
     # Classes that are folders' never had contours.
     assert linked_folder(source.description, ("sick", "well")) is None
     assert linked_folder(f"folder:{folder}", summary.class_names) is None

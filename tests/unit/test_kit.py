@@ -214,23 +214,28 @@ def test_a_kit_is_read_as_it_was_written(tmp_path: Path, kit: Kit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("text", "code", "word"),
     [
-        ("{", "kit-json"),
-        ("[]", "kit-version"),
-        ('{"format": 2}', "kit-version"),
-        (kit_text(KIT).replace('"3.12"', "3.12"), "kit-json"),
-        (kit_text(KIT).replace('"machine"', '"engine"'), "kit-json"),
-        (kit_text(KIT).replace("numpy==2.4.6", "numpy"), "kit-json"),
-        (kit_text(Kit(())).replace("[]", "{}"), "kit-json"),
-        (kit_text(Kit(())).replace("[]", "[1]"), "kit-json"),
+        ("{", "kit-json", "is not JSON"),
+        ("[]", "kit-version", "another version"),
+        ('{"format": 2}', "kit-version", "another version"),
+        (kit_text(KIT).replace('"3.12"', "3.12"), "kit-json", "lacks a key, or has a value of another type"),
+        (
+            kit_text(KIT).replace('"machine"', '"engine"'),
+            "kit-json",
+            "lacks a key, or has a value of another type",
+        ),
+        (kit_text(KIT).replace("numpy==2.4.6", "numpy"), "kit-json", "the name of a wheel"),
+        (kit_text(Kit(())).replace("[]", "{}"), "kit-json", "value of another type"),
+        (kit_text(Kit(())).replace("[]", "[1]"), "kit-json", "value of another type"),
     ],
 )
-def test_a_kit_that_cannot_be_read(tmp_path: Path, text: str, code: str) -> None:
+def test_a_kit_that_cannot_be_read(tmp_path: Path, text: str, code: str, word: str) -> None:
     (tmp_path / "kit.json").write_text(text)
     with pytest.raises(DataError) as fault:
         read_kit(tmp_path / "kit.json")
     assert (fault.value.code, fault.value.path) == (code, tmp_path / "kit.json")
+    assert word in fault.value.finding.message
 
 
 def test_no_kit(tmp_path: Path) -> None:

@@ -37,33 +37,39 @@ def test_values_at_the_edge(changes: dict[str, Any]) -> None:
     assert parse_model_json(card(**changes), "x").document["input"] == GRAY | changes
 
 
+FIELDS = "height, width, channels, mean and standard_deviation in 'input'"
+ABOVE_ZERO = "numbers above 0 in 'input.standard_deviation'"
 FAULTS: list[tuple[str, str, str]] = [
     *(
-        (card(classes), "model-class-names", "'class_names'")
+        (card(classes), "model-class-names", "two or more different class names in 'class_names'")
         for classes in (None, "AB", [], ["A"], ["A", "A"], ["A", ""], ["A", 1], {"A": 1, "B": 2})
     ),
-    ('{"class_names": ["A", "B"]}', "model-input", "'input'"),
-    ('{"class_names": ["A", "B"], "input": [1]}', "model-input", "'input'"),
-    ("[]", "model-json", "object"),
-    ("null", "model-json", "object"),
+    ('{"class_names": ["A", "B"]}', "model-input", FIELDS),
+    ('{"class_names": ["A", "B"], "input": [1]}', "model-input", FIELDS),
+    ("[]", "model-json", "expected a JSON object"),
+    ("null", "model-json", "expected a JSON object"),
     *(
-        (card(**{key: value}), "model-input", f"'input.{key}'")
+        (card(**{key: value}), "model-input", f"a whole number from 1 to 65,536 for 'input.{key}'")
         for key in ("height", "width", "channels")
         for value in (0, -1, 65_537, 8.0, "8", True, None, [8], 10**400)
     ),
     (
         card(channels=2, mean=[0, 0], standard_deviation=[1, 1]),
         "model-input",
-        "but got 2",
+        "1 (gray) or 3 (RGB) for 'input.channels', but got 2",
     ),
-    (card(channels=4, mean=[0] * 4, standard_deviation=[1] * 4), "model-input", "but got 4"),
+    (
+        card(channels=4, mean=[0] * 4, standard_deviation=[1] * 4),
+        "model-input",
+        "'input.channels', but got 4",
+    ),
     *(
-        (card(**{key: value}), "model-input", f"'input.{key}'")
+        (card(**{key: value}), "model-input", f"one number per channel (1) in 'input.{key}'")
         for key in ("mean", "standard_deviation")
         for value in (None, 0.5, "x", [], [0.5, 0.5], {"0": 1})
     ),
     *(
-        (card(**{key: [value]}), "model-input", f"'input.{key}'")
+        (card(**{key: [value]}), "model-input", f"finite numbers in 'input.{key}'")
         for key in ("mean", "standard_deviation")
         for value in (
             None,
@@ -78,13 +84,13 @@ FAULTS: list[tuple[str, str, str]] = [
             [1],
         )
     ),
-    (card(standard_deviation=[0]), "model-input", "standard_deviation"),
-    (card(standard_deviation=[-0.1]), "model-input", "standard_deviation"),
-    (card(**RGB | {"standard_deviation": [1, 0, 1]}), "model-input", "standard_deviation"),
-    ("", "model-json", ""),
-    ("[" * 100_000, "model-json", ""),
-    ('{"a": ' + "9" * 5000 + "}", "model-json", ""),
-    ('{"a": 1, "b": {"a": 1, "a": 1}}', "model-json", "'a' appears twice"),
+    (card(standard_deviation=[0]), "model-input", ABOVE_ZERO),
+    (card(standard_deviation=[-0.1]), "model-input", ABOVE_ZERO),
+    (card(**RGB | {"standard_deviation": [1, 0, 1]}), "model-input", ABOVE_ZERO),
+    ("", "model-json", "not JSON ("),
+    ("[" * 100_000, "model-json", "not JSON ("),
+    ('{"a": ' + "9" * 5000 + "}", "model-json", "not JSON ("),
+    ('{"a": 1, "b": {"a": 1, "a": 1}}', "model-json", "not JSON (the key 'a' appears twice in one object)"),
 ]
 
 

@@ -70,6 +70,8 @@ def test_faults_are_one_line_with_the_key(
         read(tmp_path, text)
     found = caught.value.finding
     assert (found.code, found.location, found.row) == (code, str(tmp_path / "program.toml"), row)
+    key = "not valid TOML" if row is None else f"'{text.splitlines()[row - 1].partition(' =')[0]}'"
+    assert found.message.startswith(key)
     assert name in found.message
     assert "\n" not in str(caught.value)
 
@@ -83,4 +85,5 @@ def test_not_a_text_or_too_long(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         read(tmp_path, "#" * (MAX_BYTES + 1))
     assert caught.value.code == "manifest-not-utf8"
+    assert "at most 64 KB" in str(caught.value)
     assert MAX_BYTES == 65536

@@ -6,11 +6,12 @@ from challenge_bundle.errors import SubmissionError
 from challenge_bundle.formats.submission_toml import card_text, parse_card
 
 
-def refused(content: bytes) -> tuple[str, int | None]:
-    """The code of the error, and its line."""
+def refused(content: bytes, word: str = "") -> tuple[str, int | None]:
+    """The code of the error, and its line; the word is in its text."""
     with pytest.raises(SubmissionError) as fault:
         parse_card(content)
     assert fault.value.path == "submission.toml"
+    assert word in str(fault.value)
     return fault.value.code, fault.value.row
 
 
@@ -31,26 +32,26 @@ def test_what_is_written_is_read(team: str, method: str) -> None:
 def test_size_at_the_limit() -> None:
     card = b"team = 'A'\n"
     assert parse_card(card + b"#" * (65_536 - len(card))) == {"team": "A"}
-    assert refused(card + b"#" * (65_537 - len(card))) == ("card-size", None)
+    assert refused(card + b"#" * (65_537 - len(card)), "64 KB") == ("card-size", None)
 
 
 def test_parts_of_a_key_at_the_limit() -> None:
     """Seventeen parts have sixteen dots; a value may have any number of them."""
     assert parse_card(b"team = 'A'\n" + b"a." * 16 + b"a = '" + b"." * 1000 + b"'") == {"team": "A"}
     assert parse_card(b" # " + b"." * 70 + b"\nteam = 'A'\n") == {"team": "A"}
-    assert refused(b"team = 'A'\n" + b"a." * 17 + b"a = 1") == ("card-key", 2)
+    assert refused(b"team = 'A'\n" + b"a." * 17 + b"a = 1", "; keep team and method") == ("card-key", 2)
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
+    ("content", "code", "word"),
     [
-        (b"team = 1", "card-value"),
-        (b"method = ['m']", "card-value"),
-        (b"team.a = 'x'", "card-value"),
-        (b"team = '\xe9'", "card-toml"),
-        (b"team = 'a'\nteam = 'b'", "card-toml"),
-        (b"x = " + b"[" * 30_000, "card-toml"),
+        (b"team = 1", "card-value", "a text for 'team'"),
+        (b"method = ['m']", "card-value", "a text for 'method'"),
+        (b"team.a = 'x'", "card-value", "a text for 'team'"),
+        (b"team = '\xe9'", "card-toml", "is not TOML in UTF-8"),
+        (b"team = 'a'\nteam = 'b'", "card-toml", "is not TOML in UTF-8"),
+        (b"x = " + b"[" * 30_000, "card-toml", "is not TOML in UTF-8"),
     ],
 )
-def test_what_is_refused(content: bytes, code: str) -> None:
-    assert refused(content) == (code, None)
+def test_what_is_refused(content: bytes, code: str, word: str) -> None:
+    assert refused(content, word) == (code, None)

@@ -40,6 +40,8 @@ def refusals() -> list[tuple[str, set[str]]]:
 def test_a_refusal_gives_the_numbers_that_its_message_names(code: str, numbers: set[str]) -> None:
     named = {name for _, name, _, _ in string.Formatter().parse(MESSAGES[code].message) if name}
     assert named == numbers - {"line"}
+    # The line is no number of a message, but the row of its finding.
+    assert ("line" in numbers) == (code.startswith("csv-") and code != "csv-missing")
 
 
 def test_every_message_is_used() -> None:
