@@ -117,7 +117,7 @@ def test_lines_and_status(run_code: RunCode) -> None:
     with pytest.raises(ProgramError) as fault:
         check_outcome(SCORING, outcome, LIMITS)
     assert fault.value.code == "program-failed"
-    assert "two" in str(fault.value)
+    assert fault.value.finding.message == "scoring failed (exit status 3); its last line: two"
 
 
 def test_options_reach_the_program_and_output_the_folder(run_code: RunCode, tmp_path: Path) -> None:
@@ -154,6 +154,7 @@ def test_the_time_limit_holds_for_all_that_it_started(run_code: RunCode, any_eng
     with pytest.raises(ProgramError) as fault:
         check_outcome(SCORING, outcome, LIMITS)
     assert fault.value.code == "program-over-limit"
+    assert fault.value.finding.message == "scoring was ended at its time limit of 20 s"
 
 
 def has_ended(pid: int) -> bool:

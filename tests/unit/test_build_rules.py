@@ -221,6 +221,7 @@ def test_what_is_known_where(tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         read_rules(bundle, layout, None)
     assert fault.value.code == "kit-json"
+    assert fault.value.finding.hint == "take the one of the kit again"
 
 
 def test_this_projects_own_submission_needs_what_it_is_given(tmp_path: Path) -> None:

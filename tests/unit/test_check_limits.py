@@ -52,6 +52,7 @@ def test_sizes_at_the_limits(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "s.zip", GOOD | {"x": "x" * (size + 1)})
     (finding,) = check_submission(path, settings, ())
     assert (finding.severity, finding.code) == ("error", "zip-unpacked-size")
+    assert "at most 1 MB" in finding.message
 
 
 # Half a megabyte, of which Python's parser makes minutes.
@@ -78,7 +79,7 @@ def test_code_that_takes_too_long_is_one_finding_among_all_others(tmp_path: Path
         ("Dockerfile", 5),
         ("a.onnx", None),
         (CARD_NAME, None),
-        ("z.py", None),
+        ("z.py", 1),
         ("a.py", None),
     ]
     assert str(found[-1]) == "error: a.py: takes more than 10 s to read; make it smaller or simpler"

@@ -68,16 +68,16 @@ def make_sparse(path: Path) -> None:
 
 
 FAULTS = [
-    (lambda path: None, "output-missing"),
-    (make_link, "output-not-a-file"),
-    (os.mkfifo, "output-not-a-file"),
-    (Path.mkdir, "output-not-a-file"),
-    (make_sparse, "program-over-limit"),
+    (lambda path: None, "output-missing", "did not write a.csv"),
+    (make_link, "output-not-a-file", "'a.csv', but got a link"),
+    (os.mkfifo, "output-not-a-file", "'a.csv', but got something else"),
+    (Path.mkdir, "output-not-a-file", "'a.csv', but got something else"),
+    (make_sparse, "program-over-limit", "wrote more than 0 MB; write less, or raise 'output_mb'"),
 ]
 
 
-@pytest.mark.parametrize(("make", "code"), FAULTS)
-def test_refuses_and_keeps_the_old(make, code: str, work_dir: Path, output: Path) -> None:
+@pytest.mark.parametrize(("make", "code", "words"), FAULTS)
+def test_refuses_and_keeps_the_old(make, code: str, words: str, work_dir: Path, output: Path) -> None:
     (work_dir / "b.csv").write_text("new")
     make(work_dir / "a.csv")
     (output / "a.csv").write_text("old")
@@ -86,6 +86,7 @@ def test_refuses_and_keeps_the_old(make, code: str, work_dir: Path, output: Path
     with pytest.raises(ProgramError) as fault:
         take(work_dir, output, (), "b.csv", "a.csv")
     assert fault.value.code == code
+    assert words in str(fault.value)
 
     assert contents(output) == {"a.csv": "old", "b.csv": "old"}
     assert sorted(path.name for path in output.iterdir()) == ["a.csv", "b.csv"]
@@ -107,7 +108,7 @@ def test_a_promised_file_behind_a_linked_folder_is_refused(depth: int, work_dir:
     with pytest.raises(ProgramError) as fault:
         take(work_dir, output, (), name)
     assert fault.value.code == "output-not-a-file"
-    assert repr(name) in str(fault.value)
+    assert f"{name!r}, but got a link" in str(fault.value)
     (work_dir / "a.csv").write_text("x")
     assert take(work_dir, output, ("in", "up")) == []
 
@@ -159,6 +160,7 @@ def test_the_limit_to_the_byte(sizes: tuple[int, ...], fits: bool, work_dir: Pat
         with pytest.raises(ProgramError) as fault:
             take(work_dir, output, (), *names)
         assert fault.value.code == "program-over-limit"
+        assert "wrote more than" in str(fault.value)
         assert contents(output) == {}
 
 
@@ -257,6 +259,7 @@ def test_a_file_that_may_not_be_read(work_dir: Path, output: Path, monkeypatch: 
     with pytest.raises(ProgramError) as fault:
         take(work_dir, output)
     assert fault.value.code == "output-unreadable"
+    assert fault.value.finding.message == "inference's 'a.csv' cannot be read: Permission denied"
 
 
 def test_no_descriptor_stays_open(work_dir: Path, output: Path) -> None:
@@ -342,6 +345,7 @@ def test_what_a_killed_run_left_half_copied_is_not_taken(work_dir: Path, output:
     with pytest.raises(ProgramError) as fault:
         take(work_dir, output, ("b",))
     assert fault.value.code == "output-missing"
+    assert "a.csv" in str(fault.value)
     assert contents(output) == {}
 
     (output / ".collecting" / "b").mkdir(parents=True)

@@ -105,6 +105,7 @@ def test_two_vertices_are_no_area() -> None:
     with pytest.raises(DataError) as fault:
         contour_to_mask(SQUARE[:2], (16, 16))
     assert fault.value.code == "contour-too-few-vertices"
+    assert "3 vertices or more, but got 2" in fault.value.finding.message
 
 
 def test_parsing() -> None:

@@ -269,6 +269,7 @@ def test_settings_that_are_none(make: Callable[..., ContourBatches], linked: Pat
     with pytest.raises(DataError) as fault:
         ContourBatches(first, 1, cache=tmp_path / "c", form=SampleForm(masks="outer"))
     assert fault.value.code == "contours-none"
+    assert "outer" in fault.value.finding.message
 
 
 def test_without_h5py(make: Callable[..., ContourBatches], monkeypatch: pytest.MonkeyPatch) -> None:

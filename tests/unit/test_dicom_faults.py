@@ -215,6 +215,8 @@ def test_one_patient_for_all_images_names_the_option(layout: Layout, tmp_path: P
         with pytest.raises(DataError) as fault:
             bring_in(f"dicom:{folder}{query}", layout)
         assert fault.value.code == "one-patient-group"
+        assert "all 12 images are of one" in fault.value.finding.message
+        assert query or "'SITE-7'" in fault.value.finding.message
         assert word in fault.value.finding.hint
         assert "?group=TAG" in fault.value.finding.hint
     summary = bring_in(f"dicom:{folder}?group=StudyInstanceUID", layout)

@@ -65,6 +65,7 @@ def test_classes_from_a_tag(tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         listing(tmp_path)
     assert (fault.value.code, fault.value.path) == ("image-without-class", tmp_path / "a")
+    assert "?label=" in fault.value.finding.hint
 
 
 def test_groups_from_a_tag(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def test_wheels_of_submissions(organiser: Layout, monkeypatch: pytest.MonkeyPatc
     missing = wheels(organiser)
     assert missing is not None
     assert (missing.code, missing.severity) == ("wheels-out-of-date", "warning")
+    assert missing.location == "wheels of submissions"
+    assert missing.message == "there are none"
     assert ".bundle/wheelhouse" in missing.hint
     write_wheel(organiser.root / "elsewhere" / "bundle_inference", "alpha")
     monkeypatch.setenv("BUNDLE_WHEELHOUSE", str(organiser.root / "elsewhere"))

@@ -135,6 +135,7 @@ def test_what_was_set_aside_is_evaluated_again_if_the_organiser_says_so(
     with pytest.raises(DataError) as fault:
         reopen(context, records, sha256)
     assert fault.value.code == "no-such-submission"
+    assert "one submission that is refused, set aside or dropped" in fault.value.finding.message
 
 
 def test_a_scoring_program_that_cannot_be_built_costs_no_submission(
@@ -335,6 +336,7 @@ def test_dropped_counts_for_neither_rank_nor_quota(
     with pytest.raises(DataError) as fault:
         drop(records, a)
     assert fault.value.code == "no-such-submission"
+    assert "one submission that is not dropped yet" in fault.value.finding.message
     assert evaluate(context, records, world.connect, 1, say_nothing) == {}
     assert by_team_states(records) == [("A", DROPPED), ("A", SCORED), ("B", SCORED)]
 

@@ -42,24 +42,26 @@ def test_a_name_that_several_images_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         rule.groups_of(IMAGES)
     assert (fault.value.code, fault.value.path) == ("group-table-ambiguous", tmp_path / "t.csv")
+    assert "'a.png'" in fault.value.finding.message
+    assert "2 images" in fault.value.finding.message
     assert "such as CLASS/a.png" in fault.value.finding.hint
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "row"),
+    ("text", "code", "row", "word"),
     [
-        ("(", "group-rule", None),
-        (r"\d+", "group-rule", None),
-        ("csv:", "source-options", None),
-        ("csv:t.csv?grup=x", "source-options", None),
-        ("csv:none.csv", "csv-not-found", None),
-        ("csv:t.csv?group=patient", "csv-column-missing", 1),
-        ("csv:empty.csv", "csv-empty-cell", 3),
-        ("csv:two.csv", "group-table-conflict", 4),
-        ("csv:latin.csv", "csv-encoding", None),
+        ("(", "group-rule", None, "regular expression"),
+        (r"\d+", "group-rule", None, "capture group"),
+        ("csv:", "source-options", None, "csv:"),
+        ("csv:t.csv?grup=x", "source-options", None, "'grup'"),
+        ("csv:none.csv", "csv-not-found", None, "none.csv"),
+        ("csv:t.csv?group=patient", "csv-column-missing", 1, "'patient', but got 'file', 'group'"),
+        ("csv:empty.csv", "csv-empty-cell", 3, "'group'"),
+        ("csv:two.csv", "group-table-conflict", 4, "'P1'"),
+        ("csv:latin.csv", "csv-encoding", None, "UTF-8"),
     ],
 )
-def test_what_is_no_rule(text: str, code: str, row: int | None, tmp_path: Path) -> None:
+def test_what_is_no_rule(text: str, code: str, row: int | None, word: str, tmp_path: Path) -> None:
     table(tmp_path, "file,group\na.png,P1\n")
     (tmp_path / "empty.csv").write_text("file,group\na.png,P1\nb.png\n")
     (tmp_path / "two.csv").write_text("file,group\na.png,P1\na.png,P1\na.png,P2\n")
@@ -67,3 +69,4 @@ def test_what_is_no_rule(text: str, code: str, row: int | None, tmp_path: Path) 
     with pytest.raises(DataError) as fault:
         parse_group_rule(text, tmp_path)
     assert (fault.value.code, fault.value.row) == (code, row)
+    assert word in str(fault.value)

@@ -173,6 +173,8 @@ def test_a_hidden_file_is_not_called_missing(tmp_path: Path, name: str) -> None:
     files: Files = {"Dockerfile": STARTS["plain"] + COPIES["single"] + END, **NEEDED, ".dockerignore": name}
     errors = [finding for finding in find(tmp_path, files, RULES) if finding.severity == "error"]
     assert [finding.code for finding in errors] == ["copy-ignored"]
+    assert f"{name!r}" in errors[0].message
+    assert ".dockerignore line 1" in errors[0].message
     assert errors[0].hint == f"correct that line, or add '!{name}' below it"
     files[".dockerignore"] = f"{name}\n!{name}\n"
     assert find(tmp_path, files, RULES) == []

@@ -195,6 +195,7 @@ def test_a_testing_image_in_training_is_refused_unless_allowed(
         fill(layout, folder)
 
     assert fault.value.code == "testing-image-leak"
+    assert "in the training split too: 1, the first: " in fault.value.finding.message
     assert f"test/dog/copy.{suffix} is {folder}/train/dog/1.png" in str(fault.value)
     assert "--allow-leaks" in fault.value.finding.hint
     assert contents(layout) == {}
@@ -453,6 +454,7 @@ def test_expected_classes_and_size(layout: Layout, class_folders: Path) -> None:
     with pytest.raises(DataError) as fault:
         fill(layout, class_folders, class_names=("cat", "mouse"))
     assert fault.value.code == "other-classes"
+    assert "the images' classes are cat, dog, but" in fault.value.finding.message
     with pytest.raises(DataError, match="20 of 20 images are not 64x64, as 'data.image_size'") as fault:
         fill(layout, class_folders, image_size=(64, 64))
     assert fault.value.code == "image-size"

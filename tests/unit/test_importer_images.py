@@ -88,6 +88,7 @@ def test_one_picture_of_two_classes_in_two_forms_is_a_conflict(
     with pytest.raises(DataError) as fault:
         fill(layout, split_folders)
     assert fault.value.code == "label-conflict"
+    assert "with the same pixels in two classes: 1, " in fault.value.finding.message
     assert not fault.value.details
 
 
@@ -232,6 +233,7 @@ def test_odd_files_are_reported(layout: Layout, split_folders: Path) -> None:
     misnamed, transparent = of_code(found, "image-format-misnamed"), of_code(found, "image-transparent")
     assert ": 1, such as " in misnamed.message
     assert "odd.jpg (PNG); " in misnamed.message
+    assert "by their content" in misnamed.text
     assert ": 1, such as " in transparent.message
     assert "clear.png; " in transparent.message
 
@@ -244,3 +246,4 @@ def test_large_images_are_warned_of(layout: Layout, split_folders: Path) -> None
     found = of_code(fill(layout, split_folders, any_size=True).findings, "image-large")
     assert "1,048,576 pixels: 1, such as " in found.message
     assert "over.png (1025x1024); " in found.message
+    assert "224x224" in found.text

@@ -78,9 +78,11 @@ def test_images_that_are_gone_can_be_brought_back(evaluated: Layout) -> None:
     with pytest.raises(DataError) as fault:
         read_context(read_manifest(evaluated.manifest), evaluated)
     assert (fault.value.code, fault.value.path) == ("missing-testing-images", evaluated.testing_data)
+    assert "import the same data" in fault.value.finding.hint
     with pytest.raises(DataError) as fault:
         load(evaluated)
     assert fault.value.code == "data-not-imported"
+    assert "--replace" in fault.value.finding.hint
     assert "evaluation-put-away" not in codes(load(evaluated, replace=True))
     assert state(evaluated) == before
     assert count_evaluated(evaluated) == (2, 1)

@@ -120,4 +120,5 @@ def test_any_number_of_rows_where_there_is_no_limit(tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         read_label_table(path, most=2)
     assert (fault.value.code, fault.value.row) == ("csv-too-many-rows", 4)
+    assert "more than 2 rows" in fault.value.finding.message
     assert [most_rows(images) for images in (0, 1, 100)] == [16, 18, 216]

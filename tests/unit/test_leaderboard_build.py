@@ -122,6 +122,7 @@ def test_a_running_phases_board_depends_on_the_public_split_alone(context: Conte
     with pytest.raises(DataError) as fault:
         make_board(context, records, "development", "all")
     assert fault.value.code == "no-such-split"
+    assert "'all'" in fault.value.finding.message
 
 
 def test_scores_of_another_reference_are_not_mixed_in(context: Context, records: Records) -> None:
@@ -131,6 +132,7 @@ def test_scores_of_another_reference_are_not_mixed_in(context: Context, records:
     with pytest.raises(DataError) as fault:
         make_board(read_context(context.bundle, context.layout), records, "development", None)
     assert fault.value.code == "stale-scores"
+    assert "run `evaluate --rescore`" in fault.value.finding.hint
 
 
 def test_look_alike_names_are_one_row_and_one_line(context: Context, records: Records) -> None:

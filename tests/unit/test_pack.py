@@ -67,7 +67,7 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
 def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     (layout.model_output / "best_metric_model.onnx").unlink()
-    with pytest.raises(DataError, match="onnx: not found; inference reads it: run `train` first"):
+    with pytest.raises(DataError, match="onnx: not found; inference reads it; run `train` first"):
         pack_submission(layout, layout.submission_zip)
     assert not layout.submission_zip.exists()
 
@@ -125,7 +125,7 @@ def test_wheels_are_in_it_only_where_a_line_of_the_dockerfile_says_so(tmp_path: 
 def test_other_outputs_are_asked_for_and_packed(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     write(layout.root / "bundle_training" / "program.toml", 'outputs = ["trees.pkl"]')
-    with pytest.raises(DataError, match=r"trees.pkl: not found; inference reads it: run `train` first"):
+    with pytest.raises(DataError, match=r"trees.pkl: not found; inference reads it; run `train` first"):
         pack_submission(layout, layout.submission_zip)
     write(layout.model_output / "trees.pkl")
     # Its own model.json, which nothing of the tool reads.
@@ -148,7 +148,7 @@ def test_a_promised_model_json_keeps_its_contract(tmp_path: Path) -> None:
     write(layout.model_output / "model.json", "{}")
     with pytest.raises(DataError) as fault:
         pack_submission(layout, layout.submission_zip)
-    assert fault.value.code == "model-class-names"
+    assert (fault.value.code, fault.value.path) == ("model-class-names", layout.model_output / "model.json")
 
 
 @pytest.mark.parametrize("name", ["bundle_inference/labels.txt", "model_output/notes.csv"])

@@ -40,11 +40,12 @@ def test_folders_below_the_class_may_name_it() -> None:
     assert find_patient_groups([image("s3://b/a/p1/3.png")], r"^(p\d+)/") == {"s3://b/a/p1/3.png": "p1"}
 
 
-@pytest.mark.parametrize("pattern", ["p(", "p1"])
-def test_rules_that_cannot_be_read(pattern: str) -> None:
+@pytest.mark.parametrize(("pattern", "word"), [("p(", "regular expression"), ("p1", "capture group")])
+def test_rules_that_cannot_be_read(pattern: str, word: str) -> None:
     with pytest.raises(DataError) as fault:
         find_patient_groups([image("x/a/p1.png"), image("x/a/other.png")], pattern)
     assert fault.value.code == "group-rule"
+    assert word in fault.value.finding.message
 
 
 def test_a_rule_that_names_no_patient_of_an_image() -> None:

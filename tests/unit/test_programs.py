@@ -108,6 +108,8 @@ def test_a_faulty_promise_is_found_before_it_trains(filled_layout: Layout) -> No
     with pytest.raises(ManifestError) as fault:
         train(filled_layout)
     assert (fault.value.code, fault.value.row) == ("setting-value", 1)
+    assert fault.value.finding.message.startswith("'outputs': ")
+    assert "'../x'" in fault.value.finding.message
     assert not filled_layout.work_dir("training").exists()
 
 

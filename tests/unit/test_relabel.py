@@ -120,15 +120,16 @@ def test_faults_name_their_row(filled: Layout, tmp_path: Path) -> None:
     mates = [other for other in table if table[other] == class_name]
     another = next(other for other in table.values() if other != class_name)
     path = tmp_path / "c.csv"
-    for rows, code, row in (
-        ([(name, another), ("none.png", another)], "csv-unknown-image", 3),
-        ([(name, "Nose")], "csv-unknown-class", 2),
-        ([(name, another), (name, another)], "csv-duplicate-row", 3),
-        ([(mate, another) for mate in mates], "class-without-images", None),
+    for rows, code, row, word in (
+        ([(name, another), ("none.png", another)], "csv-unknown-image", 3, "'none.png'"),
+        ([(name, "Nose")], "csv-unknown-class", 2, "'Nose' is no class of this bundle; expected one of"),
+        ([(name, another), (name, another)], "csv-duplicate-row", 3, name),
+        ([(mate, another) for mate in mates], "class-without-images", None, "in the training split"),
     ):
         with pytest.raises(DataError) as fault:
             read_corrections(corrections(path, rows), filled)
         assert (fault.value.code, fault.value.path, fault.value.row) == (code, path, row)
+        assert word in fault.value.finding.message
     # All but one image of a class may go.
     assert (
         len(read_corrections(corrections(path, [(m, another) for m in mates[1:]]), filled)) == len(mates) - 1

@@ -102,6 +102,7 @@ def test_a_score_that_is_no_number_ranks_nobody(context: Context, records: Recor
     with pytest.raises(DataError) as fault:
         current_scores(context, records, "public", records.rows())
     assert (fault.value.code, fault.value.path) == ("metric-not-scored", context.layout.manifest)
+    assert "weighted_f1" in fault.value.finding.message
 
 
 def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: Records) -> None:
@@ -162,8 +163,10 @@ def test_images_that_are_gone_are_no_circle(context: Context, records: Records) 
         with pytest.raises(DataError, match="1 of 1 scored submissions ran on other") as fault:
             act(reread(context))
         assert fault.value.code == "other-testing-images"
+        assert "import those" in fault.value.finding.hint
     image.write_bytes(original)
     remove_tree(results_of(context, records, row).parent)
     with pytest.raises(DataError) as fault:
         make_board(relabel(context, "000.png", "A"), records, "development", None)
     assert fault.value.code == "other-testing-images"
+    assert "`data import --replace`" in fault.value.finding.hint

@@ -40,6 +40,7 @@ def test_it_never_succeeds() -> None:
         retry(call, "read x")
     assert fault.value.code == "server-unreachable"
     assert fault.value.finding.message == "cannot read x after 4 attempts (odd)"
+    assert "network" in fault.value.finding.hint
     assert call.calls == ATTEMPTS
 
 

@@ -46,12 +46,16 @@ def test_a_zip_may_be_as_large_as_the_limit_and_no_byte_more(tmp_path: Path) -> 
     assert found(path, zip_mb=1) == []
     write_zip(path, {"Dockerfile": bytes(MIB - empty + 1)})
     assert found(path, zip_mb=1) == ["zip-size"]
+    (finding,) = check_archive(path, SubmissionSettings(zip_mb=1))
+    assert "at most 1 MB" in finding.message
 
 
 def test_the_number_of_files_at_its_limit(tmp_path: Path) -> None:
     files = {"Dockerfile": b"", "a": b"", "b": b""}
     assert found(write_zip(tmp_path / "s.zip", files), files=3) == []
     assert found(tmp_path / "s.zip", files=2) == ["zip-file-count"]
+    (finding,) = check_archive(tmp_path / "s.zip", SubmissionSettings(files=2))
+    assert "at most 2 files" in finding.message
 
 
 def test_a_table_of_contents_is_looked_at_up_to_a_kilobyte_a_file(tmp_path: Path) -> None:
