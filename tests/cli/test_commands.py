@@ -97,29 +97,36 @@ def test_doctor(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "code", "location"),
+    ("arguments", "status", "code", "location", "words"),
     [
-        (("data", "import", "nowhere:x"), 1, "unknown-source", ""),
-        (("data", "import", "folder:/no/such"), 1, "folder-not-found", "/no/such"),
-        (("data", "import", "--keep-splits"), 1, "no-splits-to-keep", ""),
-        (("data", "import", "dicom:/no/such"), 1, "folder-not-found", "/no/such"),
-        (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "sheet-suffix", "a.pdf"),
-        (("train", "--runner", "local"), 1, "input-missing", "training_solution.csv"),
-        (("infer", "--runner", "local"), 1, "input-missing", "testing-data"),
-        (("score", "--runner", "local"), 1, "input-missing", "testing_solution.csv"),
-        (("report",), 1, "nothing-to-report", "output"),
-        (("zip",), 1, "input-missing", "testing-data"),
-        (("check", "none.zip"), 1, "no-such-file", "none.zip"),
-        (("check", "none.csv"), 1, "no-such-file", "none.csv"),
+        (("data", "import", "nowhere:x"), 1, "unknown-source", "", "synthetic, mednist, folder:PATH"),
+        (("data", "import", "folder:/no/such"), 1, "folder-not-found", "/no/such", "no such folder"),
+        (("data", "import", "--keep-splits"), 1, "no-splits-to-keep", "", "no import is known here"),
+        (("data", "import", "dicom:/no/such"), 1, "folder-not-found", "/no/such", "no such folder"),
+        (("data", "contact-sheet", "/tmp", "--output", "a.pdf"), 1, "sheet-suffix", "a.pdf", "a.pdf"),
+        (
+            ("train", "--runner", "local"),
+            1,
+            "input-missing",
+            "training_solution.csv",
+            "training reads it; run `data import`",
+        ),
+        (("infer", "--runner", "local"), 1, "input-missing", "testing-data", "inference reads it"),
+        (("score", "--runner", "local"), 1, "input-missing", "testing_solution.csv", "scoring reads it"),
+        (("report",), 1, "nothing-to-report", "output", "run `run-all`"),
+        (("zip",), 1, "input-missing", "testing-data", "inference reads it"),
+        (("check", "none.zip"), 1, "no-such-file", "none.zip", "no such file"),
+        (("check", "none.csv"), 1, "no-such-file", "none.csv", "no such file"),
     ],
 )
 def test_failures_are_one_sentence_with_the_right_status(
-    arguments: tuple[str, ...], status: int, code: str, location: str, layout: Layout
+    arguments: tuple[str, ...], status: int, code: str, location: str, words: str, layout: Layout
 ) -> None:
     result = bundle(layout, *arguments)
     assert result.exit_code == status, result.output
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert location in line
+    assert words in line
     assert "Traceback" not in result.output
 
     as_json = bundle(layout, *arguments, "--json")

@@ -552,6 +552,18 @@ def test_too_small_a_class_is_cut_by_the_shares(layout: Layout, class_folders: P
     assert summary.counts == {"training": 12, "validation": 4, "testing": 4}
 
 
+@pytest.mark.parametrize(("sample_size", "reported"), [(3, 0), (4, 2)])
+def test_a_sample_is_of_three_splits(
+    sample_size: int, reported: int, layout: Layout, class_folders: Path
+) -> None:
+    """Of ten images of a class, three for each split can be taken, and four cannot."""
+    request = ImportRequest(sample_size=sample_size)
+    summary = import_images(FolderSource(class_folders), request, layout, say_nothing)
+    small = [found for found in summary.findings if found.code == "class-smaller-than-sample"]
+    assert [found.severity for found in small] == [WARNING] * reported
+    assert all(" 10 unsplit images" in found.message for found in small)
+
+
 def test_what_is_passed_over_is_reported(layout: Layout, class_folders: Path) -> None:
     (class_folders / "empty").mkdir()
     (class_folders / "cat" / "notes.txt").touch()

@@ -78,8 +78,10 @@ def test_what_is_not_an_empty_folder_is_refused(what: str, tmp_path: Path) -> No
 
 
 def test_a_name_that_is_none_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError):
+    with pytest.raises(ManifestError) as fault:
         make_bundle(tmp_path, "My Challenge", "", with_programs=True)
+    assert fault.value.code == "setting-value"
+    assert "'My Challenge'" in fault.value.finding.message
     assert below(tmp_path) == set()
 
 

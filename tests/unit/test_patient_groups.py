@@ -113,6 +113,9 @@ def test_images_without_a_patient_group_beside_those_with_one_are_counted() -> N
     (found,) = unknown(images, {"/d/a/1.png": "p1"})
     assert found.code == "patient-group-unknown"
     assert ": 2 of 3, such as /d/a/2.png" in found.message
+    # Where a rule was given, patient_rule refuses them.
+    state = state_of(images, {"/d/a/1.png": "p1"})
+    assert unknown_patients(state, ImportRequest(group="(x)")) == []
 
 
 def splits_of(layout: Layout, origin_part: slice) -> dict[str, set[str]]:
