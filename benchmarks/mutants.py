@@ -81,14 +81,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/unit/test_build_context.py",
     ),
     "tools/challenge_bundle/formats/dockerfile.py": (
-        "tests/unit/test_substitution.py",
+        "tests/unit/test_dockerfile_variables.py",
         "tests/unit/test_dockerfile.py",
     ),
     "tools/challenge_bundle/formats/dockerignore.py": ("tests/unit/test_dockerignore.py",),
-    "tools/challenge_bundle/formats/image_name.py": ("tests/unit/test_dockerfile.py",),
+    "tools/challenge_bundle/formats/container_image_name.py": ("tests/unit/test_dockerfile.py",),
     "tools/challenge_bundle/formats/path_patterns.py": ("tests/unit/test_dockerignore.py",),
-    "tools/challenge_bundle/formats/substitution.py": (
-        "tests/unit/test_substitution.py",
+    "tools/challenge_bundle/formats/dockerfile_variables.py": (
+        "tests/unit/test_dockerfile_variables.py",
         "tests/unit/test_dockerfile.py",
     ),
     "tools/challenge_bundle/submission/recipe_checks.py": ("tests/unit/test_build_context.py",),

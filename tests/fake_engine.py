@@ -34,8 +34,8 @@ from challenge_bundle.engines.output_lines import split_lines
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.files import remove_tree, write_text
 from challenge_bundle.formats.build_recipe import BaseConfig, Recipe
+from challenge_bundle.formats.container_image_name import canonical_image
 from challenge_bundle.formats.dockerfile import DockerfileError
-from challenge_bundle.formats.image_name import canonical_image
 from tests import fake_process
 
 MB = 2**20

@@ -57,7 +57,7 @@ def world(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wo
     """An engine that the commands find here."""
     world = World(read_context(read_manifest(layout.manifest), layout), tmp_path / "engine")
     connect: Callable[[], FaultyEngine] = lambda: ScoringEngine(world)  # noqa: E731
-    monkeypatch.setattr("challenge_bundle.evaluation.connection.connector", lambda *_: connect)
+    monkeypatch.setattr("challenge_bundle.evaluation.engine_connection.connector", lambda *_: connect)
     monkeypatch.setattr("challenge_bundle.evaluation.evaluator.check_ready", lambda *_: None)
     return world
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from challenge_bundle.cli import main
-from challenge_bundle.commands.group import BundleGroup
+from challenge_bundle.commands.error_boundary import BundleGroup
 from challenge_bundle.commands.shared import json_option, plain, show
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING, Finding

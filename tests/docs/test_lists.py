@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from challenge_bundle.audit.names import CHECKS
+from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.run import make_checks
 from challenge_bundle.layout import PROJECT_ROOT
 from challenge_bundle.leaderboard.resampling import parse_metric

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from challenge_bundle.audit.balance import cramers_v
 from challenge_bundle.audit.base import AuditFinding, ImageTable
 from challenge_bundle.audit.baselines import find_baselines, nearest
-from challenge_bundle.audit.names import CHECKS
+from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.near_duplicates import (
     MIN_CORRELATIONS,
     correlate,

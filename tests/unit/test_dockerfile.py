@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.formats.build_recipe import BaseConfig, read_recipe
+from challenge_bundle.formats.container_image_name import canonical_image, is_allowed
 from challenge_bundle.formats.dockerfile import MAX_BYTES, MAX_INSTRUCTIONS, DockerfileError, parse_dockerfile
-from challenge_bundle.formats.image_name import canonical_image, is_allowed
 from challenge_bundle.layout import PROJECT_ROOT
 
 TEXT = """\

@@ -10,7 +10,7 @@ from types import TracebackType
 import click
 
 from challenge_bundle.commands.data import data
-from challenge_bundle.commands.group import BundleGroup, secrets_of
+from challenge_bundle.commands.error_boundary import BundleGroup, secrets_of
 from challenge_bundle.commands.new import new
 from challenge_bundle.commands.organiser import evaluate_command, leaderboard, step_command, verify
 from challenge_bundle.commands.programs import (

@@ -114,7 +114,7 @@ class Phase:
 
 
 def _is_image(name: str) -> bool:
-    from challenge_bundle.formats.image_name import canonical_image
+    from challenge_bundle.formats.container_image_name import canonical_image
 
     return canonical_image(name) is not None
 

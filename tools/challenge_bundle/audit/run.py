@@ -8,11 +8,11 @@ from pathlib import Path
 from challenge_bundle.audit.balance import find_imbalance
 from challenge_bundle.audit.base import SEVERITIES, AuditFinding, Check, ImageTable
 from challenge_bundle.audit.baselines import find_baselines
+from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.contours import find_contour_faults
 from challenge_bundle.audit.duplicates import find_duplicates, find_label_conflicts
 from challenge_bundle.audit.integrity import find_blank, find_modes, find_sizes, find_unreadable
 from challenge_bundle.audit.metadata import find_metadata
-from challenge_bundle.audit.names import CHECKS
 from challenge_bundle.audit.near_duplicates import find_near_duplicates
 from challenge_bundle.audit.patient_leaks import find_shared_groups
 from challenge_bundle.audit.reading import read_images

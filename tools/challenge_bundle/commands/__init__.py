@@ -1,1 +1,1 @@
-"""The commands, by who uses them: each parses, calls one function, prints. `bundle.py` puts them together."""
+"""The commands, by who uses them: each parses, calls one function, prints. `cli.py` puts them together."""

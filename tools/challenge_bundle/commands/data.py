@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from challenge_bundle.audit.names import CHECKS
-from challenge_bundle.commands.group import OrderedGroup
+from challenge_bundle.audit.check_names import CHECKS
+from challenge_bundle.commands.error_boundary import OrderedGroup
 from challenge_bundle.commands.setting_options import setting_options
 from challenge_bundle.commands.shared import LocalPath, choose_json, read_bundle, relative, show, working
 from challenge_bundle.data_settings import DataSettings, ImportRequest, ImportSettings

@@ -82,8 +82,8 @@ def evaluate_command(
     """
     from challenge_bundle.display import SubmissionDisplay
     from challenge_bundle.evaluation import decisions
-    from challenge_bundle.evaluation.connection import connector
     from challenge_bundle.evaluation.context import open_evaluation
+    from challenge_bundle.evaluation.engine_connection import connector
     from challenge_bundle.evaluation.evaluator import run_evaluation
     from challenge_bundle.evaluation.intake import describe
     from challenge_bundle.evaluation.invariance import probe_all
@@ -141,8 +141,8 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     A finished step is not repeated, and `evaluate` takes over its result. Only this submission is locked, so
     that steps of others can run at the same time, on any machine that shares the folder.
     """
-    from challenge_bundle.evaluation.connection import connector
     from challenge_bundle.evaluation.context import read_context
+    from challenge_bundle.evaluation.engine_connection import connector
     from challenge_bundle.evaluation.step_sequence import run_one_step
     from challenge_bundle.runs.programs import INFERENCE, SCORING
 
@@ -224,8 +224,8 @@ def verify(
     layout: Layout, receipt: Path, public_key: Path | None, database: str | None, wheelhouse: Path | None
 ) -> None:
     """Check a RECEIPT: its signature, all of its fields and, by scoring the stored csv again, its scores."""
-    from challenge_bundle.evaluation.connection import connector
     from challenge_bundle.evaluation.context import open_evaluation
+    from challenge_bundle.evaluation.engine_connection import connector
     from challenge_bundle.evaluation.receipts import check_scores, check_signature, check_stored
     from challenge_bundle.evaluation.signing import read_public_key
     from challenge_bundle.formats.receipt import read_receipt

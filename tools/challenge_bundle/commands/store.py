@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from challenge_bundle.commands.group import OrderedGroup
+from challenge_bundle.commands.error_boundary import OrderedGroup
 from challenge_bundle.commands.setting_options import setting_option
 from challenge_bundle.commands.shared import (
     LocalPath,

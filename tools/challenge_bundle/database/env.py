@@ -1,4 +1,4 @@
-"""Alembic's entry point: it is given a connection by `opening`, and writes no file."""
+"""Alembic's entry point: it is given a connection by `connect.py`, and writes no file."""
 
 from alembic import context
 

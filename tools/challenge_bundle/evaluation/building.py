@@ -10,8 +10,8 @@ from challenge_bundle.engines.base import BuildLimits, BuildSpec, Engine, ImageI
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal, verdict_of
 from challenge_bundle.formats.build_recipe import Base, BaseConfig
+from challenge_bundle.formats.container_image_name import canonical_image, is_allowed
 from challenge_bundle.formats.dockerfile import DockerfileError
-from challenge_bundle.formats.image_name import canonical_image, is_allowed
 from challenge_bundle.runs.programs import INFERENCE
 
 SUBMISSION = "submission"

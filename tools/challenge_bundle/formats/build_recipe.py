@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from challenge_bundle.errors import shown
-from challenge_bundle.formats.copy_source import resolve_source
+from challenge_bundle.formats.container_image_name import canonical_image
 from challenge_bundle.formats.dockerfile import (
     MAX_BYTES,
     DockerfileError,
@@ -23,8 +23,8 @@ from challenge_bundle.formats.dockerfile import (
     parse_dockerfile,
     split_words,
 )
-from challenge_bundle.formats.image_name import canonical_image
-from challenge_bundle.formats.substitution import MAX_CHARACTERS, SubstitutionError, expand
+from challenge_bundle.formats.dockerfile_copy import resolve_source
+from challenge_bundle.formats.dockerfile_variables import MAX_CHARACTERS, SubstitutionError, expand
 
 SCRATCH = "scratch"
 DEFAULT_SHELL = ("/bin/sh", "-c")

@@ -13,7 +13,7 @@ from challenge_bundle.engines.build_context import ANY_IMAGE, DOCKERFILE, wheels
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.build_recipe import Recipe
-from challenge_bundle.formats.image_name import canonical_image, is_allowed
+from challenge_bundle.formats.container_image_name import canonical_image, is_allowed
 from challenge_bundle.formats.kit_json import Kit, kit_text, parse_kit
 from challenge_bundle.formats.path_patterns import parse_pattern
 from challenge_bundle.formats.requirements import (

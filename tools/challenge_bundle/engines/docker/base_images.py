@@ -8,7 +8,7 @@ from challenge_bundle.engines.base import ImageInfo
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.container import OWNER_LABEL, PROGRAM_LABEL
 from challenge_bundle.formats.build_recipe import DEFAULT_SHELL, BaseConfig
-from challenge_bundle.formats.image_name import canonical_image
+from challenge_bundle.formats.container_image_name import canonical_image
 
 if TYPE_CHECKING:
     import docker

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from challenge_bundle.errors import shown
 from challenge_bundle.formats.dockerfile import Instruction, is_printable
+from challenge_bundle.formats.dockerfile_variables import expand
 from challenge_bundle.formats.path_patterns import parse_pattern
-from challenge_bundle.formats.substitution import expand
 
 _REMOTE = re.compile(r"[A-Za-z][\w+.-]*:/|[\w.-]+@[\w.-]+:|git@|github\.com/", re.ASCII)
 _ODD = "\\'\"$`"

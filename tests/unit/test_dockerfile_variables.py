@@ -3,7 +3,7 @@
 import pytest
 
 from challenge_bundle.formats.dockerfile import DockerfileError, parse_dockerfile, split_words
-from challenge_bundle.formats.substitution import MAX_CHARACTERS, SubstitutionError, expand
+from challenge_bundle.formats.dockerfile_variables import MAX_CHARACTERS, SubstitutionError, expand
 
 VALUES = {"A": "a", "LONG_1": "long", "EMPTY": "", "SPACED": "x  y", "QUOTED": "\"'\\$A"}
 
