@@ -474,21 +474,27 @@ def test_a_table_of_contents_cannot_hide_its_size(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("line", "code", "place"),
+    ("line", "code", "place", "words"),
     [
-        ("COPY " + "\u00e9" * 200 + " /opt/", "copy-missing", "Dockerfile:5"),
-        ("FROM ${a:-" * 6000, "dockerfile-from-form", "Dockerfile:5"),
-        ("FROM ${a:-" * 8000, "dockerfile-encoding", "Dockerfile"),
-        ("COPY a b\n" * 300, "dockerfile-source-count", "Dockerfile"),
-        ("FROM Python:3.11", "base-image", "Dockerfile:5"),
+        ("COPY " + "\u00e9" * 200 + " /opt/", "copy-missing", "Dockerfile:5", "copies 'éééééé"),
+        ("FROM ${a:-" * 6000, "dockerfile-from-form", "Dockerfile:5", "FROM "),
+        ("FROM ${a:-" * 8000, "dockerfile-encoding", "Dockerfile", "at most 64 KB"),
+        ("COPY a b\n" * 300, "dockerfile-source-count", "Dockerfile", "more than 200 files or folders"),
+        (
+            "FROM Python:3.11",
+            "base-image",
+            "Dockerfile:5",
+            "'Python:3.11', which is not the name of an image",
+        ),
     ],
 )
 def test_odd_dockerfiles_are_refused_with_their_reason(
-    tmp_path: Path, line: str, code: str, place: str
+    tmp_path: Path, line: str, code: str, place: str, words: str
 ) -> None:
     files = GOOD | {"Dockerfile": f"{DOCKERFILE}{line}\n", "model.onnx/inside.txt": "x", "folder.py/x": "x"}
     first = findings_of(make_zip(tmp_path / "s.zip", files))[0]
     assert (first.code, first.severity, place_of(first)) == (code, "error", place)
+    assert words in first.message
 
 
 def test_a_full_disk_is_not_the_zips_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,7 @@ def test_the_limit_is_of_all_files_together(work_dir: Path, output: Path) -> Non
     with pytest.raises(ProgramError) as fault:
         take(work_dir, output, (), "a.bin", "b.bin")
     assert fault.value.code == "program-over-limit"
+    assert "wrote more than" in str(fault.value)
 
 
 def test_the_limit_is_said_in_whole_mebibytes(work_dir: Path, output: Path) -> None:

@@ -172,6 +172,7 @@ def test_training_images_that_are_all_duplicates_are_refused(layout: Layout, tmp
     with pytest.raises(DataError) as fault:
         fill(layout, folder, drop_copies=True)
     assert fault.value.code == "class-without-images"
+    assert "has no training image" in fault.value.finding.message
 
 
 def split_folders(folder: Path) -> Path:

@@ -157,6 +157,7 @@ def test_too_few_patient_groups_for_the_splits(layout: Layout, tmp_path: Path) -
     assert fault.value.code == "class-too-small"
     assert "class a: 1 different images or patient groups for 3 splits" in str(fault.value)
     assert f"('p0', of 5 images, such as {tmp_path}/images/a/p0_" in str(fault.value)
+    assert "of other patients" in fault.value.finding.hint
     assert fault.value.details[0].startswith("class b: 1 different images or patient groups for 3 splits")
 
 

@@ -36,11 +36,16 @@ def splits_by_name(layout: Layout) -> dict[str, str]:
         return {Path(row["origin"]).name: row["split"] for row in csv.DictReader(opened)}
 
 
-MOVES = {"testing-image-published", "testing-image-known", "patient-group-was-split"}
+MOVES = {
+    "previous-images-gone",
+    "testing-image-published",
+    "testing-image-known",
+    "patient-group-was-split",
+}
 
 
 def moves(summary: DataSummary) -> set[str]:
-    """The codes of what is reported of images that were in another split."""
+    """The codes of what is reported of images of the last import."""
     return MOVES & set(codes(summary.findings))
 
 

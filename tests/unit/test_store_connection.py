@@ -117,6 +117,7 @@ def test_what_is_no_url_is_said_in_a_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as fault:
         choose_source(text, tmp_path)
     assert fault.value.code == "database-url-invalid"
+    assert "the database's URL cannot be parsed" in fault.value.finding.message
 
 
 def test_an_env_file_of_another_encoding_is_named(tmp_path: Path) -> None:
