@@ -112,7 +112,7 @@ def _own_status(node: ast.ClassDef) -> str:
 
 
 def _messages_of(module: str, tree: ast.Module, statuses: dict[str, str]) -> Iterator[Message]:
-    constants = _assignments(tree.body)
+    constants = _assignments([one for one in tree.body if isinstance(one, ast.Assign)])
     for scope, call in _calls(tree, None):
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         given = {keyword.arg: keyword.value for keyword in call.keywords}
@@ -180,17 +180,24 @@ def _text(node: ast.expr, known: dict[str, ast.expr], depth: int = 4) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(value, known, depth) for value in node.values)
     if isinstance(node, ast.FormattedValue):
-        value = known.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        is_text = isinstance(value, ast.Constant | ast.JoinedStr)
-        return _text(value, known, depth - 1) if value and is_text and depth else f"{{{_name(node.value)}}}"
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        value = known.get(name)
+        if isinstance(value, ast.Constant | ast.JoinedStr) and depth:
+            return _text(value, _without(known, name), depth - 1)
+        return f"{{{_name(node.value)}}}"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left, known, depth) + _text(node.right, known, depth)
     if isinstance(node, ast.IfExp):
         either = [_text(one, known, depth) for one in (node.body, node.orelse)]
         return " / ".join(text for text in either if text)
     if isinstance(node, ast.Name) and node.id in known and depth:
-        return _text(known[node.id], known, depth - 1)
+        return _text(known[node.id], _without(known, node.id), depth - 1)
     return f"{{{_name(node)}}}"
+
+
+def _without(known: dict[str, ast.expr], name: str) -> dict[str, ast.expr]:
+    """The other names: what is written again as `what = f"{what}: ..."` holds itself."""
+    return {other: value for other, value in known.items() if other != name}
 
 
 def _name(node: ast.expr) -> str:

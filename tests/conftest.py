@@ -21,11 +21,12 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.errors import UnavailableError
-from challenge_bundle.layout import PROJECT_ROOT, Layout
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.sources.synthetic import SyntheticSource
 
 MANIFEST = """\

@@ -9,7 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 REAL = PROJECT_ROOT.parent / "shared" / "data" / "cardiac_contours" / "final_data"
 """The Sunnybrook images of four patients, where they are at hand."""

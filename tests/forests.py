@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 FOREST = PROJECT_ROOT / "examples" / "forest"
 

@@ -21,7 +21,8 @@ from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.files import write_csv
 from challenge_bundle.formats.label_table import HEADER, read_label_table
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import may_be_of_other_data
 from challenge_bundle.settings import read_manifest
 from tests.audits import find, sound_rows

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from tests.cli.test_commands import bundle
 
 EXAMPLES = sorted(path.parent for path in (PROJECT_ROOT / "examples").glob("*/bundle.toml"))

@@ -19,7 +19,8 @@ from challenge_bundle.evaluation.records import DROPPED, REFUSED, Row
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.files import hash_file
 from challenge_bundle.formats.receipt import differing, read_receipt
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.settings import read_manifest
 from tests.evaluations import open_records
 from tests.worlds import FaultyEngine, World

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from tests.conftest import MANIFEST
 
 COMMAND = [sys.executable, str(PROJECT_ROOT / "tools" / "bundle.py")]

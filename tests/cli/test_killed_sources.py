@@ -23,10 +23,11 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.database.connect import with_driver
 from challenge_bundle.dataset.ingest import ingest_images
-from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.tables import ANNOTATIONS, CATEGORIES, IMAGES

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import SPLITS, Layout
 from tests.conftest import new_database, upload_folder
 
 DATA = PROJECT_ROOT.parent / "shared" / "data"

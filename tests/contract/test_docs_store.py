@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.ingest import ingest_images
-from challenge_bundle.layout import PROJECT_ROOT
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, write_image

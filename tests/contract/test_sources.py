@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.dicom.display import encode_png
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import Layout
-from challenge_bundle.sources.base import ImportRequest, Source
+from challenge_bundle.sources.base import Source
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.sources.dicom import DicomSource
 from challenge_bundle.sources.synthetic import CLASS_NAMES

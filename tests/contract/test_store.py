@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.database.connect import connect
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import Ingested, ingest_images
@@ -24,7 +25,7 @@ from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
-from challenge_bundle.sources.base import ImportRequest, Listing, Progress, SourceImage
+from challenge_bundle.sources.base import Listing, Progress, SourceImage
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.query import NAMED, query_frame, run_query, write_rows

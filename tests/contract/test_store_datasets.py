@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.database import connect as opening
 from challenge_bundle.database.connect import connect
 from challenge_bundle.dataset.ingest import Ingested, ingest_images
 from challenge_bundle.errors import DataError
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.query import run_query

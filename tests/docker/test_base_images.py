@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.bounded_log import BoundedLog
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.build_context import submission_files
 from challenge_bundle.engines.docker.engine import DockerEngine
@@ -18,7 +19,6 @@ from challenge_bundle.evaluation.context import Context, read_context
 from challenge_bundle.evaluation.verdicts import Inconclusive, Refusal, Verdict
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import read_manifest
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import BASE_IMAGE
 

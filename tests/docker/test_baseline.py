@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from challenge_bundle.cli import main
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.evaluation.records import Records
-from challenge_bundle.layout import PROJECT_ROOT, Layout
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.models import make_graph
 from tests.wheels import use_index, write_wheel

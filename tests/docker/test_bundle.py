@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.base import OnLine
 from challenge_bundle.engines.docker.container import OWNER_LABEL
 from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import ProgramError
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import (
     INFERENCE,
     PROGRAMS,
@@ -30,7 +32,6 @@ from challenge_bundle.runs.programs import (
     run_program,
 )
 from challenge_bundle.settings import read_manifest
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from challenge_bundle.submission.pack import pack_submission
 from tests.conftest import MANIFEST

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.endurance import DOCKERFILE, FAULTY_CODE, write_zip
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.docker.cleanup import BUILD_LABEL
 from challenge_bundle.engines.docker.container import KEY_LABEL, OWNER_LABEL
@@ -39,10 +40,10 @@ from challenge_bundle.evaluation.steps import infer
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.receipt import differing, read_receipt
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import SCORING, build_image
 from challenge_bundle.settings import read_manifest
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 
 MANIFEST = """\

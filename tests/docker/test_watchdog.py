@@ -18,7 +18,7 @@ from challenge_bundle.engines.docker.container import OWNER_LABEL
 from challenge_bundle.engines.docker.engine import DockerEngine
 from challenge_bundle.engines.docker.watchdog import watchdog_of
 from challenge_bundle.engines.docker.watchdog_process import BUILD_PIDS
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 BASE = "FROM python:3.11-slim\n"
 LIMITS = BuildLimits(time_s=4, memory_mb=256, image_mb=200)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from tests.conftest import upload_folder
 from tests.docs.blocks import KEYS, LANGUAGES, NEEDS, PAGES, Block, page_name, read_blocks
 from tests.docs.projects import copy_project, make_template, project_environment, run_bundle

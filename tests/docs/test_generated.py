@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.settings import parse_manifest
 from tests.docs.blocks import LANGUAGES
 

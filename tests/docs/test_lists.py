@@ -10,7 +10,7 @@ import pytest
 
 from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.run import make_checks
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.leaderboard.resampling import parse_metric
 from challenge_bundle.settings import METRICS
 from tests.conftest import say_nothing

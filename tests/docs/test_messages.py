@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 MODULE = runpy.run_path(str(PROJECT_ROOT / "docs" / "messages.py"))
 MESSAGES: list[Any] = MODULE["read_messages"]()

@@ -13,7 +13,7 @@ import pytest
 from challenge_bundle.errors import DataError, SubmissionError
 from challenge_bundle.formats.model_json import parse_model_json
 from challenge_bundle.formats.submission_toml import parse_card
-from challenge_bundle.guarded import Limits, find_guarded
+from challenge_bundle.guarded import ReadLimits, find_guarded
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.mutating import mutate
 
@@ -217,7 +217,7 @@ def deep(rng: random.Random) -> str:
 
 def test_deep_and_long_texts_end_within_their_limits(rounds: Rounds, tmp_path: Path) -> None:
     """Whatever is in the files, there are findings of `check`, and those of the other files among them."""
-    limits = Limits(cpu_s=2, wall_s=60.0, memory_mb=256)
+    limits = ReadLimits(cpu_s=2, wall_s=60.0, memory_mb=256)
     (tmp_path / "Dockerfile").write_text("FROM a:1\nUSER 1\nCOPY . /\nCMD x\n")
     (tmp_path / "model_output").mkdir()
     (tmp_path / "weights.onnx").write_text("no graph")

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from tests.conftest import RunProgram
 
 TRAIN = "bundle_training/train.py"

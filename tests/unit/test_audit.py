@@ -27,10 +27,10 @@ from challenge_bundle.audit.reading import read_images
 from challenge_bundle.audit.run import Audit, audit_images, make_checks, run_audit
 from challenge_bundle.audit.shift import find_shift
 from challenge_bundle.audit.shortcuts import measure_shortcut
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.formats.group_rules import parse_group_rule
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from tests.audits import IMAGES, Row, find, noise, picture, place, renamed, sound_rows, table_of
 from tests.conftest import say_nothing, write_image

@@ -8,10 +8,10 @@ import pytest
 from challenge_bundle.audit.base import AuditFinding
 from challenge_bundle.audit.contours import find_contour_faults, linked_folder
 from challenge_bundle.audit.run import run_audit
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.layout import Layout
 from challenge_bundle.report.audit_page import audit_document, audit_text, render_audit
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.dicom import DicomSource
 from tests.conftest import say_nothing
 from tests.dicoms import REAL, circle, contour_path, write_contour, write_dicom, write_linked

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from challenge_bundle.evaluation.baseline import baseline_files
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from tests.unit.test_pack import fill
 
 NAMES = [

@@ -13,7 +13,8 @@ from challenge_bundle.evaluation.verdicts import Refusal
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text
 from challenge_bundle.formats.requirements import parse_wheels
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.settings import Bundle, EvaluationSettings, SubmissionSettings
 from challenge_bundle.submission.build_rules import NO_RULES, BuildRules, parse_rules
 from challenge_bundle.submission.check import check_submission

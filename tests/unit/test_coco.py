@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
 from challenge_bundle.formats.coco import read_coco
-from challenge_bundle.layout import PROJECT_ROOT, Layout
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.sources.coco import CocoSource, parse_question
 from tests.conftest import say_nothing, write_image
 

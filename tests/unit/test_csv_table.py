@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.stratify import rank
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
-from challenge_bundle.sources.base import ImportRequest, Listing, image_key
+from challenge_bundle.sources.base import Listing, image_key
 from challenge_bundle.sources.csv_table import TableSource
 from tests.conftest import say_nothing, write_image
 

@@ -24,7 +24,7 @@ from challenge_bundle.dicom.sample_cache import SampleForm
 from challenge_bundle.dicom.sunnybrook import ContourSlice, read_links
 from challenge_bundle.dicom.torch_batches import TorchBatches
 from challenge_bundle.errors import DataError, UnavailableError
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from tests.dicoms import REAL, SIZE_PX, circle, contour_path, write_contour, write_dicom, write_linked
 
 RAW = SampleForm(standardise=False)

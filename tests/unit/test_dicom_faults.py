@@ -10,13 +10,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dicom.contact_sheet import write_sheet
 from challenge_bundle.dicom.elements import ElementError, read_number, read_text, read_values, read_whole
 from challenge_bundle.dicom.reading import read_dicom, read_header
 from challenge_bundle.errors import BundleError, DataError, UnavailableError
 from challenge_bundle.layout import Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.sources.dicom import _png_bytes
 from tests.conftest import say_nothing

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.dataset.stratify import rank
@@ -18,7 +19,7 @@ from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest, Listing, image_key
+from challenge_bundle.sources.base import Listing, image_key
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing

@@ -11,7 +11,7 @@ import pytest
 from challenge_bundle.formats.build_recipe import BaseConfig, read_recipe
 from challenge_bundle.formats.container_image_name import canonical_image, is_allowed
 from challenge_bundle.formats.dockerfile import MAX_BYTES, MAX_INSTRUCTIONS, DockerfileError, parse_dockerfile
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 TEXT = """\
 # syntax=docker/dockerfile:1

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources import retry as retrying
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.sources.remote import RemoteSource, _state
 from challenge_bundle.store.images import ImageStore

@@ -16,7 +16,8 @@ from challenge_bundle.evaluation.receipts import check_scores, check_stored, rec
 from challenge_bundle.evaluation.records import REFUSED
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.formats.receipt import differing, read_receipt
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.leaderboard.build import make_board
 from tests.fake_engine import FakeEngine
 from tests.worlds import make_context, put_zip

@@ -16,12 +16,12 @@ import pytest
 import challenge_bundle.guarded
 from challenge_bundle.errors import SubmissionError
 from challenge_bundle.findings import Finding
-from challenge_bundle.guarded import Exceeded, Limits, find_guarded, listed, run_guarded
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.guarded import Exceeded, ReadLimits, find_guarded, listed, run_guarded
+from challenge_bundle.installation import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "tools" / "challenge_bundle"
 
-SMALL = Limits(cpu_s=1, wall_s=30, memory_mb=128, answer_bytes=1000)
+SMALL = ReadLimits(cpu_s=1, wall_s=30, memory_mb=128, answer_bytes=1000)
 
 CODE = '''
 """Functions that a guarded process calls in the tests."""
@@ -165,11 +165,11 @@ def _use(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenge_bundle.guarded, "_ROOT", root)
 
 
-def call(name: str, limits: Limits = SMALL, **arguments: Any) -> list[Any]:
+def call(name: str, limits: ReadLimits = SMALL, **arguments: Any) -> list[Any]:
     return run_guarded(f"challenge_bundle.given:{name}", arguments, limits)
 
 
-def exceeded(name: str, limits: Limits = SMALL, **arguments: Any) -> Exceeded:
+def exceeded(name: str, limits: ReadLimits = SMALL, **arguments: Any) -> Exceeded:
     with pytest.raises(Exceeded) as fault:
         call(name, limits, **arguments)
     return fault.value
@@ -177,12 +177,12 @@ def exceeded(name: str, limits: Limits = SMALL, **arguments: Any) -> Exceeded:
 
 def test_values_come_and_go() -> None:
     values = {"text": "é\n\u2028", "number": 0.1, "list": [1, None, True], "long": "x" * 300_000}
-    assert call("echo", Limits(), **values) == [values, None]
+    assert call("echo", ReadLimits(), **values) == [values, None]
 
 
 def test_the_process_has_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    limits = Limits(cpu_s=3, memory_mb=200, file_mb=7, answer_bytes=1 << 20)
+    limits = ReadLimits(cpu_s=3, memory_mb=200, file_mb=7, answer_bytes=1 << 20)
     environment, leads, read, modules, set_limits = call("describe", limits)
     assert set(environment) <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
     assert leads is True
@@ -215,11 +215,11 @@ def test_what_exceeds_a_limit_has_a_reason(
 
 
 def test_wall_time_counts_too() -> None:
-    assert exceeded("asleep", Limits(cpu_s=1, wall_s=0.5)).code == "read-time"
+    assert exceeded("asleep", ReadLimits(cpu_s=1, wall_s=0.5)).code == "read-time"
 
 
 def test_the_limits_that_hold_where_none_are_given() -> None:
-    defaults = Limits()
+    defaults = ReadLimits()
     assert (defaults.cpu_s, defaults.wall_s, defaults.memory_mb, defaults.file_mb) == (10, 300.0, 512, 0)
     assert defaults.answer_bytes == 16_777_216
     assert call("describe", defaults)[-1]["AS"] == 512 << 20
@@ -254,7 +254,7 @@ def test_one_that_keeps_its_alarm_from_ending_it_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(challenge_bundle.guarded, "_GRACE_S", 0.2)
-    assert exceeded("ignores_alarm", Limits(wall_s=1.0), folder=str(tmp_path)).code == "read-time"
+    assert exceeded("ignores_alarm", ReadLimits(wall_s=1.0), folder=str(tmp_path)).code == "read-time"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -274,14 +274,14 @@ def test_one_that_keeps_its_alarm_from_ending_it_is_ended_all_the_same(
     ],
 )
 def test_a_process_that_was_taken_over_gives_one_finding(text: str) -> None:
-    assert exceeded("lies", Limits(), text=text).code == "read-answer"
+    assert exceeded("lies", ReadLimits(), text=text).code == "read-answer"
 
 
 def test_an_answer_without_its_end_is_no_answer() -> None:
     assert exceeded("lies", text='["item", 1]\n["do').items == (1,)
     assert exceeded("lies", text='["item", 1]\n["do').code == "read-crash"
     assert exceeded("lies", text='["item", 1]\n').code == "read-crash"
-    long = exceeded("lies", Limits(), text=f'["fault", "{"x" * 5000}"]\n')
+    long = exceeded("lies", ReadLimits(), text=f'["fault", "{"x" * 5000}"]\n')
     assert long.finding.message == f"cannot be read ({'x' * 4096})"
     assert exceeded("lies", text='["fault", "\\u001b[2J"]\n').finding.message == "cannot be read (?[2J)"
 
@@ -308,7 +308,7 @@ def test_a_fault_of_this_machine_is_none_of_the_file() -> None:
 
 
 def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
-    limits = Limits(file_mb=2, answer_bytes=1000)
+    limits = ReadLimits(file_mb=2, answer_bytes=1000)
     assert call("writes", limits, folder=str(tmp_path), mb=2) == ["written"]
     assert exceeded("writes", limits, folder=str(tmp_path), mb=3).code == "read-fault"
     assert (tmp_path / "out").stat().st_size <= 2 << 20
@@ -316,15 +316,15 @@ def test_it_cannot_write_more_than_it_may(tmp_path: Path) -> None:
 
 def test_it_leaves_no_compiled_module(root: Path) -> None:
     """One that a limit cut off would end every later call."""
-    assert call("echo", Limits(answer_bytes=100)) == [{}, None]
+    assert call("echo", ReadLimits(answer_bytes=100)) == [{}, None]
     assert not (root / "challenge_bundle" / "__pycache__").exists()
 
 
 def test_an_answer_up_to_its_limit() -> None:
     text = "x" * (3 << 20)
     size = len(json.dumps(["item", {"text": text}])) + len('\n["item", null]\n["done", null]\n')
-    assert call("echo", Limits(answer_bytes=size), text=text) == [{"text": text}, None]
-    assert exceeded("echo", Limits(answer_bytes=size - 1), text=text).code == "read-answer"
+    assert call("echo", ReadLimits(answer_bytes=size), text=text) == [{"text": text}, None]
+    assert exceeded("echo", ReadLimits(answer_bytes=size - 1), text=text).code == "read-answer"
 
 
 @pytest.mark.parametrize(
@@ -347,8 +347,8 @@ def test_it_dies_with_the_process_that_started_it(root: Path, tmp_path: Path) ->
     script = textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(root)!r})
-        from challenge_bundle.guarded import Limits, run_guarded
-        run_guarded("challenge_bundle.given:lingers", {{"folder": {str(tmp_path)!r}}}, Limits(wall_s=250))
+        from challenge_bundle.guarded import ReadLimits, run_guarded
+        run_guarded("challenge_bundle.given:lingers", {{"folder": {str(tmp_path)!r}}}, ReadLimits(wall_s=250))
     """)
     process = subprocess.Popen([sys.executable, "-c", script])
     pid_file = tmp_path / "pid"

@@ -26,7 +26,7 @@ from challenge_bundle.image_io import (
     to_eight_bits,
     to_rgb,
 )
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.sources.base import SourceImage
 from tests.image_files import (
     REFUSED,

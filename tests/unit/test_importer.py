@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.dataset.summary import read_summary
@@ -16,7 +17,6 @@ from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing, write_image

@@ -11,13 +11,13 @@ from PIL import Image
 
 from challenge_bundle.audit.duplicates import find_duplicates, find_label_conflicts
 from challenge_bundle.audit.reading import read_images
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.dataset.summary import DataSummary, read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.store.images import ImageStore
 from tests.conftest import say_nothing, write_image

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.invalidate import count_evaluated
 from challenge_bundle.dataset.publish import recover_import
@@ -14,7 +15,6 @@ from challenge_bundle.files import hash_file
 from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import read_manifest
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing
 from tests.importing import codes, of_code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 # Each stands on those above it; what shares a line may not import one another.
 LAYERS = [

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.mednist import MedNISTSource, download
 from tests.conftest import say_nothing, write_image
 

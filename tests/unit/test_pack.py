@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.errors import DataError
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.settings import SubmissionSettings
 from challenge_bundle.submission.check import check_submission
 from challenge_bundle.submission.pack import not_copied, pack_submission

@@ -11,7 +11,7 @@ import pytest
 
 from challenge_bundle.audit.parallel import count_processors, work_in_parallel
 from challenge_bundle.errors import UnavailableError
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 
 def square(number: int) -> int:

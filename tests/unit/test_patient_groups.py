@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.fill import describe_classes
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.listing_checks import patient_rule, patients_across_splits, unknown_patients
@@ -13,8 +14,9 @@ from challenge_bundle.dataset.patient_groups import find_patient_groups
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import ERROR, WARNING, Finding
-from challenge_bundle.layout import PROJECT_ROOT, SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest, SourceImage
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.sources.base import SourceImage
 from challenge_bundle.sources.folder import FolderSource
 from tests.conftest import say_nothing, write_image
 from tests.importing import state_of

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.errors import DataError
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from tests.conftest import say_nothing, write_image
 from tests.importing import codes, of_code

@@ -25,7 +25,8 @@ from challenge_bundle.evaluation.feedback import write_feedback
 from challenge_bundle.evaluation.intake import Submission
 from challenge_bundle.evaluation.records import REFUSED, Row
 from challenge_bundle.evaluation.verdicts import Verdict
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.redaction import MASK, find_secrets, redact, secrets_in, without_paths, without_secrets
 from challenge_bundle.sources.choice import choose_source
 from challenge_bundle.store.images import ImageStore

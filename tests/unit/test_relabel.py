@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from challenge_bundle.cli import main
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.dataset.relabel import Correction, apply_corrections, read_corrections
@@ -22,7 +23,6 @@ from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.formats.origins import read_origins
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.leaderboard.build import make_board
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing, write_image
 from tests.evaluations import put_scored, reread, scoring_engine

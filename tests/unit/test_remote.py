@@ -14,12 +14,13 @@ from typing import Any, ClassVar
 import fsspec
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.errors import DataError, UnavailableError
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.sources import retry as retrying
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.sources.remote import RemoteSource
 from challenge_bundle.store.images import ImageStore

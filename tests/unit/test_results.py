@@ -14,14 +14,14 @@ from challenge_bundle.evaluation.results import (
     find_fault,
 )
 from challenge_bundle.evaluation.verdicts import Refusal
-from challenge_bundle.guarded import Limits
+from challenge_bundle.guarded import ReadLimits
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import Bundle
 from challenge_bundle.submission.check import check_results as check_by_name
 from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
 
 CLASS_NAMES = sorted(set(REFERENCE.values()))
-SHORT = Limits(cpu_s=1)
+SHORT = ReadLimits(cpu_s=1)
 
 
 def put(folder: Path, content: bytes) -> Path:
@@ -105,9 +105,9 @@ def test_a_comparison_with_a_row_missing(tmp_path: Path) -> None:
 def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes(b"x" * ((1 << 20) - 1))
-    assert _limits(path, 0) == Limits(cpu_s=11, wall_s=66.0, memory_mb=512, file_mb=2)
+    assert _limits(path, 0) == ReadLimits(cpu_s=11, wall_s=66.0, memory_mb=512, file_mb=2)
     path.write_bytes(b"x" * (3 << 20))
-    assert _limits(path, 100_000, 40) == Limits(cpu_s=19, wall_s=89.0, memory_mb=872, file_mb=5)
+    assert _limits(path, 100_000, 40) == ReadLimits(cpu_s=19, wall_s=89.0, memory_mb=872, file_mb=5)
 
 
 @pytest.mark.parametrize("code", ["scored", "csv-made-up", "build-failed", 3])

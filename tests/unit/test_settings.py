@@ -12,7 +12,8 @@ from challenge_bundle.dataset.fill import make_request
 from challenge_bundle.errors import ManifestError
 from challenge_bundle.formats.program_toml import Written
 from challenge_bundle.formats.setting import settings_of
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 from challenge_bundle.settings import DEFAULT_LIMITS, TABLES, parse_manifest, read_manifest
 
 PATH = Path("bundle.toml")

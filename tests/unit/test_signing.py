@@ -30,7 +30,8 @@ from challenge_bundle.evaluation.signing import (
     sign,
     signing_key,
 )
-from challenge_bundle.layout import PROJECT_ROOT, Layout
+from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.layout import Layout
 
 DOCUMENT = {"b": 1.5, "a": {"y": "\u00e4", "x": [1, None]}}
 

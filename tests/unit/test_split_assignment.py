@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import Dropped
 from challenge_bundle.dataset.image_checks import classes_in_splits, known_splits, moved_images
 from challenge_bundle.dataset.previous_import import PreviousImport
 from challenge_bundle.dataset.split_assignment import assign_splits
 from challenge_bundle.dataset.staging import StagedImage
 from challenge_bundle.findings import ERROR, Finding
-from challenge_bundle.sources.base import ImportRequest, SourceImage
+from challenge_bundle.sources.base import SourceImage
 from tests.importing import codes, of_code, state_of
 
 NONE_KNOWN = PreviousImport({})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
 from challenge_bundle.engines.local import LocalEngine
@@ -15,7 +16,6 @@ from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import INFERENCE, SCORING, TRAINING, Program, output_files, run_program
 from challenge_bundle.runs.stage_record import StageBook, forget_results
 from challenge_bundle.settings import read_manifest
-from challenge_bundle.sources.base import ImportRequest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing
 

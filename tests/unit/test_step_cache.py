@@ -19,7 +19,7 @@ from challenge_bundle.evaluation.step_cache import (
     read_record,
 )
 from challenge_bundle.evaluation.verdicts import Refusal
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 
 def write_something(part: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.sources.synthetic import CLASS_NAMES, SyntheticSource
 from tests.conftest import say_nothing
 

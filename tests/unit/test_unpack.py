@@ -9,7 +9,7 @@ import pytest
 
 from challenge_bundle.errors import SubmissionError
 from challenge_bundle.findings import Finding
-from challenge_bundle.guarded import Limits
+from challenge_bundle.guarded import ReadLimits
 from challenge_bundle.settings import SubmissionSettings
 from challenge_bundle.submission import unpack
 from challenge_bundle.submission.unpack import (
@@ -196,9 +196,9 @@ def test_in_a_process_of_its_own_the_same_comes_out(tmp_path: Path, monkeypatch:
 def test_the_time_that_unpacking_gets_grows_with_what_can_come_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Limits] = []
+    asked: list[ReadLimits] = []
 
-    def keep(function: str, arguments: object, where: str, limits: Limits) -> list[Finding]:
+    def keep(function: str, arguments: object, where: str, limits: ReadLimits) -> list[Finding]:
         asked.append(limits)
         return []
 

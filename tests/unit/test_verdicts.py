@@ -9,7 +9,7 @@ import pytest
 
 from challenge_bundle.evaluation.verdicts import MESSAGES, WAITING_TEXT, Refusal, Verdict, parse_verdict
 from challenge_bundle.findings import ERROR, NOTE, Finding
-from challenge_bundle.layout import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT
 
 PAGE = (PROJECT_ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

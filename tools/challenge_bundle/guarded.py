@@ -41,7 +41,7 @@ _DEATH_SIGNAL = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """What reading may take.
 
     Args:
@@ -80,14 +80,14 @@ class Exceeded(SubmissionError):
         self.items = items
 
 
-def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> list[Any]:
+def run_guarded(function: str, arguments: Mapping[str, Any], limits: ReadLimits | None = None) -> list[Any]:
     """Call a function of this package in a process of its own.
 
     Args:
         function: `package.module:name`. It yields values that JSON can hold, and At. It must import no more
             than it needs: all of that is imported by each call.
         arguments: By name; values that JSON can hold. Paths must be absolute.
-        limits: Limits() by default.
+        limits: ReadLimits() by default.
 
     Returns:
         What it yielded, without At. A file that is read may have taken the process over: look at the types.
@@ -97,7 +97,7 @@ def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | No
         SubmissionError: As it raised it, or another DataError.
         OSError: As it raised it, where this machine is at fault: the disk is full, for example.
     """
-    limits = limits or Limits()
+    limits = limits or ReadLimits()
     with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as answer:
         request.write(json.dumps([function, dict(arguments), asdict(limits), os.getpid()]).encode())
         request.seek(0)
@@ -108,7 +108,7 @@ def run_guarded(function: str, arguments: Mapping[str, Any], limits: Limits | No
 
 
 def find_guarded(
-    function: str, arguments: Mapping[str, Any], where: str, limits: Limits | None = None
+    function: str, arguments: Mapping[str, Any], where: str, limits: ReadLimits | None = None
 ) -> list[Finding]:
     """Call a function that yields findings; a limit that is exceeded is one more, after those before it.
 
@@ -126,7 +126,7 @@ def find_guarded(
         more = [replace(fault.finding, location=fault.finding.location or where)]
     found = [_finding(item) for item in items if isinstance(item, list) and len(item) == _FIELDS]
     if len(found) < len(items):
-        more.append(_limit_finding("answer", "", where, Limits()))
+        more.append(_limit_finding("answer", "", where, ReadLimits()))
     return found + more
 
 
@@ -142,7 +142,7 @@ def _finding(values: Sequence[Any]) -> Finding:
     return Finding(code, severity, location, message, hint, row if isinstance(row, int) else None)
 
 
-def _run(request: int, answer: int, limits: Limits) -> int | None:
+def _run(request: int, answer: int, limits: ReadLimits) -> int | None:
     """Run the child; gives its exit status, None if it had to be ended."""
     process = subprocess.Popen(
         # -B: under a limit of the size of files, compiled modules could be written in part.
@@ -167,7 +167,7 @@ def _run(request: int, answer: int, limits: Limits) -> int | None:
             process.wait()
 
 
-def _read_answer(content: bytes, status: int | None, limits: Limits) -> list[Any]:
+def _read_answer(content: bytes, status: int | None, limits: ReadLimits) -> list[Any]:
     items: list[Any] = []
     place, reason, what = "", "", ""
     try:
@@ -208,7 +208,7 @@ def _reason_of(status: int | None) -> str:
     return "memory" if status == -getattr(signal, "SIGKILL", 1 << 30) else "crash"
 
 
-def _limit_finding(reason: str, fault: str, place: str, limits: Limits) -> Finding:
+def _limit_finding(reason: str, fault: str, place: str, limits: ReadLimits) -> Finding:
     """What a file that cannot be read within the limits is refused with."""
     match reason:
         case "time":
@@ -232,7 +232,7 @@ def serve() -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
         os.dup2(nothing, descriptor)
-    _enforce(Limits(**limits), parent)
+    _enforce(ReadLimits(**limits), parent)
 
     def send(kind: str, value: Any) -> None:
         # Whole lines, at once: what was sent before a limit is kept.
@@ -270,7 +270,7 @@ def _find(function: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _enforce(limits: Limits, parent: int) -> None:
+def _enforce(limits: ReadLimits, parent: int) -> None:
     """Put the limits on this process, as far as the system knows them; the kernel ends it, not a thread."""
     if hasattr(signal, "setitimer"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from challenge_bundle.installation import PROJECT_ROOT as PROJECT_ROOT
 from challenge_bundle.installation import programs_root
 
 SPLITS = ("training", "validation", "testing")

@@ -76,9 +76,9 @@ def ingest(
     an interrupted ingest continues, and a larger --sample-size (by default IMAGE_SAMPLE_SIZE) adds to a
     smaller one.
     """
+    from challenge_bundle.data_settings import ImportRequest
     from challenge_bundle.dataset.ingest import ingest_images
     from challenge_bundle.formats.group_rules import resolve_group
-    from challenge_bundle.sources.base import ImportRequest
     from challenge_bundle.sources.choice import choose_source
 
     settings = _store_settings(layout)

@@ -6,10 +6,10 @@ one, write its function in listing_checks.py or image_checks.py, and its line be
 
 from collections.abc import Callable, Iterable
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset import image_checks, listing_checks
 from challenge_bundle.dataset.import_state import ImportState
 from challenge_bundle.findings import Finding
-from challenge_bundle.sources.base import ImportRequest
 
 Check = Callable[[ImportState, ImportRequest], list[Finding]]
 

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections import Counter
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import by_pixels
 from challenge_bundle.dataset.import_state import ALLOW_LEAKS, ImportState, with_each
 from challenge_bundle.dataset.staging import StagedImage
@@ -11,7 +12,7 @@ from challenge_bundle.errors import shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX
 from challenge_bundle.layout import SPLITS
-from challenge_bundle.sources.base import ImportRequest, base_name, place_of
+from challenge_bundle.sources.base import base_name, place_of
 
 LARGEST_OWN_PIXELS = 1024 * 1024
 """What this project's training makes smaller; the number is its own, `bundle_training/data.py`."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.checks import ASSIGNED, LISTED, READ, run_checks
 from challenge_bundle.dataset.download_cache import Downloads, open_downloads
 from challenge_bundle.dataset.duplicates import Dropped, drop_duplicates
@@ -23,7 +24,7 @@ from challenge_bundle.dataset.write import name_images, write_images, write_reco
 from challenge_bundle.findings import Finding
 from challenge_bundle.layout import Layout
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import ImportRequest, Source, SourceImage, image_key
+from challenge_bundle.sources.base import Source, SourceImage, image_key
 
 
 def import_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> DataSummary:

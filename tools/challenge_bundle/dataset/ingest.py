@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.checks import NAMES, run_checks
 from challenge_bundle.dataset.import_state import ImportState, refuse
 from challenge_bundle.dataset.patient_groups import find_patient_groups
@@ -15,7 +16,7 @@ from challenge_bundle.dataset.stratify import stratified_sample
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import AnnotatedSource, ImportRequest, Source, SourceImage, image_key
+from challenge_bundle.sources.base import AnnotatedSource, Source, SourceImage, image_key
 from challenge_bundle.store.annotations import Changes, add_annotations
 from challenge_bundle.store.enrich import Details, StoredDetails, fill_in
 from challenge_bundle.store.images import ImageStore

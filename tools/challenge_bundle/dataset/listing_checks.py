@@ -4,12 +4,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.import_state import ALLOW_LEAKS, ImportState, with_each
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import PREFIX
 from challenge_bundle.formats.group_rules import guess_groups
-from challenge_bundle.sources.base import ImportRequest, place_of
+from challenge_bundle.sources.base import place_of
 
 
 def file_names(state: ImportState, request: ImportRequest) -> list[Finding]:

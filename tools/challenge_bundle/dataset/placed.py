@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.formats.origins import read_origins
 from challenge_bundle.layout import SPLITS, Layout
-from challenge_bundle.sources.base import ImportRequest
 
 
 def names_in(folder: Path) -> set[str]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import Dropped
 from challenge_bundle.dataset.previous_import import PreviousImport, strongest
 from challenge_bundle.dataset.staging import StagedImage
@@ -11,7 +12,7 @@ from challenge_bundle.dataset.stratify import assign_sets, connect, find_rare_cl
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.layout import SPLITS
-from challenge_bundle.sources.base import ImportRequest, place_of
+from challenge_bundle.sources.base import place_of
 
 
 def assign_splits(

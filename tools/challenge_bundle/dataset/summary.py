@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.consistency import (
     LABELLED_SPLITS,
     check_complete,
@@ -17,7 +18,6 @@ from challenge_bundle.findings import Finding
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.settings import Bundle
-from challenge_bundle.sources.base import ImportRequest
 
 
 @dataclass(frozen=True, slots=True)

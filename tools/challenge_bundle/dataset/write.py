@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.staging import StagedImage
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.files import write_csv, write_text
@@ -16,7 +17,7 @@ from challenge_bundle.findings import Finding
 from challenge_bundle.formats.label_table import HEADER
 from challenge_bundle.formats.origins import Origin, write_origins
 from challenge_bundle.layout import SPLITS, Layout, solution_name, split_dir_name
-from challenge_bundle.sources.base import ImportRequest, base_name
+from challenge_bundle.sources.base import base_name
 
 
 def name_images(assigned: Sequence[StagedImage], keep: bool) -> list[StagedImage]:

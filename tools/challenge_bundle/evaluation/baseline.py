@@ -27,20 +27,20 @@ _PLACEHOLDER = "nothing"
 _OTHER_HINT = "correct {folder}/Dockerfile"
 
 
-def check_ready(context: Context, engine: Engine, say: Callable[[str], None]) -> None:
+def check_ready(context: Context, engine: Engine, notify: Callable[[str], None]) -> None:
     """Find out whether what all submissions need is here, before one of them is taken in.
 
     Raises:
         UnavailableError: It is not.
     """
-    check_baseline(context, engine, say)
+    check_baseline(context, engine, notify)
     try:
         build_image(engine, SCORING, context.bundle, context.layout, lambda line: None)
     except ProgramError as fault:
         raise UnavailableError(str(fault), details=fault.details, code=fault.code) from None
 
 
-def check_baseline(context: Context, engine: Engine, say: Callable[[str], None]) -> None:
+def check_baseline(context: Context, engine: Engine, notify: Callable[[str], None]) -> None:
     """Build the bundle's own inference submission under the challenge's rules, unless that was done.
 
     What fails for it fails for every submission, and is not a participant's fault.
@@ -48,7 +48,7 @@ def check_baseline(context: Context, engine: Engine, say: Callable[[str], None])
     Args:
         context: Gives the rules.
         engine: Speaks to the engine.
-        say: Called with a line when the build begins.
+        notify: Called with a line when the build begins.
 
     Raises:
         UnavailableError: It cannot be built.
@@ -56,7 +56,7 @@ def check_baseline(context: Context, engine: Engine, say: Callable[[str], None])
     folder = context.layout.program_dir(INFERENCE.folder)
     if not (folder / "Dockerfile").is_file():
         return
-    say("building this bundle's own submission first, the way submissions are built")
+    notify("building this bundle's own submission first, the way submissions are built")
     path = context.layout.log("baseline")
     with TemporaryDirectory(prefix="baseline-") as scratch, BoundedLog(path) as log:
         files = baseline_files(context.layout, Path(scratch))

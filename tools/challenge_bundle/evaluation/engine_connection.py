@@ -18,7 +18,7 @@ def connector(
     layout: Layout,
     wheelhouse: Path | None,
     programs: Sequence[Program],
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Connect:
     """Prepare what submissions are run on: wheels are downloaded where their builds have no network.
 
@@ -27,7 +27,7 @@ def connector(
         layout: Its paths.
         wheelhouse: Named by the organiser; None takes the bundle's own.
         programs: Whose wheels are needed; inference's are those of submissions.
-        say: Gets a line for what is downloaded.
+        notify: Gets a line for what is downloaded.
 
     Returns:
         What makes a connection to the engine.
@@ -37,5 +37,5 @@ def connector(
     """
     with closing(connect_isolated("none", wheelhouse)) as engine:
         if wheelhouse or not bundle.evaluation.build_network:
-            give_wheels(engine, programs, bundle, layout, say, for_submissions=True)
+            give_wheels(engine, programs, bundle, layout, notify, for_submissions=True)
         return functools.partial(connect_isolated, "none", engine.wheelhouse)

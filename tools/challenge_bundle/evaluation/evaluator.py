@@ -85,7 +85,7 @@ def run_evaluation(
     paths: tuple[Path, ...],
     workers: int,
     show: Show,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Evaluated:
     """Take zips in and bring all submissions to their end.
 
@@ -96,15 +96,15 @@ def run_evaluation(
         paths: Zips and folders of zips; none goes on with what is known.
         workers: How many at a time; 0 is as many as the engine's machine holds.
         show: Gets each change.
-        say: Gets a line with how many there are.
+        notify: Gets a line with how many there are.
     """
     zips = find_zips(paths)
     with closing(connect()) as engine:
         workers = workers or default_workers(context, engine)
         if zips or any(row.state not in FINAL for row in records.rows()):
-            check_ready(context, engine, say)
+            check_ready(context, engine, notify)
     arrivals = take_all(zips, context, records)
-    say(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
+    notify(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
     waiting = evaluate(context, records, connect, workers, show)
     return Evaluated(arrivals, records.rows(), waiting, is_stale(context, records))
 

@@ -8,7 +8,7 @@ from typing import Any
 from challenge_bundle.errors import SubmissionError
 from challenge_bundle.evaluation.verdicts import LINE, MESSAGES, Refusal
 from challenge_bundle.formats.label_table import cut_rows, most_rows, read_label_table, read_probabilities
-from challenge_bundle.guarded import Exceeded, Limits, run_guarded
+from challenge_bundle.guarded import Exceeded, ReadLimits, run_guarded
 
 _IMAGES_A_SECOND = 20_000
 _IMAGES_A_MB = 500
@@ -137,10 +137,10 @@ def _difference(old: float, new: float) -> float:
     return float(math.isfinite(old) != math.isfinite(new))
 
 
-def _limits(path: Path, images: int, memory_mb_a_mb: int = 0) -> Limits:
+def _limits(path: Path, images: int, memory_mb_a_mb: int = 0) -> ReadLimits:
     """Limits that a valid csv of so many images and bytes stays far below."""
     size_mb = path.stat().st_size // 2**20 + 1
-    return Limits(
+    return ReadLimits(
         cpu_s=10 + images // _IMAGES_A_SECOND + size_mb,
         wall_s=60.0 + images / _IMAGES_A_SECOND + 6.0 * size_mb,
         memory_mb=512 + images // _IMAGES_A_MB + memory_mb_a_mb * size_mb,

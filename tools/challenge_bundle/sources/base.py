@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from challenge_bundle.data_settings import ImportRequest as ImportRequest
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.group_rules import name_below
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.files import hash_file, replacing
 from challenge_bundle.formats.coco import CocoFile, CocoImage, leads_out, read_coco
@@ -13,7 +14,7 @@ from challenge_bundle.formats.source_options import add_options, parse_options
 from challenge_bundle.image_io import PictureError, reading
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import secrets_in, without_secrets
-from challenge_bundle.sources.base import ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import Listing, SourceImage
 from challenge_bundle.sources.retry import retry
 from challenge_bundle.store.coco_datasets import AnnotatedSet
 

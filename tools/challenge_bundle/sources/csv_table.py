@@ -5,12 +5,13 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import parse_columns, read_columns
 from challenge_bundle.formats.source_options import add_options
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 from challenge_bundle.sources.class_folders import SPLIT_OF_FOLDER
 
 FORM = "csv:FILE[?file=COLUMN&class=COLUMN&group=COLUMN&split=COLUMN&images=DIR]"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dicom.display import encode_png, to_gray
 from challenge_bundle.dicom.reading import DicomHeader, check_tag, read_dicom, read_header
 from challenge_bundle.dicom.sunnybrook import (
@@ -22,7 +23,7 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.source_options import add_options, parse_options
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import Listing, SourceImage
 from challenge_bundle.sources.class_folders import SPLIT_OF_FOLDER
 
 _PLACEHOLDER = re.compile(

@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, readable
 from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.layout import SPLITS, solution_name, split_dir_name
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 from challenge_bundle.sources.class_folders import is_ignored, list_class_folders
 
 _LINKED_LEVELS = 2

@@ -9,12 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.database.connect import with_driver
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import redact, secrets_in
-from challenge_bundle.sources.base import IMAGE_SUFFIXES, ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 from challenge_bundle.store.images import ImageStore
 from challenge_bundle.store.where import COLUMNS, EXAMPLE, parse_where
 

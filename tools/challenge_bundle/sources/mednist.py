@@ -5,9 +5,10 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import ImportRequest, Listing
+from challenge_bundle.sources.base import Listing
 from challenge_bundle.sources.folder import FolderSource
 
 URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/MedNIST.tar.gz"

@@ -4,11 +4,12 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.installation import install_hint
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import redact, secrets_in, without_secrets
-from challenge_bundle.sources.base import ImportRequest, Listing
+from challenge_bundle.sources.base import Listing
 from challenge_bundle.sources.class_folders import State, list_class_folders
 from challenge_bundle.sources.retry import retry
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.layout import SPLITS
 from challenge_bundle.progress import Progress
-from challenge_bundle.sources.base import ImportRequest, Listing, SourceImage
+from challenge_bundle.sources.base import Listing, SourceImage
 
 CLASS_NAMES = ("AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT")
 SIZE_PX = 64

@@ -20,7 +20,7 @@ from challenge_bundle.formats.dockerignore import DOCKERIGNORE, IgnoreRules
 from challenge_bundle.formats.model_json import is_of_other_kind, parse_model_json
 from challenge_bundle.formats.submission_toml import CARD_NAME, MAX_CARD_BYTES, parse_card
 from challenge_bundle.formats.weights import LFS_HINT, check_weights, is_pointer
-from challenge_bundle.guarded import At, Limits, find_guarded, listed, run_guarded
+from challenge_bundle.guarded import At, ReadLimits, find_guarded, listed, run_guarded
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import Bundle, SubmissionSettings
 from challenge_bundle.submission.build_rules import NO_RULES, BuildRules, check_rules, parse_rules
@@ -194,7 +194,7 @@ def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]
         )
     arguments = {"path": str(path.absolute()), "image_names": sorted(image_names)}
     arguments["class_names"] = list(class_names)
-    limits = Limits(memory_mb=512 + len(image_names) // 500, cpu_s=20 + len(image_names) // 20_000)
+    limits = ReadLimits(memory_mb=512 + len(image_names) // 500, cpu_s=20 + len(image_names) // 20_000)
     ((count, warning),) = run_guarded(
         "challenge_bundle.formats.label_table:count_predictions", arguments, limits
     )

@@ -13,7 +13,7 @@ from challenge_bundle.errors import SubmissionError, shown
 from challenge_bundle.files import OUR_FAULTS
 from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.submission_toml import CARD_NAME, MAX_CARD_BYTES, parse_card
-from challenge_bundle.guarded import Limits, find_guarded, listed
+from challenge_bundle.guarded import ReadLimits, find_guarded, listed
 from challenge_bundle.settings import SubmissionSettings
 from challenge_bundle.submission.zip_names import check_names, check_root, is_folder
 from challenge_bundle.submission.zip_records import REMAKE, check_records
@@ -54,7 +54,7 @@ def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list
     """
     zip_mb = path.stat().st_size / 2**20
     cpu_s = 10 + int(min(settings.unpacked_mb, zip_mb * _MOST_GROWTH) / _UNPACKED_MB_A_SECOND)
-    limits = Limits(cpu_s=cpu_s, wall_s=30.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
+    limits = ReadLimits(cpu_s=cpu_s, wall_s=30.0 * cpu_s, file_mb=settings.unpacked_mb + 1)
     arguments = {"path": str(path.absolute()), "folder": str(folder.absolute()), "settings": asdict(settings)}
     return find_guarded("challenge_bundle.submission.unpack:unpack_checked", arguments, path.name, limits)
 
