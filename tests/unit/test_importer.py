@@ -351,6 +351,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "image-size",
         "000003.png: 9x8 pixels",
     ),
+    "wrong_height": (
+        lambda f: write_image(f / "dog/000003.png", size=(8, 9)),
+        "image-size",
+        "000003.png: 8x9 pixels",
+    ),
     "two_classes": (
         lambda f: shutil.copy(f / "cat/000001.png", f / "dog/000001.png"),
         "label-conflict",

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.engines.base import Outcome
 from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import ManifestError, ProgramError
 from challenge_bundle.layout import Layout
+from challenge_bundle.runs.outcome import check_outcome
 from challenge_bundle.runs.programs import (
     INFERENCE,
     TRAINING,
@@ -20,7 +22,7 @@ from challenge_bundle.runs.programs import (
     output_files,
     run_program,
 )
-from challenge_bundle.settings import read_manifest
+from challenge_bundle.settings import Limits, read_manifest
 
 BEGIN = "import os, pathlib, sys\nout = pathlib.Path(sys.argv[2])\n"
 
@@ -209,3 +211,25 @@ def test_a_package_that_is_not_here_has_a_hint(filled_layout: Layout) -> None:
         train(filled_layout)
     assert "add the package to bundle_training/requirements.txt" in str(caught.value)
     assert f"run `pip install -r` on that file with this Python, {sys.executable}" in str(caught.value)
+
+
+OUTCOMES = [
+    (0, "time", "program-over-limit", "training was ended at its time limit of 20 s"),
+    (137, "memory", "program-over-limit", "training was ended at its memory limit of 512 MB"),
+    (0, "output", "program-over-limit", "training was ended at its output limit of 8 MB (or of the number"),
+    (0, "disk", "disk-short-of-room", "training was ended because the disk ran short"),
+    (1, "", "program-failed", "training failed (exit status 1); its last line: bye"),
+    (128, "", "program-failed", "training failed (exit status 128); its last line: bye"),
+    (129, "", "program-ended-by-signal", "training was ended by SIGHUP; its last line: bye"),
+    (255, "", "program-ended-by-signal", "training was ended by signal 127; its last line: bye"),
+]
+
+
+@pytest.mark.parametrize(("status", "limit", "code", "message"), OUTCOMES)
+def test_how_a_run_ended(status: int, limit: str, code: str, message: str) -> None:
+    limits = Limits(time_s=20, memory_mb=512, cpus=1, pids=64, output_mb=8)
+    with pytest.raises(ProgramError) as fault:
+        check_outcome(TRAINING, Outcome(status, limit, "bye", 1.0), limits)
+    assert fault.value.code == code
+    assert fault.value.finding.message.startswith(message)
+    check_outcome(TRAINING, Outcome(0, "", "bye", 1.0), limits)

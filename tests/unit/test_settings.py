@@ -110,6 +110,7 @@ def test_faults_name_key_and_line(text: str, code: str, row: int | None, key: st
     found = fault.value.finding
     assert (found.code, found.location, found.row) == (code, "bundle.toml", row)
     assert found.message.startswith(f"'{key}'" if key else "not valid TOML")
+    assert " but got " in found.message or code not in ("setting-type", "setting-value")
     assert found.hint
 
 
