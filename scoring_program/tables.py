@@ -335,7 +335,8 @@ def compare(reference: Table, predictions: Table, class_names: Sequence[str]) ->
     for name, row in predictions.row_of.items():
         if name not in reference.row_of:
             raise InputError(
-                f"{predictions.path}:{row}: {shown(name)} is not among the test images; remove the row"
+                f"{predictions.path}:{row}: {shown(name)} is not among the test images;"
+                " write the name of a test image, with its suffix, or remove the row"
             )
         if predictions.class_of[name] not in class_names:
             raise InputError(

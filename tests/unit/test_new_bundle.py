@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from challenge_bundle.cli import main
 from challenge_bundle.errors import DataError, ManifestError
-from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT, command_name
 from challenge_bundle.layout import Layout
 from challenge_bundle.new_bundle import make_bundle, name_for, program_files, write_manifest
 from challenge_bundle.settings import parse_manifest, read_manifest
@@ -94,6 +94,6 @@ def test_a_manifest_is_named_after_its_folder(tmp_path: Path) -> None:
 def test_the_command_reports_what_comes_next(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["new", str(tmp_path / "mine"), "--without-programs"])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("bundle 'mine': ")
-    assert f"bundle --bundle {tmp_path / 'mine'} run-all" in result.output
+    assert result.output.startswith("made the bundle 'mine' in ")
+    assert f"{command_name()} --bundle {tmp_path / 'mine'} run-all" in result.output
     assert CliRunner().invoke(main, ["new", str(tmp_path / "mine")]).exit_code == 1

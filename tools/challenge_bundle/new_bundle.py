@@ -28,7 +28,7 @@ title = {title}
 # Which images `bundle run-all` imports. Drawn ones, to try everything; your own, in class folders:
 # source = "folder:path/to/images"
 source = "synthetic"
-sample_size = 100    # images of each class in each split; 0 takes all
+sample_size = 100    # images of each class in each split; 0 takes all: set it to 0 for images of your own
 seed = 0             # of sampling and splitting
 # split = [0.6, 0.2, 0.2]    # shares of training, validation and testing, where the source has no splits
 # group = "csv:patients.csv"  # whose image each is: all of a patient stay in one split (columns file, group)
@@ -51,6 +51,8 @@ A challenge bundle, made by `bundle new`. In this folder:
 bundle run-all     # from images to a score and a report
 bundle --help      # the other commands
 ```
+
+Without an installed `bundle`, in the tool's own folder: `python tools/bundle.py --bundle FOLDER run-all`.
 
 `bundle.toml` says what the challenge is and where its images come from.
 {programs}

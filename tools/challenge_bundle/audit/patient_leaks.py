@@ -42,7 +42,9 @@ def find_shared_groups(images: ImageTable, rule: GroupRule | None) -> list[Audit
     guesses = _findings(images, keys, WARNING, source) if pattern else []
     if len(without) == len(images):
         return guesses or [
-            left_out("groups", "no name looks like a patient's: --group names the part that is")
+            left_out(
+                "groups", "no file name seems to hold a patient's; `--group RULE` finds patients in names"
+            )
         ]
     recorded = _findings(images, list(images.groups), ERROR, "as imported")
     return [*recorded, *_missing(images, without), *guesses]

@@ -31,7 +31,8 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
     """Fill input_data/ with the images of SOURCE.
 
     Without SOURCE, bundle.toml's data.source is taken; an option overrides the setting of the same name in
-    [data]. What is in input_data/ stays complete until the new data are.
+    [data]; its sample_size counts for data.source alone. What is in input_data/ stays complete until the
+    new data are.
 
     \b
     SOURCE is one of

@@ -20,12 +20,14 @@ def new(folder: Path, name: str, title: str, without_programs: bool) -> None:
 
     It gets a bundle.toml, the three programs to change, and a README, and runs as it is.
     """
+    from challenge_bundle.installation import command_name
     from challenge_bundle.new_bundle import make_bundle
 
     bundle = make_bundle(folder, name, title, not without_programs)
     where = "" if folder.resolve() == Path.cwd() else f" --bundle {shlex.quote(str(folder))}"
     show(
         {"bundle": bundle.name, "folder": folder.resolve()},
-        f"bundle '{bundle.name}': {relative(folder.resolve())}",
-        f"next: `bundle{where} run-all` goes from images to a report; bundle.toml names the images",
+        f"made the bundle '{bundle.name}' in {relative(folder.resolve())}",
+        f"next: `{command_name()}{where} run-all` goes from images to a report;"
+        " data.source in bundle.toml says where the images come from",
     )

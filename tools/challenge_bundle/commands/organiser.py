@@ -85,12 +85,13 @@ def evaluate_command(
     from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.evaluation.engine_connection import connector
     from challenge_bundle.evaluation.evaluator import run_evaluation
-    from challenge_bundle.evaluation.intake import describe
+    from challenge_bundle.evaluation.intake import describe, find_zips
     from challenge_bundle.evaluation.invariance import probe_all
     from challenge_bundle.evaluation.records import FINAL
     from challenge_bundle.evaluation.rescore import rescore as score_again
     from challenge_bundle.runs.programs import INFERENCE, SCORING
 
+    find_zips(submissions)  # a misspelt path ends here, before wheels are downloaded
     with (
         working(layout) as display,
         open_evaluation(read_bundle(layout), layout, database) as (context, records),

@@ -203,7 +203,7 @@ def infer(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
         findings = find_stale_model(layout)
         show(
             {"predictions": layout.results_csv, "findings": findings},
-            f"predictions: {layout.results_csv}",
+            f"predictions: {relative(layout.results_csv)}",
             *map(str, findings),
         )
 
@@ -260,7 +260,7 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
         show(
             {},
             f"predictions: {relative(layout.results_csv)}",
-            "There is no reference here to score them with: the organiser has it. Next: zip, check.",
+            "Only the organiser has the true classes to score them with. Next: zip, check.",
         )
         return
     scores_txt = layout.scoring_output / "scores.txt"

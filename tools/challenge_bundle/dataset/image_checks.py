@@ -161,13 +161,13 @@ def moved_images(state: ImportState, request: ImportRequest) -> list[Finding]:
         counts = Counter(image.split for image in published)
         where = " and ".join(f"{counts[split]:,} in {split}" for split in SPLITS if counts[split])
         message = (
-            f"testing images of the last import whose classes are no longer hidden: {len(published):,}"
+            f"testing images of the last import now handed out with their classes: {len(published):,}"
             f" ({where}), such as {published[0].source.origin}"
         )
         findings.append(Finding("testing-image-published", WARNING, "", message, hint))
     if known:
         message = (
-            f"testing images whose classes the last import published: {len(known):,}, such as"
+            f"testing images that the last import handed out with their classes: {len(known):,}, such as"
             f" {known[0].source.origin}"
         )
         findings.append(Finding("testing-image-known", WARNING, "", message, hint))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.import_state import ALLOW_LEAKS, ImportState, with_each
-from challenge_bundle.errors import shown
+from challenge_bundle.errors import readable, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import PREFIX
 from challenge_bundle.formats.group_rules import guess_groups
@@ -87,7 +87,7 @@ def training_images(state: ImportState, request: ImportRequest) -> list[Finding]
 
 
 def patient_rule(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Images of which the rule that was given names no patient group."""
+    """Images for which the rule that was given finds no patient group."""
     listed = state.listing.images
     unknown = [image.origin for image in listed if image.origin not in state.patient_groups]
     if not request.group or not unknown:
@@ -96,8 +96,8 @@ def patient_rule(state: ImportState, request: ImportRequest) -> list[Finding]:
     if request.group.startswith(PREFIX):
         hint = "add their rows"
     message = (
-        f"--group {shown(request.group)} names no patient group of {len(unknown)} of {len(listed)} images,"
-        f" the first: {unknown[0]}"
+        f"--group '{readable(request.group)}' gives no patient group for"
+        f" {len(unknown)} of {len(listed)} images, the first: {unknown[0]}"
     )
     return with_each(Finding("patient-group-missing", ERROR, "", message, hint), unknown[1:])
 

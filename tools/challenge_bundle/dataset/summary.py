@@ -65,7 +65,7 @@ def read_summary(layout: Layout) -> DataSummary | None:
     refuse([*findings, *check_rows(tables, layout), *check_leftovers(layout)])
     record = read_import_record(layout)
     return DataSummary(
-        source=record[0] if record else "put there by hand",
+        source=record[0] if record else "a kit, or files put there by hand",
         class_names=tuple(sorted(set(tables["training"].class_of.values()))),
         counts={split: len(table.class_of) for split, table in tables.items()}
         | {"testing": len(names_in(layout.testing_data))},

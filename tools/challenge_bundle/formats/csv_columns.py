@@ -119,7 +119,7 @@ def _check_header(header: Sequence[str], names: Iterable[str], path: Path) -> No
                 path,
                 1,
                 code="csv-column-missing",
-                hint="name the column that it is (?KEY=COLUMN)",
+                hint="name the columns, as in csv:FILE?file=COLUMN&class=COLUMN (or &group=COLUMN)",
             )
         if header.count(name) > 1:
             raise DataError(

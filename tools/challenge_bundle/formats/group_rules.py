@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from challenge_bundle.errors import DataError, shown
+from challenge_bundle.errors import DataError, readable, shown
 from challenge_bundle.formats.csv_columns import PREFIX, parse_columns, read_columns
 from challenge_bundle.formats.source_options import add_options
 
@@ -119,7 +119,7 @@ def parse_group_rule(text: str, base: Path) -> GroupRule:
         compiled = re.compile(text)
     except re.error as fault:
         raise DataError(
-            f"--group {shown(text)} is not a regular expression ({fault})",
+            f"--group '{readable(text)}' is not a regular expression ({fault})",
             code="group-rule",
             hint=f"give one, such as 'person(\\d+)_', or {TABLE_FORM}",
         ) from None

@@ -121,7 +121,7 @@ def check_predictions(path: Path, image_names: set[str], class_names: Sequence[s
                 path,
                 row,
                 code="csv-unknown-image",
-                hint="remove the row",
+                hint="write the name of a test image, with its suffix, or remove the row",
             )
         if table.class_of[name] not in class_names:
             raise SubmissionError(
@@ -276,7 +276,7 @@ def _check_header(header: list[str], path: Path, error: type[DataError]) -> tupl
             path,
             1,
             code="csv-header",
-            hint="correct the header",
+            hint="write it in the first line, with commas",
         )
     if len(set(extra)) != len(extra):
         raise error(

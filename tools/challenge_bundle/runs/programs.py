@@ -96,7 +96,9 @@ SCORING = Program(
     script="score.py",
     context_is_root=False,
     reads=lambda layout: {
-        layout.solution_csv("testing"): "the organiser has it; without it run `check` on the csv",
+        layout.solution_csv(
+            "testing"
+        ): "only the organiser has it and can score; participants run `check` on the csv",
         layout.submitted_csv: "run `infer` first, or put a csv there",
     },
     input_dir=lambda layout: layout.scoring_input,
