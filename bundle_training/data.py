@@ -44,7 +44,7 @@ class InputError(Exception):
 
 
 class ImageError(Exception):
-    """A file is not an image that can be used; the message says why, without the file's name."""
+    """A file is not an image that can be used; the message gives the reason, without the file's name."""
 
 
 class LabelledFile(NamedTuple):

@@ -60,13 +60,13 @@ RUNS_KEPT = 10  # folders in tensorboard/
 
 
 def option(default: object, help: str, **limits: object) -> Any:
-    """A value that one can choose; parse_arguments makes an option of it."""
+    """A field that parse_arguments makes a command-line option of."""
     return field(default=default, metadata={"help": help, **limits})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What one can choose of a training."""
+    """The options of a training."""
 
     network: str = option("small", "small, or one of MONAI's", choices=sorted(networks.NETWORKS))
     epochs: int = option(14, "passes over the training images", low=1)
@@ -89,8 +89,8 @@ class Options:
     )
     workers: int = option(0, "threads that decode images; 0: one per core")
 
-    def of_the_result(self) -> dict[str, Any]:
-        """Those that the model depends on: the others decide where images are kept and how fast it goes."""
+    def of_the_model(self) -> dict[str, Any]:
+        """The options that the model depends on; the others change memory and speed alone."""
         return {key: value for key, value in asdict(self).items() if key not in ("workers", "images")}
 
 
@@ -165,7 +165,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
         return 1
     finally:
         networks.leave()
-    say(f"done after {time.monotonic() - started:.1f} s")
+    log(f"done after {time.monotonic() - started:.1f} s")
     return 0
 
 
@@ -183,7 +183,7 @@ def choose_device(name: str) -> torch.device:
 def check_room(place: Place, geometry: Geometry, class_count: int, training: int, kept: int) -> None:
     """Check, before any image is decoded, that a step fits into the memory with so many images kept there."""
     if geometry.own_size is not None:
-        say(
+        log(
             f"images of {geometry.own_size[0]}x{geometry.own_size[1]} pixels are brought to"
             f" {geometry.width}x{geometry.height}; --image-size chooses another size"
         )
@@ -221,10 +221,10 @@ def train(
     """Train on the decoded images and write the model of the best epoch."""
     training, validation = splits["training"], splits["validation"]
     counts = f"{len(training.labels)} training and {len(validation.labels)} validation images"
-    say(f"{counts} in {len(class_names)} classes")
+    log(f"{counts} in {len(class_names)} classes")
     unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
     if unseen:
-        say(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
+        log(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
     mean, deviation = data.channel_statistics(training.images)
     prepare = functools.partial(data.normalise, mean=mean, standard_deviation=deviation)
     learner = make_learner(place, geometry, len(class_names), prepare, len(training.labels))
@@ -235,7 +235,7 @@ def train(
     state = fit(place, learner, training, validation, identify(place.options, data_sha256))
     if place.processes.rank > 0:
         return
-    chosen = place.options.of_the_result() | {"device": place.device.type, "best_epoch": state.best_epoch}
+    chosen = place.options.of_the_model() | {"device": place.device.type, "best_epoch": state.best_epoch}
     card = {
         "class_names": class_names,
         "input": {
@@ -254,7 +254,7 @@ def train(
     }
     learner.network.load_state_dict(state.best_state_dict)
     write_model(learner.network.cpu(), geometry.shape, state.best_state_dict, card, place.out_dir)
-    say(
+    log(
         f"best epoch {state.best_epoch} by weighted F1 on the validation images: {state.best_f1:.4f};"
         " wrote best_metric_model.onnx, best_metric_model.pth, model.json"
     )
@@ -277,7 +277,7 @@ def make_learner(
         where = f"CUDA ({torch.cuda.get_device_name(device)})"
         # On a CPU all of this is deterministic anyway, and the call alone imports torch's compiler: 1.3 s.
         torch.use_deterministic_algorithms(True, warn_only=True)
-    say(
+    log(
         f"network {options.network}, input {'x'.join(map(str, geometry.shape))} (C x H x W), on"
         f" {where}{f' and {processes.size - 1} more' if processes.size > 1 else ''},"
         f" {'bfloat16' if bfloat16 else 'float32'}"
@@ -320,7 +320,7 @@ def fit(
         replace_file(out_dir / "history.csv", functools.partial(write_history, state.history))
         save_checkpoint(learner, state, identity, out_dir / "checkpoint.pth")
         per_epoch = (time.monotonic() - started) / (state.epoch - first_epoch)
-        say(
+        log(
             f"epoch {state.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
             f"  validation F1 {row['validation_weighted_f1']:.4f}"
             f"  best {state.best_f1:.4f} (epoch {state.best_epoch})  {row['seconds']:.1f} s"
@@ -330,7 +330,7 @@ def fit(
     if events is not None:
         events.close()
     if state.epoch < options.epochs:
-        say(f"stopped early: no better epoch in the last {options.patience}")
+        log(f"stopped early: no better epoch in the last {options.patience}")
     return state
 
 
@@ -388,7 +388,7 @@ def train_epoch(place: Place, learner: Learner, training: Split, epoch: int) -> 
         seen += len(batch)
         if time.monotonic() - printed > HEARTBEAT_S:
             printed = time.monotonic()
-            say(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %")
+            log(f"epoch {epoch}/{options.epochs}  {100 * seen // count} %")
     return processes.add(total_loss).item() / max(seen, 1), waited
 
 
@@ -450,7 +450,7 @@ def record(state: TrainingState, row: dict[str, float], network: nn.Module) -> N
 def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
     """All that a training's result depends on, by name."""
     return {
-        "options": json.dumps(options.of_the_result(), sort_keys=True),
+        "options": json.dumps(options.of_the_model(), sort_keys=True),
         "data": json.dumps(data_sha256, sort_keys=True),
         "code": data.hash_program(Path(__file__).resolve().parent),
         "packages": json.dumps([torch.__version__, versions()], sort_keys=True),
@@ -471,7 +471,7 @@ def resume(learner: Learner, processes: Processes, identity: dict[str, str], pat
     """The state of the checkpoint, whose weights all processes load, or a new one."""
     saved, why = processes.from_first(read_checkpoint(path, identity) if processes.rank == 0 else None)
     if why:
-        say(why)
+        log(why)
     if saved is None:
         return TrainingState()
     for name in ("network", "optimizer", "scheduler"):
@@ -480,7 +480,7 @@ def resume(learner: Learner, processes: Processes, identity: dict[str, str], pat
 
 
 def read_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
-    """What save_checkpoint wrote for the same training, or None; and a line that says why."""
+    """Return what save_checkpoint wrote for the same training, or None; and a line with the reason."""
     if not path.exists():
         return None, ""
     try:
@@ -558,7 +558,7 @@ def write_model(
     replace_file(out_dir / "model.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print a line at once, also into a pipe; of several processes only the first prints."""
     if os.environ.get("RANK", "0") == "0":
         print(line, flush=True)
@@ -578,7 +578,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         limits = dict(one.metadata)
         if "choices" not in limits:
             kind = float if isinstance(one.default, float) else int
-            limits["type"] = number(kind, limits.pop("low", 0), limits.pop("high", math.inf))
+            limits["type"] = number_between(kind, limits.pop("low", 0), limits.pop("high", math.inf))
         add(f"--{one.name.replace('_', '-')}", default=one.default, **limits)
     parsed = vars(parser.parse_args(arguments))
     if parsed["in_dir"] != Path("/mnt/in") and parsed["out_dir"] == Path("/mnt/out"):
@@ -586,7 +586,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     return parsed.pop("in_dir"), parsed.pop("out_dir"), Options(**parsed)
 
 
-def number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
+def number_between(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
     """An argparse type: whole or real numbers from low to high."""
 
     def number(text: str) -> float:

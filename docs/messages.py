@@ -140,7 +140,7 @@ def _messages_of(module: str, tree: ast.Module, statuses: dict[str, str]) -> Ite
 
 
 def _calls(node: ast.AST, scope: ast.FunctionDef | None) -> Iterator[tuple[ast.FunctionDef | None, ast.Call]]:
-    """Every call, with the function that it stands in."""
+    """Every call, with the function around it."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
             yield scope, child

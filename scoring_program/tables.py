@@ -61,7 +61,7 @@ class Cases:
         class_names: In label order, K.
         reference: Labels (N,).
         predictions: Labels (N,).
-        probabilities: (N, K), or a text that says why there are none.
+        probabilities: (N, K), or the reason why there are none.
     """
 
     names: Sequence[Any]
@@ -171,7 +171,7 @@ def read_columns(path: Path) -> Any:
 
 
 def is_plain(descriptor: int) -> bool:
-    """Tell whether a csv has no quotes, no lone carriage returns, no NUL and no over-long lines."""
+    """Return whether a csv has no quotes, no lone carriage returns, no NUL and no over-long lines."""
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
         if any(content.find(byte) >= 0 for byte in (b'"', b"\0")):
             return False

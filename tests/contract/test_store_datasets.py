@@ -275,7 +275,7 @@ def test_the_same_file_of_other_pictures_is_another_data_set(store: ImageStore, 
     assert len(annotations(store)) == 2
 
 
-def test_a_corrected_file_under_a_new_name_is_told_and_a_named_data_set_is_updated(
+def test_a_corrected_file_under_a_new_name_is_reported_and_a_named_data_set_is_updated(
     store: ImageStore, tmp_path: Path
 ) -> None:
     content = document({1: ["car"], 2: ["bus", "car"]}, FIRST)
@@ -284,8 +284,9 @@ def test_a_corrected_file_under_a_new_name_is_told_and_a_named_data_set_is_updat
     content["annotations"][0]["category_id"] = 2
     newer = write(tmp_path / "one", content, name="corrected.json")
     (_, warning) = ingest(store, newer).findings
-    assert f"the same id on the same image as in data set '{path}': 3 of 3;" in warning.message
-    assert f"ingest it with &dataset={path}, which updates" in warning.message
+    assert warning.code == "annotations-in-two-sets"
+    assert f"the same id on the same image as in data set '{path}': 3 of 3" in warning.message
+    assert f"ingest it with &dataset={path}, which updates" in warning.hint
     done = ingest(store, newer, more=f"&dataset={path}")
     assert "annotations: 0 new, 1 changed; images with another class: 1" in str(done)
     assert [(row[0], *row[1:]) for row in table(store, "datasets")] == [(str(path), 2, 3)]
@@ -423,10 +424,8 @@ def test_an_older_database_is_migrated_and_its_file_updates_it(database_url: str
         done = ingest(store, write(tmp_path / "one", content))
         assert str(done) == "0 new of 2 images, 2 there already; annotations: 0 new, 1 changed"
         (warning,) = done.findings
-        assert (
-            "that an older version of the tool stored, and that are not in this file: 1, in"
-            in warning.message
-        )
+        assert warning.code == "annotations-of-older-version"
+        assert "not in this file: 1, in" in warning.message
         assert table(store, "datasets") == [(str(path), 2, 2), (UNNAMED, 0, 1)]
         done = ingest(store, path, more=f"&dataset={UNNAMED}")
         assert str(done).endswith("annotations: 2 new, 1 removed")

@@ -211,7 +211,7 @@ def bring_in(text: str, layout: Layout, **request: Any) -> Any:
 
 def test_one_patient_for_all_images_names_the_option(layout: Layout, tmp_path: Path) -> None:
     folder = dicom_folder(tmp_path / "images", "SITE-7")
-    for query, word in (("", "name a tag that tells"), ("?group=Modality", "name another tag")):
+    for query, word in (("", "name a tag that distinguishes"), ("?group=Modality", "name another tag")):
         with pytest.raises(DataError) as fault:
             bring_in(f"dicom:{folder}{query}", layout)
         assert fault.value.code == "one-patient-group"

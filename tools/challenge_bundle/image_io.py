@@ -51,7 +51,7 @@ READ_FAULTS = (OSError, ValueError, MemoryError)
 
 
 class PictureError(ValueError):
-    """A file is not an accepted image; the message says in one line why, without the file's name."""
+    """A file is not an accepted image; the message gives the reason in one line, without the file's name."""
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _describe_unknown(source: bytes | str | os.PathLike[str]) -> str:
 
 
 def check_form(image: Image.Image) -> None:
-    """Refuse an image by what its header says.
+    """Refuse an image by its header.
 
     Raises:
         PictureError: It has too many pixels, several frames, or a mode that is not taken.

@@ -1,4 +1,4 @@
-"""One command at a time in a bundle: two imports or two trainings in one folder would spoil each other."""
+"""One command at a time in a bundle: two imports or two trainings in one folder would damage each other."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

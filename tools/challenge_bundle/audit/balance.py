@@ -60,7 +60,7 @@ def find_imbalance(images: ImageTable) -> list[AuditFinding]:
                     WARNING,
                     "",
                     f"the splits have different shares of the classes (Cramér's V {association:.2f})",
-                    "assign the splits class by class, as `data import` does, or tell participants",
+                    "assign the splits class by class, as `data import` does, or inform the participants",
                 ),
                 figures=Figures(("class", *(SPLITS[split] for split in known)), rows),
             )

@@ -75,7 +75,7 @@ def read_images(layout: Layout, progress: Progress, full: bool = True) -> ImageT
 
     Args:
         layout: Of a bundle whose csvs fit its folders.
-        progress: Told how many were read.
+        progress: Called for every image.
         full: Whether all pixels are kept where images are small.
 
     Returns:
@@ -177,7 +177,7 @@ def _metadata(image: Image.Image) -> str:
         exif = image.getexif()
         parts += [f"{_TEXT_TAGS[tag]}={str(exif[tag])[:40]}" for tag in sorted(_TEXT_TAGS) if tag in exif]
         parts.append("exif=" + ",".join(str(tag) for tag in sorted(exif)))
-    except Exception:  # of damaged metadata, which say nothing of the pixels
+    except Exception:  # of damaged metadata, which do not concern the pixels
         parts.append("exif=spoiled")
     parts += [f"{key}={str(image.info[key])[:40]}" for key in ("dpi", "comment", "jfif") if key in image.info]
     tables = getattr(image, "quantization", None) or {}

@@ -46,9 +46,7 @@ def find_shift(images: ImageTable) -> list[AuditFinding]:
                     f"the {SPLITS[split]} images differ from the training images in the {measure} of their"
                     f" gray levels (medians {medians[1]} and {medians[0]}, distance {distance:.2f} of 1)"
                 )
-                hint = (
-                    "find out whether they come from another place or device; if intended, tell participants"
-                )
+                hint = "find out whether they come from another place or device, and inform participants"
                 findings.append(
                     AuditFinding("shift", Finding("brightness-shift", WARNING, "", what, hint), len(other))
                 )

@@ -203,7 +203,7 @@ def kept_names(state: ImportState, request: ImportRequest) -> list[Finding]:
 
 
 def file_formats(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Files of another format than their names say."""
+    """Files whose content is of another format than their suffix."""
     odd = [image for image in state.staged if image.format != FORMAT_OF_SUFFIX[_suffix(image)]]
     if not odd:
         return []

@@ -142,9 +142,7 @@ def ingest_images(
     for origin in changes.relabelled if changes else ():
         differences.labels.pop(origin, None)
     _refuse_unreadable(ingest.faults, len(chosen))
-    warned = changes.warnings if changes else ()
-    findings = [*listing.findings, *differences.findings()]
-    findings += [Finding("annotations-differ", WARNING, "", text) for text in warned]
+    findings = [*listing.findings, *differences.findings(), *(changes.findings if changes else ())]
     there = len(chosen) - ingest.new - differences.duplicates
     return Ingested(len(chosen), there, ingest.new, ingest.filled, tuple(findings), changes)
 

@@ -114,7 +114,7 @@ def apply_corrections(corrections: list[Correction], path: Path, layout: Layout)
 
 
 def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], path: Path) -> str:
-    """The split of an image; where two have one of its name, the row must say which."""
+    """The split of an image; where two have one of its name, the row must name the split."""
     splits = [split for split, known in tables.items() if name in known.class_of]
     if len(splits) > 1:
         splits = [split for split in splits if tables[split].file_of[name] == table.file_of[name]]

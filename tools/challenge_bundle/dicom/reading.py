@@ -117,7 +117,7 @@ def check_tag(keyword: str) -> None:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell by its first bytes whether a file is a DICOM file.
+    """Return whether a file is a DICOM file, by its first bytes.
 
     Source:
         DICOM PS3.10 7.1 (128 bytes of any content, then DICM).

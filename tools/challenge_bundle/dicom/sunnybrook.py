@@ -59,7 +59,7 @@ class ContourFolder:
 
 
 def has_links(folder: Path) -> bool:
-    """Tell whether a folder is in the link.csv layout."""
+    """Return whether a folder is in the link.csv layout."""
     return (folder / LINK_NAME).is_file()
 
 

@@ -88,7 +88,7 @@ class Recipe:
         copies: What it takes from the context.
         arguments: Names of its ARGs.
         user: The last stage's USER; empty if there is none, or nobody knows before it is built.
-        has_command: Whether the last stage says what is run.
+        has_command: Whether the last stage names what is run.
         volume_lines: Where it declares volumes.
     """
 

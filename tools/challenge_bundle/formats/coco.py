@@ -38,7 +38,7 @@ class Category:
     Args:
         category_id: Its id in the file.
         name: Such as `traffic light`.
-        supercategory: Such as `outdoor`; empty if the file does not say.
+        supercategory: Such as `outdoor`; empty if the file has none.
     """
 
     category_id: str
@@ -53,13 +53,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class License:
-    """What an image may be used for.
-
-    Args:
-        license_id: Its id in the file.
-        name: Such as `Attribution License`.
-        url: Its text.
-    """
+    """What an image may be used for: such as `Attribution License`, and the URL of its text."""
 
     license_id: str
     name: str
@@ -73,10 +67,10 @@ class CocoImage:
     Args:
         image_id: Its id in the file.
         file_name: Of the image file, as the annotations file has it.
-        size: (width, height), pixels; None if the file does not say.
-        url: Where it can be fetched; empty if the file does not say.
-        license_id: Of its licence; None if the file does not say.
-        taken: When, as text; empty if the file does not say.
+        size: (width, height), pixels; None if the file has none.
+        url: Where it can be fetched; empty if the file has none.
+        license_id: Of its licence; None if the file has none.
+        taken: When, as text; empty if the file has none.
     """
 
     image_id: str
@@ -92,10 +86,10 @@ class Annotation:
     """A thing on an image; its outline is left out.
 
     Args:
-        annotation_id: Its id in the file; None if the file does not say.
+        annotation_id: Its id in the file; None if the file has none.
         image_id: On which image.
         category_id: What it is.
-        bbox_xywh_px: Left, top, width, height; None if the file does not say.
+        bbox_xywh_px: Left, top, width, height; None if the file has none.
         area_px: Of its outline; None if the file has neither that nor a box.
         is_crowd: Whether it is many, outlined as one.
     """
@@ -307,7 +301,7 @@ def _image(item: dict[str, Any], place: Place, faults: list[str]) -> CocoImage:
 
 
 def leads_out(name: str) -> bool:
-    """Tell whether a file name, read by the rules of any system, is outside of the folder that it is in."""
+    """Return whether a file name, read by the rules of any system, is outside of the folder that it is in."""
     paths = (PurePosixPath(name), PureWindowsPath(name))
     return any(path.is_absolute() or path.drive or ".." in path.parts for path in paths)
 

@@ -16,7 +16,7 @@ def resolve_source(word: str, step: Instruction, values: Mapping[str, str]) -> s
     """Resolve a source in the context.
 
     Raises:
-        DockerfileError: It is not in the context, or nobody can tell where it is.
+        DockerfileError: It is not in the context, or its place depends on the build.
         SubstitutionError: It uses a variable that this Dockerfile does not set.
     """
     if word.startswith("<<"):

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class SubstitutionError(ValueError):
-    """A word is not understood; the message says why."""
+    """A word is not understood; the message gives the reason."""
 
 
 def expand(text: str, values: Mapping[str, str], must_be_set: bool = False) -> str:

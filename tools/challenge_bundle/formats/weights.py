@@ -36,7 +36,7 @@ def check_weights(path: Path) -> None:
     """Refuse a file of weights that is not complete.
 
     Raises:
-        SubmissionError: It is empty, cut off or another kind of file than its name says.
+        SubmissionError: It is empty, cut off or another kind of file than its suffix promises.
     """
     size = path.stat().st_size
     if path.suffix.lower() not in SUFFIXES:

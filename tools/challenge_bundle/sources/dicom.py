@@ -103,7 +103,7 @@ class DicomSource:
         if not self.group:
             findings += _find_placeholders(images)
         others = "another tag" if self.group else "a tag"
-        hint = f"name {others} that tells patients apart: {_PATIENT_EXAMPLE}"
+        hint = f"name {others} that distinguishes the patients: {_PATIENT_EXAMPLE}"
         return Listing(images, tuple(findings), hint)
 
     def _list_links(self, progress: Progress) -> tuple[list[SourceImage], list[Finding]]:
@@ -232,7 +232,7 @@ class DicomSource:
 def _find_placeholders(images: list[SourceImage]) -> list[Finding]:
     """Patients whose names look like one word for many."""
     counts = Counter(image.patient_group for image in images if image.patient_group)
-    hint = f"if they are of several patients, name a tag that tells them apart: {_PATIENT_EXAMPLE}"
+    hint = f"if they are of several patients, name a tag that distinguishes them: {_PATIENT_EXAMPLE}"
     return [
         Finding(
             "dicom-patient-placeholder",

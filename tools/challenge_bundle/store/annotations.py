@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from challenge_bundle.database.connect import lock_table, speaking
 from challenge_bundle.errors import shown
+from challenge_bundle.findings import WARNING, Finding
 from challenge_bundle.formats.coco import Annotation, CocoFile
 from challenge_bundle.store.bulk import insert_new
 from challenge_bundle.store.coco_datasets import (
@@ -41,14 +42,14 @@ class Changes:
         changed: Number of annotations with other values than before.
         removed: Number of annotations that the file no longer has.
         relabelled: Origins of images whose class changed.
-        warnings: One sentence each.
+        findings: Annotations that the database may hold twice, or of an older version.
     """
 
     added: int = 0
     changed: int = 0
     removed: int = 0
     relabelled: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [(self.added, "new"), (self.changed, "changed"), (self.removed, "removed")]
@@ -87,9 +88,10 @@ def add_annotations(store: ImageStore, found: AnnotatedSet, contents: Mapping[st
         for part in in_chunks(rows):
             _write(connection, dataset, {name: rows[name] for name in part}, changes)
         _relabel(connection, dataset, found, changes)
-        _warn(connection, dataset, found, rows, changes)
+        if changes.added:
+            changes.findings += _find_duplicates(connection, dataset, found, rows)
         if not (found.is_named and found.name == UNNAMED):
-            _warn_of_unnamed(connection, set(numbers.values()), changes)
+            changes.findings += _find_unnamed(connection, set(numbers.values()))
     return changes
 
 
@@ -228,43 +230,47 @@ def _relabel(connection: sa.Connection, dataset: int, found: AnnotatedSet, chang
             changes.relabelled.add(origin)
 
 
-def _warn(
-    connection: sa.Connection,
-    dataset: int,
-    found: AnnotatedSet,
-    rows: Mapping[str, Mapping[str, Any]],
-    changes: Changes,
-) -> None:
-    """Warn of annotations that another data set seems to hold as well."""
+def _find_duplicates(
+    connection: sa.Connection, dataset: int, found: AnnotatedSet, rows: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    """Find annotations that another data set seems to hold as well."""
     others = sa.select(DATASETS.c.name).where(DATASETS.c.id != dataset).order_by(DATASETS.c.id)
     same = dict.fromkeys(connection.execute(others).scalars(), 0)
-    if not same or not changes.added:
-        return
+    if not same:
+        return []
     columns = (DATASETS.c.name, ANNOTATIONS.c.source_id, ANNOTATIONS.c.image_id)
     joined = sa.select(*columns).join(DATASETS, DATASETS.c.id == ANNOTATIONS.c.dataset_id)
     for part in in_chunks(rows):
         query = joined.where(ANNOTATIONS.c.dataset_id != dataset, ANNOTATIONS.c.source_id.in_(part))
         for name, source_id, image in connection.execute(query):
             same[name] += image == rows[source_id]["image_id"]
-    changes.warnings += [
-        f"annotations with the same id on the same image as in data set {name!r}: {count:,} of"
-        f" {len(rows):,}; if {found.coco.path.name} is a corrected version of that file, ingest it with"
-        f" &dataset={quote(name, safe='/ ')}, which updates that data set"
+    return [
+        Finding(
+            "annotations-in-two-sets",
+            WARNING,
+            "",
+            f"annotations with the same id on the same image as in data set {name!r}: {count:,} of"
+            f" {len(rows):,}",
+            f"if {found.coco.path.name} is a corrected version of that file, ingest it with"
+            f" &dataset={quote(name, safe='/ ')}, which updates that data set",
+        )
         for name, count in same.items()
         if count > len(rows) / 2
     ]
 
 
-def _warn_of_unnamed(connection: sa.Connection, images: set[int], changes: Changes) -> None:
-    """Warn of annotations of an older version of the tool that no file has taken over."""
+def _find_unnamed(connection: sa.Connection, images: set[int]) -> list[Finding]:
+    """Find annotations of an older version of the tool that no file has taken over."""
     unnamed = connection.execute(sa.select(DATASETS.c.id).where(DATASETS.c.name == UNNAMED)).scalar()
     if unnamed is None:
-        return
+        return []
     query = sa.select(ANNOTATIONS.c.image_id).where(ANNOTATIONS.c.dataset_id == unnamed)
     left = sum(image in images for image in connection.execute(query).scalars())
-    if left:
-        changes.warnings.append(
-            f"annotations of these images that an older version of the tool stored, and that are not in this"
-            f" file: {left:,}, in the data set {shown(UNNAMED)}; `store remove` of those images and another"
-            " ingest removes them"
-        )
+    if not left:
+        return []
+    message = (
+        "annotations of these images that an older version of the tool stored, and that are not in this"
+        f" file: {left:,}, in the data set {shown(UNNAMED)}"
+    )
+    hint = "to remove them, run `store remove` on those images, and ingest again"
+    return [Finding("annotations-of-older-version", WARNING, "", message, hint)]
