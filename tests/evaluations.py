@@ -119,7 +119,7 @@ def put_scored(
 
     inferred = _step(context, "inference", [built.key, context.testing_sha256], infer)
     results = inferred.folder / RESULTS_NAME
-    scored = {part: score(context, scoring_engine(), results, part) for part in context.parts}
+    scored = {part: score(context, scoring_engine(), results, part) for part in context.test_splits}
     for name, record in {"build": built, "inference": inferred}.items():
         records.add_step(submission.id, name, record.key, 1.0)
     for part, record in scored.items():

@@ -87,7 +87,7 @@ def put(
     records.add(submission, phase, None)
     records.add_step(submission.sha256, "inference", f"key{number}", 1.0)
     records.set_results(submission.sha256, results_sha256)
-    for part, names in context.parts.items():
+    for part, names in context.test_splits.items():
         true = [context.reference.class_of[name] for name in sorted(names)]
         report = classification_report(
             true, [answer_of[name] for name in sorted(names)], output_dict=True, zero_division=0.0
@@ -109,7 +109,7 @@ def test_a_running_phases_board_depends_on_the_public_split_alone(context: Conte
     wrong = {"A": "B", "B": "A"}
     bad_in = {
         part: {n: wrong[c] if n in names else c for n, c in right.items()}
-        for part, names in context.parts.items()
+        for part, names in context.test_splits.items()
     }
     put(context, records, 1, bad_in["public"], "development")
     put(context, records, 2, bad_in["final"], "development")

@@ -50,7 +50,7 @@ Receipt = dict[str, Any]
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with one submission that has an error in each part; made once, for scoring takes seconds."""
     context = make_context(tmp_path_factory.mktemp("template") / "bundle")
-    errors = {min(names) for names in context.parts.values()}
+    errors = {min(names) for names in context.test_splits.values()}
     with closing(open_records(context)) as records:
         put_scored(context, records, 1, wrong_in(context, frozenset(errors)))
     return context.layout.root
@@ -178,7 +178,7 @@ def test_no_digest_lets_others_test_a_guess(context: Context, records: Records, 
     """Who knows the tool and guesses the reference must not see in a receipt that he is right."""
     texts = [receipt_path(context.layout, row.submission.id, kind).read_text() for kind in (FULL, PUBLIC)]
     hidden = {context.reference_sha256, context.testing_sha256}
-    for part in context.parts:
+    for part in context.test_splits:
         hidden.add(context.score_key(part, row.results_sha256))
         key = records.steps(row.submission.id)[f"scoring-{part}"][0]
         hidden.add(hash_file(steps_dir(context.layout, "scoring") / key / "scores.json"))
@@ -262,7 +262,7 @@ def test_emptied_scores_and_an_added_private_split_are_named(
     receipt = read(context, row)
     names = {
         f"scores, {part}, {name.replace('_', ' ')}"
-        for part in context.parts
+        for part in context.test_splits
         for name in receipt["scores"][part]
     }
     assert len(names) > 16

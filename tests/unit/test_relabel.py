@@ -256,7 +256,7 @@ def test_a_label_fix_from_the_preview_to_the_board(
     context: Context, records: Records, tmp_path: Path
 ) -> None:
     put_scored(context, records, 1, dict(context.reference.class_of))
-    public, final = min(context.parts["public"]), min(context.parts["final"])
+    public, final = min(context.test_splits["public"]), min(context.test_splits["final"])
     other = {"A": "B", "B": "A"}
     rows = [(name, other[context.reference.class_of[name]]) for name in (public, final)]
     path = corrections(tmp_path / "c.csv", rows)
@@ -270,7 +270,7 @@ def test_a_label_fix_from_the_preview_to_the_board(
     assert "scored submissions: 1; `leaderboard` refuses them until `evaluate --rescore`" in preview.output
     assert run(context.layout, path, "--yes").exit_code == 0
     changed = reread(context)
-    assert changed.parts == context.parts
+    assert changed.test_splits == context.test_splits
     assert changed.reference.class_of == context.reference.class_of | dict(rows)
     with pytest.raises(DataError, match="run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
@@ -281,7 +281,7 @@ def test_a_label_fix_from_the_preview_to_the_board(
 
 def test_a_class_must_stay_in_both_test_splits(context: Context, records: Records, tmp_path: Path) -> None:
     put_scored(context, records, 1, dict(context.reference.class_of))
-    rows = [(name, "B") for name in context.parts["public"] if context.reference.class_of[name] == "A"]
+    rows = [(name, "B") for name in context.test_splits["public"] if context.reference.class_of[name] == "A"]
     found = run(context.layout, corrections(tmp_path / "c.csv", rows), "--yes")
     assert found.exit_code == 1
     assert "class 'A' would have no image left in the public split" in found.output

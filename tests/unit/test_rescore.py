@@ -26,13 +26,20 @@ def relabel(context: Context, name: str, class_name: str) -> Context:
 
 def seen(moves: list[Move]) -> list[tuple[str, str, float, float, int, int]]:
     return [
-        (m.row.submission.team, m.part, round(m.before, 3), round(m.after, 3), m.rank_before, m.rank_after)
+        (
+            m.row.submission.team,
+            m.test_split,
+            round(m.before, 3),
+            round(m.after, 3),
+            m.rank_before,
+            m.rank_after,
+        )
         for m in moves
     ]
 
 
 def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Records) -> None:
-    public = min(context.parts["public"])
+    public = min(context.test_splits["public"])
     put_scored(context, records, 1, dict(context.reference.class_of))
     put_scored(context, records, 2, wrong_in(context, frozenset({public})))
     put_scored(context, records, 3, dict(context.reference.class_of), phase="final")
@@ -49,7 +56,7 @@ def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Rec
         ("team 1", "public", 1.0, 0.838, 1, 2),
         ("team 3", "public", 1.0, 0.838, 1, 1),
     ]
-    assert str(found.moves[0]).endswith(", part public: 0.8286 to 1.0000 (+0.1714), place 2 to 1")
+    assert str(found.moves[0]).endswith(", test split public: 0.8286 to 1.0000 (+0.1714), place 2 to 1")
     board = make_board(changed, records, "development", None)
     assert [entry.scores["accuracy"] for entry in board.entries] == [pytest.approx(5 / 6), 1.0]
     again = rescore(changed, records, scoring_engine(), say_nothing)
@@ -62,13 +69,13 @@ def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Rec
 def test_the_public_part_stays_as_it_was(context: Context) -> None:
     for name in sorted(context.image_names)[:6:2]:
         changed = relabel(context, name, "B")
-        assert changed.parts == context.parts
+        assert changed.test_splits == context.test_splits
         context = changed
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "weighted_precision", "macro_recall"])
 def test_another_metric_compares_like_with_like(context: Context, records: Records, metric: str) -> None:
-    public = min(context.parts["public"])
+    public = min(context.test_splits["public"])
     put_scored(context, records, 1, dict(context.reference.class_of))
     put_scored(context, records, 2, wrong_in(context, frozenset({public})))
     # A scoring program of former days that gave one score only.
@@ -108,7 +115,7 @@ def test_a_score_that_is_no_number_ranks_nobody(context: Context, records: Recor
 def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: Records) -> None:
     row = put_scored(context, records, 1, dict(context.reference.class_of))
     before = records.scores("public")
-    changed = relabel(context, min(context.parts["public"]), "B")
+    changed = relabel(context, min(context.test_splits["public"]), "B")
     program = context.layout.root / "scoring_program"
     program.mkdir()
     (program / "Dockerfile").write_text("FROM scratch\nCOPY score.py /\n")
@@ -125,8 +132,8 @@ def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
     context: Context, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_scored(context, records, 1, dict(context.reference.class_of))
-    row = put_scored(context, records, 2, wrong_in(context, frozenset({min(context.parts["public"])})))
-    changed = relabel(context, min(context.parts["public"]), "B")
+    row = put_scored(context, records, 2, wrong_in(context, frozenset({min(context.test_splits["public"])})))
+    changed = relabel(context, min(context.test_splits["public"]), "B")
 
     def cut_off(*what: object) -> None:
         raise KeyboardInterrupt

@@ -32,7 +32,7 @@ _BY_PROGRAMS = ("train", "infer", "score")
 
 
 def examine(layout: Layout) -> list[Finding]:
-    """Look at Python, the packages of each command, the Docker Engine, a GPU and the disk.
+    """Look at Python, the packages of each command, the container engine, a GPU and the disk.
 
     Returns:
         One finding per subject, which is its location: a note where it is as it should be, a warning where
@@ -70,13 +70,12 @@ def _packages() -> list[Finding]:
 
 
 def _engine(layout: Layout) -> list[Finding]:
-    from challenge_bundle.engines.choice import ISOLATED, connect_isolated
+    from challenge_bundle.engines.choice import FETCH_HINT, ISOLATED, START_HINT, connect_isolated
 
     try:
         engine = connect_isolated()
     except UnavailableError as fault:
-        hint = "start Docker to run the programs as containers; without it they run as plain processes"
-        return [Finding("engine-unreachable", WARNING, ISOLATED, fault.finding.message, hint)]
+        return [Finding("engine-unreachable", WARNING, ISOLATED, fault.finding.message, START_HINT)]
     with closing(engine):
         found = [Finding("engine", NOTE, ISOLATED, engine.description)]
         bundle = _bundle(layout)
@@ -84,7 +83,7 @@ def _engine(layout: Layout) -> list[Finding]:
         if base and engine.inspect(base) is not None:
             found.append(Finding("base-image-present", NOTE, "base image", base))
         elif base:
-            hint = f"run `docker pull {base}` (or docker save and load), before anything is built"
+            hint = FETCH_HINT.format(base=base)
             found.append(Finding("base-image-missing", WARNING, "base image", f"{base} is not here", hint))
     return found
 

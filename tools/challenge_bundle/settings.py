@@ -130,13 +130,14 @@ class EvaluationSettings:
     """How participants' submissions are evaluated and ranked."""
 
     metric: str = setting(
-        "Score that the board ranks by.", "weighted_f1", choices=METRICS, example="accuracy"
+        "Score that the board ranks by.", "weighted_f1", choices=METRICS, example="accuracy", in_kit=True
     )
     take: str = setting(
         "Which submission of a team stands on the board: its best or its last.",
         "best",
         choices=("best", "last"),
         example="last",
+        in_kit=True,
     )
     public_share: float = setting(
         "Share of the test cases in the public split, which the board of a running phase shows; 1 has no"
@@ -145,6 +146,7 @@ class EvaluationSettings:
         low=0.01,
         high=1.0,
         example=0.3,
+        in_kit=True,
     )
     resamples: int = setting(
         "Resamples of the test cases, for the board's intervals.", 10_000, low=100, high=10**6, example=2000
@@ -159,15 +161,22 @@ class EvaluationSettings:
         "How often a submission is tried when this machine lacks something.", 3, low=1, high=100, example=5
     )
     build_network: bool = setting(
-        "Give the build of a submission's image network access.", False, example=True
+        "Give the build of a submission's image network access.", False, example=True, in_kit=True
     )
     build_time_s: int = setting(
-        "Wall time of a submission's build, in seconds.", 1800, low=1, high=10**6, example=900
+        "Wall time of a submission's build, in seconds.", 1800, low=1, high=10**6, example=900, in_kit=True
     )
     build_memory_mb: int = setting(
-        "Memory of one step of a submission's build, in MiB.", 4096, low=64, high=_MOST_MB, example=2048
+        "Memory of one step of a submission's build, in MiB.",
+        4096,
+        low=64,
+        high=_MOST_MB,
+        example=2048,
+        in_kit=True,
     )
-    image_mb: int = setting("Size of a submission's image, in MiB.", 8192, low=1, high=_MOST_MB, example=4096)
+    image_mb: int = setting(
+        "Size of a submission's image, in MiB.", 8192, low=1, high=_MOST_MB, example=4096, in_kit=True
+    )
     base_images: Texts = setting(
         "Images that submissions may build on.",
         (),
@@ -175,6 +184,7 @@ class EvaluationSettings:
         expected="image names",
         default_words="all on the engine, except this tool's own",
         example=["python:3.11-slim"],
+        in_kit=True,
     )
     pull: bool = setting("Let the engine fetch those of base_images that it lacks.", False, example=True)
     packages: Texts = setting(

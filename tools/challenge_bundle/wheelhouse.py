@@ -1,4 +1,4 @@
-"""Folders of wheels, from which images are built where there is no network: filled, and found out of date."""
+"""Folders of wheels, from which images are built without a network: filled, and checked for changes."""
 
 import json
 import shutil
@@ -231,7 +231,7 @@ def target_of_image(program: Program, bundle: Bundle, layout: Layout, engine: En
 
 
 def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
-    """The image that a program's is built on; empty if its Dockerfile does not say."""
+    """The image that a program's is built on; empty if its Dockerfile names none."""
     path = layout.program_dir(program.folder) / "Dockerfile"
     if bundle.base_image or not path.is_file():
         return bundle.base_image
@@ -239,7 +239,7 @@ def base_of(program: Program, bundle: Bundle, layout: Layout) -> str:
 
 
 def default_target(program: Program, bundle: Bundle, layout: Layout) -> Target:
-    """What a program's wheels are for, where an engine can tell; else the common case."""
+    """What a program's wheels are for, where an engine knows it; else the common case."""
     try:
         engine = connect_isolated("none")
     except UnavailableError:

@@ -88,12 +88,12 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
         taken, scored = count_evaluated(layout)
         tested = any(one.split == "testing" for one in found)
         # Read before anything changes: this stores which image is in which split of the test set.
-        parts = count_by_split(read_context(read_bundle(layout), layout), found) if tested and taken else {}
+        effects = count_by_split(read_context(read_bundle(layout), layout), found) if tested and taken else {}
         kept = apply_corrections(found, corrections, layout) if found and yes else None
     counts = {split: sum(one.split == split for one in found) for split in SPLITS}
     text = ", ".join(f"{count} {split}" for split, count in counts.items())
     lines = [f"{one.split:<10} {one.name}: {one.before} -> {one.after}" for one in found]
-    where = "".join(f"; {count} in the {name} split" for name, count in parts.items())
+    where = "".join(f"; {count} in the {name} split" for name, count in effects.items())
     lines.append(f"classes that change: {text}{where}")
     if any(one.split != "testing" for one in found):
         lines.append(
@@ -108,7 +108,7 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
     result = {
         "changes": found,
         "counts": counts,
-        "split_of_the_test_set": parts,
+        "split_of_the_test_set": effects,
         "scored_submissions": scored if tested else 0,
         "is_corrected": kept is not None,
         "former_files": kept,

@@ -9,6 +9,10 @@ from challenge_bundle.errors import UnavailableError
 ISOLATED = "Docker Engine"
 """What `connect_isolated` looks for, for people."""
 
+START_HINT = "start Docker to run the programs as containers; without it they run as plain processes"
+FETCH_HINT = "bring the base image to the engine: `docker pull {base}` (or docker save, docker load)"
+"""Where an image named `base` is missing."""
+
 
 def choose_engine(name: str, gpus: str, wheelhouse: Path | None) -> tuple[Engine, str]:
     """Make an engine for one's own programs.

@@ -1,1 +1,1 @@
-"""Many entries to one challenge: who ranks where, and how sure that is."""
+"""Evaluating participants' submissions: taking them in, building, running and scoring each in isolation."""

@@ -29,7 +29,7 @@ class AttemptFailure:
         reason: For the organiser.
         may_be_here: Whether it may be in the way of all submissions.
         refusal: What the submission is refused with, if it is the same at the last attempt.
-        is_crowded: Whether another submission beside it may be to blame; see Crowded.
+        is_crowded: Whether another submission that runs at the same time may be to blame; see Crowded.
     """
 
     reason: str
@@ -68,41 +68,41 @@ class Attempts:
         something is missing here, or because of another submission, does not.
         """
         submission, attempts = row.submission, self.context.bundle.evaluation.attempts
-        obstacle = AttemptFailure("something was missing before it came to its turn")
+        failure = AttemptFailure("something was missing before it came to its turn")
         failed = missing = 0
         while failed < attempts and missing < attempts:
             if self.away.is_set():
-                return obstacle.reason
+                return failure.reason
             found = self._attempt(submission)
             if found is None:
                 return ""
-            obstacle = found
-            if obstacle.is_crowded and not is_alone:
+            failure = found
+            if failure.is_crowded and not is_alone:
                 self.crowded.append(row)
                 self.records.set_state(submission.id, WAITING)
                 self.show(submission.id, describe(submission), WAITING, "until it is alone", False)
                 return ""
-            if self._lacks_something(obstacle):
+            if self._lacks_something(failure):
                 missing += 1
             else:
                 failed += 1
-            self.records.count_attempt(submission.id, obstacle.reason)
-            self.show(submission.id, describe(submission), WAITING, obstacle.reason, False)
+            self.records.count_attempt(submission.id, failure.reason)
+            self.show(submission.id, describe(submission), WAITING, failure.reason, False)
             if max(failed, missing) < attempts:
                 self.away.wait(BACKOFF_S[min(failed + missing, len(BACKOFF_S)) - 1])
         if failed >= attempts and not self.away.is_set():
-            self._give_up(submission, obstacle)
+            self._give_up(submission, failure)
             return ""
         # What is missing here is missing for the others as well.
         self.away.set()
-        self.show(submission.id, describe(submission), WAITING, obstacle.reason, True)
-        return obstacle.reason
+        self.show(submission.id, describe(submission), WAITING, failure.reason, True)
+        return failure.reason
 
-    def _lacks_something(self, obstacle: AttemptFailure) -> bool:
+    def _lacks_something(self, failure: AttemptFailure) -> bool:
         """Whether something is missing here, by trying what is harmless."""
         if self.away.is_set():
             return True
-        if not obstacle.may_be_here:
+        if not failure.may_be_here:
             return False
         try:
             with closing(self.connect()) as engine:
@@ -110,12 +110,12 @@ class Attempts:
         except BundleError:
             return True
 
-    def _give_up(self, submission: Submission, obstacle: AttemptFailure) -> None:
-        if obstacle.refusal is not None:
-            self._end(submission, REFUSED, obstacle.refusal.verdict)
+    def _give_up(self, submission: Submission, failure: AttemptFailure) -> None:
+        if failure.refusal is not None:
+            self._end(submission, REFUSED, failure.refusal.verdict)
             return
-        self.records.set_aside(submission.id, obstacle.reason)
-        self.show(submission.id, describe(submission), SET_ASIDE, obstacle.reason, True)
+        self.records.set_aside(submission.id, failure.reason)
+        self.show(submission.id, describe(submission), SET_ASIDE, failure.reason, True)
 
     def _attempt(self, submission: Submission) -> AttemptFailure | None:
         """Try once; gives what was in the way, None if the submission has ended."""

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from challenge_bundle.bounded_log import BoundedLog
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.engines.build_context import context_files, read_dockerfile
+from challenge_bundle.engines.choice import FETCH_HINT
 from challenge_bundle.errors import DataError, ProgramError, UnavailableError
 from challenge_bundle.evaluation.building import build_files
 from challenge_bundle.evaluation.context import Context
@@ -18,7 +19,7 @@ from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image
 
 _HINTS: Mapping[str, str] = {
     "base-image": "let 'evaluation.base_images' in bundle.toml list {base}, or name another base image there",
-    "no-base-image": "bring the base image to the engine: `docker pull {base}` (or docker save, docker load)",
+    "no-base-image": FETCH_HINT,
     "build-time": "raise 'evaluation.build_time_s' in bundle.toml",
     "build-size": "raise 'evaluation.image_mb' in bundle.toml",
     "build-failed": "fill the wheels: `wheelhouse --program inference`; or set 'evaluation.build_network'",

@@ -35,7 +35,7 @@ class Context:
         reference: The true classes.
         reference_sha256: Of the file's bytes, in hexadecimal.
         testing_sha256: Of the names and contents of all test images, in hexadecimal.
-        parts: Base names of each part's images.
+        test_splits: Base names of the images of each split of the test set.
     """
 
     bundle: Bundle
@@ -43,7 +43,7 @@ class Context:
     reference: LabelTable
     reference_sha256: str
     testing_sha256: str
-    parts: dict[str, frozenset[str]]
+    test_splits: dict[str, frozenset[str]]
 
     @property
     def owner(self) -> str:
@@ -67,18 +67,18 @@ class Context:
         files = context_files(folder / "Dockerfile", folder, folder)
         return make_key(self.bundle.base_image, {name: hash_file(path) for name, path in files.items()})
 
-    def score_key(self, part: str, results_sha256: str) -> str:
-        """What the scores of a csv on a part of the images depend on."""
+    def score_key(self, test_split: str, results_sha256: str) -> str:
+        """What the scores of a csv on a split of the test set depend on."""
         arguments = self.bundle.arguments["scoring"]
-        names = self._names_sha256[part]
+        names = self._names_sha256[test_split]
         return make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
 
     @cached_property
     def _names_sha256(self) -> dict[str, str]:
         """SHA-256 of each split's names; cached, since every submission needs it."""
         return {
-            part: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-            for part, names in self.parts.items()
+            test_split: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+            for test_split, names in self.test_splits.items()
         }
 
 
@@ -136,8 +136,8 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
     testing_sha256 = hash_folder(layout.testing_data)
     if not layout.tested_on.exists() or not any(layout.kept_zips.glob("*.zip")):
         write_text(layout.tested_on, testing_sha256 + "\n")
-    parts = _kept_parts(layout, reference, sha256, bundle.evaluation.public_share)
-    for names in parts.values():
+    test_splits = _kept_splits(layout, reference, sha256, bundle.evaluation.public_share)
+    for names in test_splits.values():
         absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
         if absent:
             raise DataError(
@@ -147,10 +147,10 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
                 code="class-without-images",
                 hint="set 'evaluation.public_share' to 1, or import more images of the class",
             )
-    return Context(bundle, layout, reference, sha256, testing_sha256, parts)
+    return Context(bundle, layout, reference, sha256, testing_sha256, test_splits)
 
 
-def _kept_parts(
+def _kept_splits(
     layout: Layout, reference: LabelTable, sha256: str, share: float
 ) -> dict[str, frozenset[str]]:
     """The split of the test set as it was made at first: a corrected label moves no image.
@@ -176,10 +176,10 @@ def _kept_parts(
             hint="bring it back from a backup, or remove it: the test set is split again, and"
             " `evaluate --rescore` scores all again",
         ) from None
-    parts = split_test_set(reference, _secret(layout, sha256), share)
-    document = {"share": share} | {part: sorted(names) for part, names in parts.items()}
+    test_splits = split_test_set(reference, _secret(layout, sha256), share)
+    document = {"share": share} | {test_split: sorted(names) for test_split, names in test_splits.items()}
     write_text(path, json.dumps(document, indent=1) + "\n", private=True)
-    return parts
+    return test_splits
 
 
 def _secret(layout: Layout, reference_sha256: str) -> str:

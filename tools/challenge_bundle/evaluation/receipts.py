@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SCORES_NAME = "scores.json"
-HIDDEN_PART = "final"
+PRIVATE_SPLIT = "final"
 STORED_STEPS = "stored steps"
 """The location of a finding about what the steps of a submission left here."""
 
@@ -84,7 +84,7 @@ def write_receipt(
     """
     phase = next(row.phase for row in records.rows() if row.submission.id == submission.id)
     steps = {"build": built, "inference": inferred}
-    steps |= {f"scoring-{part}": record for part, record in scored.items()}
+    steps |= {f"scoring-{test_split}": record for test_split, record in scored.items()}
     write_receipts(context, submission, phase, current_versions(engine), steps)
 
 
@@ -184,30 +184,32 @@ def check_scores(
     key, _ = records.steps(receipt["submission"]["id"])["inference"]
     results = steps_dir(context.layout, "inference") / key / RESULTS_NAME
     findings = []
-    for part in _parts_of(context, receipt["kind"]):
-        folder = context.layout.evaluation / "work" / f"verify-{part}"
+    for test_split in _splits_of(context, receipt["kind"]):
+        folder = context.layout.evaluation / "work" / f"verify-{test_split}"
         remove_tree(folder)
         folder.mkdir(parents=True)
         try:
-            score_again(context, engine, results, part, folder)
+            score_again(context, engine, results, test_split, folder)
             content = (folder / SCORES_NAME).read_text(encoding="utf-8")
-            now = keyed_digest(signing_key(context.layout), f"scores {part}", hash_file(folder / SCORES_NAME))
+            now = keyed_digest(
+                signing_key(context.layout), f"scores {test_split}", hash_file(folder / SCORES_NAME)
+            )
         finally:
             remove_tree(folder)
-        digest = receipt["digests"].get(f"scores_{part}", "")
+        digest = receipt["digests"].get(f"scores_{test_split}", "")
         found = [
             *compare_fields({"scores.json": digest}, {"scores.json": now}),
-            *compare_fields(receipt["scores"].get(part, {}), _shown_scores(content, receipt["kind"])),
+            *compare_fields(receipt["scores"].get(test_split, {}), _shown_scores(content, receipt["kind"])),
         ]
         findings += [
-            dataclasses.replace(finding, location=f"scored again, {part}: {finding.location}")
+            dataclasses.replace(finding, location=f"scored again, {test_split}: {finding.location}")
             for finding in found
         ]
     return findings
 
 
-def _parts_of(context: Context, kind: str) -> list[str]:
-    return [part for part in context.parts if kind == FULL or part != HIDDEN_PART]
+def _splits_of(context: Context, kind: str) -> list[str]:
+    return [test_split for test_split in context.test_splits if kind == FULL or test_split != PRIVATE_SPLIT]
 
 
 def _content(
@@ -228,7 +230,7 @@ def _content(
     """
     key = signing_key(context.layout)
     built, inferred = steps["build"], steps["inference"]
-    scored = {part: steps[f"scoring-{part}"] for part in _parts_of(context, kind)}
+    scored = {test_split: steps[f"scoring-{test_split}"] for test_split in _splits_of(context, kind)}
     zip_path = kept_zip(zips_dir(context.layout), submission.sha256)
     if not zip_path.is_file():
         raise DataError(
@@ -253,13 +255,13 @@ def _content(
             "reference": keyed_digest(key, "reference", context.reference_sha256),
             "scoring_program": context.scoring_sha256,
             **{
-                f"scores_{part}": keyed_digest(key, f"scores {part}", record.files[SCORES_NAME])
-                for part, record in scored.items()
+                f"scores_{test_split}": keyed_digest(key, f"scores {test_split}", record.files[SCORES_NAME])
+                for test_split, record in scored.items()
             },
         },
         "limits": {
             "inference": _limits(context, inferred, "inference"),
-            "scoring": _limits(context, steps[f"scoring-{next(iter(context.parts))}"], "scoring"),
+            "scoring": _limits(context, steps[f"scoring-{next(iter(context.test_splits))}"], "scoring"),
         },
         "resources": {
             "image_bytes": built.facts["image_bytes"],
@@ -267,8 +269,8 @@ def _content(
         },
         "versions": dict(versions),
         "scores": {
-            part: _shown_scores((record.folder / SCORES_NAME).read_text(encoding="utf-8"), kind)
-            for part, record in scored.items()
+            test_split: _shown_scores((record.folder / SCORES_NAME).read_text(encoding="utf-8"), kind)
+            for test_split, record in scored.items()
         },
     }
 
@@ -295,7 +297,7 @@ def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[st
         "inference_seconds": inferred.facts["seconds"],
         "inference_cpu_seconds": inferred.facts["cpu_seconds"],
         "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
-        **{f"scoring_{part}_seconds": record.facts["seconds"] for part, record in scored.items()},
+        **{f"scoring_{test_split}_seconds": record.facts["seconds"] for test_split, record in scored.items()},
     }
 
 
@@ -318,7 +320,7 @@ def _read_steps(context: Context, keys: Mapping[str, str]) -> dict[str, StepReco
         DataError: An output is missing or was changed.
         KeyError: A step is not recorded.
     """
-    names = ["build", "inference", *(f"scoring-{part}" for part in context.parts)]
+    names = ["build", "inference", *(f"scoring-{test_split}" for test_split in context.test_splits)]
     return {
         name: read_record(steps_dir(context.layout, name.partition("-")[0]) / keys[name]) for name in names
     }

@@ -247,20 +247,20 @@ class Records:
             scores: (submission, split of the test set, key, content of scores.json) of each.
         """
         with speaking(SCHEMA), self.engine.begin() as connection:
-            for submission, part, key, content in scores:
-                same = (SCORES.c.submission == submission) & (SCORES.c.part == part)
+            for submission, test_split, key, content in scores:
+                same = (SCORES.c.submission == submission) & (SCORES.c.part == test_split)
                 connection.execute(sa.update(SCORES).where(same).values(is_current=False))
                 connection.execute(sa.delete(SCORES).where(same & (SCORES.c.key == key)))
                 connection.execute(
                     sa.insert(SCORES).values(
-                        submission=submission, part=part, key=key, content=content, is_current=True
+                        submission=submission, part=test_split, key=key, content=content, is_current=True
                     )
                 )
 
-    def scores(self, part: str) -> dict[str, tuple[str, str]]:
+    def scores(self, test_split: str) -> dict[str, tuple[str, str]]:
         """(key, content of scores.json) of each submission with current scores on a split of the test set."""
         query = sa.select(SCORES.c.submission, SCORES.c.key, SCORES.c.content).where(
-            (SCORES.c.part == part) & SCORES.c.is_current
+            (SCORES.c.part == test_split) & SCORES.c.is_current
         )
         with speaking(SCHEMA), self.engine.connect() as connection:
             return {submission: (key, content) for submission, key, content in connection.execute(query)}

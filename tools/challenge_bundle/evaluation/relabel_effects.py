@@ -16,7 +16,7 @@ def count_by_split(context: Context, corrections: Sequence[Correction]) -> Count
     """
     corrected = {one.name: one.after for one in corrections if one.split == "testing"}
     after = context.reference.class_of | corrected
-    for split, names in context.parts.items():
+    for split, names in context.test_splits.items():
         absent = set(context.class_names) - {after[name] for name in names}
         if absent:
             raise DataError(
@@ -24,4 +24,6 @@ def count_by_split(context: Context, corrections: Sequence[Correction]) -> Count
                 code="class-without-images",
                 hint="keep at least one image of each class in it",
             )
-    return Counter(split for split, names in context.parts.items() for name in names if name in corrected)
+    return Counter(
+        split for split, names in context.test_splits.items() for name in names if name in corrected
+    )

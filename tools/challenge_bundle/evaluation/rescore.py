@@ -23,11 +23,11 @@ from challenge_bundle.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What became of a submission's score.
+    """How a rescore changed a submission's score or place.
 
     Args:
         row: The submission.
-        part: Of the test cases.
+        test_split: `public`, `final` (the private one) or `all`.
         before: Its score in the manifest's metric.
         after: Its score now.
         rank_before: Its place among all of its phase that were scored again, from 1; equal scores share one.
@@ -35,7 +35,7 @@ class Move:
     """
 
     row: Row
-    part: str
+    test_split: str
     before: float
     after: float
     rank_before: int
@@ -45,7 +45,7 @@ class Move:
         """The change for `--json`."""
         return {
             "id": self.row.submission.id,
-            "part": self.part,
+            "part": self.test_split,
             "before": self.before,
             "after": self.after,
             "rank_before": self.rank_before,
@@ -53,10 +53,9 @@ class Move:
         }
 
     def __str__(self) -> str:
-        return (
-            f"{describe(self.row.submission)}, part {self.part}: {self.before:.4f} to {self.after:.4f}"
-            f" ({self.after - self.before:+.4f}), place {self.rank_before} to {self.rank_after}"
-        )
+        score = f"{self.before:.4f} to {self.after:.4f} ({self.after - self.before:+.4f})"
+        place = f"place {self.rank_before} to {self.rank_after}"
+        return f"{describe(self.row.submission)}, test split {self.test_split}: {score}, {place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Rescored:
 
     Args:
         submissions: How many were scored again.
-        moves: All whose score or place changed, by part, phase and place.
+        moves: All whose score or place changed, by split, phase and place.
         without_score: How many had no score before in the manifest's metric, and so cannot have moved.
     """
 
@@ -91,30 +90,32 @@ def rescore(context: Context, records: Records, engine: Engine, progress: Progre
     """
     engine.stop(context.owner)
     rows = [row for row in records.rows() if row.state == SCORED]
-    before = {part: records.scores(part) for part in context.parts}
-    stale = {part: stale_rows(context, records, part, rows) for part in context.parts}
+    before = {test_split: records.scores(test_split) for test_split in context.test_splits}
+    stale = {test_split: stale_rows(context, records, test_split, rows) for test_split in context.test_splits}
     pending = [row for row in rows if any(row in found for found in stale.values())]
     for row in pending:
         read_predictions(context, records, row)
     fresh: list[tuple[str, str, str, str]] = []
     for done, row in enumerate(pending, start=1):
-        for part in context.parts:
-            if row in stale[part]:
-                record = score(context, engine, results_of(context, records, row), part)
+        for test_split in context.test_splits:
+            if row in stale[test_split]:
+                record = score(context, engine, results_of(context, records, row), test_split)
                 content = (record.folder / "scores.json").read_text(encoding="utf-8")
                 metric_of(context, json.loads(content))
-                fresh.append((row.submission.id, part, record.key, content))
+                fresh.append((row.submission.id, test_split, record.key, content))
         progress("scoring", done, len(pending))
     records.add_scores(fresh)
     for row in rows:
         _renew(context, records, engine, row)
     moves: list[Move] = []
     lacking: set[str] = set()
-    for part in context.parts:
-        after = records.scores(part)
-        for phase in sorted({row.phase for row in stale[part]}):
-            of_phase = [row for row in stale[part] if row.phase == phase]
-            found, without = _moves(context.bundle.evaluation.metric, part, of_phase, before[part], after)
+    for test_split in context.test_splits:
+        after = records.scores(test_split)
+        for phase in sorted({row.phase for row in stale[test_split]}):
+            of_phase = [row for row in stale[test_split] if row.phase == phase]
+            found, without = _moves(
+                context.bundle.evaluation.metric, test_split, of_phase, before[test_split], after
+            )
             moves += found
             lacking |= without
     return Rescored(len(pending), moves, len(lacking))
@@ -124,7 +125,10 @@ def _renew(context: Context, records: Records, engine: Engine, row: Row) -> None
     """Bring steps and receipts to the scores; of an earlier rescore too, if that was cut off before it."""
     submission = row.submission.id
     known = {name: key for name, (key, _) in records.steps(submission).items()}
-    wanted = {f"scoring-{part}": context.score_key(part, row.results_sha256) for part in context.parts}
+    wanted = {
+        f"scoring-{test_split}": context.score_key(test_split, row.results_sha256)
+        for test_split in context.test_splits
+    }
     changed = {name: key for name, key in wanted.items() if known.get(name) != key}
     if changed or not is_receipt_current(context.layout, submission):
         renew_receipt(context, row, engine.description, known | wanted)
@@ -135,7 +139,7 @@ def _renew(context: Context, records: Records, engine: Engine, row: Row) -> None
 
 def _moves(
     metric: str,
-    part: str,
+    test_split: str,
     rows: list[Row],
     before: dict[str, tuple[str, str]],
     after: dict[str, tuple[str, str]],
@@ -154,7 +158,7 @@ def _moves(
     moves = []
     for submission, row in both.items():
         places = tuple(1 + sum(scores[other] > scores[submission] for other in both) for scores in (old, new))
-        move = Move(row, part, old[submission], new[submission], *places)
+        move = Move(row, test_split, old[submission], new[submission], *places)
         if move.before != move.after or move.rank_before != move.rank_after:
             moves.append(move)
     moves.sort(key=lambda move: (move.rank_after, move.row.submission.id))

@@ -72,28 +72,28 @@ def do_once(steps_dir: Path, key: str, work: Callable[[Path], dict[str, Any]]) -
 
 def _do(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepRecord:
     # Another process may do the same step: the first to end gives the outputs.
-    part = folder.with_name(f".{key}.{uuid.uuid4().hex}.part")
-    part.mkdir(parents=True)
+    unfinished = folder.with_name(f".{key}.{uuid.uuid4().hex}.part")
+    unfinished.mkdir(parents=True)
     try:
-        return _do_in(part, folder, key, work)
+        return _do_in(unfinished, folder, key, work)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _do_in(part: Path, folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepRecord:
+def _do_in(unfinished: Path, folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> StepRecord:
     verdict = None
     try:
-        facts = work(part)
+        facts = work(unfinished)
     except Refusal as refusal:
         verdict, facts = refusal.verdict, {}
-    outputs = sorted(path for path in part.iterdir() if path.is_file())
+    outputs = sorted(path for path in unfinished.iterdir() if path.is_file())
     files = {path.name: hash_file(path) for path in outputs}
     record = {"key": key, "files": files, "facts": facts, "verdict": asdict(verdict) if verdict else None}
-    (part / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    for path in (*outputs, part / RECORD_NAME, part):
+    (unfinished / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    for path in (*outputs, unfinished / RECORD_NAME, unfinished):
         synchronise(path)
     try:
-        part.replace(folder)
+        unfinished.replace(folder)
     except OSError:
         if not folder.is_dir():
             raise
@@ -132,5 +132,5 @@ def read_record(folder: Path) -> StepRecord:
 
 def forget_unfinished(steps_dir: Path) -> None:
     """Remove the unfinished folders of steps that were interrupted."""
-    for part in steps_dir.glob("*/.*.part"):
-        shutil.rmtree(part, ignore_errors=True)
+    for unfinished in steps_dir.glob("*/.*.part"):
+        shutil.rmtree(unfinished, ignore_errors=True)

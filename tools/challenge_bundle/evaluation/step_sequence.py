@@ -50,13 +50,20 @@ def run_steps(context: Context, records: Records, engine: Engine, submission: Su
     results = inferred.folder / RESULTS_NAME
     records.set_results(submission.id, inferred.files[RESULTS_NAME])
     scored = {
-        part: step(f"scoring-{part}", functools.partial(score, context, engine, results, part))
-        for part in context.parts
+        test_split: step(
+            f"scoring-{test_split}", functools.partial(score, context, engine, results, test_split)
+        )
+        for test_split in context.test_splits
     }
     records.add_scores(
         [
-            (submission.id, part, record.key, (record.folder / "scores.json").read_text(encoding="utf-8"))
-            for part, record in scored.items()
+            (
+                submission.id,
+                test_split,
+                record.key,
+                (record.folder / "scores.json").read_text(encoding="utf-8"),
+            )
+            for test_split, record in scored.items()
         ]
     )
     write_receipt(context, records, submission, engine.description, built, inferred, scored)
@@ -93,8 +100,8 @@ def run_one_step(context: Context, engine: Engine, sha256: str, name: str) -> St
                 record = infer(context, engine, sha256, record)
             if name == "scoring" and not record.verdict:
                 results = record.folder / RESULTS_NAME
-                for part in context.parts:
-                    record = score(context, engine, results, part)
+                for test_split in context.test_splits:
+                    record = score(context, engine, results, test_split)
     except Refusal as refusal:
         verdict = refusal.verdict
         raise SubmissionError(str(verdict), sha256, details=verdict.lines, code=verdict.code) from None

@@ -51,8 +51,8 @@ def build(context: Context, engine: Engine, sha256: str) -> StepRecord:
     limits += [settings.pull] if settings.pull else []
     key = make_key("build", sha256, context.bundle.base_image, settings.base_images, limits)
 
-    def work(part: Path) -> dict[str, Any]:
-        with BoundedLog(part / BUILD_LOG) as log:
+    def work(step_folder: Path) -> dict[str, Any]:
+        with BoundedLog(step_folder / BUILD_LOG) as log:
             return _build(context, engine, sha256, log)
 
     return do_once(steps_dir(context.layout, "build"), key, work)
@@ -78,16 +78,16 @@ def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> S
     limits = context.bundle.limits["inference"]
     key = make_key("inference", built.key, context.testing_sha256, dataclasses.asdict(limits))
 
-    def work(part: Path) -> dict[str, Any]:
+    def work(step_folder: Path) -> dict[str, Any]:
         output_dir = work_dir(context, sha256) / "output"
-        with BoundedLog(part / RUN_LOG) as log:
+        with BoundedLog(step_folder / RUN_LOG) as log:
             tag = ensure_image(context, engine, sha256, built, log)
             info = engine.inspect(tag)
             image = info.digest if info else ""
             outcome = run_image(context, engine, tag, sha256, context.layout.testing_data, output_dir, log)
-        lines = (part / RUN_LOG).read_text(encoding="utf-8").splitlines()
+        lines = (step_folder / RUN_LOG).read_text(encoding="utf-8").splitlines()
         judge_outcome(context, engine, sha256, outcome, lines)
-        take_results(context, output_dir, part)
+        take_results(context, output_dir, step_folder)
         return {
             "image": image,
             TESTING_IMAGES: context.testing_sha256,
@@ -100,14 +100,14 @@ def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> S
     return do_once(steps_dir(context.layout, "inference"), key, work)
 
 
-def score(context: Context, engine: Engine, results: Path, part: str) -> StepRecord:
-    """Score a valid csv on a part of the test images.
+def score(context: Context, engine: Engine, results: Path, test_split: str) -> StepRecord:
+    """Score a valid csv on a split of the test set.
 
     Args:
         context: Where it is evaluated.
         engine: Runs the scoring program.
         results: The csv that inference wrote.
-        part: One of the context's parts.
+        test_split: One of the context's test_splits.
 
     Returns:
         A record with scores.json, scores.txt and detailed_results.html.
@@ -116,22 +116,24 @@ def score(context: Context, engine: Engine, results: Path, part: str) -> StepRec
         UnavailableError: The engine is away, or something else is missing here.
         ProgramError: The scoring program failed: the csv is valid, so that is a fault here.
     """
-    key = context.score_key(part, hash_file(results))
+    key = context.score_key(test_split, hash_file(results))
     return do_once(
         steps_dir(context.layout, "scoring"),
         key,
-        lambda folder: score_again(context, engine, results, part, folder),
+        lambda folder: score_again(context, engine, results, test_split, folder),
     )
 
 
-def score_again(context: Context, engine: Engine, results: Path, part: str, folder: Path) -> dict[str, Any]:
+def score_again(
+    context: Context, engine: Engine, results: Path, test_split: str, folder: Path
+) -> dict[str, Any]:
     """Score a csv, whether or not it was scored before; see score.
 
     Args:
         context: Where it is evaluated.
         engine: Runs the scoring program.
         results: The csv that inference wrote.
-        part: One of the context's parts.
+        test_split: One of the context's test_splits.
         folder: Gets the scoring program's files.
 
     Returns:
@@ -141,9 +143,9 @@ def score_again(context: Context, engine: Engine, results: Path, part: str, fold
     for name in ("input/ref", "input/res", "output"):
         (place / name).mkdir(parents=True)
     try:
-        reference = reference_text(context.reference, context.parts[part])
+        reference = reference_text(context.reference, context.test_splits[test_split])
         (place / "input" / "ref" / solution_name("testing")).write_text(reference, encoding="utf-8")
-        cut_results(results, context.parts[part], place / "input" / "res" / RESULTS_NAME)
+        cut_results(results, context.test_splits[test_split], place / "input" / "res" / RESULTS_NAME)
         planned = plan_run(SCORING, context.bundle, context.layout, ())
         # Without --show-cases: what is stored here may be shown to participants.
         spec = dataclasses.replace(

@@ -65,25 +65,25 @@ def read_predictions(context: Context, records: Records, row: Row) -> LabelTable
     return table
 
 
-def stale_rows(context: Context, records: Records, part: str, rows: Sequence[Row]) -> list[Row]:
+def stale_rows(context: Context, records: Records, test_split: str, rows: Sequence[Row]) -> list[Row]:
     """Scored submissions whose scores are of another reference, scoring program or split of the test set."""
-    stored = records.scores(part)
+    stored = records.scores(test_split)
     return [
         row
         for row in rows
         if row.state == SCORED
-        and stored.get(row.submission.id, ("", ""))[0] != context.score_key(part, row.results_sha256)
+        and stored.get(row.submission.id, ("", ""))[0] != context.score_key(test_split, row.results_sha256)
     ]
 
 
 def is_stale(context: Context, records: Records) -> bool:
     """Whether any scores were computed with another reference or scoring program than those that are here."""
     rows = records.rows()
-    return any(stale_rows(context, records, part, rows) for part in context.parts)
+    return any(stale_rows(context, records, test_split, rows) for test_split in context.test_splits)
 
 
 def current_scores(
-    context: Context, records: Records, part: str, rows: Sequence[Row]
+    context: Context, records: Records, test_split: str, rows: Sequence[Row]
 ) -> dict[str, dict[str, Any]]:
     """The content of scores.json of each submission that was scored, by its id.
 
@@ -91,7 +91,7 @@ def current_scores(
         DataError: One was computed with another reference or scoring program than those that are here, or
             lacks the metric that the board ranks by.
     """
-    stale = stale_rows(context, records, part, rows)
+    stale = stale_rows(context, records, test_split, rows)
     if stale:
         refuse_other_images(context, records, stale)
         raise DataError(
@@ -100,7 +100,7 @@ def current_scores(
             code="stale-scores",
             hint="run `evaluate --rescore`",
         )
-    stored = records.scores(part)
+    stored = records.scores(test_split)
     found = {
         row.submission.id: json.loads(stored[row.submission.id][1]) for row in rows if row.state == SCORED
     }

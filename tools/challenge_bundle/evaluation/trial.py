@@ -1,4 +1,4 @@
-"""Whose fault it is: what all submissions need is tried on something harmless."""
+"""Whether the engine or a submission is at fault: the engine is tried on the organiser's own image."""
 
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.engines.output_lines import printable

@@ -76,6 +76,7 @@ class Setting:
         default_words: What the default means, where its value does not show it.
         metavar: What the value of the command's option is called.
         env: Environment variable that sets the command's option.
+        in_kit: Whether a kit's bundle.toml shows it: a rule of the challenge, which participants need.
         name: Of the field.
         kind: Type of the field, one of KINDS.
         default: Of the field, or REQUIRED.
@@ -92,6 +93,7 @@ class Setting:
     default_words: str = ""
     metavar: str | None = None
     env: str | None = None
+    in_kit: bool = False
     name: str = ""
     kind: Any = None
     default: Any = REQUIRED

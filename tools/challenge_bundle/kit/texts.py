@@ -1,26 +1,15 @@
-"""The texts of a participant kit: the rules as a bundle.toml, and a page that says what to do."""
+"""The texts of a participant kit: the rules as a bundle.toml, and a page that describes what to do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from challenge_bundle.formats.kit_json import Kit
+from challenge_bundle.formats.setting import settings_of
 from challenge_bundle.formats.toml_table import to_toml
-from challenge_bundle.settings import Bundle, Phase
+from challenge_bundle.settings import Bundle, EvaluationSettings, Phase
 
 _HEAD = "# The rules of this challenge, as the organiser wrote them.\n\n"
-
-_PUBLIC = (
-    "metric",
-    "take",
-    "public_share",
-    "build_network",
-    "build_time_s",
-    "build_memory_mb",
-    "image_mb",
-    "base_images",
-)
-"""Of [evaluation]: the rules. How often the organiser's machine tries again is nobody's concern."""
 
 _README = """\
 # {title}
@@ -33,12 +22,13 @@ Classes: {classes}. Ranked by {rules.metric}; of each team, the {rules.take} sub
 
 ## From here to a submission
 
-Install the challenge bundle tool (its README, "Try it"). In its folder, with KIT for this folder:
+Install the challenge bundle tool (its README, "Try it"). KIT is this folder; in a checkout of the tool, write
+`python tools/bundle.py` in place of `bundle`:
 
 ```
-python tools/bundle.py --bundle KIT run-all
-python tools/bundle.py --bundle KIT zip --team "Your team" --method "Your method"
-python tools/bundle.py --bundle KIT check KIT/submission.zip
+bundle --bundle KIT run-all
+bundle --bundle KIT zip --team "Your team" --method "Your method"
+bundle --bundle KIT check KIT/submission.zip
 ```
 
 `run-all` trains, and writes predictions for the testing images, whose true classes the organiser has.
@@ -69,7 +59,8 @@ The build has no network. The Dockerfile can install these packages, as that in 
 
 {wheels}
 Other packages go into the zip: put their wheels into bundle_inference/wheelhouse/, where the Dockerfile finds
-them (for Python {kit.python_version} on Linux, {kit.machine}). On such a machine, beside bundle_inference/:
+them (for Python {kit.python_version} on Linux, {kit.machine}). On such a machine, in the folder that holds
+bundle_inference/:
 
 ```
 pip download --only-binary :all: --python-version {kit.python_version} -d bundle_inference/wheelhouse \\
@@ -78,14 +69,15 @@ pip download --only-binary :all: --python-version {kit.python_version} -d bundle
 
 
 def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:
-    """The part of bundle.toml that participants may know, as a bundle.toml for their folder."""
+    """What participants may know of bundle.toml, as a bundle.toml for their folder."""
     rules = bundle.evaluation
+    shown = [name for name, one in settings_of(EvaluationSettings).items() if one.in_kit]
     head = {"name": bundle.name, "title": bundle.title, "task": bundle.task, "class_names": class_names}
     tables: list[tuple[str, Mapping[str, Any]]] = [
         ("[bundle]", head | ({"base_image": bundle.base_image} if bundle.base_image else {})),
         ("[inference]", asdict(bundle.limits["inference"])),
         ("[submission]", asdict(bundle.submission)),
-        ("[evaluation]", {key: getattr(rules, key) for key in _PUBLIC}),
+        ("[evaluation]", {name: getattr(rules, name) for name in shown}),
         *(("[[phases]]", asdict(phase)) for phase in rules.phases),
     ]
     return _HEAD + "\n".join(

@@ -20,7 +20,7 @@ from challenge_bundle.settings import Bundle
 from challenge_bundle.submission.pack import add_file, opened
 
 _TIME_S = 315_532_800
-"""1980-01-01, UTC, of every file: when it was made says something of it."""
+"""1980-01-01, UTC, of every file: the order of true times could reveal classes or splits."""
 
 _FILE_MODE = 0o644
 _LABELLED = ("training", "validation")

@@ -20,37 +20,37 @@ from challenge_bundle.leaderboard.similarity import Agreement, find_agreements
 from challenge_bundle.settings import METRICS, Phase
 
 
-def make_board(context: Context, records: Records, phase_name: str | None, part: str | None) -> Board:
+def make_board(context: Context, records: Records, phase_name: str | None, test_split: str | None) -> Board:
     """Rank the submissions of a phase.
 
     Args:
         context: Where they were evaluated.
         records: The records of all submissions.
         phase_name: A phase of bundle.toml; None takes the last that has opened.
-        part: The split of the test set; None takes that of the phase.
+        test_split: The split of the test set; None takes that of the phase.
 
     Raises:
         DataError: No such phase or split, or a score was computed with another reference or scoring program.
     """
     settings = context.bundle.evaluation
     phase = choose_phase(settings.phases, phase_name, datetime.now(UTC))
-    part = part or phase.part
-    if part not in context.parts:
+    test_split = test_split or phase.part
+    if test_split not in context.test_splits:
         raise DataError(
-            f"expected a split of the test set ({', '.join(context.parts)}) but got '{part}'",
+            f"expected a split of the test set ({', '.join(context.test_splits)}) but got '{test_split}'",
             context.layout.manifest,
             code="no-such-split",
             hint="choose one of these, or set 'evaluation.public_share', from which they are made",
         )
     rows = [row for row in records.rows() if row.phase == phase.name]
-    scores = current_scores(context, records, part, rows)
+    scores = current_scores(context, records, test_split, rows)
     scored = [row for row in rows if row.submission.id in scores]
     refuse_other_images(context, records, scored)
     # The phase's own split chooses: otherwise a team's best would be picked by private images.
-    known = scores if part == phase.part else current_scores(context, records, phase.part, rows)
+    known = scores if test_split == phase.part else current_scores(context, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
     class_names = tuple(sorted(set(context.reference.class_of.values())))
-    names = sorted(context.parts[part])
+    names = sorted(context.test_splits[test_split])
     label_of = {name: label for label, name in enumerate(class_names)}
     reference = np.array([label_of[context.reference.class_of[name]] for name in names])
     predictions = np.array([_labels(context, records, row, names, label_of) for row in chosen])
@@ -63,7 +63,7 @@ def make_board(context: Context, records: Records, phase_name: str | None, part:
     return Board(
         title=context.bundle.title,
         phase=phase.name,
-        part=part,
+        part=test_split,
         metric=settings.metric,
         class_names=class_names,
         cases=len(names),

@@ -1,4 +1,4 @@
-"""What the organiser sees beside a board: failures, look-alike names, agreements, probes."""
+"""Notes that the organiser reads with a board: failures, look-alike names, agreements, probes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""From scores to a page a person looks at."""
+"""HTML pages of a model, a data set's audit and a leaderboard, with the same as csv and JSON."""

@@ -25,9 +25,9 @@ class BuildContext:
 
     Args:
         folder: Holds them.
-        ignore_name: Of the file that says what is left out.
+        ignore_name: Of the file that names what is left out.
         names: Of all files, with slashes.
-        hidden: Those that are left out, each with the line that says so.
+        hidden: Those that are left out, each with the line that excludes it.
     """
 
     folder: Path

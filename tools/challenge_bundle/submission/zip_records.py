@@ -1,7 +1,7 @@
 """The records of a zip file: whether every reader finds the same files in it.
 
 A zip describes its files twice, at each file and in the table of contents at its end, and readers differ in
-which they believe. Taken is a zip in which both say the same and nothing lies between.
+which they believe. Accepted is a zip in which both agree and nothing lies between.
 
 Source:
     PKWARE APPNOTE 6.3.10, sections 4.3 (general format) and 4.5.3 (Zip64 extended information).
@@ -37,7 +37,7 @@ _CHUNK_BYTES = 1 << 20
 _MOST_COMMENT_BYTES = 0xFFFF
 _MANY = 0xFFFF
 _LARGE = 0xFFFFFFFF
-"""In place of a number that stands in a Zip64 field."""
+"""Marks a number whose value is in a Zip64 field."""
 
 _ZIP64 = 0x0001
 _HAS_DESCRIPTOR = 0x0008
@@ -221,7 +221,7 @@ def _forms(entry: _Entry) -> tuple[str, ...]:
 def _from_zip64(
     name: bytes, extra: bytes, numbers: tuple[int, int, int], disk: int
 ) -> tuple[int, int, int, int]:
-    """Put in the numbers that stand in a Zip64 field: size, packed size, offset, disk."""
+    """Put in the numbers of a Zip64 field: size, packed size, offset, disk."""
     found = [content for kind, content in _extra_fields(name, extra) if kind == _ZIP64]
     wanted = [number == _LARGE for number in numbers]
     form = "<" + "Q" * sum(wanted) + "L" * (disk == _MANY)
