@@ -24,7 +24,7 @@ test: $(INSTALLED) ## run all tests
 docs: $(INSTALLED) ## build the documentation site in site/; a dead link or anchor fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(INSTALLED) ## time each workload beside a peer (an hour); some of them: make bench ARGS="score zip"
+bench: $(INSTALLED) ## time each workload compared with a peer (an hour); some of them: make bench ARGS="score zip"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 fuzz: $(INSTALLED) ## try made-up and damaged files on what reads them, a minute each; ARGS="--fuzz-seconds 900 --fuzz-seed 7"

@@ -461,7 +461,7 @@ def versions() -> dict[str, str]:
     """The versions of what a training's result depends on."""
     found = {"python": platform.python_version()}
     for name in ("torch", "monai", "numpy", "pillow"):
-        # A network of one's own may do without MONAI.
+        # A participant's own network may need no MONAI.
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
