@@ -109,7 +109,7 @@ def verdict(engine: DockerEngine, images: dict[str, str], tmp_path: Path):
         ("FROM ID", "base-image", "is not the name of an image"),
         ("FROM SHORT", "no-base-image", "is not on this machine"),
         ("FROM challenge-test-triggered:1", "base-image", "has ONBUILD triggers"),
-        ("FROM BASE\nONBUILD RUN true", "base-image", "not an instruction"),
+        ("FROM BASE\nONBUILD RUN true", "base-image", "ONBUILD would run"),
         ("FROM no-such-image:1", "no-base-image", "is not on this machine"),
         ("FROM BASE AS a\nFROM no-such-image:1 AS b\nFROM BASE", "no-base-image", "Dockerfile:2"),
         ("FROM --platform=linux/riscv64 BASE", "no-base-image", "is not there for linux/riscv64"),
