@@ -44,7 +44,7 @@ DOWNLOAD_MEDNIST = """
 import sys
 from pathlib import Path
 from challenge_bundle.layout import Layout
-from challenge_bundle.sources.base import ImportRequest
+from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.sources.mednist import MedNISTSource
 

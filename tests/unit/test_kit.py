@@ -117,9 +117,9 @@ def test_the_rules_are_a_manifest_for_the_participants_folder(tmp_path: Path) ->
     assert list(tomllib.loads(text)) == ["bundle", "inference", "submission", "evaluation", "phases"]
 
 
-def test_the_page_says_the_rules() -> None:
+def test_the_page_states_the_rules() -> None:
     text = readme_text(BUNDLE, ("Hand", "CXR"), KIT)
-    for said in (
+    for rule in (
         "Classes: Hand, CXR. Ranked by accuracy; of each team, the last submission counts.",
         "a zip of at most 7 MB, 8 MB unpacked, 9 files",
         "base images: python:3.12-slim, other:1",
@@ -131,7 +131,7 @@ def test_the_page_says_the_rules() -> None:
         "--bundle KIT check KIT/submission.zip",
         "bundle_inference/wheelhouse/, where the Dockerfile finds\nthem (for Python 3.12 on Linux, aarch64)",
     ):
-        assert said in text, said
+        assert rule in text, rule
     open_bundle = Bundle("x", "x")
     bare = readme_text(open_bundle, (), Kit(None, base_image="python:3.11-slim"))
     assert "The build has a network." in bare

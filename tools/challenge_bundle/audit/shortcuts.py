@@ -71,7 +71,7 @@ def find_shortcuts(images: ImageTable) -> list[AuditFinding]:
     """Find what predicts the class without the pixels.
 
     A decision tree is asked for the class of each image after it was grown on other images (5 folds); its
-    accuracy is held against that of always saying the most common class.
+    accuracy is compared with that of always predicting the most common class.
 
     Args:
         images: All images; those of unknown class are ignored.

@@ -1,4 +1,4 @@
-"""Programs as plain processes: for one's own code only, nothing is held off from this machine."""
+"""Programs as plain processes, for one's own code only: nothing isolates them from this machine."""
 
 import contextlib
 import functools

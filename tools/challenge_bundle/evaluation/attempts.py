@@ -1,4 +1,4 @@
-"""One submission to its end: tried again where the engine may be at fault, set aside where this tool is."""
+"""One submission to its end: retried where the engine may be at fault, set aside where this tool is."""
 
 import threading
 import traceback

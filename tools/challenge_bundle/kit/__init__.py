@@ -1,1 +1,1 @@
-"""What participants get of a challenge."""
+"""The participant kit: what an organiser hands out of a challenge."""

@@ -1,4 +1,4 @@
-"""Taking a program's output: only plain files, the promised ones whole, and not too much of them."""
+"""Taking over a program's output: regular files only, the promised ones in full, up to the size limit."""
 
 import errno
 import os

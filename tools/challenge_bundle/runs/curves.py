@@ -1,4 +1,4 @@
-"""TensorBoard events of a program: to be seen while it runs, and each run in a folder of its own."""
+"""TensorBoard events of a program: visible while it runs, in a folder of its own for each run."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The record of what was made from what, by which a second run knows what it need not repeat."""
+"""Which inputs each stage's outputs were made from, so that a second run skips what is unchanged."""
 
 import json
 from collections.abc import Sequence

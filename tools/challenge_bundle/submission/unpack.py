@@ -115,7 +115,7 @@ def has_too_many_files(path: Path, settings: SubmissionSettings) -> bool:
 def unpack_submission(path: Path, folder: Path, settings: SubmissionSettings) -> None:
     """Unpack a zip that check_archive found no error in, counting the bytes that really come out.
 
-    A file gets mode 0644, or 0755 where the zip says that it can be run, as an entry point must; links, other
+    A file gets mode 0644, or 0755 where the zip marks it as executable, as an entry point must; links, other
     modes and times of the zip are not taken over.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reaching the container engine, and its faults as the tool's own."""
+"""Connecting to the Docker Engine, and its faults as this package's errors."""
 
 import contextlib
 import os
