@@ -105,7 +105,7 @@ def test_poisoned_submissions_are_set_aside_and_the_others_are_scored(
         assert (row.state, row.attempts, row.verdict) == (SET_ASIDE, 2, None)
         assert row.cause
         assert "\n" not in row.cause
-        # The participant is told nothing of it, and the organiser how it goes on.
+        # The participant sees nothing of it, and the organiser how it goes on.
         assert WAITING_TEXT in feedback_text(row)
         assert "state       waiting" in feedback_text(row)
         assert row.cause not in feedback_text(row)
@@ -120,7 +120,7 @@ def test_poisoned_submissions_are_set_aside_and_the_others_are_scored(
     assert world.log == []
 
 
-def test_what_was_set_aside_is_evaluated_again_if_the_organiser_says_so(
+def test_what_was_set_aside_is_evaluated_again_if_the_organiser_asks(
     context: Context, records: Records, world: World, tmp_path: Path
 ) -> None:
     take(context, records, tmp_path / "zips", "A", "P")

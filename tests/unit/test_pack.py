@@ -65,7 +65,7 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
 
 
-def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
+def test_without_a_model_the_hint_is_what_to_run(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     (layout.model_output / "best_metric_model.onnx").unlink()
     with pytest.raises(DataError, match="onnx: not found; inference reads it; run `train` first"):
@@ -113,7 +113,7 @@ def test_own_modules_and_weights_are_in_it_and_what_is_no_part_of_a_program_is_n
     ]
 
 
-def test_wheels_are_in_it_only_where_a_line_of_the_dockerfile_says_so(tmp_path: Path) -> None:
+def test_wheels_are_in_it_only_where_the_dockerfile_copies_them(tmp_path: Path) -> None:
     layout = fill(tmp_path / "one")
     folder = layout.root / "bundle_inference"
     write(folder / "wheelhouse" / "a-1.0-py3-none-any.whl")

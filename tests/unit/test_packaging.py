@@ -70,7 +70,7 @@ def test_dev_brings_every_extra() -> None:
     assert sorted(own.extras) == USERS_EXTRAS
 
 
-def test_nothing_tells_to_install_the_project_by_its_name() -> None:
+def test_no_text_advises_to_install_the_project_by_its_name() -> None:
     """On a package index, that name would be whoever took it."""
     name = re.compile(r"(pip install|['\"`])\s*challenge" + r"-bundle\\?\[")
     for path in (*DOCS, *CODE):

@@ -38,7 +38,7 @@ def seen(moves: list[Move]) -> list[tuple[str, str, float, float, int, int]]:
     ]
 
 
-def test_a_label_that_was_wrong_moves_who_said_so(context: Context, records: Records) -> None:
+def test_a_label_that_was_wrong_moves_who_predicted_it(context: Context, records: Records) -> None:
     public = min(context.test_splits["public"])
     put_scored(context, records, 1, dict(context.reference.class_of))
     put_scored(context, records, 2, wrong_in(context, frozenset({public})))

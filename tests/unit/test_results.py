@@ -147,7 +147,7 @@ def challenge(layout: Layout) -> Layout:
 
 
 @pytest.mark.parametrize("name", ["return_in_quotes", "extra", "missing", "plain", "quoted_long_folder"])
-def test_check_says_the_same(name: str, challenge: Layout) -> None:
+def test_check_finds_the_same(name: str, challenge: Layout) -> None:
     bundle = Bundle(name="x", title="x", class_names=tuple(CLASS_NAMES))
     content = TOLERATED[name] if name in TOLERATED else FAULTS[name][0]
     path = put(challenge.root, content)

@@ -150,7 +150,7 @@ def test_nothing_is_written_elsewhere_even_if_the_names_were_not_checked(tmp_pat
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "s.zip"]
 
 
-def test_what_is_larger_or_other_than_its_entry_says_is_refused(tmp_path: Path) -> None:
+def test_what_differs_from_its_entry_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "s.zip", {"Dockerfile": b"x" * 100}, zipfile.ZIP_DEFLATED)
     (tmp_path / "out").mkdir()
     data = path.read_bytes()
