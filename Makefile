@@ -30,7 +30,7 @@ bench: $(INSTALLED) ## time each workload compared with a peer (an hour); some o
 fuzz: $(INSTALLED) ## try made-up and damaged files on what reads them, a minute each; ARGS="--fuzz-seconds 900 --fuzz-seed 7"
 	$(BIN)/python -m pytest tests/fuzz -q --fuzz-seconds 60 $(ARGS)
 
-attacks: $(INSTALLED) ## run hostile programs in containers and print what became of each
+attacks: $(INSTALLED) ## run hostile programs in containers and print the outcome of each
 	$(BIN)/python -m pytest tests/docker/test_hostile.py -q --attack-table $(ARGS)
 
 endure: $(INSTALLED) ## evaluate many submissions with the tool killed again and again; ARGS="--submissions 500 --kills 20"

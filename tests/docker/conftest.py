@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that prints what became of each attack."""
+    """Add the option that prints the outcome of each attack."""
     parser.addoption("--attack-table", action="store_true", help="print a table of the attacks")
 
 

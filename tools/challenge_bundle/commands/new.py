@@ -29,5 +29,5 @@ def new(folder: Path, name: str, title: str, without_programs: bool) -> None:
         {"bundle": bundle.name, "folder": folder.resolve()},
         f"made the bundle '{bundle.name}' in {relative(folder.resolve())}",
         f"next: `{command_name()}{where} run-all` goes from images to a report;"
-        " data.source in bundle.toml says where the images come from",
+        " data.source in bundle.toml names the source of the images",
     )
