@@ -1,6 +1,7 @@
 """Every message of the source, read from its syntax: each Finding and each error with a literal code."""
 
 import ast
+import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ def _cell(text: str) -> str:
     parts = " ".join(text.split()).replace("|", "\\|").split("`")
     # What stands between backticks is code, in which nothing is escaped.
     parts[::2] = [
-        re.sub(r"([\\`*_\[\]<>&])", r"\\\1", part.replace("\\|", "|")).replace("|", "\\|")
+        re.sub(r"([\\`*_\[\]])", r"\\\1", html.escape(part.replace("\\|", "|"), quote=False)).replace(
+            "|", "\\|"
+        )
         for part in parts[::2]
     ]
     return "`".join(parts)
