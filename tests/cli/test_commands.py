@@ -21,7 +21,7 @@ from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.files import write_csv
 from challenge_bundle.formats.label_table import HEADER, read_label_table
-from challenge_bundle.installation import PROJECT_ROOT
+from challenge_bundle.installation import PROJECT_ROOT, default_root
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import may_be_of_other_data
 from challenge_bundle.settings import read_manifest
@@ -88,6 +88,16 @@ def test_as_a_script_from_anywhere(tmp_path: Path) -> None:
         [sys.executable, str(script), "--version"], cwd=tmp_path, capture_output=True, check=True
     )
     assert re.fullmatch(rb"\d+\.\d+\.\d+\n", done.stdout)
+
+
+@pytest.mark.parametrize("has_bundle", [True, False])
+def test_the_current_folders_bundle_is_the_default(
+    has_bundle: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_bundle:
+        (tmp_path / "bundle.toml").write_text('[bundle]\nname = "here"\n')
+    monkeypatch.chdir(tmp_path)
+    assert default_root() == (tmp_path if has_bundle else PROJECT_ROOT)
 
 
 def test_doctor(layout: Layout) -> None:

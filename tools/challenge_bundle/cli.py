@@ -55,7 +55,7 @@ def _show_traceback(kind: type[BaseException], fault: BaseException, trace: Trac
     "root",
     type=LocalPath(exists=True, file_okay=False, path_type=Path),
     default=default_root,
-    help="Folder with the bundle.toml; by default the current one, or, in a checkout, the project's own.",
+    help="Folder with the bundle.toml; the current one by default, or, if that has none, a checkout's own.",
 )
 @json_option
 @click.version_option(package_name="challenge-bundle", message="%(version)s")

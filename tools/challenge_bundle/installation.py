@@ -25,8 +25,9 @@ def programs_root() -> Path:
 
 
 def default_root() -> Path:
-    """The bundle's folder where none is named: the checkout; for an installed wheel, the current folder."""
-    return Path.cwd() if is_installed() else PROJECT_ROOT
+    """The bundle's folder where none is named: the current one; in a checkout, if it has a bundle.toml."""
+    here = Path.cwd()
+    return here if is_installed() or (here / "bundle.toml").is_file() else PROJECT_ROOT
 
 
 def command_name() -> str:
