@@ -60,6 +60,24 @@ def test_imports_point_down(path: Path) -> None:
         assert own == other or LEVEL[other] < LEVEL[own], f"{path.name} ({own}) imports {module}"
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Not for types either: what only a type needs is a Protocol, or belongs below both."""
+    imported = {module_name(path): imports_of(path) for path in PACKAGE.rglob("*.py")}
+
+    def reached(module: str, seen: set[str]) -> set[str]:
+        for other in imported.get(module, set()) - seen:
+            seen.add(other)
+            reached(other, seen)
+        return seen
+
+    assert [module for module in imported if module in reached(module, set())] == []
+
+
 def test_only_the_command_line_imports_click() -> None:
     users = [path for path in PACKAGE.rglob("*.py") if re.search(r"(import|from) click\b", path.read_text())]
     assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"cli.py", "commands"}

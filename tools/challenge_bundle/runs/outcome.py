@@ -2,15 +2,12 @@
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from challenge_bundle.engines.base import Outcome
 from challenge_bundle.errors import ProgramError
 from challenge_bundle.installation import install_hint, is_installed
 from challenge_bundle.settings import Limits
-
-if TYPE_CHECKING:
-    from challenge_bundle.runs.programs import Program
 
 LIMIT_KEYS = {
     "time": ("time_s", "s"),
@@ -23,7 +20,15 @@ _NO_PROCESS = ("can't start new thread", "Resource temporarily unavailable", "pt
 _NO_MODULE = "No module named"
 
 
-def check_outcome(program: "Program", outcome: Outcome, limits: Limits) -> None:
+class _Program(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> str: ...
+
+
+def check_outcome(program: _Program, outcome: Outcome, limits: Limits) -> None:
     """Refuse a run that did not end well.
 
     Raises:
@@ -56,7 +61,7 @@ def check_outcome(program: "Program", outcome: Outcome, limits: Limits) -> None:
         )
 
 
-def _hint_of(program: "Program", last_line: str, limits: Limits) -> str:
+def _hint_of(program: _Program, last_line: str, limits: Limits) -> str:
     """What to do about a last line whose usual cause is not the one that it names."""
     if any(sign in last_line for sign in _NO_PROCESS):
         return f"it may have met its limit of {limits.pids} processes: raise 'pids' under [{program.name}]"

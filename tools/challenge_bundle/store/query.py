@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import sqlalchemy as sa
 
@@ -22,8 +22,6 @@ from challenge_bundle.store.where import COLUMNS
 
 if TYPE_CHECKING:
     import pandas
-
-    from challenge_bundle.store.images import ImageStore
 
 _COUNT = sa.func.count().label("images")
 
@@ -66,7 +64,18 @@ NAMED: Mapping[str, sa.Select[Any]] = {
 """Tables by name; `street` is one more: a condition by itself."""
 
 
-def run_query(store: "ImageStore", text: str) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
+class Rows(Protocol):
+    """What a query needs of the image database; ImageStore has it."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Its connections."""
+
+    def rows(self, where: str | None = None) -> Iterator[tuple[Any, ...]]:
+        """The images that meet a condition."""
+
+
+def run_query(store: Rows, text: str) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
     """Answer a named query, or list the images that meet a condition; nothing is changed.
 
     Args:
@@ -84,7 +93,7 @@ def run_query(store: "ImageStore", text: str) -> tuple[Sequence[str], Iterator[t
     return list(COLUMNS), store.rows(text)
 
 
-def query_frame(store: "ImageStore", text: str) -> "pandas.DataFrame":
+def query_frame(store: Rows, text: str) -> "pandas.DataFrame":
     """Answer a query as a data frame; see ImageStore.frame."""
     try:
         import pandas
@@ -107,6 +116,6 @@ def write_rows(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: Tex
     return count
 
 
-def _rows(store: "ImageStore", query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+def _rows(store: Rows, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
     with speaking(SCHEMA), store.engine.connect() as connection:
         yield from map(tuple, connection.execute(query))
