@@ -136,7 +136,7 @@ def test_a_damaged_file_is_no_fault_of_this_tool(tmp_path: Path) -> None:
     [
         ("sqlite:////no/such/folder/x.sqlite", "cannot be used"),
         ("postgresql://localhost:1/x", "cannot be used"),
-        ("nonsense", "is not one"),
+        ("nonsense", "cannot be parsed; expected sqlite:///FILE"),
     ],
 )
 def test_a_database_that_is_not_there(url: str, message: str) -> None:
