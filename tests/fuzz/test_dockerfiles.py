@@ -61,7 +61,7 @@ def test_the_engine_makes_the_same_of_both(
                 built += 1
         finally:
             for tag in TAGS:
-                builder.forget_image(tag)
+                builder.forget(tag)
     assert built or kind.startswith("odd")
 
 

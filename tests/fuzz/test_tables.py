@@ -148,7 +148,7 @@ def test_every_reader_takes_the_same_csvs(rounds: Rounds, tmp_path: Path, tables
             assert isinstance(scored, str), content
             assert row == checked_row, (scored, content)
             assert len(faults) == 1
-            assert faults[0][0] == "csv-missing" or faults[0][2] == (checked_row or 1), (faults, content)
+            assert faults[0][0] == "csv-missing" or faults[0][1] == (checked_row or 1), (faults, content)
         else:
             taken += 1
             assert table.class_of == expected == scored, content
