@@ -164,6 +164,9 @@ def test_every_reader_takes_the_same_csvs(rounds: Rounds, tmp_path: Path, tables
                 check_results(path, frozenset(REFERENCE), CLASS_NAMES)
             except Refusal as refusal:
                 refusals.append(refusal)
-            in_process = [Refusal(code, **{name: value}).verdict for code, name, value in faults]
+            in_process = [
+                Refusal(code, **{"missing" if code == "csv-missing" else "line": number_of}).verdict
+                for code, number_of in faults
+            ]
             assert [refusal.verdict for refusal in refusals] == in_process
     assert taken
