@@ -10,13 +10,13 @@ import click
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT / "tools"), str(PROJECT / "docs")]
 
-from messages import messages_page  # noqa: E402
+from messages import messages_page
 
-from challenge_bundle.cli import main as bundle  # noqa: E402 - needs the path above
-from challenge_bundle.formats.program_toml import Written  # noqa: E402
-from challenge_bundle.formats.setting import REQUIRED, Setting, settings_of  # noqa: E402
-from challenge_bundle.formats.toml_table import to_toml  # noqa: E402
-from challenge_bundle.settings import DEFAULT_LIMITS, PROGRAM_NAMES, TABLES  # noqa: E402
+from challenge_bundle.cli import main as bundle
+from challenge_bundle.formats.program_toml import Written
+from challenge_bundle.formats.setting import REQUIRED, Setting, settings_of
+from challenge_bundle.formats.toml_table import to_toml
+from challenge_bundle.settings import DEFAULT_LIMITS, PROGRAM_NAMES, TABLES
 
 COMMAND = "python tools/bundle.py"
 MARK = "<!-- made by docs/generate.py from {}: change it there -->\n\n"

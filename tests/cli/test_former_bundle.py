@@ -3,7 +3,6 @@
 import csv
 import json
 import tarfile
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,8 @@ def layout(tmp_path: Path) -> Layout:
 def world(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """An engine that the commands find here."""
     world = World(read_context(read_manifest(layout.manifest), layout), tmp_path / "engine")
-    connect: Callable[[], FaultyEngine] = lambda: ScoringEngine(world)  # noqa: E731
-    monkeypatch.setattr("challenge_bundle.evaluation.engine_connection.connector", lambda *_: connect)
+    connector = "challenge_bundle.evaluation.engine_connection.connector"
+    monkeypatch.setattr(connector, lambda *_: lambda: ScoringEngine(world))
     monkeypatch.setattr("challenge_bundle.evaluation.evaluator.check_ready", lambda *_: None)
     return world
 
