@@ -145,4 +145,4 @@ def _step(
 def wrong_in(context: Context, names: frozenset[str]) -> dict[str, str]:
     """Answers that are right but for these images."""
     other = dict(zip(context.class_names, (*context.class_names[1:], context.class_names[0]), strict=True))
-    return {n: other[c] if n in names else c for n, c in context.reference.class_of.items()}
+    return {n: other[c] if n in names else c for n, c in context.reference.label_of.items()}

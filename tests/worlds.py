@@ -60,7 +60,7 @@ def put_zip(context: Context, folder: Path, team: str, version: int = 1, more: s
     """
     class_of = {
         hashlib.sha256((context.layout.testing_data / name).read_bytes()).hexdigest(): class_name
-        for name, class_name in sorted(context.reference.class_of.items())
+        for name, class_name in sorted(context.reference.label_of.items())
     }
     folder.mkdir(exist_ok=True)
     path = folder / f"{team}__m.zip"

@@ -20,7 +20,8 @@ from challenge_bundle.cli import main
 from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.files import write_csv
-from challenge_bundle.formats.label_table import HEADER, read_label_table
+from challenge_bundle.formats.label_table import HEADER
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.installation import PROJECT_ROOT, default_root
 from challenge_bundle.layout import Layout
 from challenge_bundle.runs.programs import may_be_of_other_data
@@ -252,7 +253,7 @@ def test_two_commands_at_once(layout: Layout) -> None:
 def test_a_named_source_is_taken_whole(filled_layout: Layout, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     for split in ("training", "validation", "testing"):
-        for name, class_name in read_label_table(filled_layout.solution_csv(split)).class_of.items():
+        for name, class_name in read_reference(filled_layout.solution_csv(split)).label_of.items():
             (folder / class_name).mkdir(parents=True, exist_ok=True)
             (folder / class_name / name).write_bytes((filled_layout.split_dir(split) / name).read_bytes())
 
@@ -461,7 +462,7 @@ def test_a_participant_has_no_reference(layout: Layout) -> None:
 
 
 def test_failure_leaves_no_result_of_an_earlier_run(filled_layout: Layout) -> None:
-    rows = read_label_table(filled_layout.solution_csv("testing")).class_of.items()
+    rows = read_reference(filled_layout.solution_csv("testing")).label_of.items()
     write_csv(filled_layout.results_dir / "team.csv", HEADER, rows)
     assert bundle(filled_layout, "score", "--runner", "local").exit_code == 0
     assert bundle(filled_layout, "report").exit_code == 1, "there is no model to report on"

@@ -17,7 +17,7 @@ from challenge_bundle.dicom.display import to_gray
 from challenge_bundle.dicom.reading import read_dicom
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources.base import Listing, image_key
 from challenge_bundle.sources.choice import choose_source
@@ -251,7 +251,7 @@ def test_an_import(layout: Layout, tmp_path: Path, real: bool) -> None:
     placed = {
         name: layout.split_dir(split) / name
         for split in SPLITS
-        for name in read_label_table(layout.solution_csv(split)).class_of
+        for name in read_reference(layout.solution_csv(split)).label_of
     }
     assert all(path.suffix == ".png" for path in placed.values())
     patient_of = dict(line.split(",")[::-1] for line in (folder / "link.csv").read_text().split()[1:])

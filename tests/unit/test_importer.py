@@ -15,7 +15,7 @@ from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.dataset.summary import read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.findings import WARNING
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.sources.synthetic import SyntheticSource
@@ -50,22 +50,22 @@ def contents(layout: Layout) -> dict[str, bytes]:
 def test_class_folders_become_a_bundle(layout: Layout, class_folders: Path) -> None:
     fill(layout, class_folders)
 
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
-    assert {split: len(table.class_of) for split, table in tables.items()} == {
+    tables = {split: read_reference(layout.solution_csv(split)) for split in SPLITS}
+    assert {split: len(table.label_of) for split, table in tables.items()} == {
         "training": 12,
         "validation": 4,
         "testing": 4,
     }
     for split, table in tables.items():
-        assert {path.name for path in layout.split_dir(split).iterdir()} == set(table.class_of)
-        assert set(table.class_of.values()) == {"cat", "dog"}
+        assert {path.name for path in layout.split_dir(split).iterdir()} == set(table.label_of)
+        assert set(table.label_of.values()) == {"cat", "dog"}
     assert not (layout.input_data / "testing_solution.csv").exists()
     with layout.origins_csv.open(newline="") as opened:
         origins = {row["file"]: row["origin"] for row in csv.DictReader(opened)}
     for table in tables.values():
-        for name, class_name in table.class_of.items():
+        for name, class_name in table.label_of.items():
             assert Path(origins[name]).parent.name == class_name
-            split = next(split for split in SPLITS if name in tables[split].class_of)
+            split = next(split for split in SPLITS if name in tables[split].label_of)
             assert (layout.split_dir(split) / name).read_bytes() == Path(origins[name]).read_bytes()
 
 
@@ -78,7 +78,7 @@ def test_numbers_show_neither_class_nor_split(layout: Layout, tmp_path: Path) ->
     rows = sorted(
         (name, split, class_name)
         for split in SPLITS
-        for name, class_name in read_label_table(layout.solution_csv(split)).class_of.items()
+        for name, class_name in read_reference(layout.solution_csv(split)).label_of.items()
     )
     first_half = rows[:100]
     assert 30 < sum(class_name == "a" for _, _, class_name in first_half) < 70
@@ -279,8 +279,8 @@ def test_names_of_the_bundle_layout_may_be_numbered(
     other = Layout(tmp_path / "other")
     fill(other, given, new_names=True)
     for split in SPLITS:
-        names = read_label_table(other.solution_csv(split)).class_of
-        assert len(names) == len(read_label_table(layout.solution_csv(split)).class_of)
+        names = read_reference(other.solution_csv(split)).label_of
+        assert len(names) == len(read_reference(layout.solution_csv(split)).label_of)
         assert all(name.removesuffix(".png").isdigit() for name in names)
 
 
@@ -318,7 +318,7 @@ def test_origins_are_for_their_owner_alone(layout: Layout, class_folders: Path) 
 def test_the_sample_is_balanced(layout: Layout, class_folders: Path) -> None:
     fill(layout, class_folders, sample_size=2)
     for split in SPLITS:
-        classes = list(read_label_table(layout.solution_csv(split)).class_of.values())
+        classes = list(read_reference(layout.solution_csv(split)).label_of.values())
         assert sorted(classes) == ["cat", "cat", "dog", "dog"]
 
 

@@ -16,7 +16,7 @@ from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.ingest import ingest_images
 from challenge_bundle.dataset.summary import DataSummary, read_summary
 from challenge_bundle.errors import DataError
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import Layout
 from challenge_bundle.sources.folder import FolderSource
 from challenge_bundle.store.images import ImageStore
@@ -95,7 +95,7 @@ def test_one_picture_of_two_classes_in_two_forms_is_a_conflict(
 def test_the_audit_sees_a_conflict_in_two_forms(layout: Layout, split_folders: Path) -> None:
     fill(layout, split_folders)
     of_class = {
-        label: name for name, label in read_label_table(layout.solution_csv("training")).class_of.items()
+        label: name for name, label in read_reference(layout.solution_csv("training")).label_of.items()
     }
     folder = layout.split_dir("training")
     with Image.open(folder / of_class["cat"]) as image:

@@ -26,7 +26,7 @@ from challenge_bundle.evaluation.intake import (
 )
 from challenge_bundle.evaluation.records import QUEUED, REFUSED, Records, Row
 from challenge_bundle.evaluation.verdicts import Refusal, Verdict
-from challenge_bundle.formats.label_table import LabelTable
+from challenge_bundle.formats.reference import Reference
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import Bundle, EvaluationSettings, Phase, SubmissionSettings
 
@@ -154,7 +154,7 @@ def context(tmp_path: Path) -> Context:
         submission=SubmissionSettings(zip_mb=1),
         evaluation=EvaluationSettings(phases=PHASES),
     )
-    return Context(bundle, Layout(tmp_path), LabelTable({}, {}, {}, ()), "", "", {})
+    return Context(bundle, Layout(tmp_path), Reference({}, {}, {}), "", "", {})
 
 
 @pytest.fixture

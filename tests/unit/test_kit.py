@@ -14,7 +14,7 @@ import pytest
 from challenge_bundle.dataset.summary import read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.kit_json import Kit, kit_text, read_kit
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.formats.requirements import parse_wheel
 from challenge_bundle.kit.texts import public_manifest, readme_text
 from challenge_bundle.kit.write import kit_files, write_kit
@@ -91,9 +91,9 @@ def test_nothing_hidden_is_in_it(filled_layout: Layout) -> None:
     content = content_of(filled_layout)
     texts = {name: data.decode() for name, data in content.items() if not name.endswith(".png")}
     assert len(texts) == 5
-    reference = read_label_table(filled_layout.solution_csv("testing"))
+    reference = read_reference(filled_layout.solution_csv("testing"))
     for name, text in texts.items():
-        assert not any(image in text for image in reference.class_of), name
+        assert not any(image in text for image in reference.label_of), name
         for secret in ("secret", "organiser/", "patients", "4711", "777", "origins", str(filled_layout.root)):
             assert secret not in text, (name, secret)
 

@@ -88,7 +88,7 @@ def put(
     records.add_step(submission.sha256, "inference", f"key{number}", 1.0)
     records.set_results(submission.sha256, results_sha256)
     for part, names in context.test_splits.items():
-        true = [context.reference.class_of[name] for name in sorted(names)]
+        true = [context.reference.label_of[name] for name in sorted(names)]
         report = classification_report(
             true, [answer_of[name] for name in sorted(names)], output_dict=True, zero_division=0.0
         )
@@ -105,7 +105,7 @@ def put(
 
 
 def test_a_running_phases_board_depends_on_the_public_split_alone(context: Context, records: Records) -> None:
-    right = context.reference.class_of
+    right = context.reference.label_of
     wrong = {"A": "B", "B": "A"}
     bad_in = {
         part: {n: wrong[c] if n in names else c for n, c in right.items()}
@@ -126,7 +126,7 @@ def test_a_running_phases_board_depends_on_the_public_split_alone(context: Conte
 
 
 def test_scores_of_another_reference_are_not_mixed_in(context: Context, records: Records) -> None:
-    put(context, records, 1, dict(context.reference.class_of), "development")
+    put(context, records, 1, dict(context.reference.label_of), "development")
     path = context.layout.solution_csv("testing")
     path.write_text(path.read_text().replace("000.png,A", "000.png,B"))
     with pytest.raises(DataError) as fault:
@@ -136,7 +136,7 @@ def test_scores_of_another_reference_are_not_mixed_in(context: Context, records:
 
 
 def test_look_alike_names_are_one_row_and_one_line(context: Context, records: Records) -> None:
-    right = dict(context.reference.class_of)
+    right = dict(context.reference.label_of)
     names = ("Radiance", "R\u0430diance", "Radiance\ufe0f", "Nordlicht")
     for number, name in enumerate(names, start=1):
         put(context, records, number, right, "development", name)

@@ -144,7 +144,7 @@ def test_the_command_keeps_what_is_private_out_of_the_folder_that_is_published(t
     context = make_context(tmp_path / "bundle")
     failed = Submission("f" * 64, "Failing Team", "net", datetime(2026, 3, 2, tzinfo=UTC), "x.zip")
     with closing(open_records(context)) as records:
-        put_scored(context, records, 1, dict(context.reference.class_of), team="Good")
+        put_scored(context, records, 1, dict(context.reference.label_of), team="Good")
         put_scored(context, records, 2, wrong_in(context, frozenset({"000.png"})), team="G\u043eod")
         records.add(failed, "development", Verdict("time", {"limit": 6}))
     output = tmp_path / "public"

@@ -8,20 +8,20 @@ import pytest
 
 from challenge_bundle.evaluation.public_split import reference_text, split_test_set
 from challenge_bundle.evaluation.results import cut_results
-from challenge_bundle.formats.label_table import LabelTable, read_label_table
+from challenge_bundle.formats.reference import Reference, read_reference
 
 
-def table(count: int) -> LabelTable:
+def table(count: int) -> Reference:
     class_of = {f"{n:03d}.png": "AB"[n % 2] for n in range(count)}
-    return LabelTable(class_of, {name: f"testing-data/{name}" for name in class_of}, {}, ())
+    return Reference(class_of, {name: f"testing-data/{name}" for name in class_of}, {})
 
 
 def test_parts_are_whole_and_apart() -> None:
     reference = table(100)
     parts = split_test_set(reference, "secret", 0.3)
-    assert parts["public"] | parts["final"] == set(reference.class_of)
+    assert parts["public"] | parts["final"] == set(reference.label_of)
     assert not parts["public"] & parts["final"]
-    assert Counter(reference.class_of[name] for name in parts["public"]) == {"A": 15, "B": 15}
+    assert Counter(reference.label_of[name] for name in parts["public"]) == {"A": 15, "B": 15}
 
 
 def test_which_image_is_public_hangs_on_the_reference() -> None:
@@ -32,7 +32,7 @@ def test_which_image_is_public_hangs_on_the_reference() -> None:
 def test_each_part_has_each_class() -> None:
     parts = split_test_set(table(4), "secret", 0.01)
     assert len(parts["public"]) == 2
-    assert split_test_set(table(4), "secret", 1.0) == {"all": frozenset(table(4).class_of)}
+    assert split_test_set(table(4), "secret", 1.0) == {"all": frozenset(table(4).label_of)}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_of_each_class_either_part_has_its_share_and_one_at_least(
     share: float, of_class: int, public: int
 ) -> None:
     parts = split_test_set(table(2 * of_class), "secret", share)
-    classes = Counter(table(2 * of_class).class_of[name] for name in parts["public"])
+    classes = Counter(table(2 * of_class).label_of[name] for name in parts["public"])
     assert classes == {"A": public, "B": public}
     assert len(parts["final"]) == 2 * (of_class - public)
 
@@ -80,4 +80,4 @@ def test_the_rows_of_a_split_keep_their_columns(tmp_path: Path) -> None:
     cut_results(whole, frozenset({"001.png"}), tmp_path / "part.csv")
     assert (tmp_path / "part.csv").read_text() == "file,class,probability_A\nx/001.png,B,0\n"
     (tmp_path / "ref.csv").write_text(reference_text(table(4), frozenset({"001.png", "002.png"})))
-    assert read_label_table(tmp_path / "ref.csv").class_of == {"001.png": "B", "002.png": "A"}
+    assert read_reference(tmp_path / "ref.csv").label_of == {"001.png": "B", "002.png": "A"}

@@ -189,7 +189,7 @@ def test_no_digest_lets_others_test_a_guess(context: Context, records: Records, 
         assert not [secret for secret in hidden if secret in text]
     # Another bundle with the same data has other digests.
     context.layout.state.joinpath("keys").rename(context.layout.state / "other-keys")
-    put_scored(context, records, 2, dict(context.reference.class_of))
+    put_scored(context, records, 2, dict(context.reference.label_of))
     (other,) = [one for one in records.rows() if one.submission.team == "team 2"]
     assert read(context, other)["digests"]["reference"] != read(context, row)["digests"]["reference"]
 

@@ -19,8 +19,8 @@ from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.rescore import rescore
 from challenge_bundle.files import write_csv
-from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.formats.origins import read_origins
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.leaderboard.build import make_board
 from challenge_bundle.sources.synthetic import SyntheticSource
@@ -34,7 +34,7 @@ def corrections(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def classes(layout: Layout) -> dict[str, dict[str, str]]:
-    return {split: read_label_table(layout.solution_csv(split)).class_of for split in SPLITS}
+    return {split: read_reference(layout.solution_csv(split)).label_of for split in SPLITS}
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_corrections_of_all_splits_come_into_place_with_their_origins(filled: La
         "training_solution.csv",
         "validation_solution.csv",
     ]
-    assert read_label_table(kept / "testing_solution.csv").class_of == before["testing"]
+    assert read_reference(kept / "testing_solution.csv").label_of == before["testing"]
     assert stat.S_IMODE((filled.state / "relabels" / "1").stat().st_mode) == 0o700
     assert not (filled.input_data / ".incoming").exists()
     # A second time goes beside the first.
@@ -104,12 +104,12 @@ def test_other_columns_of_a_csv_stay(filled: Layout, tmp_path: Path) -> None:
     with path.open(newline="") as opened:
         rows = list(csv.reader(opened))
     (name, class_name), *_ = one_of_each_split(filled)
-    write_csv(path, [*rows[0], "probability_x"], [[*row, "0.25"] for row in rows[1:]])
+    write_csv(path, [*rows[0], "meta_x"], [[*row, "0.25"] for row in rows[1:]])
     wanted = corrections(tmp_path / "c.csv", [(name, class_name)])
     apply_corrections(read_corrections(wanted, filled), wanted, filled)
     with path.open(newline="") as opened:
         found = list(csv.reader(opened))
-    assert found[0] == ["file", "class", "probability_x"]
+    assert found[0] == ["file", "class", "meta_x"]
     assert {row[2] for row in found[1:]} == {"0.25"}
     assert [row[0] for row in found] == [row[0] for row in rows]
 
@@ -187,7 +187,7 @@ def test_a_kill_at_any_instant_leaves_the_old_or_the_new(
     kept = filled.state / "relabels" / "1" / "before"
     assert kept.is_dir() == (after == new)
     if after == new:
-        assert read_label_table(kept / "training_solution.csv").class_of == before["training"]
+        assert read_reference(kept / "training_solution.csv").label_of == before["training"]
     assert not (filled.state / "incoming").exists()
     assert killed or after == new
 
@@ -255,10 +255,10 @@ def test_the_command_previews_and_then_does_it(filled: Layout, tmp_path: Path) -
 def test_a_label_fix_from_the_preview_to_the_board(
     context: Context, records: Records, tmp_path: Path
 ) -> None:
-    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 1, dict(context.reference.label_of))
     public, final = min(context.test_splits["public"]), min(context.test_splits["final"])
     other = {"A": "B", "B": "A"}
-    rows = [(name, other[context.reference.class_of[name]]) for name in (public, final)]
+    rows = [(name, other[context.reference.label_of[name]]) for name in (public, final)]
     path = corrections(tmp_path / "c.csv", rows)
     # As an evaluation of an older version of the tool, that kept no parts: they are kept now, not later.
     (context.layout.evaluation / "parts.json").unlink()
@@ -271,7 +271,7 @@ def test_a_label_fix_from_the_preview_to_the_board(
     assert run(context.layout, path, "--yes").exit_code == 0
     changed = reread(context)
     assert changed.test_splits == context.test_splits
-    assert changed.reference.class_of == context.reference.class_of | dict(rows)
+    assert changed.reference.label_of == context.reference.label_of | dict(rows)
     with pytest.raises(DataError, match="run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
     rescore(changed, records, scoring_engine(), say_nothing)
@@ -280,8 +280,8 @@ def test_a_label_fix_from_the_preview_to_the_board(
 
 
 def test_a_class_must_stay_in_both_test_splits(context: Context, records: Records, tmp_path: Path) -> None:
-    put_scored(context, records, 1, dict(context.reference.class_of))
-    rows = [(name, "B") for name in context.test_splits["public"] if context.reference.class_of[name] == "A"]
+    put_scored(context, records, 1, dict(context.reference.label_of))
+    rows = [(name, "B") for name in context.test_splits["public"] if context.reference.label_of[name] == "A"]
     found = run(context.layout, corrections(tmp_path / "c.csv", rows), "--yes")
     assert found.exit_code == 1
     assert "class 'A' would have no image left in the public split" in found.output

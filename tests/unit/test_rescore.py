@@ -19,7 +19,7 @@ from tests.evaluations import MANIFEST, put_scored, reread, scoring_engine, wron
 
 def relabel(context: Context, name: str, class_name: str) -> Context:
     path = context.layout.solution_csv("testing")
-    old = context.reference.class_of[name]
+    old = context.reference.label_of[name]
     path.write_text(path.read_text().replace(f"{name},{old}", f"{name},{class_name}"))
     return reread(context)
 
@@ -40,10 +40,10 @@ def seen(moves: list[Move]) -> list[tuple[str, str, float, float, int, int]]:
 
 def test_a_label_that_was_wrong_moves_who_predicted_it(context: Context, records: Records) -> None:
     public = min(context.test_splits["public"])
-    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 1, dict(context.reference.label_of))
     put_scored(context, records, 2, wrong_in(context, frozenset({public})))
-    put_scored(context, records, 3, dict(context.reference.class_of), phase="final")
-    changed = relabel(context, public, "B" if context.reference.class_of[public] == "A" else "A")
+    put_scored(context, records, 3, dict(context.reference.label_of), phase="final")
+    changed = relabel(context, public, "B" if context.reference.label_of[public] == "A" else "A")
     with pytest.raises(DataError, match="the scores of 2 submissions.*; run `evaluate --rescore`"):
         make_board(changed, records, "development", None)
     found = rescore(changed, records, scoring_engine(), say_nothing)
@@ -76,7 +76,7 @@ def test_the_public_part_stays_as_it_was(context: Context) -> None:
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "weighted_precision", "macro_recall"])
 def test_another_metric_compares_like_with_like(context: Context, records: Records, metric: str) -> None:
     public = min(context.test_splits["public"])
-    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 1, dict(context.reference.label_of))
     put_scored(context, records, 2, wrong_in(context, frozenset({public})))
     # A scoring program of former days that gave one score only.
     first = records.rows()[0].submission.id
@@ -88,7 +88,7 @@ def test_another_metric_compares_like_with_like(context: Context, records: Recor
     changed = reread(context)
     with pytest.raises(DataError, match=rf"\({metric}\) .* got 'no such score'; .* \(weighted_f1\)"):
         make_board(changed, records, "development", None)
-    relabelled = relabel(changed, public, "B" if context.reference.class_of[public] == "A" else "A")
+    relabelled = relabel(changed, public, "B" if context.reference.label_of[public] == "A" else "A")
     found = rescore(relabelled, records, scoring_engine(), say_nothing)
     assert found.submissions == 2
     assert found.without_score == 1
@@ -101,7 +101,7 @@ def test_another_metric_compares_like_with_like(context: Context, records: Recor
 
 @pytest.mark.parametrize("value", [float("nan"), "0.5", None, True, [1.0]])
 def test_a_score_that_is_no_number_ranks_nobody(context: Context, records: Records, value: object) -> None:
-    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    row = put_scored(context, records, 1, dict(context.reference.label_of))
     key, content = records.scores("public")[row.submission.id]
     records.add_scores(
         [(row.submission.id, "public", key, json.dumps(json.loads(content) | {"weighted_f1": value}))]
@@ -113,7 +113,7 @@ def test_a_score_that_is_no_number_ranks_nobody(context: Context, records: Recor
 
 
 def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: Records) -> None:
-    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    row = put_scored(context, records, 1, dict(context.reference.label_of))
     before = records.scores("public")
     changed = relabel(context, min(context.test_splits["public"]), "B")
     program = context.layout.root / "scoring_program"
@@ -131,7 +131,7 @@ def test_a_rescore_that_fails_leaves_the_old_scores(context: Context, records: R
 def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
     context: Context, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_scored(context, records, 1, dict(context.reference.class_of))
+    put_scored(context, records, 1, dict(context.reference.label_of))
     row = put_scored(context, records, 2, wrong_in(context, frozenset({min(context.test_splits["public"])})))
     changed = relabel(context, min(context.test_splits["public"]), "B")
 
@@ -150,7 +150,7 @@ def test_a_rescore_that_was_cut_off_writes_the_receipts_later(
 
 
 def test_a_receipt_of_former_days_is_written_again(context: Context, records: Records) -> None:
-    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    row = put_scored(context, records, 1, dict(context.reference.label_of))
     path = receipt_path(context.layout, row.submission.id)
     path.write_text('{"receipt": 1}')
     rescore(context, records, scoring_engine(), say_nothing)
@@ -158,7 +158,7 @@ def test_a_receipt_of_former_days_is_written_again(context: Context, records: Re
 
 
 def test_images_that_are_gone_are_no_circle(context: Context, records: Records) -> None:
-    row = put_scored(context, records, 1, dict(context.reference.class_of))
+    row = put_scored(context, records, 1, dict(context.reference.label_of))
     image = context.layout.testing_data / "003.png"
     original = image.read_bytes()
     # Other pixels under the same names: no score may be taken for one on these.

@@ -13,8 +13,8 @@ from PIL import Image
 
 from challenge_bundle.audit.base import FULL_SIDE_PX, SMALL_SIDE_PX, UNKNOWN, ImageTable
 from challenge_bundle.audit.parallel import work_in_parallel
-from challenge_bundle.formats.label_table import read_label_table
 from challenge_bundle.formats.origins import read_origins
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.image_io import (
     READ_FAULTS,
     check_plain,
@@ -109,7 +109,7 @@ def _list_entries(layout: Layout) -> list[_Entry]:
     for number, split in enumerate(SPLITS):
         folder, solution = layout.split_dir(split), layout.solution_csv(split)
         if solution.exists():
-            classes: dict[str, str | None] = {**read_label_table(solution).class_of}
+            classes: dict[str, str | None] = {**read_reference(solution).label_of}
         else:
             names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
             classes = dict.fromkeys(sorted(names))

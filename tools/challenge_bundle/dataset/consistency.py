@@ -6,7 +6,7 @@ from challenge_bundle.dataset.import_state import refuse
 from challenge_bundle.dataset.placed import imported_names, names_in
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import ERROR, Finding
-from challenge_bundle.formats.label_table import LabelTable, read_label_table
+from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.layout import SPLITS, Layout, split_dir_name
 
 LABELLED_SPLITS = ("training", "validation")
@@ -20,7 +20,7 @@ def check_together(layout: Layout) -> None:
         DataError: Files and rows do not fit each other, or something is there that should not be.
     """
     whole = [s for s in LABELLED_SPLITS if layout.solution_csv(s).exists() and layout.split_dir(s).is_dir()]
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in whole}
+    tables = {split: read_reference(layout.solution_csv(split)) for split in whole}
     refuse([*check_rows(tables, layout), *check_leftovers(layout)])
 
 
@@ -44,15 +44,15 @@ def check_complete(layout: Layout) -> list[Finding]:
     ]
 
 
-def check_rows(tables: Mapping[str, LabelTable], layout: Layout) -> list[Finding]:
+def check_rows(tables: Mapping[str, Reference], layout: Layout) -> list[Finding]:
     """Images without a row and rows without an image, such as those of two data sets in one folder."""
     findings = []
     for split, table in tables.items():
         folder = layout.split_dir(split)
         there = names_in(folder)
         for what, names in (
-            ("files without a row", there - table.class_of.keys()),
-            ("rows without a file", table.class_of.keys() - there),
+            ("files without a row", there - table.label_of.keys()),
+            ("rows without a file", table.label_of.keys() - there),
         ):
             if names:
                 message = f"{what} in the csv: {len(names)}, the first {shown(min(names))}"
@@ -80,9 +80,9 @@ def check_leftovers(layout: Layout) -> list[Finding]:
     return findings
 
 
-def check_reference(table: LabelTable, layout: Layout) -> list[Finding]:
+def check_reference(table: Reference, layout: Layout) -> list[Finding]:
     """A reference of other images than those of the testing split, such as an earlier import left."""
-    other = sorted(names_in(layout.testing_data) ^ table.class_of.keys())
+    other = sorted(names_in(layout.testing_data) ^ table.label_of.keys())
     if not other:
         return []
     message = f"is not of the images in {layout.testing_data.name}/ ('{other[0]}' is in one of the two alone)"

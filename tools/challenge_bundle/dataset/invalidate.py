@@ -6,7 +6,7 @@ from challenge_bundle.dataset.publish import put_away
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import hash_folder
 from challenge_bundle.findings import WARNING, Finding
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import Layout, solution_name
 
 
@@ -69,6 +69,6 @@ def _change(layout: Layout, images: Path, reference: Path) -> str:
     old_path = layout.solution_csv("testing")
     if not old_path.is_file():
         return ""
-    old, new = read_label_table(old_path).class_of, read_label_table(reference).class_of
+    old, new = read_reference(old_path).label_of, read_reference(reference).label_of
     changed = sum(old.get(name) != class_name for name, class_name in new.items())
     return f"the import changes the class of {changed} testing images" if changed else ""

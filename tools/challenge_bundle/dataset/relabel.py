@@ -10,8 +10,9 @@ from pathlib import Path
 from challenge_bundle.dataset.publish import put_away, recover_import, staging_folders
 from challenge_bundle.errors import DataError, shown
 from challenge_bundle.files import synchronise, write_csv
-from challenge_bundle.formats.label_table import LabelTable, base_name, read_label_table
+from challenge_bundle.formats.csv_lines import base_name
 from challenge_bundle.formats.origins import read_origins, write_origins
+from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.layout import SPLITS, Layout
 
 
@@ -41,9 +42,9 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
     Raises:
         DataError: A row names no image or no class of this bundle, or a class would have no image left.
     """
-    table = read_label_table(path)
+    table = read_reference(path)
     tables = {
-        split: read_label_table(layout.solution_csv(split))
+        split: read_reference(layout.solution_csv(split))
         for split in SPLITS
         if layout.solution_csv(split).is_file()
     }
@@ -54,9 +55,9 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
             code="no-data",
             hint="run `data import` first",
         )
-    class_names = {name for known in tables.values() for name in known.class_of.values()}
+    class_names = {name for known in tables.values() for name in known.label_of.values()}
     found = []
-    for name, after in table.class_of.items():
+    for name, after in table.label_of.items():
         split = _split_of(name, table, tables, path)
         if after not in class_names:
             raise DataError(
@@ -67,7 +68,7 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
                 code="csv-unknown-class",
                 hint="correct the row",
             )
-        before = tables[split].class_of[name]
+        before = tables[split].label_of[name]
         if before != after:
             found.append(Correction(split, name, before, after))
     for split, known in tables.items():
@@ -113,9 +114,9 @@ def apply_corrections(corrections: list[Correction], path: Path, layout: Layout)
     return folder / kept.name
 
 
-def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], path: Path) -> str:
+def _split_of(name: str, table: Reference, tables: Mapping[str, Reference], path: Path) -> str:
     """The split of an image; where two have one of its name, the row must name the split."""
-    splits = [split for split, known in tables.items() if name in known.class_of]
+    splits = [split for split, known in tables.items() if name in known.label_of]
     if len(splits) > 1:
         splits = [split for split in splits if tables[split].file_of[name] == table.file_of[name]]
         if len(splits) != 1:
@@ -137,8 +138,8 @@ def _split_of(name: str, table: LabelTable, tables: Mapping[str, LabelTable], pa
     return splits[0]
 
 
-def _refuse_empty_classes(split: str, known: LabelTable, found: list[Correction], path: Path) -> None:
-    counts = Counter(known.class_of.values())
+def _refuse_empty_classes(split: str, known: Reference, found: list[Correction], path: Path) -> None:
+    counts = Counter(known.label_of.values())
     for one in found:
         if one.split == split:
             counts[one.before] -= 1

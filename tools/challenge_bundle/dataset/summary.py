@@ -15,7 +15,7 @@ from challenge_bundle.dataset.import_state import refuse
 from challenge_bundle.dataset.placed import names_in, read_import_record
 from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.findings import Finding
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.settings import Bundle
 
@@ -60,14 +60,14 @@ def read_summary(layout: Layout) -> DataSummary | None:
     findings: list[Finding] = []
     has_reference = layout.solution_csv("testing").exists()
     if has_reference:
-        findings += check_reference(read_label_table(layout.solution_csv("testing")), layout)
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in LABELLED_SPLITS}
+        findings += check_reference(read_reference(layout.solution_csv("testing")), layout)
+    tables = {split: read_reference(layout.solution_csv(split)) for split in LABELLED_SPLITS}
     refuse([*findings, *check_rows(tables, layout), *check_leftovers(layout)])
     record = read_import_record(layout)
     return DataSummary(
         source=record[0] if record else "a kit, or files put there by hand",
-        class_names=tuple(sorted(set(tables["training"].class_of.values()))),
-        counts={split: len(table.class_of) for split, table in tables.items()}
+        class_names=tuple(sorted(set(tables["training"].label_of.values()))),
+        counts={split: len(table.label_of) for split, table in tables.items()}
         | {"testing": len(names_in(layout.testing_data))},
         request=record[1] if record else None,
         has_reference=has_reference,
@@ -79,4 +79,4 @@ def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
     solution = layout.solution_csv("training")
     if bundle.class_names or not solution.exists():
         return bundle.class_names
-    return tuple(sorted(set(read_label_table(solution).class_of.values())))
+    return tuple(sorted(set(read_reference(solution).label_of.values())))

@@ -15,7 +15,7 @@ from challenge_bundle.evaluation.public_split import split_test_set
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.step_cache import make_key
 from challenge_bundle.files import hash_file, hash_folder, write_text
-from challenge_bundle.formats.label_table import LabelTable, read_label_table
+from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.layout import Layout
 from challenge_bundle.lock import file_lock
 from challenge_bundle.runs.programs import SCORING, owner_of
@@ -40,7 +40,7 @@ class Context:
 
     bundle: Bundle
     layout: Layout
-    reference: LabelTable
+    reference: Reference
     reference_sha256: str
     testing_sha256: str
     test_splits: dict[str, frozenset[str]]
@@ -53,12 +53,12 @@ class Context:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The challenge's classes, in alphabetical order."""
-        return tuple(sorted(set(self.reference.class_of.values())))
+        return tuple(sorted(set(self.reference.label_of.values())))
 
     @cached_property
     def image_names(self) -> frozenset[str]:
         """Base names of the test images."""
-        return frozenset(self.reference.class_of)
+        return frozenset(self.reference.label_of)
 
     @cached_property
     def scoring_sha256(self) -> str:
@@ -114,7 +114,7 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
             code="missing-reference",
             hint="evaluate in the organiser's bundle, where `data import` wrote it",
         )
-    reference = read_label_table(path)
+    reference = read_reference(path)
     if not layout.testing_data.is_dir():
         raise DataError(
             "the testing images are missing, although their reference is there",
@@ -124,8 +124,8 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
             " seed and settings give the same images",
         )
     there = {entry.name for entry in layout.testing_data.iterdir() if entry.name[0] != "."}
-    if there != reference.class_of.keys():
-        other = min(there ^ reference.class_of.keys())
+    if there != reference.label_of.keys():
+        other = min(there ^ reference.label_of.keys())
         raise DataError(
             f"expected the images of {layout.testing_data.name}/, but {shown(other)} is in one alone",
             path,
@@ -138,7 +138,7 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
         write_text(layout.tested_on, testing_sha256 + "\n")
     test_splits = _kept_splits(layout, reference, sha256, bundle.evaluation.public_share)
     for names in test_splits.values():
-        absent = set(reference.class_of.values()) - {reference.class_of[name] for name in names}
+        absent = set(reference.label_of.values()) - {reference.label_of[name] for name in names}
         if absent:
             raise DataError(
                 f"class {shown(min(absent))} has no image in one of the two splits of the test set; each"
@@ -151,7 +151,7 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
 
 
 def _kept_splits(
-    layout: Layout, reference: LabelTable, sha256: str, share: float
+    layout: Layout, reference: Reference, sha256: str, share: float
 ) -> dict[str, frozenset[str]]:
     """The split of the test set as it was made at first: a corrected label moves no image.
 
@@ -164,7 +164,7 @@ def _kept_splits(
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         public, final = frozenset(kept["public"]), frozenset(kept["final"])
-        if kept["share"] == share and public | final == reference.class_of.keys() and not public & final:
+        if kept["share"] == share and public | final == reference.label_of.keys() and not public & final:
             return {"public": public, "final": final}
     except FileNotFoundError:
         pass

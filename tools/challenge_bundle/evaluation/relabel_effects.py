@@ -15,7 +15,7 @@ def count_by_split(context: Context, corrections: Sequence[Correction]) -> Count
         DataError: One of the two would have no image of a class.
     """
     corrected = {one.name: one.after for one in corrections if one.split == "testing"}
-    after = context.reference.class_of | corrected
+    after = context.reference.label_of | corrected
     for split, names in context.test_splits.items():
         absent = set(context.class_names) - {after[name] for name in names}
         if absent:

@@ -1,25 +1,18 @@
 """The csv with one class per image (`file,class`) that sources, training, inference and scoring exchange."""
 
-import csv
 import math
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 from challenge_bundle.errors import DataError, SubmissionError, shown
+from challenge_bundle.formats.csv_lines import base_name, cells_of, lines_of, rows_of
 from challenge_bundle.guarded import At
 
 HEADER = ("file", "class")
 PROBABILITY_PREFIX = "probability_"
-MAX_LINE_BYTES = 65_536
-"""A longer line is refused: it is read whole into memory before anything is known of it."""
-
 SUM_TOLERANCE = 1e-3
-
-_CELL = r'(?:"[^"]*(?:""[^"]*)*"|[^",]*)'
-_QUOTED = re.compile(rf"{_CELL}(?:,{_CELL})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +30,6 @@ class LabelTable:
     file_of: dict[str, str]
     row_of: dict[str, int]
     probability_classes: tuple[str, ...]
-
-
-def base_name(file: str) -> str:
-    """The name by which a file is matched: what follows the last `/`."""
-    return PurePosixPath(file).name
 
 
 def most_rows(images: int) -> int:
@@ -63,7 +51,7 @@ def read_label_table(path: Path, error: type[DataError] = DataError, most: int |
             base name that appears twice, too many rows.
     """
     with path.open("rb") as opened:
-        lines = _lines(opened, path, error)
+        lines = lines_of(opened, path, error)
         number, text = next(lines, (0, ""))
         if not number:
             raise error(
@@ -72,13 +60,13 @@ def read_label_table(path: Path, error: type[DataError] = DataError, most: int |
                 code="csv-empty",
                 hint="write the header 'file,class' and one row per image",
             )
-        header = _cells(text, number, path, error) if number == 1 else []
+        header = cells_of(text, number, path, error) if number == 1 else []
         probability_classes = _check_header(header, path, error)
         class_of: dict[str, str] = {}
         file_of: dict[str, str] = {}
         row_of: dict[str, int] = {}
         for line, text in lines:
-            row = _cells(text, line, path, error)
+            row = cells_of(text, line, path, error)
             name = _check_row(row, len(header), row_of, path, line, error)
             if most is not None and len(row_of) >= most:
                 raise error(
@@ -156,7 +144,7 @@ def check_probabilities(path: Path, table: LabelTable, class_names: Sequence[str
     if set(table.probability_classes) != set(class_names):
         return "the probability columns are not those of the classes, so they will not be used"
     with path.open("rb") as opened:
-        rows = _rows(opened, path, SubmissionError)
+        rows = rows_of(opened, path, SubmissionError)
         next(rows)
         for line, row in rows:
             values = [_to_float(cell) for cell in row[2:]]
@@ -178,7 +166,7 @@ def read_probabilities(path: Path) -> dict[str, list[float]]:
         Probabilities (K,) of each base name, in the order of the columns; NaN for what is no number.
     """
     with path.open("rb") as opened:
-        rows = _rows(opened, path, SubmissionError)
+        rows = rows_of(opened, path, SubmissionError)
         next(rows)
         return {base_name(row[0]): [_to_float(cell) for cell in row[2:]] for _, row in rows}
 
@@ -193,10 +181,10 @@ def cut_rows(path: Path, names: Collection[str]) -> Iterator[str]:
         names: Base names of the images.
     """
     with path.open("rb") as opened:
-        lines = _lines(opened, path, SubmissionError)
+        lines = lines_of(opened, path, SubmissionError)
         yield next(lines)[1] + "\n"
         for number, line in lines:
-            if base_name(_cells(line, number, path, SubmissionError)[0]) in names:
+            if base_name(cells_of(line, number, path, SubmissionError)[0]) in names:
                 yield line + "\n"
 
 
@@ -205,66 +193,6 @@ def _to_float(cell: str) -> float:
         return float(cell)
     except ValueError:
         return math.nan
-
-
-def _rows(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of each row."""
-    for number, line in _lines(opened, path, error):
-        yield number, _cells(line, number, path, error)
-
-
-def _lines(opened: BinaryIO, path: Path, error: type[DataError]) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line that is not blank, without its end; none is read that is too long."""
-    number = 0
-    while line := opened.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise error(
-                f"the line is longer than {MAX_LINE_BYTES:,} bytes",
-                path,
-                number,
-                code="csv-line-too-long",
-                hint="write 'file,class' rows",
-            )
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as fault:
-            raise error(
-                f"not UTF-8 ({fault.reason})",
-                path,
-                number,
-                code="csv-encoding",
-                hint="save the csv as UTF-8",
-            ) from None
-        text = text.removesuffix("\n").removesuffix("\r")
-        if text:
-            yield number, text
-
-
-def _cells(line: str, number: int, path: Path, error: type[DataError]) -> list[str]:
-    """The cells of a line.
-
-    Readers of csvs do not agree on a row that goes over several lines, nor on a quotation mark within a cell
-    that does not begin with one: such a row is refused.
-    """
-    fault = ""
-    if "\0" in line:
-        fault = "a NUL in it"
-    elif "\r" in line:
-        fault = "a carriage return in it"
-    elif '"' not in line:
-        return line.split(",")
-    elif not _QUOTED.fullmatch(line):
-        fault = "a quotation mark that opens no cell, or closes none on the same line"
-    else:
-        return next(csv.reader([line], strict=True))
-    raise error(
-        f"not a valid csv line: {fault}",
-        path,
-        number,
-        code="csv-invalid-line",
-        hint="write each row on one line",
-    )
 
 
 def _check_header(header: list[str], path: Path, error: type[DataError]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from challenge_bundle.dataset.summary import known_class_names
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import replacing, synchronise
 from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.kit.texts import public_manifest, readme_text
 from challenge_bundle.layout import Layout, solution_name, split_dir_name
 from challenge_bundle.settings import Bundle
@@ -69,7 +69,7 @@ def kit_files(bundle: Bundle, layout: Layout, kit: Kit) -> dict[str, Content]:
             raise DataError(
                 "not found, but a kit contains data", path, code="kit-no-data", hint="run `data import` first"
             )
-        names = sorted(read_label_table(path).class_of)
+        names = sorted(read_reference(path).label_of)
         images[f"input_data/{solution_name(split)}"] = path
         images |= _images(layout, split, names)
     testing = sorted(names_in(layout.testing_data))

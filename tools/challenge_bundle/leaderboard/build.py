@@ -49,10 +49,10 @@ def make_board(context: Context, records: Records, phase_name: str | None, test_
     # The phase's own split chooses: otherwise a team's best would be picked by private images.
     known = scores if test_split == phase.part else current_scores(context, records, phase.part, rows)
     chosen = choose_entries(scored, known, settings.metric, settings.take)
-    class_names = tuple(sorted(set(context.reference.class_of.values())))
+    class_names = tuple(sorted(set(context.reference.label_of.values())))
     names = sorted(context.test_splits[test_split])
     label_of = {name: label for label, name in enumerate(class_names)}
-    reference = np.array([label_of[context.reference.class_of[name]] for name in names])
+    reference = np.array([label_of[context.reference.label_of[name]] for name in names])
     predictions = np.array([_labels(context, records, row, names, label_of) for row in chosen])
     ranking = None
     agreements: tuple[Agreement, ...] = ()

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import hash_file, write_text
-from challenge_bundle.formats.label_table import LabelTable, base_name, read_label_table
+from challenge_bundle.formats.csv_lines import base_name
 from challenge_bundle.formats.model_json import read_model_json
+from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.formats.scores import Scores, read_scores
 from challenge_bundle.image_io import READ_FAULTS, reading, thumbnail_url
 from challenge_bundle.layout import SPLITS, Layout
@@ -63,7 +64,7 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     # If it cannot be made, the earlier one must not pass for the report of what is there.
     layout.report_html.unlink(missing_ok=True)
     scores = read_scores(layout.scoring_output / "scores.json")
-    tables = {split: read_label_table(layout.solution_csv(split)) for split in SPLITS}
+    tables = {split: read_reference(layout.solution_csv(split)) for split in SPLITS}
     _check_same_data(scores, tables["testing"], layout)
     page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
     title = escape(bundle.title)
@@ -71,7 +72,7 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
         _FOLDER / "model_heading.html.j2",
         bundle=bundle,
         source=source,
-        testing_images=len(tables["testing"].class_of),
+        testing_images=len(tables["testing"].label_of),
         reference=hash_file(layout.solution_csv("testing")),
         model=_model_digest(layout),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -104,13 +105,13 @@ def _read_scoring_page(path: Path) -> str:
     return page
 
 
-def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> None:
+def _check_same_data(scores: Scores, reference: Reference, layout: Layout) -> None:
     """Refuse scores of another reference: their images would be shown under the names of others.
 
     Raises:
         DataError: They do not fit.
     """
-    classes = set(reference.class_of.values())
+    classes = set(reference.label_of.values())
     path = layout.scoring_output / "scores.json"
     scored_at = path.stat().st_mtime_ns
     fits = (
@@ -118,9 +119,9 @@ def _check_same_data(scores: Scores, reference: LabelTable, layout: Layout) -> N
             used.exists() and used.stat().st_mtime_ns <= scored_at
             for used in (layout.solution_csv("testing"), layout.submitted_csv)
         )
-        and scores.cases == len(reference.class_of)
+        and scores.cases == len(reference.label_of)
         and set(scores.class_names) == classes
-        and all(reference.class_of.get(case.file) == case.reference for case in scores.wrong_cases)
+        and all(reference.label_of.get(case.file) == case.reference for case in scores.wrong_cases)
     )
     if not fits:
         raise DataError(
@@ -140,12 +141,12 @@ def _wrong_figures(scores: Scores, layout: Layout) -> list[_Shown]:
     ]
 
 
-def _example_figures(tables: Mapping[str, LabelTable], layout: Layout) -> list[tuple[str, str, list[_Shown]]]:
+def _example_figures(tables: Mapping[str, Reference], layout: Layout) -> list[tuple[str, str, list[_Shown]]]:
     """Of each class: its name, how many images there are in each split, and a few training images."""
     of_class: dict[str, list[str]] = {}
-    for name, class_name in tables["training"].class_of.items():
+    for name, class_name in tables["training"].label_of.items():
         of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
-    counts = {split: Counter(tables[split].class_of.values()) for split in SPLITS}
+    counts = {split: Counter(tables[split].label_of.values()) for split in SPLITS}
     return [
         (
             class_name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, readable
 from challenge_bundle.findings import ERROR, Finding
-from challenge_bundle.formats.label_table import read_label_table
+from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.layout import SPLITS, solution_name, split_dir_name
 from challenge_bundle.progress import Progress
 from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
@@ -87,7 +87,7 @@ class FolderSource:
                     code="bundle-layout-incomplete",
                     hint=hint,
                 )
-        table = read_label_table(solution)
+        table = read_reference(solution)
         findings: list[Finding] = []
         present: dict[str, Path] = {}
         for path in _files_below(folder):
@@ -103,7 +103,7 @@ class FolderSource:
         findings += [
             Finding("file-without-row", ERROR, str(path), f"has no row in {solution.name}")
             for name, path in present.items()
-            if name not in table.class_of
+            if name not in table.label_of
         ]
         images = [
             SourceImage(
@@ -113,7 +113,7 @@ class FolderSource:
                 present[name].read_bytes,
                 label_place=f"{solution.name}:{table.row_of[name]}",
             )
-            for name, class_name in table.class_of.items()
+            for name, class_name in table.label_of.items()
             if name in present
         ]
         return images, findings
