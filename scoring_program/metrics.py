@@ -1,10 +1,233 @@
-"""The metrics: pure functions of labels and probabilities."""
+"""The registry of metrics: what each measures, its direction and range, policy.
 
-from collections.abc import Sequence
+A metric is one function, one entry of `_METRICS` and a test; then it can rank. Its score is the mean of a
+value of each case (`values`), or what `finish` makes of a `measure`: sums over the cases for many sets of
+weights at once, which several metrics may share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import count_metrics as counts
+import value_metrics as values_of
+from cases import Cases
+from weighted_sums import Scorer
+
+Values = Callable[[Cases], np.ndarray]
+Measure = Callable[[Cases], Scorer]
+
+LABELLED = ("classification", "ordinal")
+NAMED = (*LABELLED, "multilabel")
+REPORT = "scikit-learn, classification_report"
+DEFAULT_METRICS = {
+    "classification": "weighted_f1",
+    "ordinal": "quadratic_kappa",
+    "multilabel": "macro_auc",
+    "regression": "mean_absolute_error",
+}
+"""The metric that ranks where task.json names none."""
+
+
+def _as_it_is(measured: np.ndarray) -> np.ndarray:
+    return measured
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of how well predictions agree with the reference.
+
+    Args:
+        name: Its key in scores.json, in snake_case; never changed.
+        title: What people read.
+        tasks: The tasks it is defined for.
+        policy: What it does where a class, a label or a variation that it needs is missing.
+        source: Who defined it, or whose numbers it equals.
+        measure: Cases to weights (B, N) to whatever `finish` takes; None if there are `values`.
+        finish: What was measured to scores (B,), nan where undefined.
+        values: Cases to the value of each case (N,), nan where it has none, if the score is their mean.
+        higher_is_better: Its direction.
+        low: The worst or least possible score, may be -inf.
+        high: The greatest possible score, may be inf.
+        unit: Of the score; empty for a number without one, `value` for that of the reference's values.
+        needs: `probabilities`, `events`, or empty.
+        undefined: Why a score may be nan.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    policy: str
+    source: str
+    measure: Measure | None = None
+    finish: Callable[[np.ndarray], np.ndarray] = _as_it_is
+    values: Values | None = None
+    higher_is_better: bool = True
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = ""
+    needs: str = ""
+    undefined: str = "no case"
+
+    def prepare(self, cases: Cases) -> Scorer:
+        """What depends on the cases alone, done once: weights (B, N) to scores (B,), nan where undefined."""
+        measured = self.measuring(cases)
+        return lambda weights: self.finish(measured(weights))
+
+    @property
+    def measuring(self) -> Measure:
+        """`measure`, or the mean of `values`."""
+        if self.measure is not None:
+            return self.measure
+        if self.values is not None:
+            return values_of.mean_of(self.values)
+        raise TypeError(f"metric {self.name}: expected a measure or values")
+
+    def score(self, cases: Cases, weights: np.ndarray) -> np.ndarray:
+        """Scores (B,) of weights (B, N), nan where undefined; a weight of 2 is the case listed twice."""
+        return self.prepare(cases)(weights)
+
+
+def metrics_of(cases: Cases) -> list[Metric]:
+    """Choose the metrics that apply: to the task, and to what the predictions hold.
+
+    Where some values are censored (`events`), an error of the value is not known: those metrics stay out.
+    """
+    has = {"": cases.events is None or bool(cases.events.all())}
+    has["probabilities"] = cases.probabilities is not None
+    has["events"] = cases.events is not None
+    return [metric for metric in REGISTRY.values() if cases.task.name in metric.tasks and has[metric.needs]]
+
+
+def scorer(metrics: Sequence[Metric], cases: Cases) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Score several metrics at once; what they measure together is measured once.
+
+    Returns:
+        Weights (B, N) to scores (B,) by name, nan where undefined. It may be called from several threads.
+    """
+    shared = {metric.name: metric.measuring for metric in metrics}
+    measured = {measure: measure(cases) for measure in shared.values()}
+
+    def score(weights: np.ndarray) -> dict[str, np.ndarray]:
+        sums = {measure: of_weights(weights) for measure, of_weights in measured.items()}
+        return {metric.name: metric.finish(sums[shared[metric.name]]) for metric in metrics}
+
+    return score
+
+
+def score_all(cases: Cases) -> tuple[dict[str, float], dict[str, str]]:
+    """Score every metric that applies, in double precision, each case once.
+
+    Returns:
+        (defined scores by name, in the registry's order; why a score, or a class's part in it, is undefined,
+        by name: `macro_auc`, `auc of Hernia`)
+    """
+    metrics = metrics_of(cases)
+    found = scorer(metrics, cases)(np.ones((1, len(cases.reference))))
+    scores = {name: float(score[0]) for name, score in found.items() if not np.isnan(score[0])}
+    undefined = {metric.name: metric.undefined for metric in metrics if metric.name not in scores}
+    return scores, undefined
+
+
+_counted = partial(
+    Metric,
+    tasks=LABELLED,
+    measure=counts.class_counts,
+    policy="Nothing divided by nothing is 0: the precision of a class that was never predicted.",
+    source=REPORT,
+)
+_macro = partial(
+    _counted,
+    policy="The mean over the classes that the reference or a prediction has; nothing by nothing is 0.",
+)
+_kappa = partial(
+    Metric,
+    tasks=("ordinal",),
+    measure=counts.confusion,
+    policy="1 where reference and predictions are all of one and the same class.",
+    source="Cohen 1968; scikit-learn, cohen_kappa_score with all classes in `labels`",
+    low=-1.0,
+)
+
+_METRICS = (
+    _counted("weighted_precision", "Precision, weighted by support", finish=counts.weighted_precision),
+    _counted("weighted_recall", "Recall, weighted by support", finish=counts.weighted_recall),
+    _counted("weighted_f1", "F1, weighted by support", finish=counts.weighted_f1),
+    _kappa("quadratic_kappa", "Quadratic weighted kappa", finish=counts.quadratic_kappa),
+    _kappa("linear_kappa", "Linear weighted kappa", finish=counts.linear_kappa),
+    Metric(
+        "mean_absolute_rank_error",
+        "Mean absolute error of the rank",
+        ("ordinal",),
+        policy="Defined for every case.",
+        source="scikit-learn, mean_absolute_error of the labels",
+        values=values_of.rank_distances,
+        higher_is_better=False,
+        high=np.inf,
+        unit="ranks",
+    ),
+    _macro("macro_precision", "Precision, mean over classes", finish=counts.macro_precision),
+    _macro("macro_recall", "Recall, mean over classes", finish=counts.macro_recall),
+    _macro("macro_f1", "F1, mean over classes", tasks=NAMED, finish=counts.macro_f1),
+    _counted(
+        "micro_f1",
+        "F1 of all labels' hits together",
+        tasks=("multilabel",),
+        finish=counts.micro_f1,
+        policy="0 where no label is positive in a case's reference or predictions.",
+        source="scikit-learn, f1_score with average micro",
+    ),
+    _counted(
+        "cohen_kappa",
+        "Cohen's kappa",
+        finish=counts.cohen_kappa,
+        policy="1 where reference and predictions are all of one and the same class.",
+        source="Cohen 1960; scikit-learn, cohen_kappa_score",
+        low=-1.0,
+    ),
+    Metric(
+        "accuracy",
+        "Accuracy",
+        LABELLED,
+        policy="Defined for every case.",
+        source="scikit-learn, accuracy_score",
+        values=values_of.hit_values,
+    ),
+    Metric(
+        "subset_accuracy",
+        "Cases with every label right",
+        ("multilabel",),
+        policy="Defined for every case.",
+        source="scikit-learn, accuracy_score of indicators",
+        values=values_of.hit_values,
+    ),
+    _counted(
+        "balanced_accuracy",
+        "Balanced accuracy: mean recall",
+        finish=counts.balanced_accuracy,
+        policy="The mean over the classes that the reference has.",
+        source="scikit-learn, balanced_accuracy_score",
+    ),
+    _counted(
+        "matthews_correlation",
+        "Matthews correlation",
+        finish=counts.matthews_correlation,
+        policy="0 where the reference or the predictions are of one class only.",
+        source="Gorodkin 2004; scikit-learn, matthews_corrcoef",
+        low=-1.0,
+    ),
+)
+
+REGISTRY = {metric.name: metric for metric in _METRICS}
+"""Every metric by name, in the order in which they are written and shown."""
+
+
+# Replaced by the registry; score.py still calls what follows.
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 CALIBRATION_BINS = 15
