@@ -1,12 +1,14 @@
 """What is scored: the test cases with their reference and predictions, whatever the task."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """What a challenge asks for: the content of task.json.
 
@@ -23,7 +25,7 @@ class Task:
     options: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Cases:
     """Reference and predictions, matched; row n is case n, in the order of the sorted names.
 
