@@ -112,5 +112,5 @@ def read_names(folder: Path) -> tuple[Task, Sequence[Any]]:
     if task is None or not (folder / NAMES_NAME).is_file():
         reference = read_reference(folder / REFERENCE_NAME, task)
         return reference.task, reference.names
-    header = Header((), (), (), "file")
+    header = Header((), (), (), "'file'")
     return task, sorted(read_rows(folder / NAMES_NAME, header).names)

@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cases import Cases
 from checking import check, compare
 from files import (
     FINDINGS_NAME,
@@ -37,11 +36,8 @@ from files import (
     write_text,
 )
 from findings import Finding, InputError
-from page import render_page
 from predictions import Predictions, read_predictions
 from reference import Reference, make_cases, part_of, read_reference
-from resampling import RESAMPLES
-from summary import HEADLINE, score_cases, write_organisers_files
 from tasks import read_task
 
 
@@ -71,6 +67,10 @@ def score(options: argparse.Namespace) -> int:
     Raises:
         InputError: Reference or predictions are at fault.
     """
+    # A check needs none of these, and runs where next to nothing is installed.
+    from page import render_page
+    from summary import HEADLINE, score_cases, write_organisers_files
+
     reference, predictions = read_input(options.in_dir)
     cases = make_cases(reference, predictions)
     parts = read_parts(options.parts) if options.parts else {"": None}
@@ -84,8 +84,8 @@ def score(options: argparse.Namespace) -> int:
         result = score_cases(some, predictions.note, options.show_cases)
         if options.private:
             write_organisers_files(some, known, options.private / part, options.resamples)
-        write_results(some, result, options.out_dir / part)
-        print_scores(result, part)
+        write_results(result, render_page(some, result), options.out_dir / part)
+        print_scores(result, HEADLINE, part)
     return 0
 
 
@@ -116,10 +116,10 @@ def read_parts(path: Path) -> dict[str, Any]:
     return dict(parts)
 
 
-def print_scores(result: dict[str, Any], part: str) -> None:
+def print_scores(result: dict[str, Any], headline: Sequence[str], part: str) -> None:
     """Print the headline scores, or the one that ranks where there are none."""
     details = result["details"]
-    for name in [name for name in HEADLINE if name in result] or [details["metric"]]:
+    for name in [name for name in headline if name in result] or [details["metric"]]:
         text = f"{part + ': ' if part else ''}{name.replace('_', ' ')} {result[name]:.4f}"
         if name in details["intervals"]:
             low, high = details["intervals"][name]
@@ -127,11 +127,11 @@ def print_scores(result: dict[str, Any], part: str) -> None:
         print(text)
 
 
-def write_results(cases: Cases, result: dict[str, Any], out_dir: Path) -> None:
+def write_results(result: dict[str, Any], page: str, out_dir: Path) -> None:
     """Write the three files; scores.txt last, as the sign that they are complete."""
     scores = {key: value for key, value in result.items() if key != "details"}
     texts = {
-        "detailed_results.html": render_page(cases, result),
+        "detailed_results.html": page,
         "scores.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
         "scores.txt": "".join(f"{key}: {value:.6f}\n" for key, value in scores.items()),
     }
@@ -162,7 +162,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--parts", metavar="FILE", type=Path, help="JSON with the names of the cases of each part"
     )
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="number of resamples of --private")
+    parser.add_argument("--resamples", type=int, default=10_000, help="number of resamples of --private")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument(
         "--check", action="store_true", help="only check the predictions; needs no reference, but the names"

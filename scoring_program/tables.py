@@ -173,7 +173,7 @@ def read_rows(path: Path, header: Header, most: int | None = None) -> Table:
         decoded = decoded_lines(opened, path)
         line, text = next(decoded, (0, None))
         if text is None:
-            raise _fault("csv-empty", path, f"the file is empty; expected the header '{header.expected}'")
+            raise _fault("csv-empty", path, f"the file is empty; expected the header {header.expected}")
         found = split_cells(text, path, line) if line == 1 else []
         _check_header(header, found, path)
         columns: list[list[str]] = [[] for _ in found[1:]]
@@ -242,7 +242,7 @@ def _check_header(header: Header, found: list[str], path: Path) -> None:
         twice = next(name for name in found if found.count(name) > 1)
         raise _fault(code, path, f"the column {shown(twice)} appears twice in the header", 1)
     if code:
-        message = f"the header is {shown(','.join(found))}; expected {header.expected}"
+        message = f"expected the header {header.expected}, but got {shown(','.join(found))}"
         raise _fault(code, path, message, 1)
 
 

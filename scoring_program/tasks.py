@@ -54,9 +54,9 @@ def reference_header(task: Task) -> Header:
 def predictions_header(task: Task) -> Header:
     """The columns of predictions."""
     if task.name in WITH_CLASSES:
-        expected = f"exactly 'file,class', then at most '{PROBABILITY_PREFIX}<class>' columns"
+        expected = f"'file,class', then at most '{PROBABILITY_PREFIX}<class>' columns"
         return Header(("class",), (), (PROBABILITY_PREFIX,), expected)
     if task.name == "regression":
-        return Header((), ("value",), (), "exactly 'file,value'")
+        return Header((), ("value",), (), "'file,value'")
     expected = f"'file' and one column for each of {', '.join(task.class_names)}"
     return Header((), task.class_names, (), expected)

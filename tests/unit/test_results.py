@@ -15,9 +15,7 @@ from challenge_bundle.evaluation.results import (
 )
 from challenge_bundle.evaluation.verdicts import Refusal
 from challenge_bundle.guarded import ReadLimits
-from challenge_bundle.layout import RESULTS_NAME, Layout
-from challenge_bundle.settings import Bundle
-from challenge_bundle.submission.check import check_results as check_by_name
+from challenge_bundle.layout import RESULTS_NAME
 from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
 
 CLASS_NAMES = sorted(set(REFERENCE.values()))
@@ -135,27 +133,3 @@ def test_one_process_does_not_run_for_ever(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("challenge_bundle.guarded._GRACE_S", 0.0)
     monkeypatch.setattr("challenge_bundle.evaluation.results._limits", lambda *_: SHORT)
     assert refusal(put(tmp_path, b"file,class\n" + b"\n" * (64 << 20))) == ("csv-unsound", {"line": 1})
-
-
-@pytest.fixture
-def challenge(layout: Layout) -> Layout:
-    """A bundle of which only the names of the testing images are there."""
-    layout.testing_data.mkdir(parents=True)
-    for name in REFERENCE:
-        (layout.testing_data / name).touch()
-    return layout
-
-
-@pytest.mark.parametrize("name", ["return_in_quotes", "extra", "missing", "plain", "quoted_long_folder"])
-def test_check_finds_the_same(name: str, challenge: Layout) -> None:
-    bundle = Bundle(name="x", title="x", class_names=tuple(CLASS_NAMES))
-    content = TOLERATED[name] if name in TOLERATED else FAULTS[name][0]
-    path = put(challenge.root, content)
-    if name in TOLERATED:
-        assert check_by_name(path, bundle, challenge) == (4, "")
-        return
-    with pytest.raises(SubmissionError) as fault:
-        check_by_name(path, bundle, challenge)
-    _, word, row = FAULTS[name]
-    assert word in str(fault.value)
-    assert str(fault.value).startswith(f"{path}:{row}: " if row else f"{path}: ")

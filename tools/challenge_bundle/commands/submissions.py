@@ -70,15 +70,13 @@ def check(layout: Layout, submission: Path) -> None:
     """
     from challenge_bundle.evaluation.dry_run import find_refusals
     from challenge_bundle.formats.kit_json import KIT_NAME
-    from challenge_bundle.submission.check import check_results
+    from challenge_bundle.submission.predictions import check_predictions
 
     if submission.suffix.lower() == ".csv":
-        count, warning = check_results(submission, read_bundle(layout), layout)
-        show(
-            {"submission": submission, "images": count, "warnings": [warning] if warning else []},
-            *([f"warning: {warning}"] if warning else []),
-            f"{submission.name}: good; {count:,} images, each with one class",
-        )
+        count, findings = check_predictions(submission, read_bundle(layout), layout)
+        show({"submission": submission, "images": count})
+        _show_findings(findings)
+        show({}, f"{submission.name}: good; {count:,} images, each with one row")
         return
     has_rules = (layout.root / KIT_NAME).exists()
     show({"submission": submission, "has_rules_of_a_kit": has_rules})

@@ -1,7 +1,7 @@
 """The data that are in place: where they are from, their classes and their numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.consistency import (
@@ -16,6 +16,8 @@ from challenge_bundle.dataset.placed import names_in, read_import_record
 from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.reference import read_reference
+from challenge_bundle.formats.task_json import read_task
+from challenge_bundle.formats.tasks import REGRESSION, Task
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.settings import Bundle
 
@@ -80,3 +82,13 @@ def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
     if bundle.class_names or not solution.exists():
         return bundle.class_names
     return tuple(sorted(set(read_reference(solution).label_of.values())))
+
+
+def known_task(bundle: Bundle, layout: Layout) -> Task | None:
+    """What the challenge asks for, with its classes; None if no class is known here."""
+    names = known_class_names(bundle, layout)
+    solution = layout.solution_csv("training")
+    task = read_task(solution.parent) if solution.exists() else Task(bundle.task)
+    if not names and task.name != REGRESSION:
+        return None
+    return replace(task, class_names=task.class_names or names)

@@ -8,9 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from challenge_bundle.dataset.consistency import check_together
-from challenge_bundle.dataset.placed import names_in
-from challenge_bundle.dataset.summary import known_class_names
 from challenge_bundle.engines.build_context import ANY_IMAGE, DOCKERFILE, read_dockerfile, read_ignore_rules
 from challenge_bundle.errors import DataError, SubmissionError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
@@ -20,9 +17,8 @@ from challenge_bundle.formats.dockerignore import DOCKERIGNORE, IgnoreRules
 from challenge_bundle.formats.model_json import is_of_other_kind, parse_model_json
 from challenge_bundle.formats.submission_toml import CARD_NAME, MAX_CARD_BYTES, parse_card
 from challenge_bundle.formats.weights import LFS_HINT, check_weights, is_pointer
-from challenge_bundle.guarded import At, ReadLimits, find_guarded, listed, run_guarded
-from challenge_bundle.layout import Layout
-from challenge_bundle.settings import Bundle, SubmissionSettings
+from challenge_bundle.guarded import At, find_guarded, listed
+from challenge_bundle.settings import SubmissionSettings
 from challenge_bundle.submission.build_rules import NO_RULES, BuildRules, check_rules, parse_rules
 from challenge_bundle.submission.recipe_checks import BuildContext, check_recipe, taken_files, unused_file
 from challenge_bundle.submission.unpack import open_archive
@@ -164,41 +160,6 @@ def _check_card(folder: Path) -> Iterator[Finding | At]:
                 parse_card(opened.read(MAX_CARD_BYTES + 1))
         except SubmissionError as fault:
             yield replace(fault.finding, location=CARD_NAME, severity=WARNING)
-
-
-def check_results(path: Path, bundle: Bundle, layout: Layout) -> tuple[int, str]:
-    """Refuse a csv of predictions that the scoring program would refuse; the reference is not needed.
-
-    Args:
-        path: The csv.
-        bundle: Its classes are expected.
-        layout: Where its testing images are.
-
-    Returns:
-        (images in it, why its probability columns would not be used; empty if they would)
-
-    Raises:
-        DataError: The csv is at fault, or there are no testing images or classes to check it against.
-    """
-    class_names = known_class_names(bundle, layout)
-    if not path.exists():
-        raise SubmissionError(_NOT_THERE, path, code="no-such-file", hint=_NOT_THERE_HINT)
-    check_together(layout)
-    image_names = names_in(layout.testing_data)
-    if not image_names or not class_names:
-        raise DataError(
-            "no testing images to check against",
-            layout.testing_data,
-            code="images-missing",
-            hint="run `data import` first",
-        )
-    arguments = {"path": str(path.absolute()), "image_names": sorted(image_names)}
-    arguments["class_names"] = list(class_names)
-    limits = ReadLimits(memory_mb=512 + len(image_names) // 500, cpu_s=20 + len(image_names) // 20_000)
-    ((count, warning),) = run_guarded(
-        "challenge_bundle.formats.label_table:count_predictions", arguments, limits
-    )
-    return int(count), str(warning)
 
 
 def _check_model_card(folder: Path, class_names: Sequence[str]) -> Iterator[Finding | At]:
