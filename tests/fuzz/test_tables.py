@@ -1,16 +1,16 @@
 """Results csvs: every reader takes the same, and what is taken is what a strict reading of our own gives."""
 
+import math
 import random
+import re
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
-from challenge_bundle.errors import SubmissionError
-from challenge_bundle.evaluation.results import check_results, find_fault, write_rows
-from challenge_bundle.evaluation.verdicts import Refusal
-from challenge_bundle.formats.label_table import check_predictions, check_probabilities, read_probabilities
 from challenge_bundle.layout import RESULTS_NAME
-from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
+from tests.csv_faults import FAULTS, REFERENCE, TOLERATED
 from tests.fuzz.conftest import Rounds
 from tests.fuzz.mutating import mutate
 
@@ -47,9 +47,9 @@ TOKENS = (
 )
 
 
-def strict(content: bytes) -> dict[str, str] | None:
-    """The class of each image by RFC 4180 with a row a line, read by character; None if it is not sound."""
-    rows = []
+def strict_rows(content: bytes) -> list[list[str]] | None:
+    """The rows by RFC 4180 with one row per line, read by character; None if they are invalid."""
+    rows: list[list[str]] = []
     for number, line in enumerate(content.split(b"\n")):
         is_last = number == content.count(b"\n")
         if len(line) + (not is_last) > 65_536:
@@ -65,6 +65,14 @@ def strict(content: bytes) -> dict[str, str] | None:
             return None
         if text or number == 0:
             rows.append(cells)
+    return rows
+
+
+def strict(content: bytes) -> dict[str, str] | None:
+    """The class of each image; None if the csv is invalid."""
+    rows = strict_rows(content)
+    if rows is None:
+        return None
     extra = rows[0][2:]
     if rows[0][:2] != ["file", "class"] or len(set(extra)) < len(extra):
         return None
@@ -111,62 +119,107 @@ def make(rng: random.Random) -> bytes:
     return b"file,class\n" + rng.choice((b"\n", b"\r\n")).join(rows)
 
 
-@pytest.fixture
-def tables_module(program_module):
-    return program_module("scoring_program", "tables")
-
-
-def score_says(tables, scoring: Path) -> tuple[int | None, dict[str, str] | str]:
+def read(
+    modules: tuple[ModuleType, ...], path: Path, names: list[str]
+) -> dict[str, str] | tuple[str, int | None]:
+    """The class of each image, or the first finding's code and row."""
+    predictions, cases, findings = modules
+    task = cases.Task("classification", tuple(CLASS_NAMES))
     try:
-        cases = tables.match(scoring / "ref" / "testing_solution.csv", scoring / "res" / RESULTS_NAME)
-    except tables.InputError as fault:
-        place = str(fault).partition(RESULTS_NAME + ":")[2].partition(": ")[0]
-        return int(place) if place.isdecimal() else None, str(fault)
-    names = [str(name) for name in cases.names]
-    return None, {
-        name: cases.class_names[label] for name, label in zip(names, cases.predictions, strict=True)
-    }
+        found = predictions.read_predictions(path, task, names)
+    except findings.InputError as fault:
+        texts = [str(finding) for finding in fault.findings if finding.hint]
+        if (
+            not 1 <= len(texts) == len(fault.findings) <= findings.MOST_FINDINGS
+            or not "".join(texts).isprintable()
+        ):
+            raise AssertionError(texts) from fault
+        return fault.findings[0].code, fault.findings[0].row
+    if found.probabilities is not None:
+        assert found.probabilities.shape == (len(names), len(CLASS_NAMES))
+        assert np.abs(found.probabilities.sum(axis=1) - 1.0).max() < 1e-9
+    return {name: CLASS_NAMES[label] for name, label in zip(names, found.values, strict=True)}
 
 
-def test_every_reader_takes_the_same_csvs(rounds: Rounds, tmp_path: Path, tables_module) -> None:
-    scoring = write_scoring_input(tmp_path / "input", b"")
-    path = scoring / "res" / RESULTS_NAME
+def test_both_ways_of_reading_take_the_same_csvs(
+    rounds: Rounds, tmp_path: Path, program_module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = tuple(program_module("scoring_program", name) for name in ("predictions", "cases", "findings"))
+    path, names = tmp_path / RESULTS_NAME, sorted(REFERENCE)
+    quick = modules[0].read_columns
     taken = 0
-    for number, rng in enumerate(rounds()):
+    for rng in rounds():
         content = make(rng)
         path.write_bytes(content)
         expected = strict(content)
-        faults = list(find_fault(str(path), list(REFERENCE), CLASS_NAMES))
-        row, scored = score_says(tables_module, scoring)
-        table, checked_row = None, None
-        try:
-            table = check_predictions(path, set(REFERENCE), CLASS_NAMES)
-        except SubmissionError as fault:
-            checked_row = fault.row
-        if table is None:
-            assert expected is None, content
-            assert isinstance(scored, str), content
-            assert row == checked_row, (scored, content)
-            assert len(faults) == 1
-            assert faults[0][0] == "csv-missing" or faults[0][1] == (checked_row or 1), (faults, content)
+        monkeypatch.setattr(modules[0], "read_columns", quick)
+        by_columns = read(modules, path, names)
+        monkeypatch.setattr(modules[0], "read_columns", lambda *_: None)
+        by_rows = read(modules, path, names)
+
+        assert by_columns == by_rows, content
+        if expected is None:
+            assert isinstance(by_rows, tuple), content
         else:
             taken += 1
-            assert table.class_of == expected == scored, content
-            assert faults == []
-            check_probabilities(path, table, CLASS_NAMES)
-            read_probabilities(path)
-            # Cut into a part, it is taken for that part.
-            list(write_rows(str(path), list(REFERENCE), str(tmp_path / "part.csv")))
-            assert strict((tmp_path / "part.csv").read_bytes()) == expected
-        if number % 200 == 0:
-            refusals: list[Refusal] = []
+            assert by_rows == expected, content
+    assert taken
+
+
+def values_of(content: bytes) -> dict[str, float] | None:
+    """The value of each image, read by character as `strict` reads classes; None if it is invalid."""
+    text = content.replace(b"file,value", b"file,class", 1)
+    if text == content:
+        return None
+    rows = strict_rows(text)
+    if rows is None or any(len(row) != 2 for row in rows):
+        return None
+    number = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*", re.ASCII)
+    if not all(number.fullmatch(row[1]) for row in rows[1:]):
+        return None
+    found = {row[0].split("/")[-1]: float(row[1]) for row in rows[1:]}
+    return found if all(math.isfinite(value) for value in found.values()) else None
+
+
+def test_values_are_read_alike(rounds: Rounds, tmp_path: Path, program_module, monkeypatch) -> None:
+    """A csv of values: both ways of reading give the same numbers or refuse it alike."""
+    predictions, cases, findings = (
+        program_module("scoring_program", name) for name in ("predictions", "cases", "findings")
+    )
+    path, names = tmp_path / RESULTS_NAME, sorted(REFERENCE)
+    good = "file,value\n" + "".join(f"{name},{number}.25\n" for number, name in enumerate(REFERENCE))
+    tokens = (
+        *TOKENS,
+        b"1e5",
+        b"+.5",
+        b"-",
+        b"1.",
+        b"0x1",
+        b"inf",
+        b"1_0",
+        b" 7",
+        b"\xd9\xa1",
+        b"1e-400",
+        b"00",
+    )
+    quick = predictions.read_columns
+    taken = 0
+    for rng in rounds():
+        content = mutate(good.encode(), rng, tokens, rng.choice((1, 2, 4)))
+        path.write_bytes(content)
+        found = []
+        for reader in (quick, lambda *_: None):
+            monkeypatch.setattr(predictions, "read_columns", reader)
             try:
-                check_results(path, frozenset(REFERENCE), CLASS_NAMES)
-            except Refusal as refusal:
-                refusals.append(refusal)
-            in_process = [
-                Refusal(code, **{"missing" if code == "csv-missing" else "line": number_of}).verdict
-                for code, number_of in faults
-            ]
-            assert [refusal.verdict for refusal in refusals] == in_process
+                found.append(
+                    predictions.read_predictions(path, cases.Task("regression"), names).values.tolist()
+                )
+            except findings.InputError as fault:
+                found.append((fault.findings[0].code, fault.findings[0].row))
+        assert found[0] == found[1], content
+        expected = values_of(content)
+        if isinstance(found[0], list):
+            taken += 1
+            assert expected is not None, content
+            assert [expected[name] for name in names] == found[0], content
     assert taken
