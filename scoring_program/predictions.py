@@ -17,6 +17,7 @@ from tasks import THRESHOLD, WITH_CLASSES, predictions_header
 
 USED, NOT_GIVEN = "used", "not given"
 _NOT_USED_LINE = "not used: line"
+_NOT_A_PROBABILITY = "has a value that is not a number from 0 to 1"
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,12 @@ def _probabilities(table: Table, task: Task, rows: np.ndarray) -> tuple[np.ndarr
         if isinstance(cells, list):
             odd = next((row for row, cell in enumerate(cells) if not is_number(cell)), None)
             if odd is not None:
-                return None, f"{_NOT_USED_LINE} {table.place(odd)} has a value that is not a finite number"
+                return None, f"{_NOT_USED_LINE} {table.place(odd)} {_NOT_A_PROBABILITY}"
         values[:, column] = np.asarray(cells, dtype=np.float64)
     # Each value may have been rounded to three digits.
     tolerance = max(1e-3, 0.0005 * len(wanted)) + 1e-9
     for fault, is_odd in (
-        ("has a value that is not from 0 to 1", ((values < 0.0) | (values > 1.0)).any(axis=1)),
+        (_NOT_A_PROBABILITY, ((values < 0.0) | (values > 1.0)).any(axis=1)),
         ("does not sum to 1", np.abs(values.sum(axis=1) - 1.0) > tolerance),
     ):
         if is_odd.any():

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cases import Cases
-from metrics import metrics_of, per_class, score_all
+from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all, scorer
+from prior import with_prior
 from reference import Reference
-from resampling import write_private
+from resampling import INTERVAL_RESAMPLES, influences, percentile_interval, resample_all, write_private
 
 HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
 MOST_ERRORS_SHOWN = 100
@@ -35,14 +36,14 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
     wrong = wrong_rows(cases)
     details: dict[str, Any] = {
         "task": cases.task.name,
-        "metric": cases.task.metric or metrics[0].name,
+        "metric": cases.task.metric or DEFAULT_METRICS[cases.task.name],
         "cases": len(cases.names),
         "groups": int(cases.groups.max()) + 1 if len(np.unique(cases.groups)) < len(cases.names) else None,
         "class_names": list(cases.task.class_names),
-        "metrics": {metric.name: metric.document() for metric in metrics},
+        "metrics": {metric.name: describe(metric) for metric in metrics},
         "intervals": score_intervals(cases, metrics),
         "undefined": undefined,
-        "per_class": per_class(cases),
+        "per_class": report_classes(cases),
         "probabilities": note,
         "wrong": None if wrong is None else len(wrong),
         "wrong_cases": list_wrong_cases(cases, wrong) if show_cases else None,
@@ -52,6 +53,46 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
         details["confusion_matrix"] = cells.reshape(count, count).tolist()
     return {**ordered, "details": details}
+
+
+def describe(metric: Metric) -> dict[str, Any]:
+    """What people need to know of a metric; a bound that is not there is null."""
+    return {
+        "title": metric.title,
+        "unit": metric.unit,
+        "low": metric.low if np.isfinite(metric.low) else None,
+        "high": metric.high if np.isfinite(metric.high) else None,
+        "higher_is_better": metric.higher_is_better,
+        "policy": metric.policy,
+        "source": metric.source,
+    }
+
+
+def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, list[float]]:
+    """The 95 % interval of each metric that has one: (low, high) by name."""
+    extended, prior = with_prior(cases)
+    drawn = resample_all(scorer(metrics, extended), cases.groups, INTERVAL_RESAMPLES, prior=prior)
+    intervals = {name: percentile_interval(scores, cases.groups) for name, scores in drawn.items()}
+    return {name: list(bounds) for name, bounds in intervals.items() if np.isfinite(bounds).all()}
+
+
+def report_classes(cases: Cases) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of each class, as scikit-learn's classification_report has them."""
+    if cases.reference.dtype != np.int64:
+        return {}
+    count = len(cases.task.class_names)
+    cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
+    confusion = cells.reshape(count, count)
+    hits, support, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        name: {
+            "precision": float(hits[label] / max(predicted[label], 1)),
+            "recall": float(hits[label] / max(support[label], 1)),
+            "f1": float(2 * hits[label] / max(support[label] + predicted[label], 1)),
+            "support": int(support[label]),
+        }
+        for label, name in enumerate(cases.task.class_names)
+    }
 
 
 def wrong_rows(cases: Cases) -> np.ndarray | None:
@@ -99,9 +140,13 @@ def write_organisers_files(cases: Cases, reference: Reference, folder: Path, res
         if metric.values is not None:
             values = metric.values(cases).tolist()
             columns[metric.name] = ["" if np.isnan(value) else value for value in values]
-    resampled, influences = resampled_metrics(cases, resamples)
+    metrics = metrics_of(cases)
+    extended, prior = with_prior(cases)
+    resampled = resample_all(scorer(metrics, extended), cases.groups, resamples, prior=prior)
+    resampled = {name: scores for name, scores in resampled.items() if np.isfinite(scores).all()}
+    added = influences(scorer(metrics, cases), cases.groups)
     names = [str(name) for name in cases.names]
     group_of = [reference.group_names[group] for group in cases.groups] if reference.group_names else None
     write_private(
-        folder, names, cases.groups, {**columns, **reference.attributes}, resampled, influences, group_of
+        folder, names, cases.groups, {**columns, **reference.attributes}, resampled, added, group_of
     )

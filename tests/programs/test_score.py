@@ -162,10 +162,10 @@ def test_auc_of_two_classes_is_the_share_of_pairs_in_order(tmp_path: Path, score
     ("cells", "reason"),
     [
         ("0.5,0.6", "does not sum to 1"),
-        ("nan,1", "not from 0 to 1"),
-        ("-0.5,1.5", "not from 0 to 1"),
-        ("inf,0", "not from 0 to 1"),
-        ("half,0.5", "not a number"),
+        ("nan,1", "not a number from 0 to 1"),
+        ("-0.5,1.5", "not a number from 0 to 1"),
+        ("inf,0", "not a number from 0 to 1"),
+        ("half,0.5", "not a number from 0 to 1"),
     ],
 )
 def test_bad_probabilities_refuse_nothing_but_are_not_used(

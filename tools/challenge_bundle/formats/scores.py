@@ -54,6 +54,8 @@ def read_scores(path: Path) -> Scores:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        # Programs of the first version wrote all of it at the top level.
+        details = document.get("details", document)
         values = {
             key: float(value)
             for key, value in document.items()
@@ -61,12 +63,12 @@ def read_scores(path: Path) -> Scores:
         }
         scores = Scores(
             values=values,
-            intervals={key: Interval(*map(float, bounds)) for key, bounds in document["intervals"].items()},
-            class_names=tuple(map(str, document["class_names"])),
-            cases=int(document["cases"]),
+            intervals={key: Interval(*map(float, bounds)) for key, bounds in details["intervals"].items()},
+            class_names=tuple(map(str, details["class_names"])),
+            cases=int(details["cases"]),
             wrong_cases=tuple(
                 WrongCase(case["file"], case["reference"], case["prediction"])
-                for case in document["wrong_cases"] or ()
+                for case in details["wrong_cases"] or ()
             ),
         )
     except FileNotFoundError:

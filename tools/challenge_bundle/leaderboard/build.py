@@ -164,5 +164,5 @@ def _entry(row: Row, content: dict[str, Any]) -> Entry:
         received=format_time(row.submission.received),
         # No metric of the probabilities: with made-up ones a log loss reveals the true classes.
         scores={name: content[name] for name in METRICS if name in content},
-        per_class=content["per_class"],
+        per_class=content.get("details", content)["per_class"],
     )

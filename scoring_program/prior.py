@@ -1,0 +1,71 @@
+"""Cases that might have occurred: they give a flawless result an interval with width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Cases
+from tasks import WITH_CLASSES
+
+
+def with_prior(cases: Cases) -> tuple[Cases, list[float]]:
+    """Add prior cases: every pair of a class and a prediction once, or nothing where values have no bounds.
+
+    Drawing the cells of a confusion matrix from a Dirichlet distribution of their counts + 1/K**2 is drawing
+    weights of the cases and of K**2 prior cases that share the weight of one.
+
+    Args:
+        cases: N cases.
+
+    Returns:
+        (N + P cases, shapes (P,) of the gamma distributions of the prior cases' weights, with the sum 1)
+    """
+    count = len(cases.task.class_names)
+    if cases.task.name in WITH_CLASSES:
+        reference, predictions = (axis.ravel() for axis in np.indices((count, count)))
+        probabilities = np.eye(count)[predictions]
+    elif cases.task.name == "multilabel":
+        # All labels alike: there or not, predicted or not.
+        reference, predictions = (
+            np.repeat(axis.reshape(-1, 1).astype(bool), count, axis=1) for axis in np.indices((2, 2))
+        )
+        probabilities = predictions.astype(np.float64)
+    else:
+        return cases, []
+    added = len(reference)
+    extended = replace(
+        cases,
+        names=[*cases.names, *[""] * added] if isinstance(cases.names, list) else cases.names,
+        groups=np.concatenate([cases.groups, cases.groups.max() + 1 + np.arange(added)]),
+        reference=np.concatenate([cases.reference, reference]),
+        predictions=np.concatenate([cases.predictions, predictions]),
+        probabilities=None
+        if cases.probabilities is None
+        else np.concatenate([cases.probabilities, probabilities]),
+    )
+    return extended, [1.0 / added] * added
+
+
+def merged(cases: Cases) -> tuple[Cases, np.ndarray]:
+    """One case in place of all that have the same reference and prediction, where nothing else counts.
+
+    Args:
+        cases: Of classes, without groups.
+
+    Returns:
+        (M cases without probabilities, how many cases each stands for (M,))
+    """
+    count = len(cases.task.class_names)
+    cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
+    filled = np.flatnonzero(cells)
+    some = replace(
+        cases,
+        names=[""] * len(filled),
+        groups=np.arange(len(filled)),
+        reference=filled // count,
+        predictions=filled % count,
+        probabilities=None,
+    )
+    return some, cells[filled]
