@@ -1,0 +1,192 @@
+"""How sure the scores of these cases are: intervals, and the resampled scores for the organiser's board."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+from resampling import (
+    BLOCK_VALUES,
+    CONFIDENCE,
+    INTERVAL_RESAMPLES,
+    LARGEST_BLOCK,
+    SEED,
+    Scores,
+    influences,
+    percentile_interval,
+    resample_all,
+)
+
+from cases import Cases
+from metrics import Metric, metrics_of, scorer
+
+LABELLED = ("classification", "ordinal")
+MOST_WEIGHTS = 2**27
+FEWEST_RESAMPLES = 200
+FEWEST_FOR_PERCENTILES = 1_000
+
+
+def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[float, float]]:
+    """The interval of each score that holds the true one with a probability of 95 %.
+
+    Args:
+        cases: What was scored.
+        metrics: Those that have a score.
+
+    Returns:
+        (low, high) by name, within the metric's range; a metric that is undefined in all resamples has none.
+    """
+    extended, prior = with_prior(cases)
+    is_merged = cases.task.name in LABELLED and int(cases.groups.max()) + 1 == len(cases.groups)
+    of_labels = [metric for metric in metrics if is_merged and not metric.needs]
+    others = [metric for metric in metrics if metric not in of_labels]
+    drawn: Scores = {}
+    if of_labels:
+        merged, counts = merge(extended, np.append(np.ones(len(cases.groups)), prior))
+        drawn |= resample_merged(merged, of_labels, counts)
+    if others:
+        fitting = MOST_WEIGHTS // len(cases.groups)
+        resamples = min(INTERVAL_RESAMPLES, max(FEWEST_RESAMPLES, fitting))
+        drawn |= resample_all(scorer(others, extended), cases.groups, resamples, prior=prior)
+    found = {metric.name: _interval(drawn[metric.name], cases.groups, metric) for metric in metrics}
+    return {name: interval for name, interval in found.items() if not math.isnan(interval[0])}
+
+
+def resampled_metrics(cases: Cases, resamples: int) -> tuple[Scores, Scores]:
+    """What the organiser's board needs of every metric that has a score.
+
+    Returns:
+        (scores (R,) of the drawn weights by name; influences (G,) by name)
+    """
+    metrics = metrics_of(cases)
+    found = scorer(metrics, cases)(np.ones((1, len(cases.groups))))
+    metrics = [metric for metric in metrics if not np.isnan(found[metric.name][0])]
+    extended, prior = with_prior(cases)
+    drawn = resample_all(scorer(metrics, extended), cases.groups, resamples, prior=prior)
+    moved: Scores = {}
+    for is_quantile in (False, True):
+        some = [metric for metric in metrics if is_quantile_metric(metric) == is_quantile]
+        added = math.sqrt(int(cases.groups.max()) + 1) if is_quantile else -1.0
+        if some:
+            moved |= influences(scorer(some, cases), cases.groups, added)
+    return drawn, moved
+
+
+def is_quantile_metric(metric: Metric) -> bool:
+    """Whether one case more or less hardly moves the score, as of a median."""
+    return metric.name.startswith("median_")
+
+
+def with_prior(cases: Cases) -> tuple[Cases, list[float]]:
+    """Add prior cases, which stand for what may occur but has not: each pair of reference and prediction.
+
+    Without them a flawless result would have an interval without width. Their probabilities are the mean of
+    those cases with the same prediction. Values (regression) have no prior cases.
+
+    Args:
+        cases: N.
+
+    Returns:
+        (N + P cases, the prior ones last; shapes of their weights' gamma distributions (P,), which sum to 1)
+
+    Source:
+        Perks 1947, Journal of the Institute of Actuaries 73:285 (1/P for each of P cells).
+    """
+    if cases.task.name == "regression":
+        return cases, []
+    if cases.task.name == "multilabel":
+        # All labels alike: right or wrong, positive or negative.
+        pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=bool)
+        reference, predictions = np.repeat(
+            pairs[:, :, np.newaxis], cases.reference.shape[1], axis=2
+        ).swapaxes(0, 1)
+    else:
+        # Only classes that the reference has: a mean over the present classes must not gain one.
+        present = np.unique(cases.reference)
+        reference, predictions = np.repeat(present, len(present)), np.tile(present, len(present))
+    extended = replace(
+        cases,
+        names=[*cases.names, *[""] * len(reference)],
+        groups=np.append(cases.groups, np.full(len(reference), cases.groups.max() + 1)),
+        reference=np.concatenate([cases.reference, reference]),
+        predictions=np.concatenate([cases.predictions, predictions]),
+        probabilities=_with_usual_probabilities(cases, predictions),
+    )
+    return extended, [1.0 / len(reference)] * len(reference)
+
+
+def _with_usual_probabilities(cases: Cases, predictions: np.ndarray) -> np.ndarray | None:
+    """The probabilities, and those of the prior cases: (N + P, K)."""
+    if cases.probabilities is None:
+        return None
+    if cases.task.name == "multilabel":
+        likely = predictions.astype(np.float64)
+        for is_set in (False, True):
+            members = cases.predictions == is_set
+            usual = np.where(members, cases.probabilities, 0.0).sum(axis=0) / np.maximum(
+                members.sum(axis=0), 1
+            )
+            rows = predictions == is_set
+            likely = np.where(rows & members.any(axis=0), usual, likely)
+    else:
+        likely = np.eye(cases.probabilities.shape[1])[predictions]
+        for label in np.intersect1d(predictions, cases.predictions):
+            likely[predictions == label] = cases.probabilities[cases.predictions == label].mean(axis=0)
+    return np.concatenate([cases.probabilities, likely])
+
+
+def merge(cases: Cases, weights: np.ndarray) -> tuple[Cases, np.ndarray]:
+    """Make one case of all with the same labels: a million rows cost what K x K cases cost.
+
+    Args:
+        cases: Of classification or ordinal; N.
+        weights: (N,).
+
+    Returns:
+        (M cases without probabilities; the sums of their weights (M,))
+    """
+    classes = len(cases.task.class_names)
+    cells, first, places = np.unique(
+        cases.reference * classes + cases.predictions, return_index=True, return_inverse=True
+    )
+    merged = replace(
+        cases,
+        names=[""] * len(cells),
+        groups=np.arange(len(cells)),
+        reference=cases.reference[first],
+        predictions=cases.predictions[first],
+        probabilities=None,
+    )
+    return merged, np.bincount(places, weights=weights)
+
+
+def resample_merged(cases: Cases, metrics: Sequence[Metric], counts: np.ndarray) -> Scores:
+    """Score drawn weights of merged cases: n exponential weights sum to a gamma-distributed one of shape n.
+
+    Args:
+        cases: M.
+        metrics: Of labels.
+        counts: How many cases each stands for (M,), with the prior's.
+
+    Returns:
+        Scores (INTERVAL_RESAMPLES,) by name.
+    """
+    score, rng = scorer(metrics, cases), np.random.default_rng(SEED)
+    size = max(8, min(LARGEST_BLOCK, BLOCK_VALUES // len(counts)))
+    parts = []
+    for start in range(0, INTERVAL_RESAMPLES, size):
+        shape = (len(counts), min(size, INTERVAL_RESAMPLES - start))
+        parts.append(score(rng.standard_gamma(counts[:, np.newaxis], size=shape).T))
+    return {metric.name: np.concatenate([part[metric.name] for part in parts]) for metric in metrics}
+
+
+def _interval(drawn: np.ndarray, groups: np.ndarray, metric: Metric) -> tuple[float, float]:
+    if len(drawn) >= FEWEST_FOR_PERCENTILES:
+        return percentile_interval(drawn, groups)
+    # With so many cases that few resamples fit into the time, the score is normal.
+    reach = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0) * np.nanstd(drawn)
+    middle = np.nanmean(drawn)
+    return float(max(middle - reach, metric.low)), float(min(middle + reach, metric.high))
