@@ -8,6 +8,9 @@ from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
+
+from cases import Cases
+from metrics import Metric, metrics_of, scorer
 from resampling import (
     BLOCK_VALUES,
     CONFIDENCE,
@@ -19,9 +22,6 @@ from resampling import (
     percentile_interval,
     resample_all,
 )
-
-from cases import Cases
-from metrics import Metric, metrics_of, scorer
 
 LABELLED = ("classification", "ordinal")
 MOST_WEIGHTS = 2**27
