@@ -48,24 +48,23 @@ def with_prior(cases: Cases) -> tuple[Cases, list[float]]:
     return extended, [1.0 / added] * added
 
 
-def merged(cases: Cases) -> tuple[Cases, np.ndarray]:
-    """One case in place of all that have the same reference and prediction, where nothing else counts.
+def every_cell(cases: Cases) -> tuple[Cases, np.ndarray]:
+    """One case for each pair of a class and a prediction, in place of all that are alike.
 
     Args:
-        cases: Of classes, without groups.
+        cases: Of classes.
 
     Returns:
-        (M cases without probabilities, how many cases each stands for (M,))
+        (K**2 cases without probabilities, how many cases each stands for (K**2,))
     """
     count = len(cases.task.class_names)
-    cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
-    filled = np.flatnonzero(cells)
-    some = replace(
+    reference, predictions = (axis.ravel() for axis in np.indices((count, count)))
+    cells = replace(
         cases,
-        names=[""] * len(filled),
-        groups=np.arange(len(filled)),
-        reference=filled // count,
-        predictions=filled % count,
+        names=[""] * count**2,
+        groups=np.arange(count**2),
+        reference=reference,
+        predictions=predictions,
         probabilities=None,
     )
-    return some, cells[filled]
+    return cells, np.bincount(cases.reference * count + cases.predictions, minlength=count**2)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from cases import Cases
+from intervals import score_intervals
 from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all, scorer
 from prior import with_prior
 from reference import Reference
-from resampling import INTERVAL_RESAMPLES, influences, percentile_interval, resample_all, write_private
+from resampling import influences, resample_all, write_private
 
 HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
 MOST_ERRORS_SHOWN = 100
@@ -66,14 +67,6 @@ def describe(metric: Metric) -> dict[str, Any]:
         "policy": metric.policy,
         "source": metric.source,
     }
-
-
-def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, list[float]]:
-    """The 95 % interval of each metric that has one: (low, high) by name."""
-    extended, prior = with_prior(cases)
-    drawn = resample_all(scorer(metrics, extended), cases.groups, INTERVAL_RESAMPLES, prior=prior)
-    intervals = {name: percentile_interval(scores, cases.groups) for name, scores in drawn.items()}
-    return {name: list(bounds) for name, bounds in intervals.items() if np.isfinite(bounds).all()}
 
 
 def report_classes(cases: Cases) -> dict[str, dict[str, float]]:
