@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from uncertainty import resampled_metrics, score_intervals
 
 from cases import Cases
-from intervals import score_intervals
-from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all, scorer
-from prior import with_prior
+from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all
 from reference import Reference
-from resampling import influences, resample_all, write_private
+from resampling import write_private
 
 HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
 MOST_ERRORS_SHOWN = 100
@@ -133,13 +132,9 @@ def write_organisers_files(cases: Cases, reference: Reference, folder: Path, res
         if metric.values is not None:
             values = metric.values(cases).tolist()
             columns[metric.name] = ["" if np.isnan(value) else value for value in values]
-    metrics = metrics_of(cases)
-    extended, prior = with_prior(cases)
-    resampled = resample_all(scorer(metrics, extended), cases.groups, resamples, prior=prior)
-    resampled = {name: scores for name, scores in resampled.items() if np.isfinite(scores).all()}
-    added = influences(scorer(metrics, cases), cases.groups)
+    resampled, influences = resampled_metrics(cases, resamples)
     names = [str(name) for name in cases.names]
     group_of = [reference.group_names[group] for group in cases.groups] if reference.group_names else None
     write_private(
-        folder, names, cases.groups, {**columns, **reference.attributes}, resampled, added, group_of
+        folder, names, cases.groups, {**columns, **reference.attributes}, resampled, influences, group_of
     )

@@ -109,7 +109,7 @@ def with_prior(cases: Cases) -> tuple[Cases, list[float]]:
         reference, predictions = np.repeat(present, len(present)), np.tile(present, len(present))
     extended = replace(
         cases,
-        names=[*cases.names, *[""] * len(reference)],
+        names=[""] * (len(cases.groups) + len(reference)),
         groups=np.append(cases.groups, np.full(len(reference), cases.groups.max() + 1)),
         reference=np.concatenate([cases.reference, reference]),
         predictions=np.concatenate([cases.predictions, predictions]),
