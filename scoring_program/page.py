@@ -18,7 +18,7 @@ from page_sections import make_sections
 
 from cases import Cases
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = "detailed_results.html.j2"
 SCORE_HEADINGS = ("metric", "score", "95 % interval", "unit", "better", "definition")
 
 # The report of the package replaces the title, the first heading and the ends of style and main.
@@ -27,6 +27,7 @@ _PLAIN_STYLE = """
 body { max-width: 60rem; margin: 1rem auto; padding: 0 1rem; font: 16px/1.5 sans-serif; }
 table { border-collapse: collapse; }
 th, td { border: 1px solid var(--line); padding: .2rem .6rem; text-align: left; }
+figure { display: inline-block; margin: .5rem; vertical-align: top; }
 """
 
 

@@ -22,6 +22,7 @@ svg.chart .limit { stroke: rgb(var(--wrong)); stroke-width: 1.4; stroke-dasharra
 svg.chart .curve { stroke: rgb(var(--right)); stroke-width: 2; fill: none; stroke-linejoin: round; }
 svg.chart .dot { fill: rgb(var(--right)); } svg.chart .case { fill: rgb(var(--right) / .45); }
 svg.chart .cell { fill: rgb(var(--right)); } svg.chart .few { fill: rgb(var(--right) / .16); }
+svg.chart .span { fill: rgb(var(--right) / .45); }
 @media print { svg.chart * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
@@ -230,7 +231,7 @@ def svg_interval(value: float, low: float, high: float, least: float, most: floa
     left, right = axis.place(low), axis.place(high)
     body = (
         '<path class="grid" d="M5 8H155M5 4V12M155 4V12"/>'
-        f'<rect class="few" x="{left:g}" y="4" width="{max(right - left, 1.5):.1f}" height="8" rx="2"/>'
+        f'<rect class="span" x="{left:g}" y="4" width="{max(right - left, 1.5):.1f}" height="8" rx="2"/>'
         f'<circle class="dot" cx="{axis.place(value):g}" cy="8" r="3.5"/>'
     )
     return svg_chart(

@@ -222,10 +222,20 @@ def case_section(details: Mapping[str, Any]) -> Section:
         note = f"{count}not listed: that would reveal the reference. Organisers list them with --show-cases."
         return Section(title, note[0].upper() + note[1:] if wrong != 0 else "None.")
     rows = [
-        [Cell(case["file"]), Cell(case["reference"] or "no label"), Cell(case["prediction"] or "no label")]
+        [
+            Cell(case["file"]),
+            *(Cell(answer_text(case[key], of_values)) for key in ("reference", "prediction")),
+        ]
         for case in listed[:MOST_LISTED_CASES]
     ]
     note = "" if rows else "None."
     if len(listed) > len(rows):
         note = f"The first {len(rows)} of {len(listed):,}; scores.json lists all."
     return Section(title, note, [Table(("case", "reference", "prediction"), rows, "text")] if rows else [])
+
+
+def answer_text(answer: str, is_value: bool) -> str:
+    """A reference or prediction as it is read: values with few digits, several labels side by side."""
+    if is_value:
+        return number_text(float(answer))
+    return answer.replace("|", ", ") or "no label"

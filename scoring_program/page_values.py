@@ -30,11 +30,13 @@ def value_sections(cases: Cases, shown: bool) -> list[Section]:
     if not len(reference):
         return [Section("Values", "All values are censored: there is no error to show.")]
     note = "" if known.all() else f" {int((~known).sum()):,} cases whose value was censored are left out."
-    exact = shown and len(reference) <= MOST_DRAWN_CASES
-    if not exact:
+    drawn = shown and len(reference) <= MOST_DRAWN_CASES
+    if not drawn:
+        note += " The shade counts the cases of a cell; the outermost ones hold what lies beyond as well."
+    if not shown:
         note += (
-            " The shade counts the cases of a cell; the outermost ones hold what lies beyond as well. Single"
-            " cases are not drawn, for that would reveal the reference."
+            f" Single cases are not drawn, for that would reveal the reference: the palest cells have 1 to"
+            f" {FEWEST - 1} cases."
         )
     errors = predictions - reference
     found = agreement(errors)
@@ -42,7 +44,7 @@ def value_sections(cases: Cases, shown: bool) -> list[Section]:
         Section(
             "Predictions against the reference",
             f"On the line, prediction and reference are equal.{note}",
-            charts=[scatter_chart(reference, predictions, exact)],
+            charts=[scatter_chart(reference, predictions, drawn, shown)],
         ),
         Section(
             "Agreement (Bland-Altman)",
@@ -58,37 +60,37 @@ def value_sections(cases: Cases, shown: bool) -> list[Section]:
                     ],
                 )
             ],
-            [agreement_chart(reference, predictions, exact), error_chart(errors, shown)],
+            [agreement_chart(reference, predictions, drawn, shown), error_chart(errors, shown)],
         ),
     ]
 
 
-def scatter_chart(reference: np.ndarray, predictions: np.ndarray, exact: bool) -> Chart:
+def scatter_chart(reference: np.ndarray, predictions: np.ndarray, drawn: bool, shown: bool) -> Chart:
     """Reference against prediction: points, or cells where cases may not be told apart."""
     # Participants choose the predictions: only the reference sets the axes, rounded.
-    all_values = np.concatenate([reference, predictions]) if exact else reference
+    all_values = np.concatenate([reference, predictions]) if drawn else reference
     bounds = nice_range(float(all_values.min()), float(all_values.max()))
     plot = make_plot((*bounds, "reference"), (*bounds, "prediction"), 420, 400)
-    if exact:
+    if drawn:
         marks = [svg_dots(plot, np.column_stack([reference, predictions]).tolist(), kind="case")]
     else:
-        marks = [svg_cells(plot, grid_counts(reference, predictions, bounds, bounds), exact)]
+        marks = [svg_cells(plot, grid_counts(reference, predictions, bounds, bounds), shown)]
     marks.append(svg_line(plot, [(bounds[0], bounds[0]), (bounds[1], bounds[1])], "rule"))
     return Chart(svg_plot("Predictions against the reference", f"{len(reference):,} cases.", plot, marks))
 
 
-def agreement_chart(reference: np.ndarray, predictions: np.ndarray, exact: bool) -> Chart:
+def agreement_chart(reference: np.ndarray, predictions: np.ndarray, drawn: bool, shown: bool) -> Chart:
     """Errors by the mean of prediction and reference, with bias and limits of agreement."""
     errors, means = predictions - reference, (predictions + reference) / 2
     found = agreement(errors)
     upwards = error_range(found)
-    of_axis = means if exact else reference
+    of_axis = means if drawn else reference
     across = nice_range(float(of_axis.min()), float(of_axis.max()))
     plot = make_plot((*across, "mean of both"), (*upwards, "prediction minus reference"), 420, 330)
-    if exact:
+    if drawn:
         marks = [svg_dots(plot, np.column_stack([means, errors]).tolist(), kind="case")]
     else:
-        marks = [svg_cells(plot, grid_counts(means, errors, across, upwards), exact)]
+        marks = [svg_cells(plot, grid_counts(means, errors, across, upwards), shown)]
     marks += [
         svg_level(plot, found.bias, f"mean {number_text(found.bias)}", "rule"),
         svg_level(plot, found.low, number_text(found.low)),
@@ -103,12 +105,8 @@ def error_chart(errors: np.ndarray, shown: bool) -> Chart:
     """A histogram of the errors."""
     bounds = error_range(agreement(errors))
     counts = np.bincount(bin_numbers(errors, bounds, ERROR_BINS), minlength=ERROR_BINS)
-    plot = make_plot(
-        (*bounds, "prediction minus reference"),
-        (0.0, max(float(counts.max()), float(FEWEST)), "cases"),
-        420,
-        330,
-    )
+    highest = nice_range(0.0, max(float(counts.max()), float(FEWEST)))
+    plot = make_plot((*bounds, "prediction minus reference"), (*highest, "cases"), 420, 330)
     marks = [svg_columns(plot, counts.tolist(), shown)]
     return Chart(
         svg_plot("Errors", f"Histogram of {len(errors):,} errors.", plot, marks), "How often each error"
