@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from challenge_bundle.data_settings import ImportRequest
-from challenge_bundle.dataset import image_checks, listing_checks
+from challenge_bundle.dataset import image_checks, label_checks, listing_checks
 from challenge_bundle.dataset.checks import ASSIGNED, LISTED, NAMES, READ, Check, run_checks
 from challenge_bundle.dataset.import_state import refuse, with_each
 from challenge_bundle.dataset.staging import StagedImage
@@ -26,7 +26,7 @@ def staged(number: int) -> StagedImage:
     )
 
 
-@pytest.mark.parametrize("module", [listing_checks, image_checks])
+@pytest.mark.parametrize("module", [listing_checks, label_checks, image_checks])
 def test_every_check_is_in_a_table(module: ModuleType) -> None:
     public = {
         function

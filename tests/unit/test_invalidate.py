@@ -95,7 +95,7 @@ def test_other_classes_of_the_same_images_are_refused(evaluated: Layout) -> None
     first, second = lines[1].split(","), next(x for x in lines if x.split(",")[1] != lines[1].split(",")[1])
     lines[1] = f"{first[0]},{lines[-1].split(',')[1] if second == lines[0] else second.split(',')[1]}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match="changes the class of 1 testing images, and 2 submissions") as fault:
+    with pytest.raises(DataError, match="changes the label of 1 testing images, and 2 submissions") as fault:
         load(evaluated)
     assert fault.value.code == "evaluation-of-other-data"
 

@@ -78,7 +78,7 @@ def test_images_rules_and_a_page_and_nothing_else(filled_layout: Layout) -> None
     (layout.input_data / "notes.txt").write_text("mine")
     (layout.testing_data / ".hidden").write_text("mine")
     names = set(content_of(layout))
-    expected = {"README.md", "bundle.toml", "kit.json"}
+    expected = {"README.md", "bundle.toml", "kit.json", "input_data/task.json"}
     expected |= {f"input_data/{split}_solution.csv" for split in ("training", "validation")}
     for split in ("training", "validation", "testing"):
         images = [path.name for path in layout.split_dir(split).iterdir() if path.name[0] != "."]
@@ -90,7 +90,7 @@ def test_images_rules_and_a_page_and_nothing_else(filled_layout: Layout) -> None
 def test_nothing_hidden_is_in_it(filled_layout: Layout) -> None:
     content = content_of(filled_layout)
     texts = {name: data.decode() for name, data in content.items() if not name.endswith(".png")}
-    assert len(texts) == 5
+    assert len(texts) == 6
     reference = read_reference(filled_layout.solution_csv("testing"))
     for name, text in texts.items():
         assert not any(image in text for image in reference.label_of), name
@@ -142,7 +142,7 @@ def test_the_page_states_the_rules() -> None:
 def test_folder_zip_and_tar_hold_the_same_and_come_out_alike(filled_layout: Layout, tmp_path: Path) -> None:
     expected = content_of(filled_layout)
     for name in ("one", "one.zip", "one.tar"):
-        assert write_kit(BUNDLE, filled_layout, KIT, tmp_path / name) == len(expected) == 77
+        assert write_kit(BUNDLE, filled_layout, KIT, tmp_path / name) == len(expected) == 78
     assert read_folder(tmp_path / "one") == expected
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == expected

@@ -11,7 +11,7 @@ from challenge_bundle.data_settings import ImportRequest, ImportSettings
 from challenge_bundle.dataset.fill import make_request
 from challenge_bundle.errors import ManifestError
 from challenge_bundle.formats.program_toml import Written
-from challenge_bundle.formats.setting import settings_of
+from challenge_bundle.formats.setting import Texts, settings_of
 from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import DEFAULT_LIMITS, TABLES, parse_manifest, read_manifest
@@ -215,6 +215,8 @@ def test_a_setting_of_an_import_reaches_file_option_request_and_page(name: str, 
         if one.kind is bool
         else [str(v) for v in (expected if isinstance(expected, tuple) else [expected])]
     )
+    if one.kind == Texts:
+        words = [word for text in expected for word in (parameter.opts[0], text)][1:]
     with import_command.make_context("import", [parameter.opts[0], *words]) as ctx:
         given = ctx.params[name]
     assert given == expected

@@ -7,7 +7,8 @@ import pytest
 
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import Dropped
-from challenge_bundle.dataset.image_checks import classes_in_splits, known_splits, moved_images
+from challenge_bundle.dataset.image_checks import known_splits, moved_images
+from challenge_bundle.dataset.label_checks import classes_in_splits
 from challenge_bundle.dataset.previous_import import PreviousImport
 from challenge_bundle.dataset.split_assignment import assign_splits
 from challenge_bundle.dataset.staging import StagedImage

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from challenge_bundle.formats.setting import Shares, Size, setting
+from challenge_bundle.formats.setting import Shares, Size, Texts, setting
+from challenge_bundle.formats.tasks import CLASSIFICATION
 
 
 def _is_whole(shares: Sequence[float]) -> bool:
@@ -15,7 +16,7 @@ class ImportSettings:
     """Settings that [data] of bundle.toml, options of `data import` and the request of an import share."""
 
     sample_size: int = setting(
-        "Images to take of each class in each split; 0 takes all.",
+        "Images to take of each class (label set, or tenth of the values) in each split; 0 takes all.",
         0,
         low=0,
         high=10**9,
@@ -54,6 +55,18 @@ class ImportSettings:
         example="patient([0-9]+)_",
         default_words="none, or the source's own",
         metavar="RULE",
+    )
+    group_duplicates: bool = setting(
+        "Keep near-duplicate images in one split, as if they were of one patient.", False, example=True
+    )
+    subgroups: Texts = setting(
+        "Attributes of the testing images to compare scores by, as the source names them, such as columns of"
+        " its csv; the option may be repeated.",
+        (),
+        check=lambda name: name.isprintable() and name == name.strip(),
+        expected="names of attributes",
+        default_words="none",
+        example=["sex", "site"],
     )
     strip_metadata: bool = setting(
         "Remove EXIF data, comments and other texts from images; their pixels stay the same.",
@@ -96,4 +109,7 @@ class ImportRequest(ImportSettings):
         False,
         example=True,
     )
+    task: str = CLASSIFICATION
     class_names: tuple[str, ...] = ()
+    metric: str = ""
+    metric_options: tuple[str, ...] = ()

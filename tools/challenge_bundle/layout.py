@@ -11,6 +11,7 @@ SPLITS = ("training", "validation", "testing")
 STATE_NAME = ".bundle"
 SUBMISSION_DIR_NAME = "submission_directory"
 RESULTS_NAME = "classification_results.csv"
+TASK_NAME = "task.json"
 SCORE_NAMES = ("scores.txt", "scores.json", "detailed_results.html")
 
 
@@ -190,6 +191,16 @@ class Layout:
         if split == "testing":
             return self.scoring_input / "ref" / solution_name(split)
         return self.input_data / solution_name(split)
+
+    @property
+    def task_json(self) -> Path:
+        """What the challenge asks for, for training; an import before there were tasks wrote none."""
+        return self.input_data / TASK_NAME
+
+    @property
+    def reference_task_json(self) -> Path:
+        """The same file beside the reference, for the scoring program."""
+        return self.solution_csv("testing").with_name(TASK_NAME)
 
     def work_dir(self, program_name: str) -> Path:
         """Where a program writes until it has ended well."""

@@ -8,6 +8,13 @@ from pathlib import Path
 from challenge_bundle.data_settings import DataSettings
 from challenge_bundle.errors import ManifestError
 from challenge_bundle.formats.setting import REQUIRED, Texts, read_settings, setting, settings_of
+from challenge_bundle.formats.tasks import (
+    CLASSIFICATION,
+    ORDINAL,
+    TASKS,
+    fault_of_classes,
+    parse_metric_option,
+)
 from challenge_bundle.formats.toml_table import TomlTable, refuse_unknown
 
 PROGRAM_NAMES = ("training", "inference", "scoring")
@@ -132,6 +139,15 @@ class EvaluationSettings:
     metric: str = setting(
         "Score that the board ranks by.", "weighted_f1", choices=METRICS, example="accuracy", in_kit=True
     )
+    metric_options: Texts = setting(
+        "Settings of the metrics, such as the probability from which on a label counts as present.",
+        (),
+        check=lambda text: parse_metric_option(text) is not None,
+        expected="texts NAME=NUMBER",
+        default_words="the scoring program's own",
+        example=["threshold=0.4"],
+        in_kit=True,
+    )
     take: str = setting(
         "Which submission of a team stands on the board: its best or its last.",
         "best",
@@ -215,12 +231,16 @@ class Bundle:
         example="Chest X-rays: which of them show pneumonia?",
     )
     task: str = setting(
-        "What a submission predicts.", "classification", choices=("classification",), example="classification"
+        "What a submission predicts for an image: one class; any number of labels; one of ordered classes; or"
+        " a number.",
+        CLASSIFICATION,
+        choices=TASKS,
+        example=ORDINAL,
     )
     class_names: Texts = setting(
-        "Classes that imported images must have.",
+        "Classes, in order, that imported images must have; of the task multilabel its labels.",
         (),
-        default_words="the images' own",
+        default_words="the images' own; the task ordinal needs them",
         example=["normal", "pneumonia"],
     )
     data: DataSettings = field(default_factory=DataSettings)
@@ -360,6 +380,14 @@ def _refuse_contradictions(manifest: Bundle, tables: Mapping[str, TomlTable]) ->
             *tables["bundle"].place("class_names"),
             code="setting-duplicate",
             hint="name each class once",
+        )
+    message, hint = fault_of_classes(manifest.task, names)
+    if message:
+        raise ManifestError(
+            f"'bundle.class_names': {message}",
+            *tables["bundle"].place("class_names"),
+            code="setting-contradiction",
+            hint=hint,
         )
     if manifest.evaluation.pull and not manifest.evaluation.base_images:
         raise ManifestError(

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from challenge_bundle.formats.setting import Setting, Shares, Size, settings_of
+from challenge_bundle.formats.setting import Setting, Shares, Size, Texts, settings_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,6 +16,7 @@ _FORMS: dict[Any, dict[str, Any]] = {
     str: {"type": str, "metavar": "TEXT"},
     Size | None: {"type": int, "nargs": 2, "metavar": "WIDTH HEIGHT"},
     Shares: {"type": float, "nargs": 3, "metavar": "X Y Z"},
+    Texts: {"type": str, "multiple": True, "metavar": "TEXT"},
 }
 
 
@@ -51,6 +52,9 @@ def _checked(one: Setting) -> Callable[[click.Context, click.Parameter, Any], An
     """A callback that holds an option to the rules of bundle.toml; the default may always be named."""
 
     def check(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if one.kind == Texts and not value:
+            # An option that may be repeated gives an empty list where it is not there.
+            return None
         if value is None or value == one.default:
             return value
         try:

@@ -1,13 +1,13 @@
 """The checks of an import: all of them in these tables, run by one loop.
 
 A check takes what the import knows so far and what was asked, and returns findings; it raises nothing. To add
-one, write its function in listing_checks.py or image_checks.py, and its line below.
+one, write its function in listing_checks.py, label_checks.py or image_checks.py, and its line below.
 """
 
 from collections.abc import Callable, Iterable
 
 from challenge_bundle.data_settings import ImportRequest
-from challenge_bundle.dataset import image_checks, listing_checks
+from challenge_bundle.dataset import image_checks, label_checks, listing_checks
 from challenge_bundle.dataset.import_state import ImportState
 from challenge_bundle.findings import Finding
 
@@ -21,9 +21,10 @@ NAMES: tuple[Check, ...] = (
 
 LISTED: tuple[Check, ...] = (
     *NAMES,
-    listing_checks.expected_classes,
-    listing_checks.number_of_classes,
-    listing_checks.class_names,
+    label_checks.expected_classes,
+    label_checks.number_of_classes,
+    label_checks.class_names,
+    label_checks.known_attributes,
     listing_checks.training_images,
     listing_checks.unknown_patients,
     listing_checks.patients_across_splits,
@@ -36,15 +37,17 @@ READ: tuple[Check, ...] = (
     listing_checks.patients_across_splits,
     listing_checks.one_patient,
     image_checks.image_sizes,
-    image_checks.label_conflicts,
+    label_checks.label_conflicts,
     image_checks.duplicates,
-    image_checks.small_classes,
+    label_checks.small_classes,
     image_checks.known_splits,
 )
 """Of the images that were read; of patient groups here where dropped duplicates change them."""
 
 ASSIGNED: tuple[Check, ...] = (
-    image_checks.classes_in_splits,
+    label_checks.classes_in_splits,
+    label_checks.labels_without_cases,
+    label_checks.classes_in_one_group,
     image_checks.moved_images,
     image_checks.leaks,
     image_checks.kept_names,

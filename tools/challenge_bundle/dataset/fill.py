@@ -1,5 +1,6 @@
 """Filling input_data/ as bundle.toml and the options of `data import` ask."""
 
+import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from challenge_bundle.dataset.summary import DataSummary, read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.group_rules import resolve_group
 from challenge_bundle.formats.setting import settings_of
+from challenge_bundle.formats.tasks import CLASSIFICATION, MULTILABEL, ORDINAL, REGRESSION
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.progress import StageDisplay
-from challenge_bundle.settings import Bundle
+from challenge_bundle.settings import Bundle, EvaluationSettings
 from challenge_bundle.sources.choice import choose_source
 
 CLASSES_SHOWN = 12
@@ -90,7 +92,15 @@ def make_request(
     given = {name: value for name, value in (options or {}).items() if name in names}
     asked = {name: getattr(bundle.data, name) for name in settings_of(ImportSettings)} | given
     asked["group"] = resolve_group(asked["group"], folder if folder and "group" in given else layout.root)
-    return ImportRequest(**asked, class_names=bundle.class_names)
+    # A metric of classes, which is the setting's default, means nothing to other tasks.
+    is_default = bundle.evaluation.metric == settings_of(EvaluationSettings)["metric"].default
+    return ImportRequest(
+        **asked,
+        task=bundle.task,
+        class_names=bundle.class_names,
+        metric="" if is_default and bundle.task != CLASSIFICATION else bundle.evaluation.metric,
+        metric_options=bundle.evaluation.metric_options,
+    )
 
 
 def check_class_names(bundle: Bundle, summary: DataSummary, layout: Layout) -> None:
@@ -99,7 +109,15 @@ def check_class_names(bundle: Bundle, summary: DataSummary, layout: Layout) -> N
     Raises:
         DataError: They are.
     """
-    if bundle.class_names and set(bundle.class_names) != set(summary.class_names):
+    if bundle.task != summary.task:
+        raise DataError(
+            f"expected data of the task {bundle.task}, as 'bundle.task' has it, but got {summary.task}",
+            layout.input_data,
+            code="other-task",
+            hint="correct bundle.toml, or import again",
+        )
+    expected, found = bundle.class_names, summary.class_names
+    if expected and (expected != found if bundle.task == ORDINAL else set(expected) != set(found)):
         raise DataError(
             f"expected the classes of 'bundle.class_names', {', '.join(bundle.class_names)}, but got"
             f" {', '.join(summary.class_names)}",
@@ -111,25 +129,32 @@ def check_class_names(bundle: Bundle, summary: DataSummary, layout: Layout) -> N
 
 def _differ(asked: ImportRequest | None, manifest: ImportRequest) -> bool:
     """Whether an import was asked for other data than bundle.toml asks for, as far as that can."""
-    names = (*settings_of(ImportSettings), "class_names")
+    names = (*settings_of(ImportSettings), "class_names", "task")
     return asked is None or any(getattr(asked, name) != getattr(manifest, name) for name in names)
 
 
 def describe(summary: DataSummary) -> str:
     """One line on the images: how many in each split, and from where."""
     counts = " + ".join(f"{summary.counts[split]:,} {split}" for split in SPLITS)
-    return f"{counts} images in {len(summary.class_names)} classes, from {summary.source}"
+    kinds = {MULTILABEL: f"with {len(summary.class_names)} labels", REGRESSION: "with values"}
+    kind = kinds.get(summary.task, f"in {len(summary.class_names)} classes")
+    return f"{counts} images {kind}, from {summary.source}"
 
 
 def describe_classes(summary: DataSummary) -> str:
     """One line on the classes of an import, and on its patient groups if there are some."""
-    names = sorted(summary.classes)
+    names = list(summary.classes)
     if len(names) > CLASSES_SHOWN:
         names = sorted(names, key=lambda name: (-summary.classes[name], name))[:CLASSES_SHOWN]
     text = ", ".join(f"{name} {summary.classes[name]:,}" for name in names)
     if rest := len(summary.classes) - len(names):
         text += f" and {rest:,} smaller ones, the smallest of {min(summary.classes.values()):,}"
+    head = "labels" if summary.task == MULTILABEL else "classes"
+    if summary.values:
+        values = summary.values
+        head = "values"
+        text = f"{values[0]:g} to {values[-1]:g}, median {statistics.median(values):g}"
     groups, in_two = summary.patient_groups
     if groups:
         text += f"; {groups:,} patient groups, {format(in_two, ',') if in_two else 'none'} in two splits"
-    return f"classes: {text}"
+    return f"{head}: {text}"

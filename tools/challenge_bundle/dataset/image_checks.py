@@ -12,7 +12,7 @@ from challenge_bundle.errors import shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.image_io import FORMAT_OF_SUFFIX
 from challenge_bundle.layout import SPLITS
-from challenge_bundle.sources.base import base_name, place_of
+from challenge_bundle.sources.base import base_name
 
 LARGEST_OWN_PIXELS = 1024 * 1024
 """What this project's training makes smaller; the number is its own, `bundle_training/data.py`."""
@@ -53,23 +53,6 @@ def image_sizes(state: ImportState, request: ImportRequest) -> list[Finding]:
     return with_each(Finding("image-size", ERROR, "", message, hint), wrong[1:])
 
 
-def label_conflicts(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """One picture in two classes."""
-    conflicts = [
-        f"{one.source.origin} ({one.source.class_name}) and {other.source.origin} ({other.source.class_name})"
-        for one, *others in by_pixels(state.staged)
-        for other in others
-        if other.source.class_name != one.source.class_name
-    ]
-    if not conflicts:
-        return []
-    message = (
-        f"label conflicts, images with the same pixels in two classes: {len(conflicts)}, the first:"
-        f" {conflicts[0]}"
-    )
-    return with_each(Finding("label-conflict", ERROR, "", message, "keep each in one class"), conflicts[1:])
-
-
 def duplicates(state: ImportState, request: ImportRequest) -> list[Finding]:
     """One picture several times in a class."""
     count = len(state.staged) - len(by_pixels(state.staged))
@@ -77,21 +60,6 @@ def duplicates(state: ImportState, request: ImportRequest) -> list[Finding]:
         return []
     message = f"duplicates of other images, pixel for pixel: {count}"
     return [Finding("duplicate-images", WARNING, "", message, "keep one of each with --drop-copies")]
-
-
-def small_classes(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Classes with fewer images than were asked for; each is then cut by the shares of 'data.split'."""
-    counts = Counter((image.source.split, image.source.class_name) for image in state.staged)
-    return [
-        Finding(
-            "class-smaller-than-sample",
-            WARNING,
-            "",
-            f"class {class_name} has {count} {split or 'unsplit'} images, less than the sample size",
-        )
-        for (split, class_name), count in sorted(counts.items(), key=str)
-        if request.sample_size and count < request.sample_size * (3 if split is None else 1)
-    ]
 
 
 def known_splits(state: ImportState, request: ImportRequest) -> list[Finding]:
@@ -103,22 +71,6 @@ def known_splits(state: ImportState, request: ImportRequest) -> list[Finding]:
         why = "the last import had none of these images"
     message = f"there are no splits to keep: {why} (.bundle/origins.csv)"
     return [Finding("no-splits-to-keep", ERROR, "", message, "leave out --keep-splits")]
-
-
-def classes_in_splits(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Classes of which a split has no image."""
-    classes = {image.source.class_name for image in state.staged}
-    hint = "every split needs at least one of each class: correct the name of the class, or add images"
-    hint += ", or leave out --keep-splits" if request.keep_splits else ""
-    findings = []
-    for split in SPLITS:
-        present = {image.source.class_name for image in state.staged if image.split == split}
-        for name in sorted(classes - present):
-            others = [image for image in state.staged if image.source.class_name == name]
-            count = f"{len(others):,} in other splits, such as" if len(others) > 1 else "only"
-            message = f"class {name} has no {split} image, {count} {place_of(others[0].source)}"
-            findings.append(Finding("class-without-images", ERROR, "", message, hint))
-    return findings
 
 
 def leaks(state: ImportState, request: ImportRequest) -> list[Finding]:

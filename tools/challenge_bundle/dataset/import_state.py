@@ -24,6 +24,7 @@ class ImportState:
         keeps_names: Whether images keep their names.
         unreadable: What is wrong with the images that cannot be read.
         staged: The images that were read; with a split, once that is assigned.
+        class_names: The classes or labels, in order.
     """
 
     listing: Listing
@@ -33,6 +34,7 @@ class ImportState:
     keeps_names: bool = False
     unreadable: Sequence[Finding] = ()
     staged: Sequence[StagedImage] = ()
+    class_names: tuple[str, ...] = ()
 
 
 def refuse(findings: Iterable[Finding]) -> None:

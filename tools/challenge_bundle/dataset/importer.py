@@ -12,12 +12,15 @@ from challenge_bundle.dataset.download_cache import Downloads, open_downloads
 from challenge_bundle.dataset.duplicates import Dropped, drop_duplicates
 from challenge_bundle.dataset.import_state import ImportState, refuse
 from challenge_bundle.dataset.invalidate import keep_evaluation
+from challenge_bundle.dataset.labels import find_class_names, read_labels, task_of
 from challenge_bundle.dataset.patient_groups import find_patient_groups
 from challenge_bundle.dataset.placed import refuse_to_replace_foreign
 from challenge_bundle.dataset.previous_import import read_previous_import
+from challenge_bundle.dataset.pseudonyms import name_groups
 from challenge_bundle.dataset.publish import recover_import, staging_folders
 from challenge_bundle.dataset.split_assignment import assign_splits
 from challenge_bundle.dataset.staging import StagedImage, stage_images
+from challenge_bundle.dataset.strata import make_stratum
 from challenge_bundle.dataset.stratify import missing_splits, rank, sample
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.dataset.write import name_images, write_images, write_record
@@ -56,12 +59,20 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         refuse(findings)
 
         named = name_images(assigned, state.keeps_names)
-        write_images(named, staging, secret)
+        groups = name_groups(named, state.patient_groups, dropped)
+        write_images(named, groups, task_of(state.class_names, request), request.subgroups, staging, secret)
         # With duplicates, and what is left over where they make a sample uneven.
         shutil.rmtree(staging / "images")
         # The record of this import has no need of what becomes of an evaluation.
         summary = write_record(
-            named, state.patient_groups, source.description, findings, request, layout, secret
+            named,
+            state.patient_groups,
+            source.description,
+            findings,
+            request,
+            layout,
+            secret,
+            state.class_names,
         )
         invalidated = keep_evaluation(layout, staging, secret, request.replace)
     recover_import(layout)
@@ -70,13 +81,15 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
 
 
 def _list_images(source: Source, request: ImportRequest, layout: Layout, progress: Progress) -> ImportState:
-    listing = source.list_images(request, progress)
+    listing, faults = read_labels(source.list_images(request, progress), request)
+    refuse(faults)
     return ImportState(
         listing,
         _sample(listing.images, request),
         find_patient_groups(listing.images, request.group),
         read_previous_import(layout),
         keeps_names=request.keep_names or (source.names_are_public and not request.new_names),
+        class_names=find_class_names((image.class_name for image in listing.images), listing, request),
     )
 
 
@@ -91,11 +104,12 @@ def _sample(listed: Sequence[SourceImage], request: ImportRequest) -> list[Sourc
         cut_from = image.split is None or (image.split == "training" and given)
         return request.sample_size * (shared if cut_from else 1)
 
+    stratum = make_stratum(request.task, (image.class_name for image in listed))
     chosen: list[SourceImage] = []
     for count in {room(image) for image in ranked}:
         same_room = [image for image in ranked if room(image) == count]
         chosen += sample(
-            same_room, count, request.seed, image_key, lambda image: (image.split, image.class_name)
+            same_room, count, request.seed, image_key, lambda image: (image.split, stratum(image.class_name))
         )
     return sorted(chosen, key=lambda image: rank(request.seed, image_key(image)))
 

@@ -49,6 +49,7 @@ def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) 
     leaderboards = layout.leaderboard("", "").parent
     findings_pages = layout.findings_page("", "").parent
     sources = [layout.evaluation, leaderboards, findings_pages, layout.solution_csv("testing")]
+    sources.append(layout.reference_task_json)
     folder = put_away(layout, sources, layout.archive)
     message = (
         f"{change}: the evaluation of {taken} submissions ({scored} scored) was put away, into"
@@ -69,6 +70,9 @@ def _change(layout: Layout, images: Path, reference: Path) -> str:
     old_path = layout.solution_csv("testing")
     if not old_path.is_file():
         return ""
-    old, new = read_reference(old_path).label_of, read_reference(reference).label_of
-    changed = sum(old.get(name) != class_name for name, class_name in new.items())
-    return f"the import changes the class of {changed} testing images" if changed else ""
+    old, new = read_reference(old_path), read_reference(reference)
+    changed = sum(old.label_of.get(name) != label for name, label in new.label_of.items())
+    if changed:
+        return f"the import changes the label of {changed} testing images"
+    is_same = (old.task.name, old.class_names) == (new.task.name, new.class_names)
+    return "" if is_same else "the import changes the task or the order of its classes"

@@ -1,4 +1,4 @@
-"""Checks of what a source lists, before any image is read: names, classes and patient groups."""
+"""Checks of what a source lists, before any image is read: names, splits and patient groups."""
 
 import unicodedata
 from collections import Counter, defaultdict
@@ -10,7 +10,6 @@ from challenge_bundle.errors import readable, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import PREFIX
 from challenge_bundle.formats.group_rules import guess_groups
-from challenge_bundle.sources.base import place_of
 
 
 def file_names(state: ImportState, request: ImportRequest) -> list[Finding]:
@@ -32,49 +31,6 @@ def _is_plain(name: str) -> bool:
     return name.isprintable() or all(
         letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name
     )
-
-
-def expected_classes(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Other classes than bundle.toml names."""
-    expected, found = request.class_names, {image.class_name for image in state.listing.images}
-    if not expected or found == set(expected):
-        return []
-    odd = next((image for image in state.listing.images if image.class_name not in expected), None)
-    example = f" ({odd.class_name} is the class of {place_of(odd)})" if odd else ""
-    return [
-        Finding(
-            "other-classes",
-            ERROR,
-            "",
-            f"the images' classes are {', '.join(sorted(found))}, but 'bundle.class_names' in bundle.toml"
-            f" lists {', '.join(expected)}{example}",
-            "correct the folders, or the setting, or use another bundle (--bundle)",
-        )
-    ]
-
-
-def number_of_classes(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Fewer than two classes."""
-    found = sorted({image.class_name for image in state.listing.images})
-    if len(found) > 1:
-        return []
-    message = f"found {len(found)} class ({', '.join(found)}); a classification needs two or more"
-    return [Finding("too-few-classes", ERROR, "", message, "add images of another class")]
-
-
-def class_names(state: ImportState, request: ImportRequest) -> list[Finding]:
-    """Class names that cannot be written, and two of one name: an accent may be one character or two."""
-    findings = []
-    known: dict[str, str] = {}
-    for name in sorted({image.class_name for image in state.listing.images}):
-        if not name.isprintable() or name != name.strip():
-            message = f"the class name {shown(name)} has blanks at its ends or unprintable characters"
-            findings.append(Finding("class-name-unprintable", ERROR, "", message, "rename it"))
-        other = known.setdefault(unicodedata.normalize("NFC", name), name)
-        if other != name:
-            message = f"the classes {other!a} and {name!a} are one name, {name}, in two spellings"
-            findings.append(Finding("class-spelled-twice", ERROR, "", message, "rename one"))
-    return findings
 
 
 def training_images(state: ImportState, request: ImportRequest) -> list[Finding]:

@@ -114,8 +114,9 @@ def _moves(layout: Layout) -> list[tuple[Path, Path]]:
     """Where each staged file or folder goes; the record last, as the sign that all is in place."""
     staging, secret = staging_dir(layout), secret_staging_dir(layout)
     targets = [layout.split_dir(split) for split in SPLITS]
-    targets += [layout.solution_csv("training"), layout.solution_csv("validation")]
-    hidden = [layout.solution_csv("testing"), layout.origins_csv, layout.import_json]
+    targets += [layout.solution_csv("training"), layout.solution_csv("validation"), layout.task_json]
+    hidden = [layout.solution_csv("testing"), layout.reference_task_json, layout.origins_csv]
+    hidden.append(layout.import_json)
     return [(staging / path.name, path) for path in targets] + [(secret / path.name, path) for path in hidden]
 
 

@@ -1,4 +1,4 @@
-"""Correcting classes of images that are in place: what would change, then all of it or nothing."""
+"""Correcting labels of images that are in place: what would change, then all of it or nothing."""
 
 import csv
 import shutil
@@ -13,18 +13,19 @@ from challenge_bundle.files import synchronise, write_csv
 from challenge_bundle.formats.csv_lines import base_name
 from challenge_bundle.formats.origins import read_origins, write_origins
 from challenge_bundle.formats.reference import Reference, read_reference
+from challenge_bundle.formats.tasks import WITH_ONE_CLASS, label_cells, label_columns
 from challenge_bundle.layout import SPLITS, Layout
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """An image that gets another class.
+    """An image that gets another label.
 
     Args:
         split: Where it lies.
         name: Its base name.
-        before: Its class.
-        after: Its class from now on.
+        before: Its label text.
+        after: Its label text from now on.
     """
 
     split: str
@@ -34,7 +35,7 @@ class Correction:
 
 
 def read_corrections(path: Path, layout: Layout) -> list[Correction]:
-    """Compare a csv of `file,class` rows with what is in place.
+    """Compare a csv of labels, in the form of the bundle's own csv files, with what is in place.
 
     Returns:
         What differs, in the order of splits and names.
@@ -42,7 +43,6 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
     Raises:
         DataError: A row names no image or no class of this bundle, or a class would have no image left.
     """
-    table = read_reference(path)
     tables = {
         split: read_reference(layout.solution_csv(split))
         for split in SPLITS
@@ -55,11 +55,13 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
             code="no-data",
             hint="run `data import` first",
         )
-    class_names = {name for known in tables.values() for name in known.label_of.values()}
+    task = next(iter(tables.values())).task
+    table = read_reference(path, task)
+    class_names = {name for known in tables.values() for name in known.class_names}
     found = []
     for name, after in table.label_of.items():
         split = _split_of(name, table, tables, path)
-        if after not in class_names:
+        if task.name in WITH_ONE_CLASS and after not in class_names:
             raise DataError(
                 f"{shown(after)} is no class of this bundle; expected one of"
                 f" {', '.join(sorted(class_names))}",
@@ -71,7 +73,7 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
         before = tables[split].label_of[name]
         if before != after:
             found.append(Correction(split, name, before, after))
-    for split, known in tables.items():
+    for split, known in tables.items() if task.name in WITH_ONE_CLASS else ():
         _refuse_empty_classes(split, known, found, path)
     return sorted(found, key=lambda one: (SPLITS.index(one.split), one.name))
 
@@ -89,17 +91,17 @@ def apply_corrections(corrections: list[Correction], path: Path, layout: Layout)
     """
     recover_import(layout)
     with staging_folders(layout) as (staging, secret):
-        class_of = {(one.split, one.name): one.after for one in corrections}
+        label_of = {(one.split, one.name): one.after for one in corrections}
         replaced = [layout.solution_csv(split) for split in dict.fromkeys(one.split for one in corrections)]
         for split in dict.fromkeys(one.split for one in corrections):
             target = (secret if split == "testing" else staging) / layout.solution_csv(split).name
-            _write_corrected(layout.solution_csv(split), split, class_of, target)
+            _write_corrected(layout.solution_csv(split), split, label_of, target)
         if layout.origins_csv.is_file():
             replaced.append(layout.origins_csv)
             write_origins(
                 secret / layout.origins_csv.name,
                 (
-                    replace(one, class_name=class_of.get((one.split, one.file), one.class_name))
+                    replace(one, class_name=label_of.get((one.split, one.file), one.class_name))
                     for one in read_origins(layout.origins_csv)
                 ),
             )
@@ -154,9 +156,14 @@ def _refuse_empty_classes(split: str, known: Reference, found: list[Correction],
         )
 
 
-def _write_corrected(source: Path, split: str, class_of: Mapping[tuple[str, str], str], target: Path) -> None:
+def _write_corrected(source: Path, split: str, label_of: Mapping[tuple[str, str], str], target: Path) -> None:
+    task = read_reference(source).task
+    labels = slice(1, 1 + len(label_columns(task)))
     with source.open(encoding="utf-8-sig", newline="") as opened:
         header, *rows = (row for row in csv.reader(opened) if row)
-    corrected = [[row[0], class_of.get((split, base_name(row[0])), row[1]), *row[2:]] for row in rows]
-    write_csv(target, header, corrected, private=True)
+    for row in rows:
+        after = label_of.get((split, base_name(row[0])))
+        if after is not None:
+            row[labels] = label_cells(task, after)
+    write_csv(target, header, rows, private=True)
     shutil.copymode(source, target)

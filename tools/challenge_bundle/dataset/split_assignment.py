@@ -8,9 +8,11 @@ from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import Dropped
 from challenge_bundle.dataset.previous_import import PreviousImport, strongest
 from challenge_bundle.dataset.staging import StagedImage
+from challenge_bundle.dataset.strata import make_strata
 from challenge_bundle.dataset.stratify import assign_sets, connect, find_rare_classes, missing_splits
 from challenge_bundle.errors import shown
 from challenge_bundle.findings import WARNING, Finding
+from challenge_bundle.formats.tasks import WITH_ONE_CLASS
 from challenge_bundle.layout import SPLITS
 from challenge_bundle.sources.base import place_of
 
@@ -47,7 +49,7 @@ def assign_splits(
     if not uncut:
         return assigned, findings
     targets = [split for split in SPLITS if split in missing or split == cut_from]
-    together = connect(uncut, lambda image: _keys(image, patient_groups, dropped))
+    together = connect(uncut, lambda image: keys_together(image, patient_groups, dropped))
     kept: list[str | None] = [None] * len(together)
     if request.keep_splits:
         were = [_known(same, previous) & set(targets) for same in together]
@@ -59,12 +61,14 @@ def assign_splits(
         len(targets),
         lambda same: _describe(same, patient_groups),
     )
-    if rare:
+    if rare and request.task in WITH_ONE_CLASS:
         return [], findings + rare
     return assigned + _cut(uncut, together, targets, kept, patient_groups, request), findings
 
 
-def _keys(image: StagedImage, patient_groups: Mapping[str, str], dropped: Dropped) -> list[tuple[str, str]]:
+def keys_together(
+    image: StagedImage, patient_groups: Mapping[str, str], dropped: Dropped
+) -> list[tuple[str, str]]:
     """Images that share one stay together: duplicates and those of one patient group."""
     of_image = [patient_groups[image.source.origin]] if image.source.origin in patient_groups else []
     of_image += dropped.patient_groups.get(image.pixels_sha256, [])
@@ -101,21 +105,31 @@ def _cut(
     patient_groups: Mapping[str, str],
     request: ImportRequest,
 ) -> list[StagedImage]:
-    """Cut splits by class; `together` lists what stays together, `kept` the split that each keeps."""
+    """Cut splits by stratum; `together` lists what stays together, `kept` the split that each keeps."""
+    strata = make_strata(request.task, (image.source.class_name for image in images))
+
+    def strata_of(image: StagedImage) -> tuple[str, ...]:
+        return strata(image.source.class_name)
+
     shares: dict[str, dict[str, float]] = {}
-    for class_name, count in Counter(image.source.class_name for image in images).items():
+    for stratum, count in Counter(stratum for image in images for stratum in strata_of(image)).items():
         even = request.sample_size and count >= request.sample_size * len(targets)
         wanted = {split: 1.0 if even else request.split[SPLITS.index(split)] for split in targets}
-        shares[class_name] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
-    split = assign_sets(together, shares, lambda image: image.source.class_name, kept)
-    taken: Counter[tuple[str, str]] = Counter()
+        shares[stratum] = {split: share / sum(wanted.values()) for split, share in wanted.items()}
+    sizes = None
+    if request.task not in WITH_ONE_CLASS:
+        # Of few patients with many labels, most splits lack a label alike.
+        total = sum(request.split[SPLITS.index(name)] for name in targets)
+        sizes = {name: request.split[SPLITS.index(name)] / total * len(images) for name in targets}
+    split = assign_sets(together, shares, strata_of, kept, sizes)
+    taken: Counter[tuple[str, tuple[str, ...]]] = Counter()
     assigned: list[StagedImage] = []
     # Where patient groups or kept splits make the splits uneven, all that were asked for are kept.
     uneven = bool(patient_groups) or any(kept)
     for name, of_split in split.items():
         for image in of_split:
-            taken[name, image.source.class_name] += 1
-            if uneven or not 0 < request.sample_size < taken[name, image.source.class_name]:
+            taken[name, strata_of(image)] += 1
+            if uneven or not 0 < request.sample_size < taken[name, strata_of(image)]:
                 assigned.append(replace(image, split=name))
     return assigned
 

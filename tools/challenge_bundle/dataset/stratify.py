@@ -1,4 +1,4 @@
-"""Which images are sampled, and into which split each goes: seeded, by class, related ones together."""
+"""Which images are sampled, and into which split each goes: seeded, by stratum, related ones together."""
 
 import functools
 import hashlib
@@ -85,41 +85,45 @@ def connect(items: Sequence[T], keys: Callable[[T], Iterable[Hashable]]) -> list
 def assign_sets(
     together: Sequence[Sequence[T]],
     shares: Mapping[str, Mapping[str, float]],
-    class_of: Callable[[T], str],
+    strata_of: Callable[[T], Iterable[str]],
     kept: Sequence[str | None] = (),
+    sizes: Mapping[str, float] | None = None,
 ) -> dict[str, list[T]]:
-    """Assign sets of items to splits so that each split gets its share of each class, and no set is in two.
+    """Assign sets of items to splits so that each split gets its share of each stratum, and no set is in two.
 
     The largest set is assigned first, to the split that lacks most of what is in it. Sets that keep a split
     come before all others, so that these make up for them.
 
     Args:
-        together: In random order; the items of one set stay together, whatever their classes.
-        shares: Of each split, with sum 1, for each class.
-        class_of: The class of an item.
+        together: In random order; the items of one set stay together, whatever their strata.
+        shares: Of each split, with sum 1, for each stratum.
+        strata_of: The strata of an item: its class, or each of its labels.
         kept: The split that each set keeps; None of one that is assigned. Empty assigns all.
+        sizes: How many items each split should get; where several lack a set's strata alike, the one that
+            lacks most items gets it. None takes the first of them.
 
     Returns:
-        Items of each split; see find_rare_classes for when a split may lack a class.
+        Items of each split; see find_rare_classes for when a split may lack a stratum.
 
     Source:
         Sechidis, Tsoumakas, Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011.
     """
-    counts = [Counter(map(class_of, same)) for same in together]
+    counts = [Counter(stratum for item in same for stratum in strata_of(item)) for same in together]
     totals: Counter[str] = sum(counts, Counter())
     splits = list(next(iter(shares.values())))
     missing = {split: {name: shares[name][split] * totals[name] for name in totals} for split in splits}
     assigned: dict[str, list[T]] = {split: [] for split in splits}
-    assigned_classes: dict[str, set[str]] = {split: set() for split in splits}
+    assigned_strata: dict[str, set[str]] = {split: set() for split in splits}
 
-    def need(split: str, count: Counter[str]) -> tuple[int, float]:
-        # Every split gets its first set of a class before the largest deficit decides.
-        new = len(count.keys() - assigned_classes[split])
-        return new, sum(number * missing[split][name] for name, number in count.items())
+    def need(split: str, count: Counter[str]) -> tuple[int, float, float]:
+        # Every split gets its first set of a stratum before the largest deficit decides.
+        new = len(count.keys() - assigned_strata[split])
+        lack = sum(number * missing[split][name] for name, number in count.items())
+        return new, lack, sizes[split] - len(assigned[split]) if sizes else 0.0
 
     def assign(place: int, split: str) -> None:
         assigned[split].extend(together[place])
-        assigned_classes[split] |= counts[place].keys()
+        assigned_strata[split] |= counts[place].keys()
         for name, number in counts[place].items():
             missing[split][name] -= number
 

@@ -17,7 +17,7 @@ from challenge_bundle.dataset.publish import recover_import
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.formats.task_json import read_task
-from challenge_bundle.formats.tasks import REGRESSION, Task
+from challenge_bundle.formats.tasks import CLASSIFICATION, REGRESSION, Task
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.settings import Bundle
 
@@ -28,12 +28,14 @@ class DataSummary:
 
     Args:
         source: What was imported.
-        class_names: In alphabetical order.
+        class_names: The classes or labels, in order; none of values.
         counts: Images of each split.
         findings: What the import's checks found; nothing that stops the work.
         request: What was asked of the import; None if no import is known.
         has_reference: Whether the classes of the testing images are here, as they are at the organiser's.
-        classes: Images of each class; of an import that was made just now, else empty.
+        task: What the labels are of.
+        classes: Images of each class or label; of an import that was made just now, else empty.
+        values: Of a regression, sorted; of an import that was made just now, else empty.
         patient_groups: How many patient groups that import knows of, and how many of them are in two splits.
     """
 
@@ -43,7 +45,9 @@ class DataSummary:
     findings: tuple[Finding, ...] = ()
     request: ImportRequest | None = None
     has_reference: bool = True
+    task: str = CLASSIFICATION
     classes: Mapping[str, int] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
     patient_groups: tuple[int, int] = (0, 0)
 
 
@@ -68,7 +72,8 @@ def read_summary(layout: Layout) -> DataSummary | None:
     record = read_import_record(layout)
     return DataSummary(
         source=record[0] if record else "a kit, or files put there by hand",
-        class_names=tuple(sorted(set(tables["training"].label_of.values()))),
+        class_names=tables["training"].class_names,
+        task=tables["training"].task.name,
         counts={split: len(table.label_of) for split, table in tables.items()}
         | {"testing": len(names_in(layout.testing_data))},
         request=record[1] if record else None,
@@ -81,7 +86,7 @@ def known_class_names(bundle: Bundle, layout: Layout) -> tuple[str, ...]:
     solution = layout.solution_csv("training")
     if bundle.class_names or not solution.exists():
         return bundle.class_names
-    return tuple(sorted(set(read_reference(solution).label_of.values())))
+    return read_reference(solution).class_names
 
 
 def known_task(bundle: Bundle, layout: Layout) -> Task | None:

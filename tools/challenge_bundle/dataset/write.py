@@ -14,9 +14,11 @@ from challenge_bundle.dataset.staging import StagedImage
 from challenge_bundle.dataset.summary import DataSummary
 from challenge_bundle.files import write_csv, write_text
 from challenge_bundle.findings import Finding
-from challenge_bundle.formats.label_table import HEADER
 from challenge_bundle.formats.origins import Origin, write_origins
-from challenge_bundle.layout import SPLITS, Layout, solution_name, split_dir_name
+from challenge_bundle.formats.reference import FILE, GROUP, META_PREFIX
+from challenge_bundle.formats.task_json import task_text
+from challenge_bundle.formats.tasks import REGRESSION, Task, label_cells, label_columns, labels_of
+from challenge_bundle.layout import SPLITS, TASK_NAME, Layout, solution_name, split_dir_name
 from challenge_bundle.sources.base import base_name
 
 
@@ -33,14 +35,27 @@ def name_images(assigned: Sequence[StagedImage], keep: bool) -> list[StagedImage
     ]
 
 
-def write_images(named: Sequence[StagedImage], staging: Path, secret: Path) -> None:
-    """Move the images into folders of their splits, and write which class each has.
+def write_images(
+    named: Sequence[StagedImage],
+    groups: Mapping[str, str],
+    task: Task,
+    subgroups: Sequence[str],
+    staging: Path,
+    secret: Path,
+) -> None:
+    """Move the images into folders of their splits, and write which label each has.
 
     Args:
         named: The images with their splits and names.
+        groups: Pseudonym of each image's patient group, by origin; empty where none is known.
+        task: What the labels are of.
+        subgroups: Attributes that the reference of the testing images gets.
         staging: The public staging folder.
-        secret: The secret one, for the classes of the testing images.
+        secret: The secret one, for the labels of the testing images.
     """
+    for folder in (staging, secret):
+        write_text(folder / TASK_NAME, task_text(task))
+    columns = [FILE, *label_columns(task), *([GROUP] if groups else [])]
     # One time for all: the order in which they were written would show more than their names do.
     now = time.time()
     for split in SPLITS:
@@ -56,8 +71,19 @@ def write_images(named: Sequence[StagedImage], staging: Path, secret: Path) -> N
             else:
                 os.replace(image.file, target)
             os.utime(target, (now, now))
-        rows = [(f"{folder.name}/{image.name}", image.source.class_name) for image in images]
-        write_csv((secret if split == "testing" else staging) / solution_name(split), HEADER, rows)
+        # Nobody but the organiser needs what patients are like.
+        attributes = subgroups if split == "testing" else ()
+        header = [*columns, *(META_PREFIX + attribute for attribute in attributes)]
+        rows = [
+            (
+                f"{folder.name}/{image.name}",
+                *label_cells(task, image.source.class_name),
+                *([groups[image.source.origin]] if groups else []),
+                *(image.source.attributes.get(attribute, "") for attribute in attributes),
+            )
+            for image in images
+        ]
+        write_csv((secret if split == "testing" else staging) / solution_name(split), header, rows)
 
 
 def write_record(
@@ -68,6 +94,7 @@ def write_record(
     request: ImportRequest,
     layout: Layout,
     secret: Path,
+    class_names: Sequence[str],
 ) -> DataSummary:
     """Write where each image came from and what was asked; for the organiser alone.
 
@@ -79,6 +106,7 @@ def write_record(
         request: What was asked.
         layout: Of the bundle, for the names of the files.
         secret: The secret staging folder.
+        class_names: The classes or labels, in order.
     """
     write_origins(
         secret / layout.origins_csv.name,
@@ -95,15 +123,18 @@ def write_record(
             for image in sorted(named, key=lambda image: image.name)
         ),
     )
-    classes = Counter(image.source.class_name for image in named)
+    labels = [image.source.class_name for image in named]
+    classes = Counter(name for label in labels for name in labels_of(request.task, label))
     of_split = Counter(image.split for image in named)
     summary = DataSummary(
         source,
-        tuple(sorted(classes)),
+        tuple(class_names),
         {split: of_split[split] for split in SPLITS},
         tuple(findings),
         request,
-        classes=classes,
+        task=request.task,
+        classes={name: classes[name] for name in class_names},
+        values=tuple(sorted(map(float, labels))) if request.task == REGRESSION else (),
         patient_groups=_count_patient_groups(named, patient_groups),
     )
     record = {

@@ -51,17 +51,7 @@ def read_columns(
         DataError: No such file, no such column or two of one name, an empty cell, a row that is longer than
             the header, or no csv.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(
-            "is a pipe or a device",
-            path,
-            code="csv-not-a-file",
-            hint="write the csv into a file, and name that",
-        )
-    with _explained(path), path.open(encoding="utf-8-sig", newline="") as opened:
-        first = opened.readline()
-        opened.seek(0)
-        rows = csv.DictReader(opened, delimiter=max(_DELIMITERS, key=first.count))
+    with _opened(path) as rows:
         header = list(rows.fieldnames or ())
         columns = {**needed, **(asked or {}), **{name: name for name in usual if name in header}}
         _check_header(header, columns.values(), path)
@@ -86,6 +76,27 @@ def read_columns(
                     hint="fill it",
                 )
             yield rows.line_num, cells
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of a csv's columns; see read_columns for what is raised."""
+    with _opened(path) as rows:
+        return list(rows.fieldnames or ())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(
+            "is a pipe or a device",
+            path,
+            code="csv-not-a-file",
+            hint="write the csv into a file, and name that",
+        )
+    with _explained(path), path.open(encoding="utf-8-sig", newline="") as opened:
+        first = opened.readline()
+        opened.seek(0)
+        yield csv.DictReader(opened, delimiter=max(_DELIMITERS, key=first.count))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import Any
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.tasks import TASKS, Task
+from challenge_bundle.layout import TASK_NAME
 
-NAME = "task.json"
 _VERSION = 1
 
 
@@ -30,7 +30,7 @@ def read_task(folder: Path) -> Task:
     Raises:
         DataError: The file is not what an import writes.
     """
-    path = folder / NAME
+    path = folder / TASK_NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

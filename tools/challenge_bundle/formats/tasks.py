@@ -115,3 +115,34 @@ def cells_to_label(task_name: str, columns: Sequence[str], cells: Sequence[str])
     if odd is not None:
         raise LabelError(f"expected 0 or 1 for the label {columns[odd]!r} but got {cells[odd][:40]!r}")
     return SEPARATOR.join(sorted(name for name, cell in zip(columns, cells, strict=True) if cell == "1"))
+
+
+_RESERVED = ("file", "group", "event")
+"""Other columns of a reference, so that no label can have the name."""
+
+
+def fault_of_classes(task_name: str, class_names: Sequence[str]) -> tuple[str, str]:
+    """What is wrong with the classes that bundle.toml names, and a hint; empty texts if nothing is."""
+    if task_name == ORDINAL and len(class_names) < 2:
+        hint = 'list them from the lowest to the highest, such as class_names = ["none", "mild", "severe"]'
+        return "the task ordinal needs its classes in order", hint
+    if task_name == REGRESSION and class_names:
+        return "the task regression has no classes", "remove the setting, or correct 'bundle.task'"
+    odd = next(filter(is_reserved, class_names), None) if task_name == MULTILABEL else None
+    if odd is not None:
+        return f"no label can be called {odd!r}", "rename it: the name is another column's, or has a '|'"
+    return "", ""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a label of that name could not be a column of a reference, or not stand in a label text."""
+    return SEPARATOR in name or name in _RESERVED or name.startswith("meta_")
+
+
+def parse_metric_option(text: str) -> tuple[str, float] | None:
+    """The name and the number of `NAME=NUMBER`; None if it is not in that form."""
+    name, _, number = text.partition("=")
+    try:
+        return (name, parse_number(number)) if name.isidentifier() else None
+    except LabelError:
+        return None

@@ -15,7 +15,7 @@ from challenge_bundle.files import replacing, synchronise
 from challenge_bundle.formats.kit_json import KIT_NAME, Kit, kit_text
 from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.kit.texts import public_manifest, readme_text
-from challenge_bundle.layout import Layout, solution_name, split_dir_name
+from challenge_bundle.layout import TASK_NAME, Layout, solution_name, split_dir_name
 from challenge_bundle.settings import Bundle
 from challenge_bundle.submission.pack import add_file, opened
 
@@ -72,6 +72,8 @@ def kit_files(bundle: Bundle, layout: Layout, kit: Kit) -> dict[str, Content]:
         names = sorted(read_reference(path).label_of)
         images[f"input_data/{solution_name(split)}"] = path
         images |= _images(layout, split, names)
+    if layout.task_json.is_file():
+        images[f"input_data/{TASK_NAME}"] = layout.task_json
     testing = sorted(names_in(layout.testing_data))
     if not testing:
         raise DataError(

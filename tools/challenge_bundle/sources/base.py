@@ -1,8 +1,8 @@
 """What a source is: it lists images with their classes, and gives their bytes."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -24,7 +24,7 @@ class SourceImage:
 
     Args:
         origin: Where it is, in the source's own terms; unique within the source, and shown in messages.
-        class_name: Its class.
+        class_name: Its label text (see formats/tasks.py): a class, labels joined by `|`, or a number.
         split: Its split if the source has splits, else None.
         load: Gives its bytes, as they are stored.
         patient_group: What it shares with images that must not be in another split, such as a patient; None
@@ -35,7 +35,8 @@ class SourceImage:
             downloaded when it is loaded. None for local images.
         key: Its name in the random order, independent of where the source is; empty takes the path below the
             class folder, else the last part of origin.
-        label_place: Where its class is written, such as a row of a csv; empty where origin shows it.
+        label_place: Where its label is written, such as a row of a csv; empty where origin shows it.
+        attributes: Subgroup attributes, such as sex, that the source has of those that were asked for.
     """
 
     origin: str
@@ -48,6 +49,7 @@ class SourceImage:
     version: str | None = None
     key: str = ""
     label_place: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,14 @@ class Listing:
         images: The images.
         findings: What was passed over, or wants a look.
         patient_hint: How to give each image another patient group, where the source has a way of its own.
+        label_names: All labels of a multilabel task in order, where the source knows of more than those that
+            images have.
     """
 
     images: Sequence[SourceImage]
     findings: tuple[Finding, ...] = ()
     patient_hint: str = ""
+    label_names: tuple[str, ...] = ()
 
 
 def image_key(image: SourceImage) -> str:

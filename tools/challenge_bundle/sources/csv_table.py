@@ -1,4 +1,4 @@
-"""Images whose classes a csv lists, one row per image, wherever the files are."""
+"""Images whose labels a csv lists, one row per image, wherever the files are."""
 
 import contextlib
 import os
@@ -10,17 +10,19 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.csv_columns import parse_columns, read_columns
 from challenge_bundle.formats.source_options import add_options
+from challenge_bundle.formats.tasks import WITH_ONE_CLASS
 from challenge_bundle.progress import Progress
 from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 from challenge_bundle.sources.class_folders import SPLIT_OF_FOLDER
+from challenge_bundle.sources.label_columns import FORM, LabelColumns, choose_label_columns
 
-FORM = "csv:FILE[?file=COLUMN&class=COLUMN&group=COLUMN&split=COLUMN&images=DIR]"
-
-_COLUMNS = ("file", "class", "group", "split")
+_COLUMNS = ("file", "class", "value", "group", "split")
 
 
 class TableSource:
-    """A csv with one row per image: `file` and `class`, perhaps `group` (the patient) and `split`.
+    """A csv with one row per image: `file`, its label, perhaps `group` (the patient) and `split`.
+
+    The label is a `class`, a number in `value`, or 0 and 1 in one column for each label; see LabelColumns.
 
     Args:
         text: `csv:FILE`, then perhaps what the columns are called in it, and the folder of the images.
@@ -33,12 +35,11 @@ class TableSource:
     names_are_public = False
 
     def __init__(self, text: str, base: Path) -> None:
-        self.path, asked = parse_columns(text, base, (*_COLUMNS, "images"), FORM)
+        self.path, asked = parse_columns(text, base, (*_COLUMNS, "labels", "none", "images"), FORM)
         folder = asked.pop("images", None)
         self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
         options = asked | ({"images": str(self.folder)} if folder else {})
         self.description = add_options(f"csv:{self.path}", options)
-        self.needed = {key: asked.pop(key, key) for key in ("file", "class")}
         self.asked = asked
         self._named: dict[Path, dict[str, list[Path]]] = {}
 
@@ -48,11 +49,15 @@ class TableSource:
         Raises:
             DataError: The csv is at fault, or an image that it names is not there.
         """
+        columns = choose_label_columns(self.path, self.asked, request)
         images: list[SourceImage] = []
         line_of: dict[Path, int] = {}
         absent: list[Finding] = []
         usual = [key for key in ("group", "split") if key not in self.asked]
-        for line, cells in read_columns(self.path, self.needed, self.asked, usual):
+        needed = {"file": self.asked.get("file", "file"), **columns.needed}
+        asked = dict(columns.optional)
+        asked |= {key: name for key, name in self.asked.items() if key in ("group", "split")}
+        for line, cells in read_columns(self.path, needed, asked, usual):
             path = self._find(cells["file"], line)
             if path is None:
                 name = shown(cells["file"])
@@ -66,7 +71,7 @@ class TableSource:
                     code="csv-duplicate-row",
                     hint="keep one",
                 )
-            images.append(self._image(path, cells, line))
+            images.append(self._image(path, columns, cells, line, request))
             self._check_splits(images, line)
             progress("listing images", len(images), 0)
         self._refuse_absent(absent)
@@ -74,19 +79,25 @@ class TableSource:
             raise DataError(
                 "no image in it", self.path, code="no-images", hint=f"write one row per image: {FORM}"
             )
-        return Listing(images, tuple(_without_row(line_of)))
+        return Listing(images, tuple(_without_row(line_of)), label_names=columns.label_names)
 
-    def _image(self, path: Path, cells: dict[str, str], line: int) -> SourceImage:
-        # As in class folders, so that the same images are sampled.
-        key = os.path.relpath(path, self.folder).replace(os.sep, "/").removeprefix(f"{cells['class']}/")
+    def _image(
+        self, path: Path, columns: LabelColumns, cells: dict[str, str], line: int, request: ImportRequest
+    ) -> SourceImage:
+        label = columns.label(cells, self.path, line)
+        key = os.path.relpath(path, self.folder).replace(os.sep, "/")
+        if request.task in WITH_ONE_CLASS:
+            # As in class folders, so that the same images are sampled.
+            key = key.removeprefix(f"{label}/")
         return SourceImage(
             str(path),
-            cells["class"],
+            label,
             self._split(cells, line),
             path.read_bytes,
             cells.get("group") or None,
             key=key,
             label_place=f"{self.path.name}:{line}",
+            attributes=columns.attributes(cells),
         )
 
     def _check_splits(self, images: list[SourceImage], line: int) -> None:
