@@ -125,7 +125,7 @@ def _messages_of(module: str, tree: ast.Module, statuses: dict[str, str]) -> Ite
         if name == "Finding":
             names = ("code", "severity", "location", "message", "hint", "row")
             given |= dict(zip(names, call.args, strict=False))
-            if not isinstance(given["code"], ast.Constant):
+            if not isinstance(given.get("code"), ast.Constant):
                 continue
             kind = _severity(given["severity"])
             message = given["message"]

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.dataset.duplicates import by_pixels
@@ -161,25 +162,27 @@ def labels_without_cases(state: ImportState, request: ImportRequest) -> list[Fin
     """Labels that no image of a split has, or all have: they cannot be learned, or not be scored."""
     if request.task != MULTILABEL:
         return []
-    hint = "add images that have them, or leave the labels out of 'bundle.class_names'"
+    hint = "add images, or leave the labels out of 'bundle.class_names'"
     findings = []
     for split in SPLITS:
         images = [image for image in state.staged if image.split == split]
         counts = Counter(name for image in images for name in _labels(image.source, request))
         effect = "cannot be learned" if split == "training" else "have no AUROC there"
-        for code, what, wanted in (
-            ("label-without-positive", "positive", 0),
-            ("label-without-negative", "negative", len(images)),
-        ):
-            absent = [name for name in state.class_names if counts[name] == wanted]
-            if absent and images:
-                named = ", ".join(absent[:_LABELS_SHOWN])
-                more = f" and {len(absent) - _LABELS_SHOWN} more" if len(absent) > _LABELS_SHOWN else ""
-                message = (
-                    f"labels without a {what} {split} image, which {effect}: {len(absent)} ({named}{more})"
-                )
-                findings.append(Finding(code, WARNING, "", message, hint))
+        never = [name for name in state.class_names if images and not counts[name]]
+        always = [name for name in state.class_names if images and counts[name] == len(images)]
+        if never:
+            message = f"labels that no {split} image has, which {effect}: {_named(never)}"
+            findings.append(Finding("label-without-positive", WARNING, "", message, hint))
+        if always:
+            message = f"labels that all {split} images have, which {effect}: {_named(always)}"
+            findings.append(Finding("label-without-negative", WARNING, "", message, hint))
     return findings
+
+
+def _named(names: Sequence[str]) -> str:
+    """How many labels, and the first of them."""
+    more = f" and {len(names) - _LABELS_SHOWN} more" if len(names) > _LABELS_SHOWN else ""
+    return f"{len(names)} ({', '.join(names[:_LABELS_SHOWN])}{more})"
 
 
 def classes_in_one_group(state: ImportState, request: ImportRequest) -> list[Finding]:

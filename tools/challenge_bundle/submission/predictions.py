@@ -17,10 +17,9 @@ from challenge_bundle.dataset.placed import names_in
 from challenge_bundle.dataset.summary import known_task
 from challenge_bundle.errors import DataError, SubmissionError
 from challenge_bundle.findings import NOTE, Finding
-from challenge_bundle.formats.task_json import NAME as TASK_NAME
 from challenge_bundle.formats.task_json import task_text
 from challenge_bundle.guarded import At, ReadLimits, find_guarded, listed
-from challenge_bundle.layout import RESULTS_NAME, Layout
+from challenge_bundle.layout import RESULTS_NAME, TASK_NAME, Layout
 from challenge_bundle.runs.programs import SCORING
 from challenge_bundle.settings import Bundle
 
