@@ -20,6 +20,7 @@ from challenge_bundle.audit.near_duplicates import (
     correlate,
     describe_pictures,
     find_near_duplicates,
+    near_duplicate_pairs,
     near_pairs,
 )
 from challenge_bundle.audit.patient_leaks import find_shared_groups
@@ -545,6 +546,18 @@ def test_near_pairs_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> N
         assert 100 < len(expected) < 40_000
         assert (pairs == expected).all()
         np.testing.assert_allclose(correlations, told[pairs[:, 0], pairs[:, 1]], atol=1e-12)
+
+
+def test_pairs_of_any_pictures_are_numpys_and_constant_ones_are_in_none() -> None:
+    small = np.concatenate([np.full((2, 1024), 9, np.uint8), alike(60), alike(60)[:3]])
+    found = near_duplicate_pairs(small)
+    correlations = np.corrcoef(small[2:])
+    expected = np.argwhere(np.triu(correlations >= 0.99, 1)) + 2
+    assert (found.pairs == expected).all()
+    assert {(2, 62), (3, 63), (4, 64)} <= {tuple(pair) for pair in found.pairs.tolist()}
+    assert (found.least, found.complete) == (0.99, True)
+    for few in (small[:2], small[1:3], small[:0]):
+        assert near_duplicate_pairs(few).pairs.shape == (0, 2)
 
 
 @pytest.mark.parametrize("kind", ["noise", "smooth", "alike", "two gray levels"])

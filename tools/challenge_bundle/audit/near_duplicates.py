@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from challenge_bundle.audit.base import (
     MAX_EXAMPLES,
@@ -21,6 +22,7 @@ from challenge_bundle.audit.base import (
     counted,
 )
 from challenge_bundle.findings import NOTE, WARNING, Finding
+from challenge_bundle.image_io import to_eight_bits
 
 MIN_CORRELATIONS = (0.99, 0.995, 0.998, 0.9995)
 """Of the resized pictures' pixels; the first that leaves few enough candidates. 50 MedNIST images of 64 x 64
@@ -83,6 +85,54 @@ class Pictures:
     waves: NDArray[np.float32]
 
 
+def small_picture(image: Image.Image) -> NDArray[np.uint8]:
+    """An image's gray levels (32 * 32,), resized: what near-duplicates are searched by."""
+    gray = to_eight_bits(image).convert("L")
+    # Not BOX: where the sides are no multiple of 32, it shifts parts of the picture by a quarter of a pixel.
+    return np.asarray(gray.resize((SMALL_SIDE_PX, SMALL_SIDE_PX), Image.Resampling.BILINEAR)).ravel()
+
+
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """Pairs of pictures that show nearly the same.
+
+    Args:
+        pairs: (M, 2) rows of the pictures, the lower one first; in order.
+        correlations: (M,) of their pixels, `least`..1.
+        least: Correlation from which on pairs were searched; more than 0.99 where very many are alike.
+        complete: Whether they are all from there on.
+    """
+
+    pairs: NDArray[np.int64]
+    correlations: NDArray[np.float64]
+    least: float
+    complete: bool
+
+
+def near_duplicate_pairs(small: NDArray[np.uint8]) -> NearPairs:
+    """Find all pairs of pictures that show nearly the same, among them those that are equal.
+
+    Args:
+        small: (N, 32 * 32) gray levels of the pictures, as `small_picture` makes them; constant ones are in
+            no pair.
+
+    Returns:
+        The pairs. There are at most 4 million, so that the memory (100 MB and 130 bytes a picture) does not
+        grow with what the pictures are.
+    """
+    rows = np.flatnonzero(small.min(axis=1, initial=255) < small.max(axis=1, initial=0))
+    if len(rows) < 2:
+        return NearPairs(np.empty((0, 2), np.int64), np.empty(0), MIN_CORRELATIONS[0], True)
+    from threadpoolctl import threadpool_limits
+
+    # One thread a product: they are small, and the tiles of pairs are assigned to several threads.
+    with threadpool_limits(1):
+        pictures = describe_pictures(small if len(rows) == len(small) else small[rows])
+        least = _choose_least(pictures.waves)
+        pairs, correlations, complete = near_pairs(pictures, least)
+    return NearPairs(rows[pairs], correlations, least, complete)
+
+
 def find_near_duplicates(images: ImageTable) -> list[AuditFinding]:
     """Find different images that show nearly the same.
 
@@ -92,21 +142,12 @@ def find_near_duplicates(images: ImageTable) -> list[AuditFinding]:
     Returns:
         Warnings for pairs under two classes and in two splits; a note for pairs in one split.
     """
-    first = np.sort(np.unique(np.array(images.pixel_hashes), return_index=True)[1])
-    rows = first[(images.small.min(axis=1) < images.small.max(axis=1))[first]]
-    if len(rows) < 2:
-        return []
-    from threadpoolctl import threadpool_limits
-
-    # One thread a product: they are small, and the tiles of pairs are assigned to several threads.
-    with threadpool_limits(1):
-        pictures = describe_pictures(images.small if len(rows) == len(images) else images.small[rows])
-        least = _choose_least(pictures.waves)
-        pairs, correlations, complete = near_pairs(pictures, least)
-    findings = _sort_out(images, rows[pairs[np.argsort(-correlations, kind="stable")]])
-    if not complete or least > MIN_CORRELATIONS[0]:
-        ended = "" if complete else ", and it ended early"
-        what = f"many images are alike: only correlations from {least} on were searched{ended}"
+    rows = np.sort(np.unique(np.array(images.pixel_hashes), return_index=True)[1])
+    found = near_duplicate_pairs(images.small if len(rows) == len(images) else images.small[rows])
+    findings = _sort_out(images, rows[found.pairs[np.argsort(-found.correlations, kind="stable")]])
+    if not found.complete or found.least > MIN_CORRELATIONS[0]:
+        ended = "" if found.complete else ", and it ended early"
+        what = f"many images are alike: only correlations from {found.least} on were searched{ended}"
         hint = "look for near-duplicates class by class"
         narrow = Finding("near-duplicates-search-limited", NOTE, "", what, hint)
         findings.append(AuditFinding("near-copies", narrow))

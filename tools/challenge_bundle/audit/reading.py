@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from challenge_bundle.audit.base import FULL_SIDE_PX, SMALL_SIDE_PX, UNKNOWN, ImageTable
+from challenge_bundle.audit.near_duplicates import small_picture
 from challenge_bundle.audit.parallel import work_in_parallel
 from challenge_bundle.formats.origins import read_origins
 from challenge_bundle.formats.reference import read_reference
@@ -153,8 +154,7 @@ def _read_one(
             texts = "\n".join(find_texts(opened, data))
     except READ_FAULTS as fault:
         return describe_fault(fault)
-    # Not BOX: where the sides are no multiple of 32, it shifts parts of the picture by a quarter of a pixel.
-    small[:] = np.asarray(gray.resize((SMALL_SIDE_PX, SMALL_SIDE_PX), Image.Resampling.BILINEAR)).ravel()
+    small[:] = small_picture(gray)
     if shape is not None:
         full[:] = np.asarray(gray.resize(shape[::-1], Image.Resampling.BOX)).ravel()
     file_hash = hashlib.sha256(data).hexdigest()
