@@ -3,9 +3,14 @@
     python infer.py [IN_DIR OUT_DIR] [--options]
 
 Reads every file of IN_DIR (except hidden ones) and the model that training exported. Writes
-OUT_DIR/classification_results.csv: one row per image, sorted by file name, with the class and one probability
-per class. An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the
-exit status is 1.
+OUT_DIR/classification_results.csv: one row per image, sorted by file name. Its columns depend on the task:
+
+    classification, ordinal    file,class,probability_CLASS...    classes in the order of model.json
+    multilabel                 file,LABEL...                      probabilities, each by itself
+    regression                 file,value                         in the unit of the training values
+
+An image that cannot be read is named on stderr and gets no row; the others keep theirs, and the
+exit status is 1. answers.py makes rows of what the network gives.
 """
 
 import argparse
@@ -26,12 +31,13 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
+from answers import Answer, parse_answer
 from PIL import Image, UnidentifiedImageError
 
 RESULTS_NAME = "classification_results.csv"
 # Fixed: an image is in the same batch whatever the number of workers, so the csv's bytes are the same.
 BATCH_SIZE = 64
-# If the model takes larger images, fewer are classified at once: 64 of 4000x4000 would take 4 GiB.
+# If the model takes larger images, fewer are predicted at once: 64 of 4000x4000 would take 4 GiB.
 PIXELS_PER_BATCH = BATCH_SIZE * 256 * 256
 SHOWN_FAULTS = 10
 PROGRESS_S = 2.0
@@ -61,7 +67,7 @@ class Model:
     """An exported network and what it expects."""
 
     session: onnxruntime.InferenceSession  # images (B, C, H, W), float32, to logits (B, K)
-    class_names: tuple[str, ...]  # of logit k
+    answer: Answer
     channels: int  # 1: gray, 3: RGB
     height: int
     width: int
@@ -70,7 +76,7 @@ class Model:
 
 
 def main(in_dir: Path, out_dir: Path, model_dir: Path, workers: int) -> int:
-    """Classify a folder of images; returns the exit status: 0 done, 1 at fault (one line on stderr)."""
+    """Predict a folder of images; returns the exit status: 0 done, 1 at fault (one line on stderr)."""
     try:
         files = list_images(in_dir)
         model = load_model(model_dir)
@@ -105,16 +111,15 @@ def write_results(files: Sequence[Path], model: Model, path: Path, workers: int)
     done, printed = 0, time.monotonic()
     with path.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(["file", "class", *(f"probability_{name}" for name in model.class_names)])
+        writer.writerow(model.answer.header())
         for batch in read_batches(files, model, workers):
             readable = [(file, image) for file, image in batch if isinstance(image, np.ndarray)]
             faults += [f"{file}: {image}" for file, image in batch if isinstance(image, str)]
             if readable:
-                probabilities = classify(model, np.stack([image for _, image in readable]))
-                for (file, _), row in zip(readable, probabilities, strict=True):
+                rows = predict(model, np.stack([image for _, image in readable]))
+                for (file, _), row in zip(readable, rows, strict=True):
                     if np.isfinite(row).all():
-                        cells = [f"{value:.6f}" for value in row]
-                        writer.writerow([file.name, model.class_names[int(row.argmax())], *cells])
+                        writer.writerow([file.name, *model.answer.cells(row)])
                     else:
                         faults.append(f"{file}: the model's output is not finite")
             done += len(batch)
@@ -161,7 +166,7 @@ def load_model(model_dir: Path) -> Model:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         expected = card["input"]
-        class_names = tuple(card["class_names"]) if isinstance(card["class_names"], list) else ()
+        answer = parse_answer(card)
         channels, height, width = (int(expected[key]) for key in ("channels", "height", "width"))
         with np.errstate(over="raise"):
             mean, deviation = (
@@ -181,12 +186,10 @@ def load_model(model_dir: Path) -> Model:
         raise InputError(
             f"{graph_path}: cannot be run on {shape} images ({str(fault).strip().partition(chr(10))[0]})"
         ) from None
-    if not class_names or logits.shape != (1, len(class_names)):
-        raise InputError(
-            f"{graph_path}: its output has shape {logits.shape},"
-            f" but {card_path.name} names {len(class_names)} classes"
-        )
-    return Model(session, class_names, channels, height, width, mean, deviation)
+    if logits.shape != (1, answer.outputs):
+        what = f"names {len(answer.class_names)} classes" if answer.class_names else "is of a regression"
+        raise InputError(f"{graph_path}: its output has shape {logits.shape}, but {card_path.name} {what}")
+    return Model(session, answer, channels, height, width, mean, deviation)
 
 
 def processors() -> int:
@@ -295,8 +298,8 @@ def _describe(fault: Exception) -> str:
     return next(iter(str(fault).strip().splitlines()), "") or type(fault).__name__
 
 
-def classify(model: Model, images: np.ndarray) -> np.ndarray:
-    """Probabilities (B, K), float64, of images (B, C, H, W) from 0 to 255; a row sums to 1."""
+def predict(model: Model, images: np.ndarray) -> np.ndarray:
+    """Probabilities (B, K) or values (B, 1), float64, of images (B, C, H, W) from 0 to 255."""
     normalised = (images.astype(np.float32) / 255.0 - model.mean) / model.standard_deviation
     try:
         (logits,) = model.session.run(None, {model.session.get_inputs()[0].name: normalised})
@@ -304,11 +307,7 @@ def classify(model: Model, images: np.ndarray) -> np.ndarray:
         what = f"{len(images)} images of {model.width}x{model.height} pixels"
         reason = str(fault).strip().partition("\n")[0]
         raise InputError(f"the model cannot be run on {what} ({reason})") from None
-    logits = logits.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
+    return model.answer.apply(logits.astype(np.float64))
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Path, int]:
@@ -316,7 +315,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     # model_output/ lies next to this script's folder: in the project, in the submission zip and in the image.
     model_dir = Path(__file__).resolve().parent.parent / "model_output"
     parser = argparse.ArgumentParser(
-        description="Classify a folder of images.",
+        description="Predict a folder of images.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )

@@ -1,6 +1,5 @@
-"""The images: found and checked, decoded once, then normalised and augmented a batch at a time."""
+"""The images: checked, decoded once, then normalised and augmented a batch at a time."""
 
-import csv
 import hashlib
 import math
 import os
@@ -47,51 +46,7 @@ class ImageError(Exception):
     """A file is not an image that can be used; the message gives the reason, without the file's name."""
 
 
-class LabelledFile(NamedTuple):
-    """One row of a solution csv."""
-
-    path: Path
-    class_name: str
-
-
-# 1. Which images there are, and what identifies them and the program that reads them.
-
-
-def read_solution(in_dir: Path, split: str) -> list[LabelledFile]:
-    """Read SPLIT_solution.csv and check that every image that it names exists."""
-    path = in_dir / f"{split}_solution.csv"
-    files: dict[str, LabelledFile] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.reader(opened, strict=True)
-            header = next(reader, [])
-            if header != ["file", "class"]:
-                raise InputError(f"{path}:1: the header is {','.join(header)!r}; expected 'file,class'")
-            for row in filter(None, reader):
-                where = f"{path}:{reader.line_num}"
-                if len(row) != 2 or not all(row):
-                    raise InputError(f"{where}: {row!r} is not a file and a class")
-                if row[0] in files:
-                    raise InputError(f"{where}: {row[0]!r} appears twice")
-                if not (in_dir / row[0]).is_file():
-                    raise InputError(f"{where}: {row[0]!r} is not in {in_dir}")
-                files[row[0]] = LabelledFile(in_dir / row[0], row[1])
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; expected it next to {split}-data/") from None
-    except (csv.Error, UnicodeDecodeError) as fault:
-        raise InputError(f"{path}: not a UTF-8 csv ({fault})") from None
-    if not files:
-        raise InputError(f"{path}: no row after the header")
-    return list(files.values())
-
-
-def hash_files(files: Sequence[LabelledFile]) -> str:
-    """SHA-256 over the files' names, classes and bytes, in their order."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.path.name}\0{file.class_name}\0".encode())
-        digest.update(hashlib.sha256(file.path.read_bytes()).digest())
-    return digest.hexdigest()
+# 1. What identifies the program.
 
 
 def hash_program(folder: Path) -> str:
@@ -157,13 +112,11 @@ class Geometry:
         return count * math.prod(self.shape) * (4 if self.deep else 1)
 
 
-def find_geometry(
-    training: Sequence[LabelledFile], validation: Sequence[LabelledFile], image_size: int
-) -> Geometry:
+def find_geometry(training: Sequence[Path], validation: Sequence[Path], image_size: int) -> Geometry:
     """Decide from the training images; image_size 0 keeps their size if all agree and it is not too large."""
-    headers = {_checked(read_header, file.path) for file in training}
+    headers = {_checked(read_header, path) for path in training}
     sizes, modes = {size for size, _ in headers}, {mode for _, mode in headers}
-    all_modes = modes | {_checked(read_header, file.path)[1] for file in validation}
+    all_modes = modes | {_checked(read_header, path)[1] for path in validation}
     own = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
     is_large = math.prod(own) > LARGEST_OWN_PIXELS
     width, height = (DEFAULT_SIDE, DEFAULT_SIDE) if is_large else own
@@ -261,29 +214,19 @@ def _describe(fault: Exception) -> str:
 
 
 class Split(NamedTuple):
-    """Decoded images (N, C, H, W), uint8 or float32 from 0 to 255, and labels (N,), int64."""
+    """Decoded images (N, C, H, W), uint8 or float32 from 0 to 255, and what is to be learnt (N, ...)."""
 
     images: torch.Tensor
-    labels: torch.Tensor
+    targets: torch.Tensor
 
     def to(self, device: torch.device) -> "Split":
         """The split on a device."""
-        return Split(self.images.to(device), self.labels.to(device))
+        return Split(self.images.to(device), self.targets.to(device))
 
 
-def decode(
-    files: Sequence[LabelledFile],
-    class_names: Sequence[str],
-    geometry: Geometry,
-    workers: int,
-    pixel_file: Path | None,
-) -> Split:
+def decode(paths: Sequence[Path], geometry: Geometry, workers: int, pixel_file: Path | None) -> torch.Tensor:
     """Decode images in so many threads, into memory or, if they are too many, into a mapped file."""
-    label_of = {class_name: label for label, class_name in enumerate(class_names)}
-    for file in files:
-        if file.class_name not in label_of:
-            raise InputError(f"{file.path}: its class {file.class_name!r} has no training image")
-    shape, kind = (len(files), *geometry.shape), np.float32 if geometry.deep else np.uint8
+    shape, kind = (len(paths), *geometry.shape), np.float32 if geometry.deep else np.uint8
     images: np.ndarray
     if pixel_file is None:
         images = np.empty(shape, kind)
@@ -293,13 +236,13 @@ def decode(
         pixel_file.unlink()
 
     def read(number: int) -> None:
-        images[number] = _checked(lambda path: read_image(path, *geometry.shape), files[number].path)
+        images[number] = _checked(lambda path: read_image(path, *geometry.shape), paths[number])
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         # A thousand at a time, so that a fault or Ctrl-C does not wait for all.
-        for start in range(0, len(files), 1000):
-            deque(pool.map(read, range(start, min(start + 1000, len(files)))), maxlen=0)
-    return Split(torch.from_numpy(images), torch.tensor([label_of[file.class_name] for file in files]))
+        for start in range(0, len(paths), 1000):
+            deque(pool.map(read, range(start, min(start + 1000, len(paths)))), maxlen=0)
+    return torch.from_numpy(images)
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
@@ -332,10 +275,10 @@ def shuffled_batches(
 def prefetch(
     split: Split, batches: Iterable[torch.Tensor], device: torch.device
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Fetch images (B, C, H, W) and labels (B,) one batch ahead: the disk is read while the network works."""
+    """Fetch images (B, C, H, W) and targets (B, ...) one batch ahead: read while the network works."""
 
     def fetch(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return split.images[rows].to(device), split.labels[rows].to(device)
+        return split.images[rows].to(device), split.targets[rows].to(device)
 
     # One thread must be one thread: torch would give it a team of its own next to the network's, and the two
     # would take the processors from each other (an epoch took half as long again).
@@ -359,6 +302,17 @@ def normalise(
     return (images.float() / 255.0 - center) / spread
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How much an image may be changed at most."""
+
+    mirror: str = "horizontal"  # or none, or both: left and right, and top and bottom
+    rotation: float = 15.0  # degrees, either way
+    scaling: float = 0.15  # from 1 - 0.15 to 1 + 0.15
+    shift: float = 0.06  # of the side, in every direction
+    contrast: float = 0.2  # from 1 - 0.2 to 1 + 0.2
+
+
 class Augmentation(NamedTuple):
     """How each image of a batch is changed."""
 
@@ -366,22 +320,29 @@ class Augmentation(NamedTuple):
     contrast: torch.Tensor  # (B, 1, 1, 1), a factor
 
 
-def draw_augmentation(count: int, generator: torch.Generator) -> Augmentation:
+def draw_augmentation(count: int, generator: torch.Generator, changes: Changes) -> Augmentation:
     """Draw rotation, mirroring, scale, shift, contrast; on the CPU, so that every device augments alike."""
 
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(count, *shape, generator=generator) * 2.0 - 1.0
 
-    angle = uniform() * math.radians(15.0)
-    scale = 1.0 + 0.15 * uniform()
-    mirror = torch.where(uniform() < 0.0, -1.0, 1.0)
+    angle = uniform() * math.radians(changes.rotation)
+    scale = 1.0 + changes.scaling * uniform()
+    # Drawn in any case: an option that is off changes nothing else of the training.
+    horizontal = torch.where(uniform() < 0.0, -1.0, 1.0)
     affine = torch.zeros(count, 2, 3)
-    affine[:, 0, 0] = torch.cos(angle) * scale * mirror
-    affine[:, 0, 1] = -torch.sin(angle) * scale
-    affine[:, 1, 0] = torch.sin(angle) * scale * mirror
-    affine[:, 1, 1] = torch.cos(angle) * scale
-    affine[:, :, 2] = 0.12 * uniform(2)
-    return Augmentation(affine, 1.0 + 0.2 * uniform(1, 1, 1))
+    affine[:, :, 2] = 2.0 * changes.shift * uniform(2)
+    contrast = 1.0 + changes.contrast * uniform(1, 1, 1)
+    if changes.mirror == "none":
+        horizontal = torch.ones(count)
+    vertical = torch.ones(count)
+    if changes.mirror == "both":
+        vertical = torch.where(uniform() < 0.0, -1.0, 1.0)
+    affine[:, 0, 0] = torch.cos(angle) * scale * horizontal
+    affine[:, 0, 1] = -torch.sin(angle) * scale * vertical
+    affine[:, 1, 0] = torch.sin(angle) * scale * horizontal
+    affine[:, 1, 1] = torch.cos(angle) * scale * vertical
+    return Augmentation(affine, contrast)
 
 
 def augment(images: torch.Tensor, drawn: Augmentation) -> torch.Tensor:

@@ -3,12 +3,14 @@
     python train.py [IN_DIR OUT_DIR] [--options]
     torchrun --nproc-per-node 2 train.py IN_DIR OUT_DIR        # a process per GPU
 
-Reads IN_DIR/{training,validation}_solution.csv and the images named there. Writes best_metric_model.onnx,
-best_metric_model.pth, model.json, history.csv, a folder of its own in tensorboard/, and checkpoint.pth, from
-which an interrupted training continues when the same command is given again.
+Reads IN_DIR/task.json (without it: a classification), IN_DIR/{training,validation}_solution.csv and the
+images named there. Writes best_metric_model.onnx, best_metric_model.pth, model.json, history.csv, a folder of
+its own in tensorboard/, and checkpoint.pth, from which an interrupted training continues when the same
+command is given again.
 
-This file is the training, from top to bottom. data.py reads, normalises and augments the images; network.py
-has the networks, and is where to add one.
+This file is the training, from top to bottom. tasks.py reads task.json and the csvs; heads.py has what the
+tasks differ in: last layer, loss, score. data.py reads, normalises and augments the images; network.py has
+the networks, and is where to add one.
 """
 
 import argparse
@@ -34,8 +36,11 @@ from typing import TYPE_CHECKING, Any
 # anything else computes on the machine a training takes not twice but up to 25 times as long.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+import heads
+import tasks
 import torch
-import torch.nn.functional as F
+from heads import Metric
+from tasks import Task
 from torch import nn
 
 import data
@@ -46,15 +51,6 @@ from network import Processes
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-HISTORY_COLUMNS = (
-    "epoch",
-    "training_loss",
-    "validation_loss",
-    "validation_weighted_f1",
-    "learning_rate",
-    "seconds",
-    "input_seconds",  # of these, spent waiting for images
-)
 HEARTBEAT_S = 10.0
 RUNS_KEPT = 10  # folders in tensorboard/
 
@@ -88,6 +84,21 @@ class Options:
         choices=("auto", "memory", "disk"),
     )
     workers: int = option(0, "threads that decode images; 0: one per core")
+    class_weights: str = option(
+        "none",
+        "balanced: rare classes count as much as frequent ones; rare cases of a label likewise",
+        choices=("none", "balanced"),
+    )
+    mirror: str = option(
+        "auto",
+        "mirror images at random; none where a side means something (of the body, of a chest X-ray, text);"
+        " auto: none for multilabel, else horizontal",
+        choices=("auto", "none", "horizontal", "both"),
+    )
+    rotation: float = option(15.0, "turn images at random, up to so many degrees", high=180.0)
+    scaling: float = option(0.15, "scale images at random, up to this share", high=0.9)
+    shift: float = option(0.06, "move images at random, up to this share of their side", high=1.0)
+    contrast: float = option(0.2, "change contrast at random, up to this share", high=1.0)
 
     def of_the_model(self) -> dict[str, Any]:
         """The options that the model depends on; the others change memory and speed alone."""
@@ -108,6 +119,9 @@ class Place:
 class Learner:
     """A network and all that trains it."""
 
+    head: heads.Classification  # what the task makes of the network's output
+    metric: Metric  # what chooses the best epoch
+    changes: data.Changes  # of the training images
     network: nn.Module  # what is evaluated, saved and exported
     shared: nn.Module  # what training images go through: it averages the gradients over all processes
     optimizer: torch.optim.Optimizer  # steps once per batch, as the scheduler does
@@ -121,9 +135,9 @@ class TrainingState:
     """How far a training has come; with the weights this is all that a checkpoint holds."""
 
     epoch: int = 0  # epochs done
-    history: list[dict[str, float]] = field(default_factory=list)  # one row of HISTORY_COLUMNS per epoch
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per epoch
     best_epoch: int = 0  # from 1
-    best_f1: float = -1.0
+    best_score: float = math.nan
     best_loss: float = math.inf
     best_state_dict: dict[str, torch.Tensor] = field(default_factory=dict)  # on the CPU
     run: str = ""  # folder in tensorboard/, the same when the training continues
@@ -135,25 +149,27 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     geometry: Geometry | None = None
     try:
         place = Place(out_dir, options, choose_device(options.device), networks.join(options.device))
-        files = {split: data.read_solution(in_dir, split) for split in ("training", "validation")}
-        class_names = sorted({file.class_name for file in files["training"]})
-        if len(class_names) < 2:
-            csv_path = in_dir / "training_solution.csv"
-            raise InputError(f"{csv_path}: one class only; a classification needs two")
-        geometry = data.find_geometry(files["training"], files["validation"], options.image_size)
+        task = tasks.read_task(in_dir)
+        files = {split: tasks.read_solution(in_dir, split, task) for split in ("training", "validation")}
+        task = tasks.complete(task, files["training"], in_dir)
+        paths = {split: [file.path for file in files[split]] for split in files}
+        geometry = data.find_geometry(paths["training"], paths["validation"], options.image_size)
+        targets = {split: tasks.make_targets(files[split], task) for split in files}
+        head = heads.HEADS[task.name](task, targets["training"], options.class_weights == "balanced")
         count = sum(map(len, files.values()))
         on_disk = networks.keeps_on_disk(options.images, count, geometry)
-        check_room(place, geometry, len(class_names), len(files["training"]), 0 if on_disk else count)
+        check_room(place, geometry, head.outputs, len(files["training"]), 0 if on_disk else count)
         if on_disk:
             open_output(out_dir)
         splits = {}
         for split in files:
             pixel_file = out_dir / f".{split}-{place.processes.rank}.pixels" if on_disk else None
             workers = options.workers or os.cpu_count() or 1
-            splits[split] = data.decode(files[split], class_names, geometry, workers, pixel_file)
-        data_sha256 = {split: data.hash_files(files[split]) for split in files}
+            images = data.decode(paths[split], geometry, workers, pixel_file)
+            splits[split] = Split(images, targets[split])
+        data_sha256 = {split: tasks.hash_files(files[split]) for split in files}
         open_output(out_dir)  # not before: what is refused writes nothing
-        train(place, splits, class_names, geometry, data_sha256)
+        train(place, splits, head, geometry, data_sha256)
     except InputError as fault:
         print(fault, file=sys.stderr)
         return 1
@@ -180,14 +196,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def check_room(place: Place, geometry: Geometry, class_count: int, training: int, kept: int) -> None:
+def check_room(place: Place, geometry: Geometry, outputs: int, training: int, kept: int) -> None:
     """Check, before any image is decoded, that a step fits into the memory with so many images kept there."""
     if geometry.own_size is not None:
         log(
             f"images of {geometry.own_size[0]}x{geometry.own_size[1]} pixels are brought to"
             f" {geometry.width}x{geometry.height}; --image-size chooses another size"
         )
-    network = networks.NETWORKS[place.options.network](geometry.channels, class_count)
+    network = networks.NETWORKS[place.options.network](geometry.channels, outputs)
     batch_size = min(place.options.batch_size, training)
     if place.device.type == "cuda":
         batch_size = -(-batch_size // place.processes.size)
@@ -214,30 +230,36 @@ def open_output(out_dir: Path) -> None:
 def train(
     place: Place,
     splits: dict[str, Split],
-    class_names: Sequence[str],
+    head: heads.Classification,
     geometry: Geometry,
     data_sha256: dict[str, str],
 ) -> None:
     """Train on the decoded images and write the model of the best epoch."""
     training, validation = splits["training"], splits["validation"]
-    counts = f"{len(training.labels)} training and {len(validation.labels)} validation images"
-    log(f"{counts} in {len(class_names)} classes")
-    unseen = sorted(set(range(len(class_names))) - set(validation.labels.tolist()))
-    if unseen:
-        log(f"warning: class {class_names[unseen[0]]!r} has no validation image; is its name a slip?")
+    task, metric = head.task, heads.choose_metric(head.task)
+    for line in tasks.describe(task, training.targets, validation.targets):
+        log(line)
+    if task.metric not in ("", metric.name):
+        log(f"this program has no {task.metric}; {metric.name} chooses the best epoch")
     mean, deviation = data.channel_statistics(training.images)
     prepare = functools.partial(data.normalise, mean=mean, standard_deviation=deviation)
-    learner = make_learner(place, geometry, len(class_names), prepare, len(training.labels))
+    learner = make_learner(place, geometry, head, metric, prepare, len(training.targets))
     if place.device.type == "cuda":
         room = networks.KEPT_SHARE * torch.cuda.mem_get_info(place.device)[0]
         if training.images.nbytes + validation.images.nbytes < room:
             training, validation = training.to(place.device), validation.to(place.device)
-    state = fit(place, learner, training, validation, identify(place.options, data_sha256))
+    state = fit(place, learner, training, validation, identify(place.options, task, data_sha256))
     if place.processes.rank > 0:
         return
-    chosen = place.options.of_the_model() | {"device": place.device.type, "best_epoch": state.best_epoch}
+    chosen = place.options.of_the_model() | {
+        "mirror": learner.changes.mirror,
+        "device": place.device.type,
+        "best_epoch": state.best_epoch,
+    }
+    score = None if math.isnan(state.best_score) else state.best_score
     card = {
-        "class_names": class_names,
+        "task": task.name,
+        "class_names": task.class_names,
         "input": {
             "channels": geometry.channels,
             "height": geometry.height,
@@ -245,17 +267,17 @@ def train(
             "mean": mean,
             "standard_deviation": deviation,
         },
-        "output": "logits",
+        **head.card(),
         "network": place.options.network,
         "training": chosen,
-        "metrics": {"validation_weighted_f1": state.best_f1, "validation_loss": state.best_loss},
+        "metrics": {f"validation_{metric.name}": score, "validation_loss": state.best_loss},
         "data_sha256": data_sha256,
         "versions": versions(),
     }
     learner.network.load_state_dict(state.best_state_dict)
     write_model(learner.network.cpu(), geometry.shape, state.best_state_dict, card, place.out_dir)
     log(
-        f"best epoch {state.best_epoch} by weighted F1 on the validation images: {state.best_f1:.4f};"
+        f"best epoch {state.best_epoch} by {metric.title} on the validation images: {state.best_score:.4f};"
         " wrote best_metric_model.onnx, best_metric_model.pth, model.json"
     )
 
@@ -263,7 +285,8 @@ def train(
 def make_learner(
     place: Place,
     geometry: Geometry,
-    class_count: int,
+    head: heads.Classification,
+    metric: Metric,
     prepare: Callable[[torch.Tensor], torch.Tensor],
     images: int,
 ) -> Learner:
@@ -283,7 +306,7 @@ def make_learner(
         f" {'bfloat16' if bfloat16 else 'float32'}"
     )
     torch.manual_seed(options.seed)
-    network = networks.NETWORKS[options.network](geometry.channels, class_count).to(device)
+    network = head.finish(networks.NETWORKS[options.network](geometry.channels, head.outputs)).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type for it
     optimizer = networks.PlainAdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=0.05, fused=True
@@ -292,9 +315,10 @@ def make_learner(
     steps = max(math.ceil(images / options.batch_size) * options.epochs, 10)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
-    return Learner(
-        network, networks.share(network, processes, device), optimizer, scheduler, prepare, autocast
-    )
+    mirror = head.mirror if options.mirror == "auto" else options.mirror
+    changes = data.Changes(mirror, options.rotation, options.scaling, options.shift, options.contrast)
+    shared = networks.share(network, processes, device)
+    return Learner(head, metric, changes, network, shared, optimizer, scheduler, prepare, autocast)
 
 
 def fit(
@@ -311,10 +335,10 @@ def fit(
     first_epoch, started = state.epoch, time.monotonic()
     while state.epoch < options.epochs and state.epoch - state.best_epoch < options.patience:
         row = run_epoch(place, learner, training, validation, state.epoch + 1)
-        record(state, row, learner.network)
+        record(state, row, learner)
         if events is None:
             continue
-        for name in HISTORY_COLUMNS[1:]:
+        for name in list(row)[1:]:
             events.add_scalar(name, row[name], state.epoch)
         events.flush()  # by itself it waits two minutes, and nobody could watch
         replace_file(out_dir / "history.csv", functools.partial(write_history, state.history))
@@ -322,8 +346,8 @@ def fit(
         per_epoch = (time.monotonic() - started) / (state.epoch - first_epoch)
         log(
             f"epoch {state.epoch}/{options.epochs}  loss {row['training_loss']:.4f}"
-            f"  validation F1 {row['validation_weighted_f1']:.4f}"
-            f"  best {state.best_f1:.4f} (epoch {state.best_epoch})  {row['seconds']:.1f} s"
+            f"  validation {learner.metric.title} {row[f'validation_{learner.metric.name}']:.4f}"
+            f"  best {state.best_score:.4f} (epoch {state.best_epoch})  {row['seconds']:.1f} s"
             f" ({100 * row['input_seconds'] / max(row['seconds'], 1e-9):.0f} % waiting for images)"
             f", at most {per_epoch * (options.epochs - state.epoch):.0f} s left"
         )
@@ -337,11 +361,11 @@ def fit(
 def run_epoch(
     place: Place, learner: Learner, training: Split, validation: Split, epoch: int
 ) -> dict[str, float]:
-    """Train one epoch, from 1, and evaluate it; returns a row of HISTORY_COLUMNS."""
+    """Train one epoch, from 1, and evaluate it; returns a row of history.csv."""
     started = time.monotonic()
     learning_rate = learner.optimizer.param_groups[0]["lr"]
     training_loss, waited = train_epoch(place, learner, training, epoch)
-    validation_loss, f1 = evaluate(place, learner, validation)
+    validation_loss, score = evaluate(place, learner, validation)
     if not math.isfinite(training_loss) or not math.isfinite(validation_loss):
         raise InputError(
             f"epoch {epoch}: the loss is not a finite number; try a lower --learning-rate than"
@@ -351,35 +375,36 @@ def run_epoch(
         "epoch": epoch,
         "training_loss": training_loss,
         "validation_loss": validation_loss,
-        "validation_weighted_f1": f1,
+        f"validation_{learner.metric.name}": score,
         "learning_rate": learning_rate,
         "seconds": round(time.monotonic() - started, 3),
-        "input_seconds": round(waited, 3),
+        "input_seconds": round(waited, 3),  # of these, spent waiting for images
     }
 
 
 def train_epoch(place: Place, learner: Learner, training: Split, epoch: int) -> tuple[float, float]:
-    """One step per batch; returns (mean smoothed cross entropy, seconds spent waiting for images)."""
+    """One step per batch; returns (mean loss, seconds spent waiting for images)."""
     options, processes = place.options, place.processes
     printed = time.monotonic()
     seed = options.seed * 1_000_003 + epoch
     # Dropout differs between the processes; what is drawn from the generator is the same in all.
     torch.manual_seed(seed + (processes.rank << 40))
     generator = torch.Generator().manual_seed(seed)
-    count = len(training.labels)
+    count = len(training.targets)
     batches = data.shuffled_batches(count, options.batch_size, generator, at_least=processes.size)
     learner.shared.train()
     total_loss, seen, waited = torch.zeros(1, device=place.device), 0, 0.0
     fetched = data.prefetch(training, map(processes.own_rows, batches), place.device)
     for batch in batches:  # (B,)
         before = time.monotonic()
-        stored, labels = next(fetched)  # (B', C, H, W) and (B',): this process's rows of the batch
+        stored, targets = next(fetched)  # (B', C, H, W) and (B', ...): this process's rows of the batch
         waited += time.monotonic() - before
-        drawn = data.Augmentation(*map(processes.own_rows, data.draw_augmentation(len(batch), generator)))
+        of_all = data.draw_augmentation(len(batch), generator, learner.changes)
+        drawn = data.Augmentation(*map(processes.own_rows, of_all))
         images = data.augment(learner.prepare(stored), drawn)
         with learner.autocast:
             logits = learner.shared(images.contiguous(memory_format=torch.channels_last))  # (B', K)
-        loss = networks.mean_loss(logits.float(), labels, len(batch), processes)
+        loss = networks.mean_loss(learner.head.loss(logits.float(), targets), len(batch), processes)
         learner.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         learner.optimizer.step()
@@ -394,9 +419,9 @@ def train_epoch(place: Place, learner: Learner, training: Split, epoch: int) -> 
 
 @torch.no_grad()
 def evaluate(place: Place, learner: Learner, validation: Split) -> tuple[float, float]:
-    """Classify the validation images, each process its rows; returns (mean cross entropy, weighted F1)."""
+    """Predict the validation images, each process its rows; returns (mean loss, the metric's score)."""
     learner.network.eval()
-    rows = place.processes.own_rows(torch.arange(len(validation.labels)))
+    rows = place.processes.own_rows(torch.arange(len(validation.targets)))
     batches = rows.split(validation_batch_size(*validation.images.shape[2:]))
     found: list[torch.Tensor] = []
     for stored, _ in data.prefetch(validation, batches, place.device):
@@ -404,11 +429,11 @@ def evaluate(place: Place, learner: Learner, validation: Split) -> tuple[float, 
         with learner.autocast:
             found.append(learner.network(images).float())
     own = torch.cat(found)
-    logits = torch.zeros(len(validation.labels), own.shape[1], device=place.device)  # (N, K)
+    logits = torch.zeros(len(validation.targets), own.shape[1], device=place.device)  # (N, K)
     logits[rows.to(place.device)] = own
-    logits, labels = place.processes.add(logits).cpu(), validation.labels.cpu()
-    loss = F.cross_entropy(logits, labels).item()
-    return loss, weighted_f1(labels, logits.argmax(dim=1), logits.shape[1])
+    logits, targets = place.processes.add(logits).cpu(), validation.targets.cpu()
+    score = learner.metric.score(targets.numpy(), learner.head.predict(logits))
+    return learner.head.validation_loss(logits, targets), score
 
 
 def validation_batch_size(height: int, width: int) -> int:
@@ -419,37 +444,26 @@ def validation_batch_size(height: int, width: int) -> int:
     return max(1, min(100, 100 * 256 * 256 // (height * width)))
 
 
-def weighted_f1(reference: torch.Tensor, predictions: torch.Tensor, class_count: int) -> float:
-    """F1 of each class, weighted by its share of the reference (N,); a class without any row counts 0.
-
-    Source:
-        scikit-learn, f1_score with average="weighted".
-    """
-    support = torch.bincount(reference, minlength=class_count).double()
-    predicted = torch.bincount(predictions, minlength=class_count).double()
-    hits = torch.bincount(reference[reference == predictions], minlength=class_count).double()
-    f1 = 2.0 * hits / (support + predicted).clamp(min=1.0)
-    return float((f1 * support).sum() / support.sum())
-
-
-def record(state: TrainingState, row: dict[str, float], network: nn.Module) -> None:
-    """Add an epoch; keep its weights if it is the best: higher F1, or the same with a lower loss."""
+def record(state: TrainingState, row: dict[str, float], learner: Learner) -> None:
+    """Add an epoch; keep its weights if it is the best: a better score, or the same with a lower loss."""
     state.epoch = int(row["epoch"])
     state.history.append(row)
-    f1, loss = row["validation_weighted_f1"], row["validation_loss"]
-    if (f1, -loss) > (state.best_f1, -state.best_loss):
-        state.best_epoch, state.best_f1, state.best_loss = state.epoch, f1, loss
+    score, loss, rank = row[f"validation_{learner.metric.name}"], row["validation_loss"], learner.metric.rank
+    if (rank(score), -loss) > (rank(state.best_score), -state.best_loss):
+        state.best_epoch, state.best_score, state.best_loss = state.epoch, score, loss
         state.best_state_dict = {
-            name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in learner.network.state_dict().items()
         }
 
 
 # An interrupted training continues from its checkpoint, if all that its result depends on is the same.
 
 
-def identify(options: Options, data_sha256: dict[str, str]) -> dict[str, str]:
+def identify(options: Options, task: Task, data_sha256: dict[str, str]) -> dict[str, str]:
     """All that a training's result depends on, by name."""
     return {
+        "task": json.dumps(asdict(task), sort_keys=True),
         "options": json.dumps(options.of_the_model(), sort_keys=True),
         "data": json.dumps(data_sha256, sort_keys=True),
         "code": data.hash_program(Path(__file__).resolve().parent),
@@ -515,7 +529,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def write_history(history: Sequence[dict[str, float]], path: Path) -> None:
     """Write history.csv, one row per epoch."""
     with path.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.DictWriter(opened, HISTORY_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(opened, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
 
@@ -567,7 +581,7 @@ def log(line: str) -> None:
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Options]:
     """Parse the command line to (in_dir, out_dir, options)."""
     parser = argparse.ArgumentParser(
-        description="Train a classifier on labelled images and export it to ONNX.",
+        description="Train a network on labelled images and export it to ONNX.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )

@@ -251,7 +251,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, infer, model_dir: Path, c
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(infer, "classify", fail)
+    monkeypatch.setattr(infer, "predict", fail)
     assert infer.main(tmp_path / "in", tmp_path / "out", model_dir, 1) == 1
     assert (
         "too little memory for images of 8x8 pixels; train with a smaller --image" in capsys.readouterr().err
@@ -260,8 +260,10 @@ def test_too_little_memory_is_one_line(tmp_path: Path, infer, model_dir: Path, c
 
 
 @pytest.mark.parametrize(("side", "batches"), [(256, [64, 6]), (257, [63, 7]), (512, [16] * 4 + [6])])
-def test_large_images_are_classified_a_few_at_a_time(side: int, batches: list[int], infer) -> None:
-    model = infer.Model(None, ("a",), 1, side, side, None, None)
+def test_large_images_are_predicted_a_few_at_a_time(side: int, batches: list[int], infer) -> None:
+    model = infer.Model(
+        None, infer.Answer("classification", ("a",), "most_probable"), 1, side, side, None, None
+    )
     files = [Path(f"/none/{number}.png") for number in range(70)]
     found = list(infer.read_batches(files, model, 2))
     assert [len(batch) for batch in found] == batches

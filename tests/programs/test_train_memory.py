@@ -43,8 +43,8 @@ def write_input(folder: Path, size: tuple[int, int], count: int = 4) -> Path:
 
 
 def geometry_of(data, folder: Path, image_size: int):
-    files = [data.read_solution(folder, split) for split in ("training", "validation")]
-    return data.find_geometry(*files, image_size)
+    paths = [sorted((folder / f"{split}-data").iterdir()) for split in ("training", "validation")]
+    return data.find_geometry(*paths, image_size)
 
 
 def test_large_images_are_made_smaller_and_that_is_reported(tmp_path: Path, train, capsys) -> None:
@@ -181,7 +181,7 @@ def test_other_faults_keep_their_traceback(networks, data) -> None:
     assert networks.describe_shortage(RuntimeError("size mismatch"), geometry, 7) is None
 
 
-def test_fewer_large_images_are_classified_at_once(train) -> None:
+def test_fewer_large_images_are_predicted_at_once(train) -> None:
     assert train.validation_batch_size(256, 256) == 100
     assert train.validation_batch_size(256, 257) == 99
     assert train.validation_batch_size(512, 256) == 50

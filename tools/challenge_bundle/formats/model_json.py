@@ -16,17 +16,30 @@ MAX_SIDE = 1 << 16
 MAX_NUMBER = 1e30
 """Largest mean or standard deviation."""
 
+FEWEST_NAMES = {"classification": 2, "ordinal": 2, "multilabel": 1, "regression": 0}
+"""Of each task that the programs know, how many class names it has at least; a regression has none."""
+
+KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
+    "classification": {"activation": ("softmax",), "decision": ("most_probable", "expected_rank")},
+    "ordinal": {"activation": ("softmax",), "decision": ("expected_rank", "most_probable")},
+    "multilabel": {"activation": ("sigmoid",), "decision": ("probabilities",)},
+    "regression": {"activation": ("identity",), "decision": ("value",)},
+}
+"""Of each task what inference can make of the network's output."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """The fields of model.json that other programs than training use.
 
     Args:
-        class_names: In label order: logit k is class_names[k].
+        class_names: In label order: logit k is class_names[k]; none of a regression.
+        task: One of FEWEST_NAMES; a card without one is of a classification.
         document: All of it, for showing.
     """
 
     class_names: tuple[str, ...]
+    task: str
     document: dict[str, Any]
 
 
@@ -47,14 +60,68 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
         raise error(f"not JSON ({fault})", path, code="model-json", hint=RETRAIN) from None
     if not isinstance(document, dict):
         raise error("expected a JSON object", path, code="model-json", hint=RETRAIN)
-    class_names = document.get("class_names")
-    if not _are_texts(class_names) or len(set(class_names)) != len(class_names) or len(class_names) < 2:
+    task = _parse_task(document, path, error)
+    class_names = _parse_class_names(document, task, path, error)
+    _check_input(document, path, error)
+    if task == "regression":
+        _check_target(document.get("target"), path, error)
+    return ModelCard(class_names, task, document)
+
+
+def _parse_task(document: dict[str, Any], path: Path | str, error: type[DataError]) -> str:
+    task = document.get("task", "classification")
+    if not isinstance(task, str) or task not in FEWEST_NAMES:
         raise error(
-            "expected two or more different class names in 'class_names'",
+            f"expected one of {', '.join(FEWEST_NAMES)} as 'task', but got {task!r:.40}",
+            path,
+            code="model-task",
+            hint=RETRAIN,
+        )
+    for key, known in KNOWN[task].items():
+        if key in document and document[key] not in known:
+            raise error(
+                f"expected {' or '.join(known)} as '{key}' of a {task}, but got {document[key]!r:.40}",
+                path,
+                code="model-task",
+                hint=RETRAIN,
+            )
+    return task
+
+
+def _parse_class_names(
+    document: dict[str, Any], task: str, path: Path | str, error: type[DataError]
+) -> tuple[str, ...]:
+    class_names = document.get("class_names", [] if task == "regression" else None)
+    fewest = FEWEST_NAMES[task]
+    wanted = {0: "no class names", 1: "one or more different labels", 2: "two or more different class names"}
+    if (
+        not _are_texts(class_names)
+        or len(set(class_names)) != len(class_names)
+        or len(class_names) < fewest
+        or (not fewest and class_names)
+    ):
+        raise error(
+            f"expected {wanted[fewest]} in 'class_names'",
             path,
             code="model-class-names",
             hint="list them in label order",
         )
+    return tuple(class_names)
+
+
+def _check_target(target: object, path: Path | str, error: type[DataError]) -> None:
+    parts = target if isinstance(target, dict) else {}
+    deviation = parts.get("standard_deviation")
+    if not (_is_number(parts.get("mean")) and _is_number(deviation) and deviation > 0):
+        raise error(
+            "expected 'mean' and a 'standard_deviation' above 0 in 'target'",
+            path,
+            code="model-target",
+            hint=RETRAIN,
+        )
+
+
+def _check_input(document: dict[str, Any], path: Path | str, error: type[DataError]) -> None:
     size = document.get("input")
     if not isinstance(size, dict):
         raise error(
@@ -88,14 +155,12 @@ def parse_model_json(text: str, path: Path | str, error: type[DataError] = DataE
                 code="model-input",
                 hint=RETRAIN,
             )
-        # Compared, not converted: a whole number in JSON may have thousands of digits. NaN is in no range.
-        if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
+        if not all(map(_is_number, values)):
             raise error(f"expected finite numbers in 'input.{key}'", path, code="model-input", hint=RETRAIN)
     if not all(value > 0 for value in size["standard_deviation"]):
         raise error(
             "expected numbers above 0 in 'input.standard_deviation'", path, code="model-input", hint=RETRAIN
         )
-    return ModelCard(tuple(class_names), document)
 
 
 def is_of_other_kind(text: str) -> bool:
@@ -124,3 +189,8 @@ def read_model_json(path: Path) -> ModelCard:
 
 def _are_texts(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    # Compared, not converted: a whole number in JSON may have thousands of digits. NaN is in no range.
+    return type(value) in (int, float) and abs(value) <= MAX_NUMBER
