@@ -31,8 +31,9 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
-from answers import Answer, parse_answer
 from PIL import Image, UnidentifiedImageError
+
+from answers import Answer, parse_answer
 
 RESULTS_NAME = "classification_results.csv"
 # Fixed: an image is in the same batch whatever the number of workers, so the csv's bytes are the same.

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tasks import Task
 from torch import nn
 
 from data import InputError
+from labels import Task
 
 LARGEST_WEIGHT = 20.0  # of a label's positive cases, however rare they are
 

@@ -8,7 +8,7 @@ images named there. Writes best_metric_model.onnx, best_metric_model.pth, model.
 its own in tensorboard/, and checkpoint.pth, from which an interrupted training continues when the same
 command is given again.
 
-This file is the training, from top to bottom. tasks.py reads task.json and the csvs; heads.py has what the
+This file is the training, from top to bottom. labels.py reads task.json and the csvs; heads.py has what the
 tasks differ in: last layer, loss, score. data.py reads, normalises and augments the images; network.py has
 the networks, and is where to add one.
 """
@@ -36,16 +36,16 @@ from typing import TYPE_CHECKING, Any
 # anything else computes on the machine a training takes not twice but up to 25 times as long.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import heads
-import tasks
 import torch
-from heads import Metric
-from tasks import Task
 from torch import nn
 
 import data
+import heads
+import labels
 import network as networks
 from data import Geometry, InputError, Split
+from heads import Metric
+from labels import Task
 from network import Processes
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
     geometry: Geometry | None = None
     try:
         place = Place(out_dir, options, choose_device(options.device), networks.join(options.device))
-        task = tasks.read_task(in_dir)
-        files = {split: tasks.read_solution(in_dir, split, task) for split in ("training", "validation")}
-        task = tasks.complete(task, files["training"], in_dir)
+        task = labels.read_task(in_dir)
+        files = {split: labels.read_solution(in_dir, split, task) for split in ("training", "validation")}
+        task = labels.complete(task, files["training"], in_dir)
         paths = {split: [file.path for file in files[split]] for split in files}
         geometry = data.find_geometry(paths["training"], paths["validation"], options.image_size)
-        targets = {split: tasks.make_targets(files[split], task) for split in files}
+        targets = {split: labels.make_targets(files[split], task) for split in files}
         head = heads.HEADS[task.name](task, targets["training"], options.class_weights == "balanced")
         count = sum(map(len, files.values()))
         on_disk = networks.keeps_on_disk(options.images, count, geometry)
@@ -167,7 +167,7 @@ def main(in_dir: Path, out_dir: Path, options: Options) -> int:
             workers = options.workers or os.cpu_count() or 1
             images = data.decode(paths[split], geometry, workers, pixel_file)
             splits[split] = Split(images, targets[split])
-        data_sha256 = {split: tasks.hash_files(files[split]) for split in files}
+        data_sha256 = {split: labels.hash_files(files[split]) for split in files}
         open_output(out_dir)  # not before: what is refused writes nothing
         train(place, splits, head, geometry, data_sha256)
     except InputError as fault:
@@ -237,7 +237,7 @@ def train(
     """Train on the decoded images and write the model of the best epoch."""
     training, validation = splits["training"], splits["validation"]
     task, metric = head.task, heads.choose_metric(head.task)
-    for line in tasks.describe(task, training.targets, validation.targets):
+    for line in labels.describe(task, training.targets, validation.targets):
         log(line)
     if task.metric not in ("", metric.name):
         log(f"this program has no {task.metric}; {metric.name} chooses the best epoch")

@@ -528,8 +528,8 @@ def test_height_and_width_are_not_exchanged(train, program_module, in_dir: Path,
         pixels = np.zeros((12, 20), dtype=np.uint8)
         pixels[:3, :8] = 40 + 150 * (int(path.stem[1:]) % 2)
         Image.fromarray(pixels).save(path)
-    data, tasks = (program_module("bundle_training", name) for name in ("data", "tasks"))
-    paths = [file.path for file in tasks.read_solution(in_dir, "training", tasks.Task())]
+    data, labels = (program_module("bundle_training", name) for name in ("data", "labels"))
+    paths = [file.path for file in labels.read_solution(in_dir, "training", labels.Task())]
     geometry = data.find_geometry(paths, paths, 0)
     assert (geometry.height, geometry.width, geometry.shape) == (12, 20, (1, 12, 20))
     image = data.read_image(paths[1], 1, 12, 20)

@@ -166,7 +166,7 @@ def _figure(path: Path, caption: str) -> _Shown:
 
 
 def _training_curves(layout: Layout) -> str:
-    """Loss and F1 by epoch, as the URL of one picture, if the last training wrote them; else empty."""
+    """Loss and score by epoch, as the URL of one picture, if the last training wrote them; else empty."""
     path = layout.model_output / "history.csv"
     if not StageBook(layout).made(TRAINING.name, path):
         return ""
@@ -177,8 +177,11 @@ def _training_curves(layout: Layout) -> str:
         losses = {
             name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
         }
-        f1 = [float(row["validation_weighted_f1"]) for row in history]
-    except (FileNotFoundError, KeyError):
+        metric = next(
+            (name for name in history[0] if name.startswith("validation_") and name != "validation_loss"), ""
+        )
+        scores = [float(row[metric]) for row in history]
+    except (FileNotFoundError, KeyError, IndexError):
         return ""  # a participant's own program writes none, or one with other columns
     except (ValueError, TypeError) as fault:
         raise DataError(
@@ -187,10 +190,13 @@ def _training_curves(layout: Layout) -> str:
             code="history-invalid",
             hint="run `train` again",
         ) from None
-    return _draw_curves(epochs, losses, f1)
+    title = metric.removeprefix("validation_").replace("_", " ")
+    return _draw_curves(epochs, losses, scores, f"{title}, validation images")
 
 
-def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequence[float]) -> str:
+def _draw_curves(
+    epochs: Sequence[int], losses: dict[str, list[float]], scores: Sequence[float], title: str
+) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -201,8 +207,8 @@ def _draw_curves(epochs: Sequence[int], losses: dict[str, list[float]], f1: Sequ
             left.plot(epochs, values, label=name, marker=".")
         left.set(xlabel="epoch", title="loss")
         left.legend()
-        right.plot(epochs, f1, color="tab:green", marker=".")
-        right.set(xlabel="epoch", title="weighted F1, validation images")
+        right.plot(epochs, scores, color="tab:green", marker=".")
+        right.set(xlabel="epoch", title=title)
         for axes in (left, right):
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
