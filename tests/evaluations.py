@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
-from challenge_bundle.evaluation.intake import Submission, kept_zip
+from challenge_bundle.evaluation.intake import Submission, kept_file
 from challenge_bundle.evaluation.receipts import write_receipt
 from challenge_bundle.evaluation.records import Records, Row
+from challenge_bundle.evaluation.scoring import score
 from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
-from challenge_bundle.evaluation.steps import score
+from challenge_bundle.evaluation.step_sequence import scores_of
 from challenge_bundle.evaluation.verdicts import SCORED, Verdict
 from challenge_bundle.files import hash_file, write_csv
 from challenge_bundle.layout import RESULTS_NAME, Layout
@@ -89,7 +90,7 @@ def put_scored(
     arrived = context.layout.root / f"{number}.zip"
     arrived.write_bytes(content)
     sha256 = hash_file(arrived)
-    kept = kept_zip(zips_dir(context.layout), sha256)
+    kept = kept_file(zips_dir(context.layout), sha256)
     kept.parent.mkdir(parents=True, exist_ok=True)
     arrived.replace(kept)
     received = datetime(2026, 3, number, tzinfo=UTC)
@@ -119,19 +120,13 @@ def put_scored(
 
     inferred = _step(context, "inference", [built.key, context.testing_sha256], infer)
     results = inferred.folder / RESULTS_NAME
-    scored = {part: score(context, scoring_engine(), results, part) for part in context.test_splits}
-    for name, record in {"build": built, "inference": inferred}.items():
+    scored = score(context, scoring_engine(), results)
+    steps = {"build": built, "inference": inferred, "scoring": scored}
+    for name, record in steps.items():
         records.add_step(submission.id, name, record.key, 1.0)
-    for part, record in scored.items():
-        records.add_step(submission.id, f"scoring-{part}", record.key, 1.0)
     records.set_results(submission.id, inferred.files[RESULTS_NAME])
-    records.add_scores(
-        [
-            (submission.id, part, record.key, (record.folder / "scores.json").read_text())
-            for part, record in scored.items()
-        ]
-    )
-    write_receipt(context, records, submission, ENGINE, built, inferred, scored)
+    records.add_scores(scores_of(context, submission.id, scored))
+    write_receipt(context, records, submission, ENGINE, steps)
     records.set_state(submission.id, SCORED, Verdict(SCORED))
     return next(row for row in records.rows() if row.submission.id == submission.id)
 

@@ -169,7 +169,8 @@ class FakeEngine:
             on_line(f"no program in {spec.image}")
             return Outcome(127, "", "", 0.0, is_started=False)
         arguments = command[command.index(script) + 1 :]
-        arguments += [str(spec.input_dir), str(spec.output_dir), *spec.arguments]
+        folders = str(spec.input_dir), str(spec.output_dir)
+        arguments += [*folders, *spec.options(*folders)]
         record = self.root / "runs" / f"{uuid.uuid4().hex}.json"
         started = time.monotonic()
         process, output = fake_process.start(

@@ -108,7 +108,7 @@ def connect() -> DockerEngine:
 
 
 def right_rows(context: Context) -> list[tuple[str, str]]:
-    return sorted(context.reference.class_of.items())
+    return sorted(context.reference.answers.items())
 
 
 def program(context: Context, answer: str) -> str:
@@ -162,7 +162,7 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
     }
     for row in rows.values():
         text = feedback_text(row)
-        for name, class_name in context.reference.class_of.items():
+        for name, class_name in context.reference.answers.items():
             assert name not in text
             assert name.rpartition(".")[0] not in text
             assert class_name not in text

@@ -19,7 +19,7 @@ from challenge_bundle.evaluation.intake import (
     check_zip,
     find_zips,
     is_too_large,
-    kept_zip,
+    kept_file,
     name_of,
     read_card,
     take_in,
@@ -89,7 +89,7 @@ def test_what_is_too_large_is_neither_kept_nor_read(tmp_path: Path) -> None:
     path.write_bytes(bytes(3 << 20))
     settings = SubmissionSettings(zip_mb=2)
     taken = take_in(path, tmp_path / "zips", settings)
-    kept = kept_zip(tmp_path / "zips", taken.sha256)
+    kept = kept_file(tmp_path / "zips", taken.sha256)
     assert not kept.exists()
     assert taken.file_name == "A__m?.zip"
     assert is_too_large(path, settings)

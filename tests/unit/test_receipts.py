@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from challenge_bundle.cli import main
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context, read_context, steps_dir, zips_dir
-from challenge_bundle.evaluation.intake import kept_zip
+from challenge_bundle.evaluation.intake import kept_file
 from challenge_bundle.evaluation.receipts import (
     STORED_STEPS,
     check_scores,
@@ -293,7 +293,7 @@ def test_a_key_of_ones_own_signs_nothing(context: Context, records: Records, row
 
 def test_what_changed_in_the_bundle_is_named(context: Context, records: Records, row: Row) -> None:
     receipt = read(context, row)
-    zip_path = kept_zip(zips_dir(context.layout), row.submission.sha256)
+    zip_path = kept_file(zips_dir(context.layout), row.submission.sha256)
     content = zip_path.read_bytes()
     zip_path.write_bytes(content + b"x")
     assert bad(check_stored(context, records, receipt)) == {"submission, sha256"}

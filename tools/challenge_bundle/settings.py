@@ -28,7 +28,11 @@ METRICS = (
     "macro_recall",
     "accuracy",
 )
-"""What a board can rank by: scores that follow from the confusion matrix, so that cases can be resampled."""
+"""Scores of classes that the board shows besides the one that it ranks by."""
+
+CODE, PREDICTIONS = "code", "predictions"
+KINDS = (CODE, PREDICTIONS)
+"""What a submission can be: a program that is built and run, or the predictions alone."""
 
 ALL, PUBLIC, FINAL = "all", "public", "final"
 """Test cases that a board shows: all of them, those of the public split, those of the private split."""
@@ -73,6 +77,12 @@ class SubmissionSettings:
         "Size of all files in the zip together, in MiB.", 4096, low=1, high=10**6, example=1024
     )
     files: int = setting("Number of files in the zip.", 2000, low=1, high=10**6, example=500)
+    kinds: Texts = setting(
+        "What may be submitted: a program (code), its predictions alone, or both.",
+        (CODE,),
+        choices=KINDS,
+        example=[CODE, PREDICTIONS],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +124,27 @@ class Phase:
         high=10**6,
         example=5,
     )
+    kinds: Texts = setting(
+        "What may be submitted in the phase, where that is not the same in all.",
+        (),
+        choices=KINDS,
+        default_words="submission.kinds",
+        example=[PREDICTIONS],
+    )
 
     def is_open(self, moment: datetime) -> bool:
         """Whether the phase is open at a moment."""
         return (self.opens is None or self.opens <= moment) and (self.closes is None or moment < self.closes)
+
+
+METRIC_PATTERN = r"[A-Za-z0-9_][\w.@+-]{0,79}"
+"""A score's name in scores.json."""
+
+
+def _is_metric(name: str) -> bool:
+    import re
+
+    return re.fullmatch(METRIC_PATTERN, name) is not None
 
 
 def _is_image(name: str) -> bool:
@@ -137,7 +164,22 @@ class EvaluationSettings:
     """How participants' submissions are evaluated and ranked."""
 
     metric: str = setting(
-        "Score that the board ranks by.", "weighted_f1", choices=METRICS, example="accuracy", in_kit=True
+        "Score that the board ranks by: any that the scoring program writes.",
+        "",
+        pattern=f"({METRIC_PATTERN})?",
+        expected="the name of a score in scores.json",
+        default_words="the scoring program's own",
+        example="accuracy",
+        in_kit=True,
+    )
+    metrics: Texts = setting(
+        "Further scores, each with a board of its own.",
+        (),
+        check=_is_metric,
+        expected="names of scores in scores.json",
+        default_words="none",
+        example=["macro_f1"],
+        in_kit=True,
     )
     metric_options: Texts = setting(
         "Settings of the metrics, such as the probability from which on a label counts as present.",

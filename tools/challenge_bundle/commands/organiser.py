@@ -55,6 +55,11 @@ database_option = click.option(
     help="Withdraw a submission: it has no rank and does not count towards the daily limit.",
 )
 @click.option(
+    "--baseline",
+    is_flag=True,
+    help="The SUBMISSIONS are your own, for comparison: on the board without a rank, in no quota.",
+)
+@click.option(
     "--probe",
     is_flag=True,
     help="Then run each scored submission on renamed, reordered, single and stripped images.",
@@ -69,16 +74,18 @@ def evaluate_command(
     rescore: bool,
     reopen: str | None,
     drop: str | None,
+    baseline: bool,
     probe: bool,
     database: str | None,
     wheelhouse: Path | None,
 ) -> None:
-    """Evaluate participants' SUBMISSIONS (zips, or folders of them): take in, build, run isolated, score.
+    """Evaluate participants' SUBMISSIONS (files or folders of them): take in, build, run isolated, score.
 
     Finished steps of earlier runs are not repeated; without SUBMISSIONS, unfinished ones go on. A zip is
     named TEAM__METHOD.zip or holds a submission.toml with team and method; its modification time counts as
-    the time of receipt. A submission is set aside when every attempt fails although the engine works: fix the
-    cause, then --reopen it. A dropped one was withdrawn by the organiser.
+    the time of receipt. Predictions alone (TEAM__METHOD.csv, or a zip with nothing else) are only scored,
+    where submission.kinds takes them. A submission is set aside when every attempt fails although the engine
+    works: fix the cause, then --reopen it. A dropped one was withdrawn by the organiser.
     """
     from challenge_bundle.display import SubmissionDisplay
     from challenge_bundle.evaluation import decisions
@@ -91,6 +98,8 @@ def evaluate_command(
     from challenge_bundle.evaluation.rescore import rescore as score_again
     from challenge_bundle.runs.programs import INFERENCE, SCORING
 
+    if baseline and not submissions:
+        raise click.UsageError("--baseline needs SUBMISSIONS: it says that these are your own.")
     find_zips(submissions)  # a misspelt path ends here, before wheels are downloaded
     with (
         working(layout) as display,
@@ -110,7 +119,8 @@ def evaluate_command(
             with closing(connect()) as engine:
                 _show_rescored(score_again(context, records, engine, display.progress))
         with SubmissionDisplay() as table:
-            done = run_evaluation(context, records, connect, submissions, workers, table.show, table.announce)
+            shows = table.show, table.announce
+            done = run_evaluation(context, records, connect, submissions, workers, *shows, baseline)
         if probe:
             with closing(connect()) as engine:
                 probe_all(context, records, engine, display.progress)

@@ -13,7 +13,8 @@ from challenge_bundle.layout import Layout, solution_name
 def count_evaluated(layout: Layout) -> tuple[int, int]:
     """How many submissions were taken in, and how many of them have a receipt: they were scored."""
     receipts = layout.evaluation / "receipts"
-    return len(list(layout.kept_zips.glob("*.zip"))), len(list(receipts.glob("*.json")))
+    kept = [*layout.kept_zips.glob("*.zip"), *layout.kept_zips.glob("*.csv")]
+    return len(kept), len(list(receipts.glob("*.json")))
 
 
 def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) -> list[Finding]:

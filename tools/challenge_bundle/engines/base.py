@@ -162,6 +162,21 @@ class ImageInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderOption:
+    """An option of a program whose value is a path below one of its two folders.
+
+    Args:
+        option: Such as `--private`.
+        is_output: Whether it lies below the output folder; else below the input folder.
+        name: Relative path there.
+    """
+
+    option: str
+    is_output: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """One run of one program.
 
@@ -180,6 +195,7 @@ class RunSpec:
         names_folders: Whether the program is given its two folders as arguments: ours find /mnt/in and
             /mnt/out by themselves.
         wants_gpu: Whether it uses a GPU if there is one.
+        folder_options: Options with a path below one of the two folders, wherever those are for the program.
     """
 
     name: str
@@ -195,6 +211,19 @@ class RunSpec:
     key: str = ""
     names_folders: bool = False
     wants_gpu: bool = False
+    folder_options: tuple[FolderOption, ...] = ()
+
+    def options(self, input_dir: str, output_dir: str) -> list[str]:
+        """What follows the two folders on the program's command line.
+
+        Args:
+            input_dir: Path of the input folder as the program sees it.
+            output_dir: Of the output folder, likewise.
+        """
+        words: list[str] = []
+        for one in self.folder_options:
+            words += [one.option, f"{output_dir if one.is_output else input_dir}/{one.name}"]
+        return [*words, *self.arguments]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class LocalEngine:
         started = time.monotonic()
         try:
             process = subprocess.Popen(
-                [*command, *spec.arguments],
+                [*command, *spec.options(str(spec.input_dir), str(spec.output_dir))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

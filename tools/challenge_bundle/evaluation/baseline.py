@@ -28,13 +28,20 @@ _PLACEHOLDER = "nothing"
 _OTHER_HINT = "correct {folder}/Dockerfile"
 
 
-def check_ready(context: Context, engine: Engine, notify: Callable[[str], None]) -> None:
+def check_ready(context: Context, engine: Engine, notify: Callable[[str], None], builds: bool = True) -> None:
     """Find out whether what all submissions need is here, before one of them is taken in.
+
+    Args:
+        context: Gives the rules.
+        engine: Speaks to the engine.
+        notify: See check_baseline.
+        builds: Whether any of them is to be built.
 
     Raises:
         UnavailableError: It is not.
     """
-    check_baseline(context, engine, notify)
+    if builds:
+        check_baseline(context, engine, notify)
     try:
         build_image(engine, SCORING, context.bundle, context.layout, lambda line: None)
     except ProgramError as fault:

@@ -1,8 +1,10 @@
 """What all submissions are evaluated with: the test images, the true classes, the programs and the limits."""
 
+import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +16,13 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.evaluation.public_split import split_test_set
 from challenge_bundle.evaluation.records import Records
 from challenge_bundle.evaluation.step_cache import make_key
-from challenge_bundle.files import hash_file, hash_folder, write_text
+from challenge_bundle.files import hash_file, hash_folder, plain_files, write_text
+from challenge_bundle.formats.program_toml import PARTS, read_program_toml
 from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.layout import Layout
 from challenge_bundle.lock import file_lock
 from challenge_bundle.runs.programs import SCORING, owner_of
-from challenge_bundle.settings import Bundle
+from challenge_bundle.settings import ALL, Bundle
 
 Connect = Callable[[], Engine]
 """Makes a connection to the engine that runs submissions; whoever calls it closes it."""
@@ -32,7 +35,7 @@ class Context:
     Args:
         bundle: The manifest.
         layout: Its paths.
-        reference: The true classes.
+        reference: The true answers.
         reference_sha256: Of the file's bytes, in hexadecimal.
         testing_sha256: Of the names and contents of all test images, in hexadecimal.
         test_splits: Base names of the images of each split of the test set.
@@ -51,14 +54,40 @@ class Context:
         return owner_of(self.layout)
 
     @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        """The challenge's classes, in alphabetical order."""
-        return tuple(sorted(set(self.reference.label_of.values())))
-
-    @cached_property
     def image_names(self) -> frozenset[str]:
         """Base names of the test images."""
         return frozenset(self.reference.label_of)
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in their order, with which a submission's own card is compared; none of values."""
+        return self.reference.class_names
+
+    @cached_property
+    def hidden_words(self) -> frozenset[str]:
+        """Texts that no participant may get to see of a run on the test images, besides the images' names.
+
+        All that the reference says of any image, whatever it means.
+        """
+        with self.layout.solution_csv("testing").open(encoding="utf-8-sig", newline="") as opened:
+            _, *rows = csv.reader(opened)
+        return frozenset(self.class_names) | {cell for row in rows for cell in row[1:] if cell}
+
+    @property
+    def reference_dir(self) -> Path:
+        """Folder of the reference: its csv, task.json and whatever else scoring reads."""
+        return self.layout.solution_csv("testing").parent
+
+    @cached_property
+    def reference_files(self) -> dict[str, str]:
+        """SHA-256 of each file in that folder, by its path there."""
+        names = [name for name in plain_files(self.reference_dir) if not name.startswith(".")]
+        return {name: hash_file(self.reference_dir / name) for name in names}
+
+    @cached_property
+    def scoring_modes(self) -> tuple[str, ...]:
+        """What the scoring program understands; see formats/program_toml.py."""
+        return read_program_toml(self.layout.program_dir(SCORING.folder), SCORING.files).modes
 
     @cached_property
     def scoring_sha256(self) -> str:
@@ -67,11 +96,30 @@ class Context:
         files = context_files(folder / "Dockerfile", folder, folder)
         return make_key(self.bundle.base_image, {name: hash_file(path) for name, path in files.items()})
 
-    def score_key(self, test_split: str, results_sha256: str) -> str:
-        """What the scores of a csv on a split of the test set depend on."""
+    def score_key(self, results_sha256: str) -> str:
+        """What the scores of predictions depend on, of all splits of the test set."""
+        return make_key(
+            "scores",
+            results_sha256,
+            self.reference_files,
+            self._names_sha256,
+            self.scoring_sha256,
+            self.scoring_modes,
+            self.bundle.arguments["scoring"],
+            self.bundle.evaluation.resamples,
+        )
+
+    def is_score_key(self, key: str, test_split: str, results_sha256: str) -> bool:
+        """Whether scores that are stored under a key are those that scoring would give now.
+
+        Version 0.1 scored each split by itself; its scores hold as long as its scoring program is there.
+        """
+        if key == self.score_key(results_sha256):
+            return True
         arguments = self.bundle.arguments["scoring"]
         names = self._names_sha256[test_split]
-        return make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
+        former = make_key(results_sha256, self.reference_sha256, names, self.scoring_sha256, arguments)
+        return not self.scoring_modes and key == former
 
     @cached_property
     def _names_sha256(self) -> dict[str, str]:
@@ -134,20 +182,33 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
         )
     sha256 = hash_file(path)
     testing_sha256 = hash_folder(layout.testing_data)
-    if not layout.tested_on.exists() or not any(layout.kept_zips.glob("*.zip")):
+    if not layout.tested_on.exists() or not any(layout.kept_zips.glob("[0-9a-f]*.*")):
         write_text(layout.tested_on, testing_sha256 + "\n")
     test_splits = _kept_splits(layout, reference, sha256, bundle.evaluation.public_share)
+    context = Context(bundle, layout, reference, sha256, testing_sha256, test_splits)
+    if PARTS not in context.scoring_modes:
+        _check_answers(reference, test_splits, path)
+    return context
+
+
+def _check_answers(reference: Reference, test_splits: Mapping[str, frozenset[str]], path: Path) -> None:
+    """Refuse splits that lack an answer: a program that is called for each knows the answers of one alone.
+
+    Raises:
+        DataError: A split lacks an answer that several cases have.
+    """
+    answers = reference.label_of
+    counts = Counter(answers.values())
     for names in test_splits.values():
-        absent = set(reference.label_of.values()) - {reference.label_of[name] for name in names}
+        absent = {answer for answer, count in counts.items() if count > 1} - {answers[name] for name in names}
         if absent:
             raise DataError(
-                f"class {shown(min(absent))} has no image in one of the two splits of the test set; each"
-                " needs one of every class",
+                f"{shown(min(absent))} is the answer of no image in one of the two splits of the test set,"
+                " and this scoring program scores each split by itself",
                 path,
                 code="class-without-images",
-                hint="set 'evaluation.public_share' to 1, or import more images of the class",
+                hint="set 'evaluation.public_share' to 1, or import more images of it",
             )
-    return Context(bundle, layout, reference, sha256, testing_sha256, test_splits)
 
 
 def _kept_splits(
@@ -159,7 +220,7 @@ def _kept_splits(
         DataError: The stored split is damaged.
     """
     if share >= 1.0:
-        return split_test_set(reference, "", share)
+        return {ALL: frozenset(reference.label_of)}
     path = layout.evaluation / "parts.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))

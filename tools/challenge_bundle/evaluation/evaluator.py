@@ -22,6 +22,8 @@ from challenge_bundle.evaluation.step_cache import forget_unfinished
 from challenge_bundle.evaluation.step_sequence import Show
 from challenge_bundle.evaluation.stored_scores import is_stale
 from challenge_bundle.files import remove_tree
+from challenge_bundle.settings import CODE
+from challenge_bundle.submission.predictions_alone import CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def run_evaluation(
     workers: int,
     show: Show,
     notify: Callable[[str], None],
+    is_baseline: bool = False,
 ) -> Evaluated:
     """Take zips in and bring all submissions to their end.
 
@@ -97,13 +100,16 @@ def run_evaluation(
         workers: How many at a time; 0 is as many as the engine's machine holds.
         show: Gets each change.
         notify: Gets a line with how many there are.
+        is_baseline: Whether the zips are the organiser's own, for comparison.
     """
     zips = find_zips(paths)
     with closing(connect()) as engine:
         workers = workers or default_workers(context, engine)
-        if zips or any(row.state not in FINAL for row in records.rows()):
-            check_ready(context, engine, notify)
-    arrivals = take_all(zips, context, records)
+        rows = [row for row in records.rows() if row.state not in FINAL]
+        if zips or rows:
+            builds = any(path.suffix.lower() != CSV for path in zips) or any(row.kind == CODE for row in rows)
+            check_ready(context, engine, notify, builds)
+    arrivals = take_all(zips, context, records, is_baseline)
     notify(f"{sum(row.state not in FINAL for row in records.rows())} to evaluate, {workers} at a time")
     waiting = evaluate(context, records, connect, workers, show)
     return Evaluated(arrivals, records.rows(), waiting, is_stale(context, records))

@@ -28,7 +28,18 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
         text = without_paths(feedback_text(row), roots)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
-    header = ("submission", "file", "team", "method", "received", "phase", "state", "message")
+    header = (
+        "submission",
+        "file",
+        "team",
+        "method",
+        "received",
+        "phase",
+        "kind",
+        "baseline",
+        "state",
+        "message",
+    )
     write_csv(
         folder / "all.csv",
         header,
@@ -40,6 +51,8 @@ def write_feedback(layout: Layout, rows: list[Row]) -> None:
                 no_formula(row.submission.method),
                 format_time(row.submission.received),
                 row.phase,
+                row.kind,
+                "yes" if row.is_baseline else "no",
                 row.state,
                 message_of(row),
             )
@@ -63,6 +76,7 @@ def feedback_text(row: Row) -> str:
         f"method      {submission.method}",
         f"received    {format_time(submission.received)}",
         f"phase       {row.phase}",
+        f"kind        {row.kind}{' (baseline)' if row.is_baseline else ''}",
         f"state       {WAITING if row.state == SET_ASIDE else row.state}",
         "",
         message_of(row),

@@ -1,4 +1,4 @@
-"""Taking in a participant's zip: who sent it, when it arrived, and whether it may be built at all."""
+"""Taking in a participant's zip or csv: who sent it, when it arrived, and whether it may be built at all."""
 
 import os
 import shutil
@@ -13,9 +13,10 @@ from challenge_bundle.files import hash_file, replacing
 from challenge_bundle.findings import ERROR, WARNING, Finding
 from challenge_bundle.formats.submission_toml import KEYS
 from challenge_bundle.guarded import run_guarded
-from challenge_bundle.settings import Bundle, Phase, SubmissionSettings
+from challenge_bundle.settings import CODE, PREDICTIONS, Bundle, Phase, SubmissionSettings
 from challenge_bundle.submission.build_rules import NO_RULES, BuildRules
 from challenge_bundle.submission.check import check_submission
+from challenge_bundle.submission.predictions_alone import CSV, kind_of
 
 NAME_SEPARATOR = "__"
 MAX_SHOWN_FINDINGS = 20
@@ -23,15 +24,16 @@ MAX_SHOWN_FINDINGS = 20
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A zip that was taken in.
+    """A zip or csv that was taken in.
 
     Args:
-        sha256: Of the zip's bytes; names everything that is computed from it.
+        sha256: Of its bytes; names everything that is computed from it.
         team: The team's name as it is shown; empty if the zip names none.
         method: The team's name for the submission; may be empty.
         received: When it arrived, UTC.
         file_name: The file's name when it arrived.
         entry: The id of its record if the same bytes already have a record in an earlier phase; else empty.
+        kind: `code`, a program that is built and run, or `predictions` alone.
     """
 
     sha256: str
@@ -40,6 +42,7 @@ class Submission:
     received: datetime
     file_name: str
     entry: str = ""
+    kind: str = CODE
 
     @property
     def id(self) -> str:
@@ -48,42 +51,50 @@ class Submission:
 
 
 def find_zips(paths: tuple[Path, ...]) -> list[Path]:
-    """List the given zips, and those in the given folders, sorted by name.
+    """List the given zips and csvs, and those in the given folders, sorted by name.
 
     Raises:
-        DataError: A path does not exist or is no zip, or a folder holds none.
+        DataError: A path does not exist or is neither, or a folder holds none.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                file for file in path.iterdir() if file.suffix.lower() == ".zip" and file.is_file()
-            )
+            inside = sorted(file for file in path.iterdir() if _is_taken(file) and file.is_file())
             if not inside:
                 raise DataError(
-                    "the folder holds no zip",
+                    "the folder holds no zip or csv",
                     path,
                     code="no-zips",
-                    hint="give a folder of submissions, or the zips themselves",
+                    hint="give a folder of submissions, or the submissions themselves",
                 )
             found += inside
-        elif path.is_file() and path.suffix.lower() != ".zip":
+        elif path.is_file() and not _is_taken(path):
             raise DataError(
-                "expected a file named *.zip", path, code="not-a-zip", hint="give zips, or a folder of them"
+                "expected a file named *.zip or *.csv",
+                path,
+                code="not-a-zip",
+                hint="give zips, csvs of predictions, or a folder of them",
             )
         elif path.is_file():
             found.append(path)
         else:
             raise DataError(
-                "no such file or folder", path, code="no-such-file", hint="give zips, or a folder of them"
+                "no such file or folder",
+                path,
+                code="no-such-file",
+                hint="give zips, csvs of predictions, or a folder of them",
             )
     return found
 
 
-def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
-    """Copy a zip to where nobody changes it any more, and read its team and method.
+def _is_taken(path: Path) -> bool:
+    return path.suffix.lower() in (".zip", CSV)
 
-    A zip that is too large is not copied, since it is refused (see is_too_large).
+
+def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
+    """Copy a zip or csv to where nobody changes it any more, and read its kind, team and method.
+
+    What is too large is not copied, since it is refused (see is_too_large).
 
     Args:
         path: The zip as it arrived. Its modification time counts as the time at which it was received.
@@ -94,7 +105,8 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
         DataError: The zip is still being written, or its modification time is invalid.
     """
     sha256 = hash_file(path)
-    kept = kept_zip(zips_dir, sha256)
+    is_csv = path.suffix.lower() == CSV
+    kept = zips_dir / f"{sha256}{CSV if is_csv else '.zip'}"
     fits = not is_too_large(path, settings)
     if fits and not kept.exists():
         with replacing(kept) as temporary:
@@ -107,7 +119,9 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
                     hint="wait until its upload ends, and try again",
                 )
     is_complete = all(name_of(path.stem, {}))
-    team, method = name_of(path.stem, read_card(kept, settings) if fits and not is_complete else {})
+    reads_card = fits and not is_complete and not is_csv
+    team, method = name_of(path.stem, read_card(kept, settings) if reads_card else {})
+    kind = PREDICTIONS if is_csv else kind_of(kept, settings) if fits else CODE
     try:
         received = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
@@ -117,7 +131,7 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
             code="invalid-time",
             hint="set it with `touch`",
         ) from None
-    return Submission(sha256, team, method, received, without_controls(path.name))
+    return Submission(sha256, team, method, received, without_controls(path.name), kind=kind)
 
 
 def is_too_large(path: Path, settings: SubmissionSettings) -> bool:
@@ -125,9 +139,10 @@ def is_too_large(path: Path, settings: SubmissionSettings) -> bool:
     return path.stat().st_size > settings.zip_mb * 2**20
 
 
-def kept_zip(zips_dir: Path, sha256: str) -> Path:
-    """Path of the kept copy of a zip."""
-    return zips_dir / f"{sha256}.zip"
+def kept_file(zips_dir: Path, sha256: str) -> Path:
+    """Path of the kept copy of a zip or csv; that of a zip where there is none."""
+    path = zips_dir / f"{sha256}{CSV}"
+    return path if path.is_file() else zips_dir / f"{sha256}.zip"
 
 
 def read_card(path: Path, settings: SubmissionSettings) -> dict[str, str]:

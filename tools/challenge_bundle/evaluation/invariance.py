@@ -1,31 +1,41 @@
 """Run a submission on the same pixels under other circumstances, on which no result should depend."""
 
+import dataclasses
 import hashlib
-import os
+import json
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from challenge_bundle.bounded_log import BoundedLog
-from challenge_bundle.engines.base import KILLED, Engine
-from challenge_bundle.errors import UnavailableError
+from challenge_bundle.engines.base import KILLED, Engine, FolderOption
+from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.evaluation.context import Context, steps_dir, submission_lock
 from challenge_bundle.evaluation.records import Records, Row
-from challenge_bundle.evaluation.results import compare
+from challenge_bundle.evaluation.scoring import fill_input, link_or_copy
 from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key, read_record
 from challenge_bundle.evaluation.steps import ensure_image, run_image, take_results, work_dir
 from challenge_bundle.evaluation.trial import is_well, one_line
 from challenge_bundle.evaluation.verdicts import SCORED, Inconclusive, Refusal
-from challenge_bundle.files import remove_tree
+from challenge_bundle.files import remove_tree, write_text
+from challenge_bundle.formats.bounded_json import read_bounded_json
+from challenge_bundle.formats.program_toml import COMPARE
+from challenge_bundle.formats.program_toml import NAME as PROGRAM_TOML
 from challenge_bundle.layout import RESULTS_NAME
 from challenge_bundle.metadata.strip import strip_segments
 from challenge_bundle.progress import Progress
+from challenge_bundle.runs.collect import collect_output
+from challenge_bundle.runs.outcome import check_outcome
+from challenge_bundle.runs.programs import SCORING, build_image, plan_run
+from challenge_bundle.settings import CODE
 
 IMAGES_ALONE = 3
+_OTHER, _NAMES, _COMPARISON = "other.csv", "names.json", "comparison.json"
 TOLERANCE = 1e-3
-"""A probability may differ by so much: other batches are summed in another order."""
+"""A value may differ by so much: other batches are summed in another order."""
 
 MEANINGS: Mapping[str, str] = {
     "again": "the result is not the same twice: it depends on chance or time",
@@ -62,10 +72,18 @@ def probe_all(context: Context, records: Records, engine: Engine, progress: Prog
         progress: Called after each submission.
 
     Raises:
+        DataError: The scoring program cannot compare predictions.
         UnavailableError: The engine went away.
     """
+    if COMPARE not in context.scoring_modes:
+        raise DataError(
+            "the scoring program cannot compare predictions, which a probe needs",
+            context.layout.program_dir(SCORING.folder) / PROGRAM_TOML,
+            code="no-compare-mode",
+            hint="add the mode 'compare' to the program and to this file (see File formats), or do not probe",
+        )
     engine.stop(context.owner)
-    rows = [row for row in records.rows() if row.state == SCORED and row.probe is None]
+    rows = [row for row in records.rows() if row.state == SCORED and row.probe is None and row.kind == CODE]
     for done, row in enumerate(rows, start=1):
         try:
             with submission_lock(context, row.submission.sha256):
@@ -114,8 +132,8 @@ def _finding(facts: Sequence[Mapping[str, Any]]) -> str:
     largest = max((fact["largest"] for fact in facts), default=0.0)
     if not changed and largest <= TOLERANCE:
         return ""
-    by = f", a probability differs by up to {largest:.3f}" if largest else ""
-    return f"{changed} of {images} images get another class{by}"
+    by = f", a value differs by up to {largest:.3f}" if largest else ""
+    return f"{changed} of {images} images get another prediction{by}"
 
 
 def _run_surely(
@@ -206,13 +224,78 @@ def _run(
             raise Inconclusive(Refusal("failed", status=outcome.exit_status))
         if outcome.limit or outcome.exit_status:
             return {"failed": outcome.limit or f"exit status {outcome.exit_status}"}
-        take_results(context, place / "output", folder, frozenset(given.image_of))
-        changed, largest = compare(inferred.folder / RESULTS_NAME, folder / RESULTS_NAME, given.image_of)
+        take_results(context, place / "output", folder)
+        before, after = inferred.folder / RESULTS_NAME, folder / RESULTS_NAME
+        changed, largest = compare(context, engine, before, after, given.image_of)
         return {"changed": changed, "images": len(given.image_of), "largest": largest}
 
     key = make_key("probe", inferred.key, given.name, dict(given.image_of))
     record = do_once(steps_dir(context.layout, "probe"), key, work)
     return StepRecord(record.folder, key, {}, {"failed": record.verdict.code}) if record.verdict else record
+
+
+def compare(
+    context: Context, engine: Engine, before: Path, after: Path, image_of: Mapping[str, str]
+) -> tuple[int, float]:
+    """Let the scoring program compare two sets of predictions for the same images.
+
+    Args:
+        context: Where they were made.
+        engine: Runs the scoring program.
+        before: The predictions for the unchanged folder.
+        after: Those for the changed folder.
+        image_of: The original name of each image of the changed folder.
+
+    Returns:
+        (number of images whose prediction differs, largest difference of a value)
+
+    Raises:
+        Refusal: The program refuses the predictions for the changed folder.
+        ProgramError: The scoring program failed.
+    """
+    place = context.layout.evaluation / "work" / f"comparing-{uuid.uuid4().hex}"
+    try:
+        (place / "output").mkdir(parents=True)
+        fill_input(context, before, "", place / "input")
+        link_or_copy(after, place / "input" / _OTHER)
+        write_text(place / "input" / _NAMES, json.dumps(dict(image_of)))
+        spec = dataclasses.replace(
+            plan_run(SCORING, context.bundle, context.layout, ()),
+            input_dir=place / "input",
+            output_dir=place / "output",
+            arguments=(),
+            folder_options=(FolderOption("--compare", False, _OTHER), FolderOption("--names", False, _NAMES)),
+            image=build_image(engine, SCORING, context.bundle, context.layout, lambda line: None),
+        )
+        outcome = engine.run(spec, lambda line: None)
+        if outcome.exit_status == 1 and not outcome.limit:
+            raise Refusal("predictions")
+        check_outcome(SCORING, outcome, spec.limits)
+        limit_bytes = spec.limits.output_mb * 2**20
+        collect_output(place / "output", place / "taken", (_COMPARISON,), (), limit_bytes, "scoring")
+        return _parse_comparison(place / "taken" / _COMPARISON)
+    finally:
+        remove_tree(place)
+
+
+def _parse_comparison(path: Path) -> tuple[int, float]:
+    """What a comparison found; it may have been written by a program that the predictions took over.
+
+    Raises:
+        DataError: It is not a comparison.
+    """
+    document = read_bounded_json(path)
+    changed, largest = (
+        (document.get("changed"), document.get("largest")) if isinstance(document, dict) else (None, None)
+    )
+    if not isinstance(changed, int) or not isinstance(largest, int | float):
+        raise DataError(
+            'expected {"changed": number of cases, "largest": number}',
+            path.name,
+            code="not-a-comparison",
+            hint="correct the scoring program's mode 'compare'",
+        )
+    return changed, float(largest)
 
 
 def _fill(context: Context, given: Input, folder: Path) -> None:
@@ -222,11 +305,8 @@ def _fill(context: Context, given: Input, folder: Path) -> None:
         if given.stripped:
             target.write_bytes(_without_metadata(source.read_bytes()))
             shutil.copystat(source, target)
-            continue
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copy2(source, target)
+        else:
+            link_or_copy(source, target)
 
 
 def _without_metadata(data: bytes) -> bytes:

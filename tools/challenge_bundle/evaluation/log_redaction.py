@@ -78,7 +78,7 @@ class Known:
 
     Args:
         sources: Lines of each Python file of the submission, by its name in the zip.
-        words: Words of those files; none that names a test image or a class.
+        words: Words of those files; none that names a test image or is in the reference.
         images: Number of test images.
     """
 
@@ -88,11 +88,11 @@ class Known:
 
 
 def show_log(
-    folder: Path, lines: Sequence[str], image_names: Collection[str], class_names: Collection[str]
+    folder: Path, lines: Sequence[str], image_names: Collection[str], hidden_words: Collection[str]
 ) -> tuple[str, ...]:
     """Filter a log in a process of its own, which reads the submission's code; see filter_log."""
     arguments = {"folder": str(folder.absolute()), "lines": list(lines[-LAST_LINES:])}
-    arguments |= {"image_names": sorted(image_names), "class_names": sorted(class_names)}
+    arguments |= {"image_names": sorted(image_names), "hidden_words": sorted(hidden_words)}
     try:
         shown = run_guarded("challenge_bundle.evaluation.log_redaction:find_shown", arguments)
     except Exceeded:
@@ -101,19 +101,20 @@ def show_log(
 
 
 def find_shown(
-    folder: str, lines: list[str], image_names: list[str], class_names: list[str]
+    folder: str, lines: list[str], image_names: list[str], hidden_words: list[str]
 ) -> Iterator[str]:
     """Yield what a participant may see of a log; see filter_log."""
-    yield from filter_log(lines, read_known(Path(folder), image_names, class_names))
+    yield from filter_log(lines, read_known(Path(folder), image_names, hidden_words))
 
 
-def read_known(folder: Path, image_names: Collection[str], class_names: Collection[str]) -> Known:
+def read_known(folder: Path, image_names: Collection[str], hidden_words: Collection[str]) -> Known:
     """Read the Python files of a submission.
 
     Args:
         folder: The unpacked submission.
         image_names: Names of the test images; never shown, not even if the submission's own files have them.
-        class_names: Likewise: as printed words they would be labels.
+        hidden_words: What the reference says of images, such as their classes: as printed words these would
+            be answers. Neither they nor the words in them are ever shown.
     """
     sources: dict[str, list[str]] = {}
     left = _MAX_SOURCE_BYTES
@@ -122,7 +123,7 @@ def read_known(folder: Path, image_names: Collection[str], class_names: Collecti
         if left >= 0:
             text = path.read_text(encoding="utf-8", errors="replace")
             sources[path.relative_to(folder).as_posix()] = text.splitlines()
-    forbidden = {name.casefold() for name in class_names}
+    forbidden = {part.casefold() for text in hidden_words for part in (text, *_WORD.findall(text))}
     for name in image_names:
         forbidden |= {name.casefold(), name.rpartition(".")[0].casefold()}
     found = {word for lines in sources.values() for line in lines for word in _WORD.findall(line)}

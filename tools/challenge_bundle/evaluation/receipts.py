@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import json
-import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,22 +11,27 @@ from typing import TYPE_CHECKING, Any
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.errors import DataError, UnavailableError
 from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
-from challenge_bundle.evaluation.intake import Submission, kept_zip
+from challenge_bundle.evaluation.intake import Submission, kept_file
 from challenge_bundle.evaluation.records import Records, Row, format_time
+from challenge_bundle.evaluation.scoring import PRIVATE_NAMES, SCORES_NAME, score_again
 from challenge_bundle.evaluation.signing import is_signed, keyed_digest, sign, signing_key
 from challenge_bundle.evaluation.step_cache import StepRecord, read_record
-from challenge_bundle.evaluation.steps import score_again
-from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.evaluation.stored_scores import board_metrics, results_of
+from challenge_bundle.evaluation.verdicts import SCORED, Refusal
 from challenge_bundle.files import hash_file, remove_tree, write_text
 from challenge_bundle.findings import ERROR, Finding
-from challenge_bundle.formats.receipt import FORMAT, FULL, PUBLIC, compare_fields, read_receipt, same
+from challenge_bundle.formats.receipt import FORMAT, FULL, HINT, PUBLIC, compare_fields, read_receipt, same
+from challenge_bundle.formats.scores import score_names
 from challenge_bundle.layout import RESULTS_NAME, Layout
 from challenge_bundle.settings import METRICS
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
-SCORES_NAME = "scores.json"
+SCORING_STEP = "scoring"
 PRIVATE_SPLIT = "final"
 STORED_STEPS = "stored steps"
 """The location of a finding about what the steps of a submission left here."""
@@ -53,7 +57,8 @@ def write_receipts(
         submission: The submission.
         phase: Name of its phase.
         versions: See current_versions.
-        steps: Records of its steps: `build`, `inference` and a `scoring-SPLIT` per split of the test set.
+        steps: Records of its steps: `build` and `inference`, or `predictions`; and `scoring` (of version 0.1,
+            a `scoring-SPLIT` for each split of the test set).
     """
     key = signing_key(context.layout)
     for kind in (FULL, PUBLIC):
@@ -63,13 +68,7 @@ def write_receipts(
 
 
 def write_receipt(
-    context: Context,
-    records: Records,
-    submission: Submission,
-    engine: str,
-    built: StepRecord,
-    inferred: StepRecord,
-    scored: Mapping[str, StepRecord],
+    context: Context, records: Records, submission: Submission, engine: str, steps: Mapping[str, StepRecord]
 ) -> None:
     """Write the receipts of a submission that was scored just now.
 
@@ -78,13 +77,9 @@ def write_receipt(
         records: Give its phase.
         submission: The submission.
         engine: The engine's name and version.
-        built: Record of its build.
-        inferred: Record of its inference.
-        scored: Records of its scoring, by split of the test set.
+        steps: Records of its steps; see write_receipts.
     """
     phase = next(row.phase for row in records.rows() if row.submission.id == submission.id)
-    steps = {"build": built, "inference": inferred}
-    steps |= {f"scoring-{test_split}": record for test_split, record in scored.items()}
     write_receipts(context, submission, phase, current_versions(engine), steps)
 
 
@@ -181,30 +176,33 @@ def check_scores(
         records: Give the csv.
         receipt: Of a submission whose record and csv are here; see check_stored.
     """
-    key, _ = records.steps(receipt["submission"]["id"])["inference"]
-    results = steps_dir(context.layout, "inference") / key / RESULTS_NAME
+    row = next(row for row in records.rows() if row.submission.id == receipt["submission"]["id"])
+    folder = context.layout.evaluation / "work" / "verify"
     findings = []
-    for test_split in _splits_of(context, receipt["kind"]):
-        folder = context.layout.evaluation / "work" / f"verify-{test_split}"
+    try:
         remove_tree(folder)
         folder.mkdir(parents=True)
-        try:
-            score_again(context, engine, results, test_split, folder)
-            content = (folder / SCORES_NAME).read_text(encoding="utf-8")
-            now = keyed_digest(
-                signing_key(context.layout), f"scores {test_split}", hash_file(folder / SCORES_NAME)
-            )
-        finally:
-            remove_tree(folder)
-        digest = receipt["digests"].get(f"scores_{test_split}", "")
-        found = [
-            *compare_fields({"scores.json": digest}, {"scores.json": now}),
-            *compare_fields(receipt["scores"].get(test_split, {}), _shown_scores(content, receipt["kind"])),
-        ]
-        findings += [
-            dataclasses.replace(finding, location=f"scored again, {test_split}: {finding.location}")
-            for finding in found
-        ]
+        score_again(context, engine, results_of(context, records, row), folder)
+        for test_split in _splits_of(context, receipt["kind"]):
+            path = folder / test_split / SCORES_NAME
+            content = path.read_text(encoding="utf-8")
+            now = keyed_digest(signing_key(context.layout), f"scores {test_split}", hash_file(path))
+            digest = receipt["digests"].get(f"scores_{test_split}", "")
+            is_of_now = SCORING_STEP in records.steps(row.submission.id)
+            shown_now = _shown_scores(context, content, receipt["kind"], is_of_now)
+            found = [
+                *compare_fields({"scores.json": digest}, {"scores.json": now}),
+                *compare_fields(receipt["scores"].get(test_split, {}), shown_now),
+            ]
+            findings += [
+                dataclasses.replace(finding, location=f"scored again, {test_split}: {finding.location}")
+                for finding in found
+            ]
+    except Refusal as refusal:
+        what = f"the scoring program refuses the predictions now: {refusal.verdict}"
+        return [Finding("receipt-differs", ERROR, "scored again", what, HINT)]
+    finally:
+        remove_tree(folder)
     return findings
 
 
@@ -229,13 +227,12 @@ def _content(
     resources, the plain digest of the csv, scores of probabilities.
     """
     key = signing_key(context.layout)
-    built, inferred = steps["build"], steps["inference"]
-    scored = {test_split: steps[f"scoring-{test_split}"] for test_split in _splits_of(context, kind)}
-    zip_path = kept_zip(zips_dir(context.layout), submission.sha256)
-    if not zip_path.is_file():
+    scores = {name: _scores_path(steps, name) for name in _splits_of(context, kind)}
+    kept = kept_file(zips_dir(context.layout), submission.sha256)
+    if not kept.is_file():
         raise DataError(
-            "the kept copy of the zip is missing",
-            zip_path,
+            "the kept copy of the submission is missing",
+            kept,
             code="receipt-zip-missing",
             hint="bring it back from a backup",
         )
@@ -245,33 +242,56 @@ def _content(
         "bundle": context.bundle.name,
         "phase": phase,
         "verdict": verdict,
-        "submission": describe_submission(submission) | {"sha256": hash_file(zip_path)},
+        "submission": describe_submission(submission) | {"sha256": hash_file(kept)},
         "digests": {
-            "image": str(inferred.facts["image"]),
-            "results": inferred.files[RESULTS_NAME]
-            if kind == FULL
-            else keyed_digest(key, "results", inferred.files[RESULTS_NAME]),
+            **_digests_of_run(steps, kind, key),
             "testing_images": keyed_digest(key, "testing images", context.testing_sha256),
             "reference": keyed_digest(key, "reference", context.reference_sha256),
             "scoring_program": context.scoring_sha256,
             **{
-                f"scores_{test_split}": keyed_digest(key, f"scores {test_split}", record.files[SCORES_NAME])
-                for test_split, record in scored.items()
+                f"scores_{test_split}": keyed_digest(key, f"scores {test_split}", hash_file(path))
+                for test_split, path in scores.items()
             },
+            **(_private_digests(steps, key) if kind == FULL else {}),
         },
-        "limits": {
-            "inference": _limits(context, inferred, "inference"),
-            "scoring": _limits(context, steps[f"scoring-{next(iter(context.test_splits))}"], "scoring"),
-        },
-        "resources": {
-            "image_bytes": built.facts["image_bytes"],
-            **(_measured(inferred, scored) if kind == FULL else {}),
-        },
+        "limits": _limits(context, steps),
+        "resources": _resources(steps, kind),
         "versions": dict(versions),
         "scores": {
-            test_split: _shown_scores((record.folder / SCORES_NAME).read_text(encoding="utf-8"), kind)
-            for test_split, record in scored.items()
+            test_split: _shown_scores(context, path.read_text(encoding="utf-8"), kind, SCORING_STEP in steps)
+            for test_split, path in scores.items()
         },
+    }
+
+
+def _scores_path(steps: Mapping[str, StepRecord], test_split: str) -> Path:
+    """The scores.json of a split; version 0.1 has a step for each.
+
+    Raises:
+        KeyError: There is no step that scored it.
+    """
+    if SCORING_STEP in steps:
+        return steps[SCORING_STEP].folder / test_split / SCORES_NAME
+    return steps[f"{SCORING_STEP}-{test_split}"].folder / SCORES_NAME
+
+
+def _digests_of_run(steps: Mapping[str, StepRecord], kind: str, key: "Ed25519PrivateKey") -> dict[str, str]:
+    """The image that ran, unless the predictions came alone, and what it wrote."""
+    ran = steps.get("inference") or steps["predictions"]
+    results = ran.files[RESULTS_NAME]
+    return {
+        **({"image": str(ran.facts["image"])} if "inference" in steps else {}),
+        "results": results if kind == FULL else keyed_digest(key, "results", results),
+    }
+
+
+def _private_digests(steps: Mapping[str, StepRecord], key: "Ed25519PrivateKey") -> dict[str, str]:
+    """Keyed digests of what scoring wrote for the organiser alone, by split and file."""
+    files = steps[SCORING_STEP].files if SCORING_STEP in steps else {}
+    return {
+        name: keyed_digest(key, name, sha256)
+        for name, sha256 in files.items()
+        if name.rpartition("/")[2] in PRIVATE_NAMES
     }
 
 
@@ -287,30 +307,48 @@ def describe_submission(submission: Submission) -> dict[str, str]:
     }
 
 
-def _limits(context: Context, record: StepRecord, name: str) -> dict[str, Any]:
-    """The limits that a step had; those of bundle.toml may have changed since."""
-    return dict(record.facts.get("limits") or dataclasses.asdict(context.bundle.limits[name]))
-
-
-def _measured(inferred: StepRecord, scored: Mapping[str, StepRecord]) -> dict[str, Any]:
+def _limits(context: Context, steps: Mapping[str, StepRecord]) -> dict[str, Any]:
+    """The limits that the steps had; those of bundle.toml may have changed since."""
+    records = {name.partition("-")[0]: record for name, record in steps.items()}
     return {
-        "inference_seconds": inferred.facts["seconds"],
-        "inference_cpu_seconds": inferred.facts["cpu_seconds"],
-        "inference_peak_memory_bytes": inferred.facts["peak_memory_bytes"],
-        **{f"scoring_{test_split}_seconds": record.facts["seconds"] for test_split, record in scored.items()},
+        name: dict(records[name].facts.get("limits") or dataclasses.asdict(context.bundle.limits[name]))
+        for name in ("inference", SCORING_STEP)
+        if name in records
     }
 
 
-def _shown_scores(content: str, kind: str) -> dict[str, int | float]:
-    """The finite numbers of a scores.json; in a public receipt only the metrics that a board shows."""
-    return {
-        name: value
-        for name, value in json.loads(content).items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and (kind == FULL or name in METRICS)
+def _resources(steps: Mapping[str, StepRecord], kind: str) -> dict[str, Any]:
+    """What was measured; what a program's run took is a channel out of it, and so not public."""
+    found = {"image_bytes": steps["build"].facts["image_bytes"]} if "build" in steps else {}
+    if kind == PUBLIC:
+        return found
+    if "inference" in steps:
+        names = ("seconds", "cpu_seconds", "peak_memory_bytes")
+        found |= {f"inference_{name}": steps["inference"].facts[name] for name in names}
+    return found | {
+        f"{name.replace('-', '_')}_seconds": record.facts["seconds"]
+        for name, record in steps.items()
+        if name.startswith(SCORING_STEP)
     }
+
+
+def _shown_scores(
+    context: Context, content: str, kind: str, is_of_now: bool = True
+) -> dict[str, int | float]:
+    """The finite numbers of a scores.json; in a public receipt only the metrics that have a board.
+
+    Args:
+        context: Gives the metrics that have a board.
+        content: Of scores.json.
+        kind: Of the receipt.
+        is_of_now: False for the scores of version 0.1, whose boards showed all of METRICS.
+    """
+    scores = json.loads(content)
+    names = score_names(scores)
+    if kind == PUBLIC:
+        public = board_metrics(context, scores) if is_of_now else METRICS
+        names = [name for name in names if name in public]
+    return {name: scores[name] for name in names}
 
 
 def _read_steps(context: Context, keys: Mapping[str, str]) -> dict[str, StepRecord]:
@@ -320,7 +358,9 @@ def _read_steps(context: Context, keys: Mapping[str, str]) -> dict[str, StepReco
         DataError: An output is missing or was changed.
         KeyError: A step is not recorded.
     """
-    names = ["build", "inference", *(f"scoring-{test_split}" for test_split in context.test_splits)]
+    ran = ["predictions"] if "predictions" in keys else ["build", "inference"]
+    former = [f"{SCORING_STEP}-{test_split}" for test_split in context.test_splits]
+    names = [*ran, *([SCORING_STEP] if SCORING_STEP in keys or not keys.keys() >= set(former) else former)]
     return {
         name: read_record(steps_dir(context.layout, name.partition("-")[0]) / keys[name]) for name in names
     }

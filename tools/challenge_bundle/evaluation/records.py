@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from challenge_bundle.database.connect import Schema, open_database, speaking
 from challenge_bundle.evaluation.intake import Submission, describe
 from challenge_bundle.evaluation.verdicts import SCORED, Verdict, parse_verdict
+from challenge_bundle.settings import CODE
 
 SCHEMA = Schema("the database of evaluations", Path(__file__).parent / "migrations" / "versions")
 
@@ -33,6 +34,8 @@ SUBMISSIONS = sa.Table(
     sa.Column("results_sha256", sa.String(64)),
     sa.Column("probe", sa.Text),
     sa.Column("cause", sa.Text),
+    sa.Column("kind", sa.String(16), nullable=False, server_default=CODE),
+    sa.Column("is_baseline", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 STEPS = sa.Table(
@@ -75,6 +78,7 @@ class Row:
         results_sha256: Of its csv; empty until there is one.
         probe: What `--probe` found, one line each; None if it was not probed.
         cause: Why it waits or was set aside, for the organiser alone; otherwise empty.
+        is_baseline: Whether it is the organiser's, for comparison: it has no rank and counts for no quota.
     """
 
     submission: Submission
@@ -85,6 +89,12 @@ class Row:
     results_sha256: str
     probe: tuple[str, ...] | None
     cause: str = ""
+    is_baseline: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`code` or `predictions`."""
+        return self.submission.kind
 
     def document(self) -> dict[str, Any]:
         """The record for `--json`: names as in feedback/all.csv, and the verdict as a finding."""
@@ -96,6 +106,8 @@ class Row:
             "team": submission.team,
             "method": submission.method,
             "received": format_time(submission.received),
+            "kind": self.kind,
+            "is_baseline": self.is_baseline,
             "phase": self.phase,
             "state": self.state,
             "attempts": self.attempts,
@@ -141,24 +153,22 @@ class Records:
         """Close all connections."""
         self.engine.dispose()
 
-    def add(self, submission: Submission, phase: str, verdict: Verdict | None) -> bool:
+    def add(
+        self, submission: Submission, phase: str, verdict: Verdict | None, is_baseline: bool = False
+    ) -> bool:
         """Add a submission unless it has a record; returns whether it was new.
 
         Args:
             submission: The submission.
             phase: Name of the phase; empty if none was open.
             verdict: Why it is refused at once; None if it is to be evaluated.
+            is_baseline: See Row.
         """
         values = {
             "id": submission.id,
             "sha256": submission.sha256,
-            "team": submission.team,
-            "method": submission.method,
-            "received": format_time(submission.received),
-            "file_name": submission.file_name,
-            "phase": phase,
-            "state": REFUSED if verdict else QUEUED,
-            "verdict": json.dumps(asdict(verdict)) if verdict else None,
+            "kind": submission.kind,
+            **_arrival(submission, phase, verdict, is_baseline),
         }
         with speaking(SCHEMA), self.engine.begin() as connection:
             known = sa.select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.id == submission.id)
@@ -195,20 +205,15 @@ class Records:
         """Queue a submission that has ended for another evaluation."""
         self._update(submission, {"state": QUEUED, "verdict": None, "cause": None})
 
-    def admit_again(self, submission: Submission, phase: str, verdict: Verdict | None) -> None:
+    def admit_again(
+        self, submission: Submission, phase: str, verdict: Verdict | None, is_baseline: bool = False
+    ) -> None:
         """Replace the record of a submission that could not be admitted before; see add."""
-        self._update(
-            submission.id,
-            {
-                "team": submission.team,
-                "method": submission.method,
-                "received": format_time(submission.received),
-                "file_name": submission.file_name,
-                "phase": phase,
-                "state": REFUSED if verdict else QUEUED,
-                "verdict": json.dumps(asdict(verdict)) if verdict else None,
-            },
-        )
+        self._update(submission.id, _arrival(submission, phase, verdict, is_baseline))
+
+    def mark_baseline(self, submission: str) -> None:
+        """Make a submission one of the organiser's own, for comparison; see Row."""
+        self._update(submission, {"is_baseline": True})
 
     def count_attempt(self, submission: str, cause: str = "") -> int:
         """Count an attempt that failed, with its cause; returns the number of attempts."""
@@ -275,6 +280,22 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _arrival(
+    submission: Submission, phase: str, verdict: Verdict | None, is_baseline: bool
+) -> dict[str, Any]:
+    """The columns that say who sent a submission, when, and whether it was taken."""
+    return {
+        "team": submission.team,
+        "method": submission.method,
+        "received": format_time(submission.received),
+        "file_name": submission.file_name,
+        "phase": phase,
+        "state": REFUSED if verdict else QUEUED,
+        "verdict": json.dumps(asdict(verdict)) if verdict else None,
+        "is_baseline": is_baseline,
+    }
+
+
 def _parse_row(row: Any) -> Row:
     return Row(
         submission=Submission(
@@ -284,6 +305,7 @@ def _parse_row(row: Any) -> Row:
             datetime.strptime(row["received"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
             row["file_name"],
             row["id"] if row["id"] != row["sha256"] else "",
+            row["kind"],
         ),
         phase=row["phase"],
         state=row["state"],
@@ -292,4 +314,5 @@ def _parse_row(row: Any) -> Row:
         results_sha256=row["results_sha256"] or "",
         probe=tuple(json.loads(row["probe"])) if row["probe"] is not None else None,
         cause=row["cause"] or "",
+        is_baseline=bool(row["is_baseline"]),
     )

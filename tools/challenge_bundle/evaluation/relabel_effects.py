@@ -17,7 +17,7 @@ def count_by_split(context: Context, corrections: Sequence[Correction]) -> Count
     corrected = {one.name: one.after for one in corrections if one.split == "testing"}
     after = context.reference.label_of | corrected
     for split, names in context.test_splits.items():
-        absent = set(context.class_names) - {after[name] for name in names}
+        absent = set(context.reference.label_of.values()) - {after[name] for name in names}
         if absent:
             raise DataError(
                 f"class {shown(min(absent))} would have no image left in the {split} split of the test set",

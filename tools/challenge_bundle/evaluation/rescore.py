@@ -1,23 +1,27 @@
 """Scoring every stored csv again after the program or the reference changed, without any inference."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from challenge_bundle.engines.base import Engine
+from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.intake import describe
 from challenge_bundle.evaluation.receipts import is_receipt_current, renew_receipt
 from challenge_bundle.evaluation.records import Records, Row
-from challenge_bundle.evaluation.steps import score
+from challenge_bundle.evaluation.scoring import score
+from challenge_bundle.evaluation.step_sequence import scores_of
 from challenge_bundle.evaluation.stored_scores import (
-    find_metric,
-    metric_of,
-    read_predictions,
+    board_metrics,
+    ranking_metric,
+    refuse_missing_results,
     results_of,
     stale_rows,
 )
 from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.formats.scores import find_score, higher_is_better
 from challenge_bundle.progress import Progress
 
 
@@ -93,16 +97,10 @@ def rescore(context: Context, records: Records, engine: Engine, progress: Progre
     before = {test_split: records.scores(test_split) for test_split in context.test_splits}
     stale = {test_split: stale_rows(context, records, test_split, rows) for test_split in context.test_splits}
     pending = [row for row in rows if any(row in found for found in stale.values())]
-    for row in pending:
-        read_predictions(context, records, row)
+    refuse_missing_results(context, records, pending)
     fresh: list[tuple[str, str, str, str]] = []
     for done, row in enumerate(pending, start=1):
-        for test_split in context.test_splits:
-            if row in stale[test_split]:
-                record = score(context, engine, results_of(context, records, row), test_split)
-                content = (record.folder / "scores.json").read_text(encoding="utf-8")
-                metric_of(context, json.loads(content))
-                fresh.append((row.submission.id, test_split, record.key, content))
+        fresh += _score(context, records, engine, row)
         progress("scoring", done, len(pending))
     records.add_scores(fresh)
     for row in rows:
@@ -111,53 +109,85 @@ def rescore(context: Context, records: Records, engine: Engine, progress: Progre
     lacking: set[str] = set()
     for test_split in context.test_splits:
         after = records.scores(test_split)
-        for phase in sorted({row.phase for row in stale[test_split]}):
-            of_phase = [row for row in stale[test_split] if row.phase == phase]
-            found, without = _moves(
-                context.bundle.evaluation.metric, test_split, of_phase, before[test_split], after
-            )
+        for phase in sorted({row.phase for row in pending}):
+            of_phase = [row for row in pending if row.phase == phase]
+            found, without = _moves(context, test_split, of_phase, before[test_split], after)
             moves += found
             lacking |= without
     return Rescored(len(pending), moves, len(lacking))
+
+
+def _score(context: Context, records: Records, engine: Engine, row: Row) -> list[tuple[str, str, str, str]]:
+    """The new scores of a submission, as the records take them.
+
+    Raises:
+        DataError: The scoring program refuses its predictions now, or does not write what the board needs.
+    """
+    record = score(context, engine, results_of(context, records, row))
+    if record.verdict:
+        raise DataError(
+            f"the scoring program refuses the predictions of {describe(row.submission)}, which were scored"
+            f" before: {record.verdict}",
+            results_of(context, records, row),
+            code="refused-by-rescore",
+            hint="correct the scoring program, or take the submission out with `evaluate --drop"
+            f" {row.submission.sha256[:12]}`",
+        )
+    fresh = scores_of(context, row.submission.id, record)
+    for _, _, _, content in fresh:
+        board_metrics(context, json.loads(content))
+    return fresh
 
 
 def _renew(context: Context, records: Records, engine: Engine, row: Row) -> None:
     """Bring steps and receipts to the scores; of an earlier rescore too, if that was cut off before it."""
     submission = row.submission.id
     known = {name: key for name, (key, _) in records.steps(submission).items()}
-    wanted = {
-        f"scoring-{test_split}": context.score_key(test_split, row.results_sha256)
-        for test_split in context.test_splits
-    }
-    changed = {name: key for name, key in wanted.items() if known.get(name) != key}
+    (key, *others) = {records.scores(split)[submission][0] for split in context.test_splits}
+    # Scores of version 0.1 have a key for each split, and their steps are known by them.
+    changed = {} if others or key in _former_keys(known) else {"scoring": key}
+    changed = {name: key for name, key in changed.items() if known.get(name) != key}
     if changed or not is_receipt_current(context.layout, submission):
-        renew_receipt(context, row, engine.description, known | wanted)
+        renew_receipt(context, row, engine.description, known | changed)
     # After the receipt: they are the sign that it is there.
     for name, key in changed.items():
         records.add_step(submission, name, key, 0.0)
 
 
+def _former_keys(known: Mapping[str, str]) -> set[str]:
+    return {key for name, key in known.items() if name.startswith("scoring-")}
+
+
 def _moves(
-    metric: str,
+    context: Context,
     test_split: str,
     rows: list[Row],
     before: dict[str, tuple[str, str]],
     after: dict[str, tuple[str, str]],
 ) -> tuple[list[Move], set[str]]:
     """Compare like with like: the same metric, and places among those that have it before and after."""
+    contents = [
+        {row.submission.id: json.loads(scores.get(row.submission.id, ("", "{}"))[1]) for row in rows}
+        for scores in (before, after)
+    ]
+    example = next(iter(contents[1].values()))
+    metric = ranking_metric(context, example)
+    sign = 1.0 if higher_is_better(example, metric) else -1.0
     old, new = (
         {
-            row.submission.id: value
-            for row in rows
-            if (value := find_metric(json.loads(scores.get(row.submission.id, ("", "{}"))[1]), metric))
-            is not None
+            submission: value
+            for submission, content in of_all.items()
+            if (value := find_score(content, metric)) is not None
         }
-        for scores in (before, after)
+        for of_all in contents
     )
     both = {row.submission.id: row for row in rows if row.submission.id in old.keys() & new.keys()}
     moves = []
     for submission, row in both.items():
-        places = tuple(1 + sum(scores[other] > scores[submission] for other in both) for scores in (old, new))
+        places = tuple(
+            1 + sum(sign * scores[other] > sign * scores[submission] for other in both)
+            for scores in (old, new)
+        )
         move = Move(row, test_split, old[submission], new[submission], *places)
         if move.before != move.after or move.rank_before != move.rank_after:
             moves.append(move)

@@ -13,7 +13,7 @@ from typing import Any
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.verdicts import Refusal, Verdict, parse_verdict
-from challenge_bundle.files import hash_file, synchronise
+from challenge_bundle.files import hash_file, plain_files, synchronise
 
 RECORD_NAME = "record.json"
 
@@ -28,7 +28,7 @@ class StepRecord:
     Args:
         folder: Holds the outputs.
         key: SHA-256 of all that the outputs depend on, in hexadecimal.
-        files: SHA-256 of each output by its name.
+        files: SHA-256 of each output by its path below the folder.
         facts: What else is to be known of it: versions, resources.
         verdict: Why it gave no output, where the submission is at fault.
     """
@@ -86,11 +86,12 @@ def _do_in(unfinished: Path, folder: Path, key: str, work: Callable[[Path], dict
         facts = work(unfinished)
     except Refusal as refusal:
         verdict, facts = refusal.verdict, {}
-    outputs = sorted(path for path in unfinished.iterdir() if path.is_file())
-    files = {path.name: hash_file(path) for path in outputs}
+    files = {name: hash_file(unfinished / name) for name in plain_files(unfinished)}
+    outputs = [unfinished / name for name in files]
+    folders = sorted({folder for path in outputs for folder in path.parents if unfinished in folder.parents})
     record = {"key": key, "files": files, "facts": facts, "verdict": asdict(verdict) if verdict else None}
     (unfinished / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    for path in (*outputs, unfinished / RECORD_NAME, unfinished):
+    for path in (*outputs, *folders, unfinished / RECORD_NAME, unfinished):
         synchronise(path)
     try:
         unfinished.replace(folder)

@@ -1,19 +1,22 @@
 """One submission from its zip to its receipt: check, build, inference, scoring."""
 
-import functools
 import time
 from collections.abc import Callable
 
 from challenge_bundle.engines.base import Engine
 from challenge_bundle.errors import SubmissionError, UnavailableError
 from challenge_bundle.evaluation.context import Context, submission_lock, zips_dir
-from challenge_bundle.evaluation.intake import Submission, check_zip, describe, kept_zip
+from challenge_bundle.evaluation.intake import Submission, check_zip, describe, kept_file
 from challenge_bundle.evaluation.receipts import write_receipt
 from challenge_bundle.evaluation.records import RUNNING, Records
+from challenge_bundle.evaluation.scoring import SCORES_NAME, score
 from challenge_bundle.evaluation.step_cache import StepRecord
-from challenge_bundle.evaluation.steps import build, infer, score
+from challenge_bundle.evaluation.steps import build, infer, take_predictions
 from challenge_bundle.evaluation.verdicts import Inconclusive, Refusal
+from challenge_bundle.files import hash_file
 from challenge_bundle.layout import RESULTS_NAME
+from challenge_bundle.settings import PREDICTIONS
+from challenge_bundle.submission.predictions_alone import kind_of
 from challenge_bundle.wheelhouse import read_rules
 
 Show = Callable[[str, str, str, str, bool], None]
@@ -36,44 +39,47 @@ def run_steps(context: Context, records: Records, engine: Engine, submission: Su
         record = do()
         records.add_step(submission.id, name, record.key, round(time.monotonic() - started, 3))
         if record.verdict:
-            raise Refusal(record.verdict.code, record.verdict.lines, **record.verdict.numbers)
+            raise Refusal.of(record.verdict)
         return record
 
-    show(submission.id, describe(submission), RUNNING, "check", False)
-    _check(context, engine, sha256)
-    built = step("build", lambda: build(context, engine, sha256))
-    try:
-        inferred = step("inference", lambda: infer(context, engine, sha256, built))
-    finally:
-        # Hundreds of submissions would fill the disk; it can be built again from the zip.
-        engine.forget(str(built.facts["tag"]))
-    results = inferred.folder / RESULTS_NAME
-    records.set_results(submission.id, inferred.files[RESULTS_NAME])
-    scored = {
-        test_split: step(
-            f"scoring-{test_split}", functools.partial(score, context, engine, results, test_split)
+    steps: dict[str, StepRecord] = {}
+    if submission.kind == PREDICTIONS:
+        steps["predictions"] = step("predictions", lambda: take_predictions(context, sha256))
+        results = steps["predictions"].folder / RESULTS_NAME
+    else:
+        show(submission.id, describe(submission), RUNNING, "check", False)
+        _check(context, engine, sha256)
+        built = steps["build"] = step("build", lambda: build(context, engine, sha256))
+        try:
+            steps["inference"] = step("inference", lambda: infer(context, engine, sha256, built))
+        finally:
+            # Hundreds of submissions would fill the disk; it can be built again from the zip.
+            engine.forget(str(built.facts["tag"]))
+        results = steps["inference"].folder / RESULTS_NAME
+    records.set_results(submission.id, hash_file(results))
+    scored = steps["scoring"] = step("scoring", lambda: score(context, engine, results))
+    records.add_scores(scores_of(context, submission.id, scored))
+    write_receipt(context, records, submission, engine.description, steps)
+
+
+def scores_of(context: Context, submission: str, scored: StepRecord) -> list[tuple[str, str, str, str]]:
+    """What the records hold of a scoring step; see Records.add_scores."""
+    return [
+        (
+            submission,
+            test_split,
+            scored.key,
+            (scored.folder / test_split / SCORES_NAME).read_text(encoding="utf-8"),
         )
         for test_split in context.test_splits
-    }
-    records.add_scores(
-        [
-            (
-                submission.id,
-                test_split,
-                record.key,
-                (record.folder / "scores.json").read_text(encoding="utf-8"),
-            )
-            for test_split, record in scored.items()
-        ]
-    )
-    write_receipt(context, records, submission, engine.description, built, inferred, scored)
+    ]
 
 
 def _check(context: Context, engine: Engine, sha256: str) -> None:
     """Refuse a zip for what `check` finds with a kit of this challenge; see check_zip."""
     rules = read_rules(context.bundle, context.layout, engine.wheelhouse)
     check_zip(
-        kept_zip(zips_dir(context.layout), sha256), context.bundle.submission, context.class_names, rules
+        kept_file(zips_dir(context.layout), sha256), context.bundle.submission, context.class_names, rules
     )
 
 
@@ -85,8 +91,8 @@ def run_one_step(context: Context, engine: Engine, sha256: str, name: str) -> St
     Args:
         context: Where it is evaluated.
         engine: Speaks to the engine.
-        sha256: Of the zip.
-        name: `build`, `inference` or `scoring`.
+        sha256: Of the zip or csv.
+        name: `build`, `inference` or `scoring`; predictions alone have but the last.
 
     Raises:
         SubmissionError: The zip is at fault.
@@ -94,14 +100,7 @@ def run_one_step(context: Context, engine: Engine, sha256: str, name: str) -> St
     """
     try:
         with submission_lock(context, sha256):
-            _check(context, engine, sha256)
-            record = build(context, engine, sha256)
-            if name != "build" and not record.verdict:
-                record = infer(context, engine, sha256, record)
-            if name == "scoring" and not record.verdict:
-                results = record.folder / RESULTS_NAME
-                for test_split in context.test_splits:
-                    record = score(context, engine, results, test_split)
+            record = _done_until(context, engine, sha256, name)
     except Refusal as refusal:
         verdict = refusal.verdict
         raise SubmissionError(str(verdict), sha256, details=verdict.lines, code=verdict.code) from None
@@ -112,4 +111,19 @@ def run_one_step(context: Context, engine: Engine, sha256: str, name: str) -> St
             code="engine-in-doubt",
             hint="try again",
         ) from None
+    return record
+
+
+def _done_until(context: Context, engine: Engine, sha256: str, name: str) -> StepRecord:
+    """Do the steps of a submission until one, or until one ends with a verdict."""
+    path = kept_file(zips_dir(context.layout), sha256)
+    if path.is_file() and kind_of(path, context.bundle.submission) == PREDICTIONS:
+        record = take_predictions(context, sha256)
+    else:
+        _check(context, engine, sha256)
+        record = build(context, engine, sha256)
+        if name != "build" and not record.verdict:
+            record = infer(context, engine, sha256, record)
+    if name == "scoring" and not record.verdict:
+        record = score(context, engine, record.folder / RESULTS_NAME)
     return record

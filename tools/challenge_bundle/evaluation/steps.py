@@ -1,8 +1,7 @@
-"""The steps of one submission: build, inference, scoring. Each is done once, and can be called by itself."""
+"""A submission's steps up to its predictions: build, inference. Each is done once; scoring follows."""
 
 import dataclasses
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,21 +10,19 @@ from typing import Any
 from challenge_bundle.bounded_log import BoundedLog
 from challenge_bundle.engines.base import KILLED, Engine, Outcome, RunSpec
 from challenge_bundle.engines.build_context import submission_files
-from challenge_bundle.errors import DataError, ProgramError, UnavailableError
+from challenge_bundle.errors import DataError, ProgramError, SubmissionError, UnavailableError
 from challenge_bundle.evaluation.building import SUBMISSION, build_files
 from challenge_bundle.evaluation.context import Context, steps_dir, zips_dir
-from challenge_bundle.evaluation.intake import kept_zip
+from challenge_bundle.evaluation.intake import kept_file
 from challenge_bundle.evaluation.log_redaction import show_log
-from challenge_bundle.evaluation.public_split import reference_text
-from challenge_bundle.evaluation.results import check_results, cut_results
 from challenge_bundle.evaluation.step_cache import StepRecord, do_once, make_key
 from challenge_bundle.evaluation.stored_scores import TESTING_IMAGES
 from challenge_bundle.evaluation.verdicts import Crowded, Inconclusive, Refusal
-from challenge_bundle.files import check_writable, hash_file, remove_tree
-from challenge_bundle.layout import RESULTS_NAME, solution_name
+from challenge_bundle.files import check_writable, remove_tree
+from challenge_bundle.layout import RESULTS_NAME
 from challenge_bundle.runs.collect import collect_output
-from challenge_bundle.runs.outcome import check_outcome
-from challenge_bundle.runs.programs import INFERENCE, SCORING, build_image, plan_run
+from challenge_bundle.runs.programs import INFERENCE, plan_run
+from challenge_bundle.submission.predictions_alone import copy_predictions
 from challenge_bundle.submission.unpack import open_archive
 
 BUILD_LOG = "build.log"
@@ -59,7 +56,7 @@ def build(context: Context, engine: Engine, sha256: str) -> StepRecord:
 
 
 def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> StepRecord:
-    """Run a submission's image on the test images, and take its csv if it is valid.
+    """Run a submission's image on the test images, and take its predictions.
 
     Args:
         context: Where it is evaluated.
@@ -100,68 +97,33 @@ def infer(context: Context, engine: Engine, sha256: str, built: StepRecord) -> S
     return do_once(steps_dir(context.layout, "inference"), key, work)
 
 
-def score(context: Context, engine: Engine, results: Path, test_split: str) -> StepRecord:
-    """Score a valid csv on a split of the test set.
+def take_predictions(context: Context, sha256: str) -> StepRecord:
+    """Take the predictions of a submission that is nothing else.
 
     Args:
         context: Where it is evaluated.
-        engine: Runs the scoring program.
-        results: The csv that inference wrote.
-        test_split: One of the context's test_splits.
+        sha256: Of the csv or zip, which was taken in.
 
     Returns:
-        A record with scores.json, scores.txt and detailed_results.html.
+        A record with the predictions, or with a verdict; its fact is `testing_images`.
 
     Raises:
-        UnavailableError: The engine is away, or something else is missing here.
-        ProgramError: The scoring program failed: the csv is valid, so that is a fault here.
+        UnavailableError: The kept file is missing.
     """
-    key = context.score_key(test_split, hash_file(results))
-    return do_once(
-        steps_dir(context.layout, "scoring"),
-        key,
-        lambda folder: score_again(context, engine, results, test_split, folder),
-    )
+    key = make_key("predictions", sha256, context.testing_sha256)
 
+    def work(step_folder: Path) -> dict[str, Any]:
+        path = kept_file(zips_dir(context.layout), sha256)
+        limit_mb = context.bundle.limits["inference"].output_mb
+        try:
+            copy_predictions(path, step_folder / RESULTS_NAME, limit_mb)
+        except SubmissionError as fault:
+            if fault.code == "predictions-too-large":
+                raise Refusal(fault.code, limit=limit_mb) from None
+            raise Refusal("no-predictions") from None
+        return {TESTING_IMAGES: context.testing_sha256}
 
-def score_again(
-    context: Context, engine: Engine, results: Path, test_split: str, folder: Path
-) -> dict[str, Any]:
-    """Score a csv, whether or not it was scored before; see score.
-
-    Args:
-        context: Where it is evaluated.
-        engine: Runs the scoring program.
-        results: The csv that inference wrote.
-        test_split: One of the context's test_splits.
-        folder: Gets the scoring program's files.
-
-    Returns:
-        The facts: `seconds` and `limits`.
-    """
-    place = context.layout.evaluation / "work" / f"scoring-{uuid.uuid4().hex}"
-    for name in ("input/ref", "input/res", "output"):
-        (place / name).mkdir(parents=True)
-    try:
-        reference = reference_text(context.reference, context.test_splits[test_split])
-        (place / "input" / "ref" / solution_name("testing")).write_text(reference, encoding="utf-8")
-        cut_results(results, context.test_splits[test_split], place / "input" / "res" / RESULTS_NAME)
-        planned = plan_run(SCORING, context.bundle, context.layout, ())
-        # Without --show-cases: what is stored here may be shown to participants.
-        spec = dataclasses.replace(
-            planned,
-            input_dir=place / "input",
-            output_dir=place / "output",
-            arguments=context.bundle.arguments["scoring"],
-        )
-        with BoundedLog(folder / "scoring.log") as log:
-            image = build_image(engine, SCORING, context.bundle, context.layout, log.line)
-            outcome = engine.run(dataclasses.replace(spec, image=image), log.line)
-        check_outcome(SCORING, outcome, spec.limits)
-        collect_output(place / "output", folder, SCORING.files, (), spec.limits.output_mb * 2**20, "scoring")
-    finally:
-        remove_tree(place)
-    return {"seconds": round(outcome.seconds, 3), "limits": dataclasses.asdict(spec.limits)}
+    return do_once(steps_dir(context.layout, "predictions"), key, work)
 
 
 def work_dir(context: Context, sha256: str) -> Path:
@@ -176,7 +138,7 @@ def unpacked(context: Context, sha256: str) -> Iterator[Path]:
     remove_tree(folder)
     folder.mkdir(parents=True)
     try:
-        zip_path = kept_zip(zips_dir(context.layout), sha256)
+        zip_path = kept_file(zips_dir(context.layout), sha256)
         findings = open_archive(zip_path, folder, context.bundle.submission)
         errors = [str(finding) for finding in findings if finding.severity == "error"]
         if errors:
@@ -257,7 +219,7 @@ def judge_outcome(context: Context, engine: Engine, sha256: str, outcome: Outcom
     if not outcome.is_started:
         raise Refusal("cannot-start")
     with unpacked(context, sha256) as folder:
-        shown = show_log(folder, lines, context.image_names, context.class_names)
+        shown = show_log(folder, lines, context.image_names, context.hidden_words)
     refusal = Refusal("failed", shown, status=outcome.exit_status)
     if outcome.exit_status in KILLED:
         # By itself, or by an engine that is being stopped.
@@ -265,19 +227,16 @@ def judge_outcome(context: Context, engine: Engine, sha256: str, outcome: Outcom
     raise refusal
 
 
-def take_results(
-    context: Context, output_dir: Path, target_dir: Path, image_names: frozenset[str] | None = None
-) -> None:
-    """Take the csv that a submission wrote, if it is valid.
+def take_results(context: Context, output_dir: Path, target_dir: Path) -> None:
+    """Take the predictions that a submission wrote; the scoring program judges what is in them.
 
     Args:
-        context: Where it is evaluated.
+        context: Gives the largest size.
         output_dir: Where it wrote.
-        target_dir: Gets the csv.
-        image_names: Of the images that it was given; the test images' by default.
+        target_dir: Gets the file.
 
     Raises:
-        Refusal: There is none, it is no plain file, or a row of it is at fault.
+        Refusal: There is none, or it is no plain file of that size.
     """
     limit_bytes = context.bundle.limits["inference"].output_mb * 2**20
     try:
@@ -285,13 +244,6 @@ def take_results(
     except ProgramError:
         there = os.path.lexists(output_dir / RESULTS_NAME)
         raise Refusal("not-a-file" if there else "no-results") from None
-    path = target_dir / RESULTS_NAME
-    names = image_names or context.image_names
-    try:
-        check_results(path, names, context.class_names)
-    except Refusal:
-        path.unlink()
-        raise
 
 
 def _build(context: Context, engine: Engine, sha256: str, log: BoundedLog) -> dict[str, Any]:

@@ -1,29 +1,43 @@
 """The stored csv and scores of submissions, and whether they fit the data that are here."""
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from challenge_bundle.errors import DataError, shown
+from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context, steps_dir
 from challenge_bundle.evaluation.intake import describe
 from challenge_bundle.evaluation.records import Records, Row
 from challenge_bundle.evaluation.step_cache import RECORD_NAME
 from challenge_bundle.evaluation.verdicts import SCORED
+from challenge_bundle.files import hash_file
 from challenge_bundle.formats.label_table import LabelTable, read_label_table
+from challenge_bundle.formats.scores import default_metric, find_score, score_names
 from challenge_bundle.layout import RESULTS_NAME
-from challenge_bundle.settings import METRICS
+from challenge_bundle.settings import PREDICTIONS
 
 TESTING_IMAGES = "testing_images"
 """The fact of an inference step that identifies the images on which it ran."""
 
 
 def results_of(context: Context, records: Records, row: Row) -> Path:
-    """The csv that a scored submission's inference wrote."""
-    key, _ = records.steps(row.submission.id).get("inference", ("none", 0.0))
-    return steps_dir(context.layout, "inference") / key / RESULTS_NAME
+    """The predictions of a scored submission."""
+    name = "predictions" if row.kind == PREDICTIONS else "inference"
+    key, _ = records.steps(row.submission.id).get(name, ("none", 0.0))
+    return steps_dir(context.layout, name) / key / RESULTS_NAME
+
+
+def scoring_dir(context: Context, records: Records, row: Row, test_split: str) -> Path:
+    """Folder of what scoring wrote for a split of the test set: scores.json, cases.csv, resamples.npz, ...
+
+    Of what version 0.1 evaluated, the files for the organiser alone are not there.
+    """
+    steps = records.steps(row.submission.id)
+    folder = steps_dir(context.layout, "scoring")
+    if "scoring" in steps:
+        return folder / steps["scoring"][0] / test_split
+    return folder / steps.get(f"scoring-{test_split}", ("none", 0.0))[0]
 
 
 def refuse_other_images(context: Context, records: Records, rows: Sequence[Row]) -> None:
@@ -45,24 +59,32 @@ def refuse_other_images(context: Context, records: Records, rows: Sequence[Row])
         )
 
 
+def refuse_missing_results(context: Context, records: Records, rows: Sequence[Row]) -> None:
+    """Refuse submissions whose predictions are not here, or are not as their step left them.
+
+    Raises:
+        DataError: There are some, or some ran on other images.
+    """
+    refuse_other_images(context, records, rows)
+    for row in rows:
+        path = results_of(context, records, row)
+        if row.results_sha256 and hash_file(path) != row.results_sha256:
+            raise DataError(
+                "the predictions were changed since they were evaluated",
+                path,
+                code="changed-step-output",
+                hint="bring the bundle's .bundle/evaluation/ back from a backup",
+            )
+
+
 def read_predictions(context: Context, records: Records, row: Row) -> LabelTable:
     """The classes that a scored submission predicted, one for each testing image.
 
     Raises:
         DataError: The csv is of other images.
     """
-    path = results_of(context, records, row)
     refuse_other_images(context, records, [row])
-    table = read_label_table(path)
-    if table.class_of.keys() != context.image_names:
-        other = min(table.class_of.keys() ^ context.image_names)
-        raise DataError(
-            f"expected one row per testing image, but {shown(other)} is in only one of the two",
-            path,
-            code="other-testing-images",
-            hint="import those images again, or let `data import --replace` put this evaluation away",
-        )
-    return table
+    return read_label_table(results_of(context, records, row))
 
 
 def stale_rows(context: Context, records: Records, test_split: str, rows: Sequence[Row]) -> list[Row]:
@@ -72,7 +94,9 @@ def stale_rows(context: Context, records: Records, test_split: str, rows: Sequen
         row
         for row in rows
         if row.state == SCORED
-        and stored.get(row.submission.id, ("", ""))[0] != context.score_key(test_split, row.results_sha256)
+        and not context.is_score_key(
+            stored.get(row.submission.id, ("", ""))[0], test_split, row.results_sha256
+        )
     ]
 
 
@@ -105,37 +129,68 @@ def current_scores(
         row.submission.id: json.loads(stored[row.submission.id][1]) for row in rows if row.state == SCORED
     }
     for content in found.values():
-        metric_of(context, content)
+        board_metrics(context, content)
     return found
 
 
-def metric_of(context: Context, content: dict[str, Any]) -> float:
-    """The score that the board ranks by.
+def ranking_metric(context: Context, content: Mapping[str, Any]) -> str:
+    """The metric that the board ranks by: that of bundle.toml, else the scoring program's own.
+
+    Raises:
+        DataError: Neither names one, or the scoring program does not write it.
+    """
+    metric = context.bundle.evaluation.metric or default_metric(content)
+    if not metric:
+        raise DataError(
+            "the scoring program writes several scores, and nothing says which of them ranks",
+            context.layout.manifest,
+            code="no-ranking-metric",
+            hint=f"set 'evaluation.metric' to one of them ({', '.join(score_names(content))})",
+        )
+    score_of(context, content, metric)
+    return metric
+
+
+def score_of(
+    context: Context, content: Mapping[str, Any], metric: str, key: str = "evaluation.metric"
+) -> float:
+    """A score that the board needs.
+
+    Args:
+        context: Where it is evaluated.
+        content: Of scores.json.
+        metric: Its name.
+        key: The setting that asks for it, for messages.
 
     Raises:
         DataError: The scoring program does not write it, or it is not a finite number.
     """
-    metric = context.bundle.evaluation.metric
-    value = find_metric(content, metric)
+    value = find_score(content, metric)
     if value is None:
-        given = [name for name in METRICS if find_metric(content, name) is not None]
         raise DataError(
-            f"expected a number for 'evaluation.metric' ({metric}) in the scoring program's scores.json but"
+            f"expected a number for '{key}' ({metric}) in the scoring program's scores.json but"
             f" got {content.get(metric, 'no such score')!r:.40}",
             context.layout.manifest,
             code="metric-not-scored",
-            hint=f"set it to one that is there ({', '.join(given) or 'none is'}), or let the scoring program"
-            " write it and run `evaluate --rescore`",
+            hint=f"set it to one that is there ({', '.join(score_names(content)) or 'none is'}), or let the"
+            " scoring program write it and run `evaluate --rescore`",
         )
     return value
 
 
-def find_metric(content: dict[str, Any], metric: str) -> float | None:
-    """A score of a scores.json; None if it is missing or not a finite number."""
-    value = content.get(metric)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+def board_metrics(context: Context, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics that have a board, that which ranks by default first: what participants may see of scores.
+
+    No other is shown: with made-up probabilities a log loss reveals the true classes.
+
+    Raises:
+        DataError: One is not in the scores.
+    """
+    first = ranking_metric(context, content)
+    further = [name for name in context.bundle.evaluation.metrics if name != first]
+    for name in further:
+        score_of(context, content, name, "evaluation.metrics")
+    return (first, *dict.fromkeys(further))
 
 
 def _ran_here(context: Context, results: Path) -> bool:

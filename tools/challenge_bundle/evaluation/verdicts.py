@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from challenge_bundle.findings import ERROR, NOTE, Finding
+from challenge_bundle.formats.listed_findings import Listed
 from challenge_bundle.layout import RESULTS_NAME
 
 SCORED = "scored"
@@ -122,7 +123,35 @@ _FINDINGS = (
         "expected a regular file, but got a link, a folder or a device",
         "write a regular file",
     ),
-    # Databases of former versions hold this code: it keeps its name.
+    Finding(
+        "kind",
+        ERROR,
+        "",
+        "the phase takes no submissions of this kind",
+        "see the rules of the challenge: whether programs or predictions are taken",
+    ),
+    Finding(
+        "predictions",
+        ERROR,
+        RESULTS_NAME,
+        "the scoring program cannot read the predictions",
+        "write them as the challenge describes them",
+    ),
+    Finding(
+        "no-predictions",
+        ERROR,
+        "",
+        "the submission holds no predictions that can be read",
+        "give the csv itself, or a zip that holds only the csv",
+    ),
+    Finding(
+        "predictions-too-large",
+        ERROR,
+        RESULTS_NAME,
+        "the predictions are larger than {limit} MB, or than could be scored",
+        "write one short row per case",
+    ),
+    # What was wrong with a csv is the scoring program's to say now; databases of former versions hold these.
     Finding(
         "csv-unsound",
         ERROR,
@@ -169,21 +198,28 @@ _CODES_OF_FINDINGS = frozenset({"base-image", "volume"})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a submission ended; stored as these three fields in the records and in the steps.
+    """How a submission ended; stored as these fields in the records and in the steps.
 
     Args:
-        code: One of MESSAGES.
+        code: One of MESSAGES, or of the scoring program's own list.
         numbers: The numbers that its message names, and the line of the csv.
         lines: What is shown below the message: findings in the participant's own zip, or filtered output.
+        message: Of a code of the scoring program's list; else empty.
+        hint: Likewise.
     """
 
     code: str
     numbers: Mapping[str, int] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+    message: str = ""
+    hint: str = ""
 
     @property
     def finding(self) -> Finding:
         """The message of its code with the numbers filled in."""
+        if self.message:
+            row = self.numbers.get(LINE)
+            return Finding(self.code, ERROR, RESULTS_NAME, self.message, self.hint, row)
         template = MESSAGES[self.code]
         message = template.message.format_map(self.numbers)
         return replace(template, message=message, row=self.numbers.get(LINE))
@@ -204,7 +240,22 @@ def parse_verdict(document: Mapping[str, Any] | None) -> Verdict | None:
     """Parse a verdict that was stored as JSON by way of `dataclasses.asdict`."""
     if document is None:
         return None
-    return Verdict(document["code"], document["numbers"], tuple(document["lines"]))
+    words = document.get("message", ""), document.get("hint", "")
+    return Verdict(document["code"], document["numbers"], tuple(document["lines"]), *words)
+
+
+def listed_verdict(code: str, row: int | None, listed: Mapping[str, Listed]) -> Verdict:
+    """The verdict for a fault that the scoring program found; one that its list lacks gets a general one.
+
+    Args:
+        code: As the program wrote it.
+        row: Of the predictions, likewise.
+        listed: The organiser's list; see formats/listed_findings.py.
+    """
+    numbers = {} if row is None else {LINE: row}
+    if code not in listed:
+        return Verdict("predictions", numbers)
+    return Verdict(code, numbers, (), listed[code].message, listed[code].hint)
 
 
 class Refusal(Exception):
@@ -219,6 +270,13 @@ class Refusal(Exception):
     def __init__(self, code: str, lines: tuple[str, ...] = (), **numbers: int) -> None:
         super().__init__(code)
         self.verdict = Verdict(code, numbers, lines)
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Refusal":
+        """The refusal of a verdict that is known already."""
+        refusal = cls(verdict.code)
+        refusal.verdict = verdict
+        return refusal
 
 
 class Inconclusive(Exception):

@@ -12,6 +12,8 @@ from challenge_bundle.formats.toml_table import TomlTable, refuse_unknown
 NAME = "program.toml"
 MAX_BYTES = 1 << 16
 CURVES = "tensorboard"
+CHECK, PRIVATE, PARTS, COMPARE = MODES = ("check", "private", "parts", "compare")
+"""What a scoring program may understand besides `score.py IN OUT`; see docs/file-formats.md."""
 
 _PART = r"(?!\.{1,2}(/|$))[^/\\*?\[\]\x00-\x1f\x7f]{1,200}"
 _FILE = re.compile(rf"{_PART}(/{_PART}){{0,7}}")
@@ -41,6 +43,14 @@ class Written:
         check=_is_temporary,
         expected=f"files or folders below the output folder and outside {CURVES}/ (which is always kept)",
         example=["checkpoint.pkl"],
+    )
+
+    modes: Texts = setting(
+        "What a scoring program understands besides `score.py IN OUT`.",
+        (),
+        choices=MODES,
+        default_words="none: it is called once for each split of the test set",
+        example=["private", "parts"],
     )
 
     def is_temporary(self, name: str) -> bool:
@@ -85,7 +95,8 @@ def read_program_toml(folder: Path, default: tuple[str, ...]) -> Written:
                 code="setting-duplicate",
                 hint="name each file once",
             )
-    written = Written(read["outputs"], tuple(name.rstrip("/") for name in read["temporary"]))
+    temporary = tuple(name.rstrip("/") for name in read["temporary"])
+    written = Written(read["outputs"], temporary, read["modes"])
     for name in written.outputs:
         if written.is_temporary(name):
             raise ManifestError(

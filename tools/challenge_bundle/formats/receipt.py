@@ -25,7 +25,7 @@ _SHAPE: dict[str, Any] = {
     "verdict": (str,),
     "submission": dict.fromkeys(("id", "sha256", "team", "method", "file_name", "received"), (str,)),
     "digests": [(str,)],
-    "limits": {"inference": _LIMITS, "scoring": _LIMITS},
+    "limits": [_LIMITS],
     "resources": [_NUMBER],
     "versions": dict.fromkeys(("challenge-bundle", "python", "engine"), (str,)),
     "scores": [[_NUMBER]],

@@ -11,7 +11,12 @@ from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Records, Row, format_time
 from challenge_bundle.evaluation.signing import public_text, signing_key
-from challenge_bundle.evaluation.stored_scores import current_scores, read_predictions, refuse_other_images
+from challenge_bundle.evaluation.stored_scores import (
+    current_scores,
+    ranking_metric,
+    read_predictions,
+    refuse_other_images,
+)
 from challenge_bundle.evaluation.teams import teams_of
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked
@@ -48,23 +53,26 @@ def make_board(context: Context, records: Records, phase_name: str | None, test_
     refuse_other_images(context, records, scored)
     # The phase's own split chooses: otherwise a team's best would be picked by private images.
     known = scores if test_split == phase.part else current_scores(context, records, phase.part, rows)
-    chosen = choose_entries(scored, known, settings.metric, settings.take)
-    class_names = tuple(sorted(set(context.reference.label_of.values())))
+    # Without an entry nothing is ranked, and no scoring program has named its metric.
+    metric = ranking_metric(context, next(iter(scores.values()))) if scores else settings.metric
+    chosen = choose_entries(scored, known, metric, settings.take)
+    answers = context.reference.label_of
+    class_names = tuple(sorted(set(answers.values())))
     names = sorted(context.test_splits[test_split])
     label_of = {name: label for label, name in enumerate(class_names)}
-    reference = np.array([label_of[context.reference.label_of[name]] for name in names])
+    reference = np.array([label_of[answers[name]] for name in names])
     predictions = np.array([_labels(context, records, row, names, label_of) for row in chosen])
     ranking = None
     agreements: tuple[Agreement, ...] = ()
     if chosen:
         class_count = len(class_names)
-        ranking = rank_entries(reference, predictions, class_count, settings.metric, settings.resamples)
+        ranking = rank_entries(reference, predictions, class_count, metric, settings.resamples)
         agreements = tuple(find_agreements(reference, predictions, class_count))
     return Board(
         title=context.bundle.title,
         phase=phase.name,
         part=test_split,
-        metric=settings.metric,
+        metric=metric,
         class_names=class_names,
         cases=len(names),
         entries=tuple(_entry(row, scores[row.submission.id]) for row in chosen),
@@ -74,7 +82,7 @@ def make_board(context: Context, records: Records, phase_name: str | None, test_
         show_agreement=settings.show_agreement,
         show_failed=settings.show_failed,
         public_key=public_text(signing_key(context.layout).public_key()),
-        history=_history(scored, scores, settings.metric),
+        history=_history(scored, scores, metric),
     )
 
 

@@ -44,6 +44,7 @@ class Program:
         is_own: Whether that file is read, and whatever else it writes is kept: it is a participant's own.
         resumes: Whether it can continue from what an interrupted run left.
         arguments: Options that this tool gives it; those of the manifest and of the person follow.
+        besides: What it may write besides `files`, and that is kept.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Program:
     is_own: bool = False
     resumes: bool = False
     arguments: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
 
 
 TRAINING = Program(
@@ -103,9 +105,10 @@ SCORING = Program(
     },
     input_dir=lambda layout: layout.scoring_input,
     output_dir=lambda layout: layout.scoring_output,
-    files=SCORE_NAMES,
+    files=("scores.json",),
     # For one's own eyes; where a participant sees the scores, they are made without it.
     arguments=("--show-cases",),
+    besides=tuple(name for name in SCORE_NAMES if name != "scores.json"),
 )
 
 PROGRAMS = {program.name: program for program in (TRAINING, INFERENCE, SCORING)}
@@ -187,12 +190,12 @@ def take_output(
         ProgramError: A promised file is missing, is no plain file or too large.
     """
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
-    besides = besides_promised(work_dir, written) if program.is_own else []
+    besides = besides_promised(work_dir, written) if program.is_own else list(program.besides)
     limit_bytes = limits.output_mb * 2**20
     left_out = collect_output(work_dir, output_dir, written.outputs, besides, limit_bytes, program.name)
     if left_out:
         on_line(describe_left_out(program, left_out, limits))
-    return [output_dir / name for name in besides if name not in left_out]
+    return [output_dir / name for name in besides if name not in left_out and (output_dir / name).exists()]
 
 
 def written_by(program: Program, layout: Layout) -> Written:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from challenge_bundle.errors import SubmissionError, shown
 from challenge_bundle.files import OUR_FAULTS
@@ -59,7 +60,7 @@ def open_archive(path: Path, folder: Path, settings: SubmissionSettings) -> list
     return find_guarded("challenge_bundle.submission.unpack:unpack_checked", arguments, path.name, limits)
 
 
-def unpack_checked(path: str, folder: str, settings: dict[str, int]) -> Iterator[list[str | int | None]]:
+def unpack_checked(path: str, folder: str, settings: dict[str, Any]) -> Iterator[list[str | int | None]]:
     """Check and unpack, as open_archive has it done; yields findings."""
     zip_path, limits = Path(path), SubmissionSettings(**settings)
     findings = check_archive(zip_path, limits)

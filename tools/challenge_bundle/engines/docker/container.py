@@ -64,7 +64,7 @@ def container_config(spec: RunSpec, host: Host) -> dict[str, Any]:
     return {
         "image": spec.image,
         "name": f"{spec.prefix}-{spec.name}-{uuid.uuid4().hex[:8]}",
-        "command": [*folders, *spec.arguments],
+        "command": [*folders, *spec.options(INPUT_MOUNT, OUTPUT_MOUNT)],
         "user": host.user,
         "hostname": "program",
         "environment": {
