@@ -81,7 +81,7 @@ def test_another_metric_compares_like_with_like(context: Context, records: Recor
     # A scoring program of former days that gave one score only.
     first = records.rows()[0].submission.id
     key, content = records.scores("public")[first]
-    old = {name: json.loads(content)[name] for name in ("weighted_f1", "per_class")}
+    old = {name: json.loads(content)[name] for name in ("weighted_f1", "details")}
     records.add_scores([(first, "public", key, json.dumps(old))])
     text = MANIFEST.replace("[evaluation]", f'[evaluation]\nmetric = "{metric}"')
     context.layout.manifest.write_text(text)

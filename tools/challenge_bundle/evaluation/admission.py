@@ -1,7 +1,7 @@
 """Which zips are taken in, into which phase, and which are known already."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from challenge_bundle.evaluation.teams import same_team
 from challenge_bundle.evaluation.trial import one_line
 from challenge_bundle.evaluation.verdicts import Refusal, Verdict
 from challenge_bundle.files import NO_ROOM
-from challenge_bundle.settings import Bundle
+from challenge_bundle.settings import CODE, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def take_all(
     taken.sort(key=lambda item: (item[0].received, item[0].sha256, item[0].file_name))
     known = records.rows()
     for submission, too_large in taken:
-        phase, verdict = admit(submission, known, context.bundle, is_baseline)
+        phases = context.bundle.evaluation.phases
+        phase, verdict = admit(submission, known, phases, settings.kinds, is_baseline)
         if too_large and verdict is None:
             line = f"error: the zip: larger than the {settings.zip_mb} MB that are taken"
             verdict = Verdict("zip", {}, (line,))
@@ -110,14 +111,19 @@ def _enter(
 
 
 def admit(
-    submission: Submission, known: Sequence[Row], bundle: Bundle, is_baseline: bool = False
+    submission: Submission,
+    known: Sequence[Row],
+    phases: tuple[Phase, ...],
+    kinds: Collection[str] = (CODE,),
+    is_baseline: bool = False,
 ) -> tuple[str, Verdict | None]:
     """Find a submission's phase, and why it is not evaluated, if it is not.
 
     Args:
         submission: The submission.
         known: All that were taken in before; of the same team and day they count.
-        bundle: Gives the phases and what they take.
+        phases: Of the manifest.
+        kinds: What phases take that do not say so themselves.
         is_baseline: Whether it is the organiser's own: of any kind, and in any number.
 
     Returns:
@@ -125,11 +131,11 @@ def admit(
     """
     phase_name = ""
     try:
-        phase = find_phase(submission.team, submission.received, bundle.evaluation.phases)
+        phase = find_phase(submission.team, submission.received, phases)
         phase_name = phase.name
         if is_baseline:
             return phase_name, None
-        if submission.kind not in (phase.kinds or bundle.submission.kinds):
+        if submission.kind not in (phase.kinds or kinds):
             raise Refusal("kind")
         used = sum(
             row.phase == phase.name
