@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uncertainty import resampled_metrics, score_intervals
 
 from cases import Cases
 from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all
 from reference import Reference
 from resampling import write_private
+from uncertainty import resampled_metrics, score_intervals
 
 HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
 MOST_ERRORS_SHOWN = 100

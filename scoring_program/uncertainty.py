@@ -22,8 +22,8 @@ from resampling import (
     percentile_interval,
     resample_all,
 )
+from tasks import WITH_CLASSES
 
-LABELLED = ("classification", "ordinal")
 MOST_WEIGHTS = 2**27
 FEWEST_RESAMPLES = 200
 FEWEST_FOR_PERCENTILES = 1_000
@@ -40,7 +40,7 @@ def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[
         (low, high) by name, within the metric's range; a metric that is undefined in all resamples has none.
     """
     extended, prior = with_prior(cases)
-    is_merged = cases.task.name in LABELLED and int(cases.groups.max()) + 1 == len(cases.groups)
+    is_merged = cases.task.name in WITH_CLASSES and int(cases.groups.max()) + 1 == len(cases.groups)
     of_labels = [metric for metric in metrics if is_merged and not metric.needs]
     others = [metric for metric in metrics if metric not in of_labels]
     drawn: Scores = {}
@@ -59,13 +59,14 @@ def resampled_metrics(cases: Cases, resamples: int) -> tuple[Scores, Scores]:
     """What the organiser's board needs of every metric that has a score.
 
     Returns:
-        (scores (R,) of the drawn weights by name; influences (G,) by name)
+        (scores (R,) of the drawn weights by name, if they are defined in every draw; influences (G,) by name)
     """
     metrics = metrics_of(cases)
     found = scorer(metrics, cases)(np.ones((1, len(cases.groups))))
     metrics = [metric for metric in metrics if not np.isnan(found[metric.name][0])]
     extended, prior = with_prior(cases)
     drawn = resample_all(scorer(metrics, extended), cases.groups, resamples, prior=prior)
+    drawn = {name: scores for name, scores in drawn.items() if np.isfinite(scores).all()}
     moved: Scores = {}
     for is_quantile in (False, True):
         some = [metric for metric in metrics if is_quantile_metric(metric) == is_quantile]

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, classification_report
 
+from challenge_bundle.leaderboard.exchange import pair_p_values
 from challenge_bundle.leaderboard.ranking import (
     Ranking,
     find_rank_groups,
@@ -20,7 +21,6 @@ from challenge_bundle.leaderboard.resampling import (
     parse_metric,
     score_counts,
 )
-from challenge_bundle.leaderboard.significance import pair_p_values
 from challenge_bundle.settings import METRICS
 
 RESAMPLES = 100

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from challenge_bundle.leaderboard.exchange import holm, pair_p_values
 from challenge_bundle.leaderboard.resampling import count_cells, parse_metric, resampled_scores, score_counts
-from challenge_bundle.leaderboard.significance import holm, pair_p_values
 
 CONFIDENCE = 0.95
 LEVEL = 0.05
