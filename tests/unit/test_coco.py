@@ -522,3 +522,42 @@ def test_annotations_that_are_no_file_are_refused(kind: str, tmp_path: Path) -> 
     with pytest.raises(DataError, match="is a pipe or a device") as fault:
         read_coco(path)
     assert fault.value.code == "coco-not-a-file"
+
+
+def test_the_categories_of_an_image_are_its_labels(tmp_path: Path) -> None:
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    names = {category["id"]: category["name"] for category in CATEGORIES}
+    source = CocoSource(parse_question("coco:annotations/instances_few.json", tmp_path))
+    listing = source.list_images(ImportRequest(task="multilabel"), say_nothing)
+    assert {Path(image.origin).name[11]: image.class_name for image in listing.images} == {
+        str(number): "|".join(sorted({names[category] for category in categories}))
+        for number, categories in ON_IMAGE.items()
+    }
+    used = {category for categories in ON_IMAGE.values() for category in categories}
+    assert listing.label_names == tuple(name for number, name in names.items() if number in used)
+    # As bundle.toml has them: the others do not count.
+    request = ImportRequest(task="multilabel", class_names=("traffic light",))
+    labels = {image.class_name for image in source.list_images(request, say_nothing).images}
+    assert labels == {"", "traffic light"}
+    assert source.annotations().class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "task", "names", "code"),
+    [
+        ("", "ordinal", ("a", "b"), "source-options"),
+        ("?category=car", "multilabel", (), "source-options"),
+        ("?category=car", "regression", (), "source-options"),
+        ("", "multilabel", ("car", "unicorn"), "coco-unknown-category"),
+    ],
+)
+def test_questions_that_do_not_go_with_the_task(
+    query: str, task: str, names: tuple[str, ...], code: str, tmp_path: Path
+) -> None:
+    write_annotations(tmp_path)
+    write_images(tmp_path / "few")
+    source = CocoSource(parse_question(f"coco:annotations/instances_few.json{query}", tmp_path))
+    with pytest.raises(DataError) as fault:
+        source.list_images(ImportRequest(task=task, class_names=names), say_nothing)
+    assert fault.value.code == code

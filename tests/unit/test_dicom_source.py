@@ -309,3 +309,17 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     source = choose_source(f"dicom:{tmp_path}", tmp_path)
     with pytest.raises(DataError, match=r"2\.dcm: is a link that leads to no file; restore or remove it"):
         source.list_images(ImportRequest(), say_nothing)
+
+
+def test_subgroups_and_values_from_tags(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    for number in range(3):
+        sex = "FM"[number % 2]
+        write_dicom(tmp_path / f"{number}", PatientID=f"P{number}", PatientSex=sex, PatientSize=1.5)
+    source = choose_source(f"dicom:{tmp_path}?label=PatientSize", Path("/"))
+    request = ImportRequest(task="regression", subgroups=("PatientSex",))
+    images = source.list_images(request, say_nothing).images
+    assert [dict(image.attributes) for image in images] == [{"PatientSex": sex} for sex in "FMF"]
+    assert {float(image.class_name) for image in images} == {1.5}
+    with pytest.raises(DataError):
+        source.list_images(ImportRequest(subgroups=("NoSuchTag",)), say_nothing)

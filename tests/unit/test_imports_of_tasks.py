@@ -2,19 +2,26 @@
 
 import csv
 import json
+import shutil
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from challenge_bundle.data_settings import ImportRequest
+from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.dataset.importer import import_images
 from challenge_bundle.dataset.relabel import apply_corrections, read_corrections
 from challenge_bundle.dataset.summary import DataSummary, read_summary
+from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.errors import DataError
-from challenge_bundle.formats.reference import read_reference
+from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.layout import SPLITS, Layout
+from challenge_bundle.settings import parse_manifest
 from challenge_bundle.sources.csv_table import TableSource
+from challenge_bundle.sources.folder import FolderSource
+from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing, write_image
 from tests.importing import codes
 
@@ -260,3 +267,48 @@ def test_labels_are_corrected(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         read_corrections(path, layout)
     assert fault.value.code == "csv-header"
+
+
+def bundle_layout(layout: Layout, folder: Path) -> FolderSource:
+    """What an import wrote, as a folder in the bundle layout."""
+    shutil.copytree(layout.input_data, folder)
+    shutil.copy(layout.solution_csv("testing"), folder)
+    return FolderSource(folder)
+
+
+def members(reference: Reference) -> set[frozenset[str]]:
+    """Which images are of one patient, whatever the groups are called."""
+    group_of = reference.group_of
+    return {frozenset(n for n in group_of if group_of[n] == one) for one in group_of.values()}
+
+
+def test_a_folder_in_the_bundle_layout_is_taken_as_it_is(layout: Layout, tmp_path: Path) -> None:
+    rows = [row | {"group": f"P{n // 2}", "sex": "FM"[n % 2]} for n, row in enumerate(multilabel())]
+    fill(layout, rows, task="multilabel", class_names=LABELS, subgroups=("sex",))
+    source = bundle_layout(layout, tmp_path / "handed")
+    other = Layout(tmp_path / "other")
+    request = ImportRequest(task="multilabel", subgroups=("sex",))
+    summary = import_images(source, request, other, say_nothing)
+    assert summary.class_names == LABELS
+    for split in SPLITS:
+        one, two = (read_reference(each.solution_csv(split)) for each in (layout, other))
+        assert one.label_of == two.label_of
+        assert one.attributes == two.attributes
+        assert members(one) == members(two)
+    with pytest.raises(DataError) as fault:
+        import_images(source, ImportRequest(), Layout(tmp_path / "third"), say_nothing)
+    assert (fault.value.code, fault.value.path) == ("other-task", tmp_path / "handed" / "task.json")
+
+
+def test_attributes_that_a_source_cannot_have(layout: Layout) -> None:
+    with pytest.raises(DataError) as fault:
+        import_images(SyntheticSource(), ImportRequest(subgroups=("sex",)), layout, say_nothing)
+    assert fault.value.code == "subgroup-unknown"
+
+
+def test_data_of_another_task_are_refused(layout: Layout) -> None:
+    fill(layout, [{"class": "ab"[n % 2]} for n in range(20)])
+    text = '[bundle]\nname = "x"\ntask = "ordinal"\nclass_names = ["b", "a"]\n'
+    with closing(TerminalDisplay()) as display, pytest.raises(DataError) as fault:
+        fill_if_empty(parse_manifest(text, layout.manifest), layout, display)
+    assert fault.value.code == "other-task"

@@ -16,6 +16,7 @@ from challenge_bundle.commands.shared import (
     anonymous_option,
     is_json,
     plain,
+    read_bundle,
     relative,
     show,
     working,
@@ -79,6 +80,7 @@ def ingest(
     from challenge_bundle.data_settings import ImportRequest
     from challenge_bundle.dataset.ingest import ingest_images
     from challenge_bundle.formats.group_rules import resolve_group
+    from challenge_bundle.formats.tasks import CLASSIFICATION
     from challenge_bundle.sources.choice import choose_source
 
     settings = _store_settings(layout)
@@ -93,7 +95,9 @@ def ingest(
     size = settings.sample_size if sample_size is None else sample_size
     with working(layout) as display, _opened_store(layout, database, create=True) as opened:
         display.begin("ingest")
-        request = ImportRequest(sample_size=size, seed=seed, group=resolve_group(group, Path.cwd()))
+        task = read_bundle(layout).task if layout.manifest.is_file() else CLASSIFICATION
+        rule = resolve_group(group, Path.cwd())
+        request = ImportRequest(sample_size=size, seed=seed, group=rule, task=task)
         done = ingest_images(chosen, opened, request, display.progress, by_path)
         display.end(str(done))
     show(plain(done), *map(str, done.findings))

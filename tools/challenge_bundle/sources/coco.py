@@ -1,4 +1,4 @@
-"""A question to COCO annotations, "has this image an X?", as a source of two classes."""
+"""COCO annotations as a source: whether an image has an X, as two classes, or its categories, as labels."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from challenge_bundle.errors import DataError, shown
 from challenge_bundle.files import hash_file, replacing
 from challenge_bundle.formats.coco import CocoFile, CocoImage, leads_out, read_coco
 from challenge_bundle.formats.source_options import add_options, parse_options
+from challenge_bundle.formats.tasks import MULTILABEL, SEPARATOR, WITH_ONE_CLASS, labels_of
 from challenge_bundle.image_io import PictureError, reading
 from challenge_bundle.progress import Progress
 from challenge_bundle.redaction import secrets_in, without_secrets
@@ -22,6 +23,7 @@ _TIMEOUT_S = 30
 _MOST_NAME = 1000
 """Characters of a data set's name, which a database keeps in an index."""
 FORM = "coco:ANNOTATIONS.json?category=NAME"
+"""Without a category the labels of an image are its categories, for a multilabel task."""
 
 _KEYS = ("category", "street", "images", "download", "dataset")
 
@@ -33,7 +35,7 @@ class Question:
     Args:
         text: As it was typed, with absolute paths.
         annotations: The file.
-        category: What an image has or has not; its name.
+        category: What an image has or has not; its name. Empty asks for all categories of each image.
         street: Whether images without anything of a street are left out.
         images: Folder of the images; None looks beside the file.
         download: Whether images that are not there are fetched, once.
@@ -57,15 +59,9 @@ def parse_question(text: str, base: Path) -> Question:
         base: What relative paths are relative to.
 
     Raises:
-        DataError: It names no category, or something that is not known.
+        DataError: It names something that is not known.
     """
     place, asked = parse_options(text.removeprefix("coco:"), _KEYS, f"{FORM} with {', '.join(_KEYS)}")
-    if "category" not in asked:
-        raise DataError(
-            f"{text}: no category is named; expected {FORM}",
-            code="source-options",
-            hint="add ?category=NAME",
-        )
     for key in ("street", "download"):
         if asked.get(key, "0") not in ("0", "1"):
             raise DataError(
@@ -87,7 +83,7 @@ def parse_question(text: str, base: Path) -> Question:
     return Question(
         add_options(f"coco:{annotations}", asked),
         annotations,
-        asked["category"],
+        asked.get("category", ""),
         asked.get("street") == "1",
         images,
         asked.get("download") == "1",
@@ -96,7 +92,7 @@ def parse_question(text: str, base: Path) -> Question:
 
 
 class CocoSource:
-    """Images that have an X, in the class `X`, and images that have none, in `no X`.
+    """Images in two classes, with an X (`X`) and without (`no X`); or all images with their categories.
 
     Args:
         question: What is asked.
@@ -114,8 +110,9 @@ class CocoSource:
         Raises:
             DataError: The annotations are at fault, or images of theirs are not there.
         """
+        _check_task(self.question, request.task)
         question, coco = self.question, read_coco(self.question.annotations)
-        chosen, having = _ask(coco, question)
+        chosen, label_of = _ask(coco, question, request.class_names)
         places = _locate(question, chosen)
         absent = [image for image in chosen if not _is_file(places[image.image_id])]
         unfetchable = [image for image in absent if not image.url] if question.download else absent
@@ -133,14 +130,18 @@ class CocoSource:
         images = [
             SourceImage(
                 str(places[image.image_id]),
-                _class_name(question, image, having),
+                label_of[image.image_id],
                 None,
                 _loader(places[image.image_id], image, image.image_id in missing),
                 taken=image.taken or None,
             )
             for image in sorted(chosen, key=lambda image: image.file_name)
         ]
-        return Listing(images, coco.findings)
+        if question.category:
+            return Listing(images, coco.findings)
+        there = {name for label in label_of.values() for name in labels_of(MULTILABEL, label)}
+        names = tuple(dict.fromkeys(one.name for one in coco.categories.values() if one.name in there))
+        return Listing(images, coco.findings, label_names=names)
 
     def annotations(self) -> AnnotatedSet:
         """All annotations of the file, with the origins of its images.
@@ -149,7 +150,7 @@ class CocoSource:
             DataError: As list_images; or it holds what the image database cannot take.
         """
         question, coco = self.question, read_coco(self.question.annotations)
-        chosen, having = _ask(coco, question)
+        chosen, label_of = _ask(coco, question)
         places = _locate(question, coco.images)
         return AnnotatedSet(
             question.dataset or str(question.annotations),
@@ -157,34 +158,71 @@ class CocoSource:
             hash_file(question.annotations),
             coco,
             {number: str(path) for number, path in places.items()},
-            (question.category, f"no {question.category}"),
-            {str(places[image.image_id]): _class_name(question, image, having) for image in chosen},
+            (question.category, f"no {question.category}") if question.category else (),
+            {str(places[image.image_id]): label_of[image.image_id] for image in chosen},
         )
 
 
-def _class_name(question: Question, image: CocoImage, having: set[str]) -> str:
-    return question.category if image.image_id in having else f"no {question.category}"
+def _check_task(question: Question, task_name: str) -> None:
+    """Refuse a question whose answer is no label of the task.
+
+    Raises:
+        DataError: One category makes two classes, all categories make labels.
+    """
+    if not question.category and task_name != MULTILABEL:
+        raise DataError(
+            f"{question.text}: no category is named; expected {FORM}",
+            code="source-options",
+            hint="add ?category=NAME, or set 'bundle.task' to multilabel for all categories of each image",
+        )
+    if question.category and task_name not in WITH_ONE_CLASS:
+        raise DataError(
+            f"{question.text}: one category gives two classes, but 'bundle.task' is {task_name}",
+            code="source-options",
+            hint="leave category= out for all categories, and list those that you want in bundle.class_names",
+        )
 
 
-def _ask(coco: CocoFile, question: Question) -> tuple[list[CocoImage], set[str]]:
-    """The images that are asked for, and the ids of those that have the category.
+def _ask(
+    coco: CocoFile, question: Question, wanted: Sequence[str] = ()
+) -> tuple[list[CocoImage], dict[str, str]]:
+    """The images that are asked for, and the label text of each, by id.
+
+    Args:
+        coco: The annotations.
+        question: What is asked.
+        wanted: Without a category, the categories that count; empty takes all.
 
     Raises:
         DataError: There is no such category.
     """
-    wanted = {number for number, category in coco.categories.items() if category.name == question.category}
-    if not wanted:
+    names_of: dict[str, set[str]] = {image.image_id: set() for image in coco.images}
+    for item in coco.annotations:
+        names_of.setdefault(item.image_id, set()).add(coco.categories[item.category_id].name)
+    for name in [question.category] if question.category else wanted:
+        _check_category(coco, name, question)
+    street = {item.image_id for item in coco.annotations if coco.categories[item.category_id].is_street}
+    chosen = [image for image in coco.images if not question.street or image.image_id in street]
+    if question.category:
+        answers = (f"no {question.category}", question.category)
+        return chosen, {number: answers[question.category in names] for number, names in names_of.items()}
+    counting = set(wanted)
+    return chosen, {
+        number: SEPARATOR.join(sorted(names & counting if counting else names))
+        for number, names in names_of.items()
+    }
+
+
+def _check_category(coco: CocoFile, name: str, question: Question) -> None:
+    if name not in {category.name for category in coco.categories.values()}:
         names = sorted({category.name for category in coco.categories.values()})
         expected = f"expected one of {', '.join(map(shown, names))}" if names else "it has none at all"
         raise DataError(
-            f"has no category {question.category!r}; {expected}",
+            f"has no category {name!r}; {expected}",
             question.annotations,
             code="coco-unknown-category",
             hint="name one of its categories (?category=NAME)",
         )
-    having = {item.image_id for item in coco.annotations if item.category_id in wanted}
-    street = {item.image_id for item in coco.annotations if coco.categories[item.category_id].is_street}
-    return [image for image in coco.images if not question.street or image.image_id in street], having
 
 
 def _locate(question: Question, images: Sequence[CocoImage]) -> dict[str, Path]:

@@ -72,6 +72,7 @@ class DicomSource:
 
     def __init__(self, path: Path, label: str = "", bits: int = 8, group: str = "") -> None:
         self.path, self.label, self.bits, self.group = path, label, bits, group
+        self.subgroups: tuple[str, ...] = ()
         options = {"label": label, "group": group, "bits": "16" if bits == 16 else ""}
         self.description = add_options(
             f"dicom:{path}", {key: value for key, value in options.items() if value}
@@ -88,6 +89,7 @@ class DicomSource:
             raise DataError(
                 "no such folder", self.path, code="folder-not-found", hint="give one with DICOM files"
             )
+        self.subgroups = request.subgroups
         for tag in self._tags():
             check_tag(tag)
         images, findings = (
@@ -206,7 +208,7 @@ class DicomSource:
         return {path: header for path, header in headers.items() if header.shape is not None}
 
     def _tags(self) -> list[str]:
-        return [tag for tag in (self.label, self.group) if tag]
+        return [tag for tag in (self.label, self.group, *self.subgroups) if tag]
 
     def _class_name(self, header: DicomHeader, path: Path, default: str) -> str:
         """An image's class: the tag's value, or the default where no tag is asked for."""
@@ -226,7 +228,10 @@ class DicomSource:
         load: Callable[[], bytes] = functools.partial(_png_bytes, path, self.bits)
         # The patient, as the origin begins, where no tag is asked for.
         group = _value(header, self.group, path) if self.group else origin.partition("/")[0]
-        return SourceImage(origin, class_name, split, load, patient_group=group, suffix=".png", key=origin)
+        attributes = {tag: header.tags[tag] for tag in self.subgroups}
+        return SourceImage(
+            origin, class_name, split, load, group, suffix=".png", key=origin, attributes=attributes
+        )
 
 
 def _find_placeholders(images: list[SourceImage]) -> list[Finding]:

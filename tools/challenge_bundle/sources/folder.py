@@ -2,14 +2,16 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from challenge_bundle.data_settings import ImportRequest
 from challenge_bundle.errors import DataError, readable
 from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.reference import read_reference
-from challenge_bundle.layout import SPLITS, solution_name, split_dir_name
+from challenge_bundle.formats.task_json import read_task
+from challenge_bundle.formats.tasks import MULTILABEL, Task
+from challenge_bundle.layout import SPLITS, TASK_NAME, solution_name, split_dir_name
 from challenge_bundle.progress import Progress
 from challenge_bundle.sources.base import IMAGE_SUFFIXES, Listing, SourceImage
 from challenge_bundle.sources.class_folders import is_ignored, list_class_folders
@@ -45,17 +47,18 @@ class FolderSource:
                 hint="give a folder of class folders or one in the bundle layout",
             )
         if self.names_are_public:
-            return self._list_bundle_layout()
+            return self._list_bundle_layout(request)
         return self._list_class_folders()
 
     def _has_bundle_layout(self) -> bool:
         return any((self.path / solution_name(split)).exists() for split in SPLITS)
 
-    def _list_bundle_layout(self) -> Listing:
+    def _list_bundle_layout(self, request: ImportRequest) -> Listing:
+        task = self._task(request)
         images: list[SourceImage] = []
         findings: list[Finding] = []
         for split in SPLITS:
-            images_of_split, findings_of_split = self._list_split(split)
+            images_of_split, findings_of_split = self._list_split(split, task, request.subgroups)
             images += images_of_split
             findings += findings_of_split
         if findings:
@@ -65,9 +68,32 @@ class FolderSource:
                 code="rows-and-files-differ",
                 hint="give each image one base name and exactly one row",
             )
-        return Listing(images)
+        labels = task.class_names
+        if task.name == MULTILABEL and not labels:
+            labels = read_reference(self.path / solution_name("training"), task).class_names
+        return Listing(images, label_names=labels)
 
-    def _list_split(self, split: str) -> tuple[list[SourceImage], list[Finding]]:
+    def _task(self, request: ImportRequest) -> Task:
+        """What the folder's csv files are of: its task.json says it, else the bundle that is filled.
+
+        Raises:
+            DataError: They are of another task than the bundle.
+        """
+        if not (self.path / TASK_NAME).is_file():
+            return Task(request.task)
+        found = read_task(self.path)
+        if found.name != request.task:
+            raise DataError(
+                f"holds data of the task {found.name}, but 'bundle.task' is {request.task}",
+                self.path / TASK_NAME,
+                code="other-task",
+                hint="correct 'bundle.task' in bundle.toml, or name another folder",
+            )
+        return found
+
+    def _list_split(
+        self, split: str, task: Task, subgroups: Sequence[str]
+    ) -> tuple[list[SourceImage], list[Finding]]:
         """The images of a split that have a row, and what does not fit: of the bundle layout.
 
         Raises:
@@ -87,7 +113,7 @@ class FolderSource:
                     code="bundle-layout-incomplete",
                     hint=hint,
                 )
-        table = read_reference(solution)
+        table = read_reference(solution, task)
         findings: list[Finding] = []
         present: dict[str, Path] = {}
         for path in _files_below(folder):
@@ -111,6 +137,12 @@ class FolderSource:
                 class_name,
                 split,
                 present[name].read_bytes,
+                table.group_of.get(name),
+                attributes={
+                    attribute: table.attributes[attribute][name]
+                    for attribute in subgroups
+                    if attribute in table.attributes
+                },
                 label_place=f"{solution.name}:{table.row_of[name]}",
             )
             for name, class_name in table.label_of.items()

@@ -210,15 +210,15 @@ def _write(
 
 
 def _relabel(connection: sa.Connection, dataset: int, found: AnnotatedSet, changes: Changes) -> None:
-    """Update the class of images that only this data set has, if it was one of the two classes."""
+    """Update the label of images that only this data set has, if it was one of the two classes."""
     others = sa.select(DATASET_IMAGES.c.image_id).where(
         DATASET_IMAGES.c.image_id == IMAGES.c.id, DATASET_IMAGES.c.dataset_id != dataset
     )
     for part in in_chunks(found.labels):
         query = sa.select(IMAGES.c.id, IMAGES.c.origin, IMAGES.c.label)
-        query = query.where(
-            IMAGES.c.origin.in_(part), IMAGES.c.label.in_(found.class_names), ~others.exists()
-        )
+        query = query.where(IMAGES.c.origin.in_(part), ~others.exists())
+        if found.class_names:
+            query = query.where(IMAGES.c.label.in_(found.class_names))
         other = [
             (number, origin)
             for number, origin, label in connection.execute(query)

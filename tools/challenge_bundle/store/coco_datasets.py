@@ -28,8 +28,8 @@ class AnnotatedSet:
         sha256: SHA-256 of the file, in hexadecimal.
         coco: The parsed file.
         origins: Origin of each image, by its id in the file.
-        class_names: The two classes of the source's question.
-        labels: Class name of each image that the source gives, by origin.
+        class_names: The two classes of the source's question; empty where it asks for all categories.
+        labels: Label text of each image that the source gives, by origin.
     """
 
     name: str
@@ -37,7 +37,7 @@ class AnnotatedSet:
     sha256: str
     coco: CocoFile
     origins: Mapping[str, str]
-    class_names: tuple[str, str]
+    class_names: tuple[str, ...]
     labels: Mapping[str, str]
 
 
