@@ -22,6 +22,7 @@ from challenge_bundle.layout import Layout
 
 if TYPE_CHECKING:
     from challenge_bundle.findings import Finding
+    from challenge_bundle.formats.scores import Scores
     from challenge_bundle.runs.programs import Program
 
 RUN_ALL_STAGES = 5
@@ -225,6 +226,14 @@ def score(layout: Layout, options: RunnerOptions, arguments: tuple[str, ...]) ->
         show({"scores_txt": path, "scores": read_values(path.with_suffix(".json"))}, f"scores: {path}")
 
 
+def _score_line(scores: "Scores", name: str) -> str:
+    """A score as it is printed, with its interval if it has one."""
+    text = f"{name:<19} {scores.values[name]:.4f}"
+    if name not in scores.intervals:
+        return f"{text}   (without interval)"
+    return f"{text}   (95 % interval {scores.intervals[name].low:.4f} to {scores.intervals[name].high:.4f})"
+
+
 @click.command("run-all")
 @runner_options
 @click.option("--fresh", is_flag=True, help="Run stages that are unchanged as well.")
@@ -239,7 +248,6 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
     Example: run-all -- --epochs 20
     """
     from challenge_bundle.engines.choice import choose_engine
-    from challenge_bundle.formats.scores import HEADLINE
     from challenge_bundle.new_bundle import write_manifest
     from challenge_bundle.run_all import run_all
     from challenge_bundle.runs.programs import PROGRAMS
@@ -271,12 +279,7 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
             "scores_txt": scores_txt,
             "report": done.report,
         },
-        *(
-            f"{name:<19} {done.scores.values[name]:.4f}"
-            f"   (95 % interval {done.scores.intervals[name].low:.4f}"
-            f" to {done.scores.intervals[name].high:.4f})"
-            for name in HEADLINE
-        ),
+        *(_score_line(done.scores, name) for name in done.scores.headline),
         f"\nscores: {relative(scores_txt)}",
         f"report: {relative(done.report)}   (open it: {done.report.as_uri()})",
     )

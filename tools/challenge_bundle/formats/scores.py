@@ -22,7 +22,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class WrongCase:
-    """An image whose predicted class is not its reference class."""
+    """A case that was not predicted as it is, its reference and prediction as texts."""
 
     file: str
     reference: str
@@ -31,68 +31,96 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The result of the scoring program.
+    """The result of a scoring program; what it does not tell is empty or None.
 
     Args:
         values: Every score by its name, all finite.
-        intervals: The interval of each headline score.
-        class_names: Of the reference, in label order.
-        cases: Number of test images.
-        wrong_cases: Those that were classified wrongly, by file name; empty if they were not asked for.
+        intervals: The intervals of scores that have one.
+        class_names: Of the task, in order.
+        cases: Number of test cases.
+        wrong_cases: Those that were not predicted as they are, or have the largest errors, in the order of the
+            scoring program; empty if they were not asked for.
+        metric: The score that ranks; empty if the scores do not say which.
+        titles: What people read for a score's name.
+        lower_is_better: Names of the scores of which a lower one is better.
     """
 
     values: dict[str, float]
     intervals: dict[str, Interval]
     class_names: tuple[str, ...]
-    cases: int
+    cases: int | None
     wrong_cases: tuple[WrongCase, ...]
+    metric: str
+    titles: Mapping[str, str]
+    lower_is_better: frozenset[str]
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The scores to be printed: the three of the weighted report if one of them ranks, else what does."""
+        if self.metric in HEADLINE or not self.metric:
+            return tuple(name for name in HEADLINE if name in self.values) or tuple(self.values)[:3]
+        return (self.metric,)
 
 
 def read_scores(path: Path) -> Scores:
-    """Read a scores.json.
+    """Read the scores.json of any scoring program.
 
     Raises:
-        DataError: Not there, not JSON, a headline score missing or not a finite number.
+        DataError: Not there, not JSON, no score, or the score that ranks missing.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        # Programs of the first version wrote all of it at the top level.
-        details = document.get("details", document)
-        values = {
-            key: float(value)
-            for key, value in document.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
-        scores = Scores(
-            values=values,
-            intervals={key: Interval(*map(float, bounds)) for key, bounds in details["intervals"].items()},
-            class_names=tuple(map(str, details["class_names"])),
-            cases=int(details["cases"]),
-            wrong_cases=tuple(
-                WrongCase(case["file"], case["reference"], case["prediction"])
-                for case in details["wrong_cases"] or ()
-            ),
-        )
+        document = parse_scores(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise DataError(
             "there are no scores yet", path, code="no-scores", hint="run `score` or `run-all` first"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as fault:
+    except UnicodeDecodeError as fault:
+        raise _unreadable(path, fault) from None
+    # Programs of the first version wrote the intervals and the counts at the top level, beside the scores.
+    is_first = "details" not in document and "confusion_matrix" in document
+    details = document if is_first else _details(document)
+    values = {name: float(document[name]) for name in score_names(document)}
+    if is_first:
+        values = {name: value for name, value in values.items() if name not in ("cases", "wrong")}
+    metric = default_metric(document)
+    if metric and metric not in values:
         raise DataError(
-            f"not the scoring program's scores.json ({fault!r})",
-            path,
-            code="scores-unreadable",
-            hint="run `score` again",
-        ) from None
-    faulty = [name for name in HEADLINE if not math.isfinite(values.get(name, math.nan))]
-    if faulty:
-        raise DataError(
-            f"{faulty[0]} is missing or not a finite number",
+            f"{metric} is missing or not a finite number",
             path,
             code="scores-not-finite",
             hint="run `score` again",
         )
-    return scores
+    try:
+        return Scores(
+            values=values,
+            intervals={
+                name: Interval(*map(float, bounds)) for name, bounds in details.get("intervals", {}).items()
+            },
+            class_names=tuple(map(str, details.get("class_names", ()))),
+            cases=int(details["cases"]) if "cases" in details else None,
+            wrong_cases=tuple(
+                WrongCase(str(case["file"]), str(case["reference"]), str(case["prediction"]))
+                for case in details.get("wrong_cases") or ()
+            ),
+            metric=metric,
+            titles={
+                name: str(about["title"])
+                for name, about in details.get("metrics", {}).items()
+                if about.get("title")
+            },
+            lower_is_better=frozenset(name for name in values if not higher_is_better(document, name)),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        raise _unreadable(path, fault) from None
+
+
+def _unreadable(path: Path, fault: Exception) -> DataError:
+    return DataError(
+        f"not the scoring program's scores.json ({fault!r})",
+        path,
+        code="scores-unreadable",
+        hint="run `score` again",
+    )
 
 
 def read_values(path: Path) -> dict[str, float]:

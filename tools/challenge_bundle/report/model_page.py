@@ -16,7 +16,8 @@ from challenge_bundle.files import hash_file, write_text
 from challenge_bundle.formats.csv_lines import base_name
 from challenge_bundle.formats.model_json import read_model_json
 from challenge_bundle.formats.reference import Reference, read_reference
-from challenge_bundle.formats.scores import Scores, read_scores
+from challenge_bundle.formats.scores import Scores, WrongCase, read_scores
+from challenge_bundle.formats.tasks import REGRESSION, LabelError, labels_of, parse_label, show_label
 from challenge_bundle.image_io import READ_FAULTS, reading, thumbnail_url
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.runs.programs import TRAINING, output_files
@@ -38,6 +39,9 @@ figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line
 
 
 _FOLDER = Path(__file__).resolve().parent
+
+_ANCHORS = ("<title>Detailed results</title>", "</style>", "<h1>Detailed results</h1>", "</main>")
+"""Where the scoring program's page is continued."""
 
 
 class _Shown(NamedTuple):
@@ -66,7 +70,7 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     scores = read_scores(layout.scoring_output / "scores.json")
     tables = {split: read_reference(layout.solution_csv(split)) for split in SPLITS}
     _check_same_data(scores, tables["testing"], layout)
-    page = _read_scoring_page(layout.scoring_output / "detailed_results.html")
+    page = _read_scoring_page(layout.scoring_output / "detailed_results.html") or _own_page(scores)
     title = escape(bundle.title)
     heading = render(
         _FOLDER / "model_heading.html.j2",
@@ -79,7 +83,8 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
     )
     sections = render(
         _FOLDER / "model_sections.html.j2",
-        wrong_figures=_wrong_figures(scores, layout),
+        wrong_figures=_wrong_figures(scores, tables["testing"], layout),
+        of_values=tables["testing"].task.name == REGRESSION,
         wrong_count=len(scores.wrong_cases),
         classes=_example_figures(tables, layout),
         curves=_training_curves(layout),
@@ -94,15 +99,17 @@ def write_report(bundle: Bundle, layout: Layout, source: str) -> Path:
 
 
 def _read_scoring_page(path: Path) -> str:
+    """The page of the scoring program; empty if it wrote none, or one that cannot be continued."""
     try:
-        page = path.read_text(encoding="utf-8")
+        page = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        raise DataError("not found", path, code="not-scored", hint="run `score` first") from None
-    if "</main>" not in page:
-        raise DataError(
-            "not the scoring program's page", path, code="scores-outdated", hint="run `score` again"
-        )
-    return page
+        return ""
+    return page if all(page.count(anchor) for anchor in _ANCHORS) else ""
+
+
+def _own_page(scores: Scores) -> str:
+    """A page with the scores of a scoring program that wrote none: an organiser's own."""
+    return render(_FOLDER / "model_scores.html.j2", scores=scores)
 
 
 def _check_same_data(scores: Scores, reference: Reference, layout: Layout) -> None:
@@ -111,7 +118,6 @@ def _check_same_data(scores: Scores, reference: Reference, layout: Layout) -> No
     Raises:
         DataError: They do not fit.
     """
-    classes = set(reference.label_of.values())
     path = layout.scoring_output / "scores.json"
     scored_at = path.stat().st_mtime_ns
     fits = (
@@ -119,9 +125,9 @@ def _check_same_data(scores: Scores, reference: Reference, layout: Layout) -> No
             used.exists() and used.stat().st_mtime_ns <= scored_at
             for used in (layout.solution_csv("testing"), layout.submitted_csv)
         )
-        and scores.cases == len(reference.label_of)
-        and set(scores.class_names) == classes
-        and all(reference.label_of.get(case.file) == case.reference for case in scores.wrong_cases)
+        and scores.cases in (None, len(reference.label_of))
+        and (not scores.class_names or set(scores.class_names) == set(reference.class_names))
+        and all(_is_of(case, reference) for case in scores.wrong_cases)
     )
     if not fits:
         raise DataError(
@@ -132,29 +138,74 @@ def _check_same_data(scores: Scores, reference: Reference, layout: Layout) -> No
         )
 
 
-def _wrong_figures(scores: Scores, layout: Layout) -> list[_Shown]:
+def _is_of(case: WrongCase, reference: Reference) -> bool:
+    """Whether the reference says the same of a case, in whichever spelling."""
+    task = reference.task.name
+    try:
+        return parse_label(task, case.reference) == parse_label(task, reference.label_of.get(case.file, ""))
+    except LabelError:
+        return False
+
+
+def _wrong_figures(scores: Scores, reference: Reference, layout: Layout) -> list[_Shown]:
     return [
-        _figure(
-            layout.testing_data / case.file, f"{case.file}: {case.reference}, taken for {case.prediction}"
-        )
+        _figure(layout.testing_data / case.file, f"{case.file}: {_answers(case, reference)}")
         for case in scores.wrong_cases[:SHOWN_WRONG_CASES]
     ]
 
 
+def _answers(case: WrongCase, reference: Reference) -> str:
+    """Reference and prediction as a caption has them: values with few digits, labels side by side."""
+    if reference.task.name == REGRESSION:
+        return f"{float(case.reference):.5g}, predicted {float(case.prediction):.5g}"
+    shown = [
+        show_label(", ".join(labels_of(reference.task.name, label)))
+        for label in (case.reference, case.prediction)
+    ]
+    return f"{shown[0]}, predicted {shown[1]}"
+
+
 def _example_figures(tables: Mapping[str, Reference], layout: Layout) -> list[tuple[str, str, list[_Shown]]]:
-    """Of each class: its name, how many images there are in each split, and a few training images."""
-    of_class: dict[str, list[str]] = {}
-    for name, class_name in tables["training"].label_of.items():
-        of_class.setdefault(class_name, []).append(tables["training"].file_of[name])
-    counts = {split: Counter(tables[split].label_of.values()) for split in SPLITS}
+    """Of each class or label: its name, its images in each split, a few of training; of values, some over all."""
+    training = tables["training"]
+    if training.task.name == REGRESSION:
+        return [_value_examples(tables, layout)]
+    of_label: dict[str, list[str]] = {name: [] for name in training.class_names}
+    for name, label in training.label_of.items():
+        for label_name in labels_of(training.task.name, label):
+            of_label.setdefault(label_name, []).append(training.file_of[name])
+    counts = {
+        split: Counter(
+            name for label in tables[split].label_of.values() for name in labels_of(training.task.name, label)
+        )
+        for split in SPLITS
+    }
     return [
         (
-            class_name,
-            ", ".join(f"{counts[split][class_name]:,} {split}" for split in SPLITS),
+            label_name,
+            ", ".join(f"{counts[split][label_name]:,} {split}" for split in SPLITS),
             [_figure(layout.input_data / file, base_name(file)) for file in files[:SHOWN_EXAMPLES]],
         )
-        for class_name, files in sorted(of_class.items())
+        for label_name, files in of_label.items()
     ]
+
+
+def _value_examples(tables: Mapping[str, Reference], layout: Layout) -> tuple[str, str, list[_Shown]]:
+    """Training images from the lowest value to the highest, at equal distances of rank."""
+    training = tables["training"]
+    names = sorted(training.label_of, key=lambda name: float(training.label_of[name]))
+    count = min(SHOWN_EXAMPLES, len(names))
+    chosen = [names[place * (len(names) - 1) // max(count - 1, 1)] for place in range(count)]
+    return (
+        "From the lowest value to the highest",
+        ", ".join(f"{len(tables[split].label_of):,} {split}" for split in SPLITS),
+        [
+            _figure(
+                layout.input_data / training.file_of[name], f"{name}: {float(training.label_of[name]):.5g}"
+            )
+            for name in chosen
+        ],
+    )
 
 
 def _figure(path: Path, caption: str) -> _Shown:
@@ -166,7 +217,11 @@ def _figure(path: Path, caption: str) -> _Shown:
 
 
 def _training_curves(layout: Layout) -> str:
+<<<<<<< HEAD
     """Loss and score by epoch, as the URL of one picture, if the last training wrote them; else empty."""
+=======
+    """Loss and validation score by epoch, as the URL of one picture, if the last training wrote them; else empty."""
+>>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
     path = layout.model_output / "history.csv"
     if not StageBook(layout).made(TRAINING.name, path):
         return ""
@@ -177,11 +232,20 @@ def _training_curves(layout: Layout) -> str:
         losses = {
             name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
         }
+<<<<<<< HEAD
         metric = next(
             (name for name in history[0] if name.startswith("validation_") and name != "validation_loss"), ""
         )
         scores = [float(row[metric]) for row in history]
     except (FileNotFoundError, KeyError, IndexError):
+=======
+        # Each task is validated by a score of its own, and the column is named after it.
+        score_name = next(
+            key for key in history[0] if key.startswith("validation_") and key != "validation_loss"
+        )
+        score = [float(row[score_name]) for row in history]
+    except (FileNotFoundError, KeyError, IndexError, StopIteration):
+>>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
         return ""  # a participant's own program writes none, or one with other columns
     except (ValueError, TypeError) as fault:
         raise DataError(
@@ -190,12 +254,20 @@ def _training_curves(layout: Layout) -> str:
             code="history-invalid",
             hint="run `train` again",
         ) from None
+<<<<<<< HEAD
     title = metric.removeprefix("validation_").replace("_", " ")
     return _draw_curves(epochs, losses, scores, f"{title}, validation images")
 
 
 def _draw_curves(
     epochs: Sequence[int], losses: dict[str, list[float]], scores: Sequence[float], title: str
+=======
+    return _draw_curves(epochs, losses, score_name.removeprefix("validation_").replace("_", " "), score)
+
+
+def _draw_curves(
+    epochs: Sequence[int], losses: dict[str, list[float]], name_of_score: str, score: Sequence[float]
+>>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
 ) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -207,8 +279,13 @@ def _draw_curves(
             left.plot(epochs, values, label=name, marker=".")
         left.set(xlabel="epoch", title="loss")
         left.legend()
+<<<<<<< HEAD
         right.plot(epochs, scores, color="tab:green", marker=".")
         right.set(xlabel="epoch", title=title)
+=======
+        right.plot(epochs, score, color="tab:green", marker=".")
+        right.set(xlabel="epoch", title=f"{name_of_score}, validation images")
+>>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
         for axes in (left, right):
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
