@@ -38,8 +38,8 @@ class Scores:
         intervals: The intervals of scores that have one.
         class_names: Of the task, in order.
         cases: Number of test cases.
-        wrong_cases: Those that were not predicted as they are, or have the largest errors, in the order of the
-            scoring program; empty if they were not asked for.
+        wrong_cases: Those that were not predicted as they are, or have the largest errors, in the order of
+            the scoring program; empty if they were not asked for.
         metric: The score that ranks; empty if the scores do not say which.
         titles: What people read for a score's name.
         lower_is_better: Names of the scores of which a lower one is better.

@@ -166,7 +166,7 @@ def _answers(case: WrongCase, reference: Reference) -> str:
 
 
 def _example_figures(tables: Mapping[str, Reference], layout: Layout) -> list[tuple[str, str, list[_Shown]]]:
-    """Of each class or label: its name, its images in each split, a few of training; of values, some over all."""
+    """Of each class or label: its name, its number in each split, a few images; of values, some over all."""
     training = tables["training"]
     if training.task.name == REGRESSION:
         return [_value_examples(tables, layout)]
@@ -217,11 +217,7 @@ def _figure(path: Path, caption: str) -> _Shown:
 
 
 def _training_curves(layout: Layout) -> str:
-<<<<<<< HEAD
     """Loss and score by epoch, as the URL of one picture, if the last training wrote them; else empty."""
-=======
-    """Loss and validation score by epoch, as the URL of one picture, if the last training wrote them; else empty."""
->>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
     path = layout.model_output / "history.csv"
     if not StageBook(layout).made(TRAINING.name, path):
         return ""
@@ -232,20 +228,11 @@ def _training_curves(layout: Layout) -> str:
         losses = {
             name: [float(row[f"{name}_loss"]) for row in history] for name in ("training", "validation")
         }
-<<<<<<< HEAD
         metric = next(
             (name for name in history[0] if name.startswith("validation_") and name != "validation_loss"), ""
         )
         scores = [float(row[metric]) for row in history]
     except (FileNotFoundError, KeyError, IndexError):
-=======
-        # Each task is validated by a score of its own, and the column is named after it.
-        score_name = next(
-            key for key in history[0] if key.startswith("validation_") and key != "validation_loss"
-        )
-        score = [float(row[score_name]) for row in history]
-    except (FileNotFoundError, KeyError, IndexError, StopIteration):
->>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
         return ""  # a participant's own program writes none, or one with other columns
     except (ValueError, TypeError) as fault:
         raise DataError(
@@ -254,20 +241,12 @@ def _training_curves(layout: Layout) -> str:
             code="history-invalid",
             hint="run `train` again",
         ) from None
-<<<<<<< HEAD
     title = metric.removeprefix("validation_").replace("_", " ")
     return _draw_curves(epochs, losses, scores, f"{title}, validation images")
 
 
 def _draw_curves(
     epochs: Sequence[int], losses: dict[str, list[float]], scores: Sequence[float], title: str
-=======
-    return _draw_curves(epochs, losses, score_name.removeprefix("validation_").replace("_", " "), score)
-
-
-def _draw_curves(
-    epochs: Sequence[int], losses: dict[str, list[float]], name_of_score: str, score: Sequence[float]
->>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
 ) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -279,13 +258,8 @@ def _draw_curves(
             left.plot(epochs, values, label=name, marker=".")
         left.set(xlabel="epoch", title="loss")
         left.legend()
-<<<<<<< HEAD
         right.plot(epochs, scores, color="tab:green", marker=".")
         right.set(xlabel="epoch", title=title)
-=======
-        right.plot(epochs, score, color="tab:green", marker=".")
-        right.set(xlabel="epoch", title=f"{name_of_score}, validation images")
->>>>>>> 6ff617c (Report and run-all: scores of any task and of any scoring program)
         for axes in (left, right):
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
