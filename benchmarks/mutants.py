@@ -71,10 +71,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tools/challenge_bundle/lookalikes.py": ("tests/unit/test_lookalikes.py",),
     "tools/challenge_bundle/formats/bounded_json.py": ("tests/unit/test_bounded_json.py",),
     "tools/challenge_bundle/formats/receipt.py": ("tests/unit/test_receipts.py",),
-    "tools/challenge_bundle/evaluation/results.py": (
-        "tests/unit/test_results.py",
-        "tests/unit/test_invariance.py",
-    ),
+    "tools/challenge_bundle/evaluation/scoring.py": ("tests/unit/test_results.py",),
+    "tools/challenge_bundle/evaluation/part_cutting.py": ("tests/unit/test_results.py",),
+    "tools/challenge_bundle/formats/listed_findings.py": ("tests/unit/test_verdicts.py",),
     "tools/challenge_bundle/formats/submission_toml.py": ("tests/unit/test_submission_toml.py",),
     "tools/challenge_bundle/formats/build_recipe.py": (
         "tests/unit/test_dockerfile.py",

@@ -163,12 +163,19 @@ def test_nothing_is_left_to_do_and_no_step_is_done_again(layout: Layout, world: 
         assert {line["file"]: line["state"] for line in csv.DictReader(opened)} == states
 
 
-def test_a_dropped_submission_comes_back_without_a_step_done_again(layout: Layout, world: World) -> None:
+def test_a_dropped_submission_comes_back_and_is_only_scored_again(layout: Layout, world: World) -> None:
+    """Scores of all splits are one step now; the bundle's own program, which knows none, is run for each."""
     before = steps(layout)
     document = run_json(layout, "evaluate", "--reopen", GENOA)
     assert document["states"] == {SCORED: 8, REFUSED: 2}
-    assert set(world.log) <= {"forget"}
-    assert steps(layout) == before
+    assert [line for line in world.log if line != "forget"] == ["score", "score"]
+    after = steps(layout)
+    assert before.items() <= after.items()
+    new = {Path(name) for name in after.keys() - before.keys()}
+    (made,) = {name.parts[:2] for name in new}
+    assert made[0] == "scoring"
+    former = {sha256 for name, sha256 in before.items() if name.endswith("scores.json")}
+    assert {after[str(name)] for name in new if name.name == "scores.json"} <= former
     assert invalid_fields(layout) == []
 
 

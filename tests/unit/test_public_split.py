@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from challenge_bundle.evaluation.public_split import reference_text, split_test_set
-from challenge_bundle.evaluation.results import cut_results
 from challenge_bundle.formats.reference import Reference, read_reference
 from challenge_bundle.formats.tasks import Task
 
@@ -67,19 +66,8 @@ def test_the_public_split_is_drawn_by_a_keyed_hash_of_the_names() -> None:
     assert {name for name in public if name in order} == set(order[:2])
 
 
-def test_the_rows_of_a_split_are_written_with_unix_line_ends_whatever_the_rows_hold(tmp_path: Path) -> None:
-    whole = tmp_path / "r.csv"
-    whole.write_bytes(b'file,class,note\r\n"a,.png",A,"say ""so"""\r\nb.png,B,\r\n')
-    cut_results(whole, frozenset({"a,.png"}), tmp_path / "part.csv")
-    assert (tmp_path / "part.csv").read_bytes() == b'file,class,note\n"a,.png",A,"say ""so"""\n'
+def test_the_reference_of_a_split_is_read_as_the_whole(tmp_path: Path) -> None:
     assert reference_text(table(2), frozenset({"000.png"})) == "file,class\ntesting-data/000.png,A\n"
-
-
-def test_the_rows_of_a_split_keep_their_columns(tmp_path: Path) -> None:
-    whole = tmp_path / "r.csv"
-    whole.write_bytes("\ufefffile,class,probability_A\r\n000.png,A,1\r\n\r\nx/001.png,B,0\r\n".encode())
-    cut_results(whole, frozenset({"001.png"}), tmp_path / "part.csv")
-    assert (tmp_path / "part.csv").read_text() == "file,class,probability_A\nx/001.png,B,0\n"
     (tmp_path / "ref.csv").write_text(reference_text(table(4), frozenset({"001.png", "002.png"})))
     assert read_reference(tmp_path / "ref.csv").label_of == {"001.png": "B", "002.png": "A"}
 

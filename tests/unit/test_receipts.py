@@ -26,11 +26,12 @@ from challenge_bundle.evaluation.receipts import (
 from challenge_bundle.evaluation.records import Records, Row
 from challenge_bundle.evaluation.signing import key_path, keyed_digest, public_text, sign, signing_key
 from challenge_bundle.evaluation.step_cache import make_key
+from challenge_bundle.evaluation.stored_scores import scoring_dir
 from challenge_bundle.files import hash_file
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.receipt import FULL, PUBLIC, differing, read_receipt
 from challenge_bundle.layout import RESULTS_NAME, Layout
-from challenge_bundle.settings import METRICS, read_manifest
+from challenge_bundle.settings import read_manifest
 from tests.evaluations import (
     ENGINE,
     LIMITS,
@@ -107,10 +108,16 @@ def test_the_fields_of_a_receipt(context: Context, records: Records, row: Row) -
     scores = {
         part: hash_file(
             steps_dir(context.layout, "scoring")
-            / records.steps(submission.id)[f"scoring-{part}"][0]
+            / records.steps(submission.id)["scoring"][0]
+            / part
             / "scores.json"
         )
         for part in ("public", "final")
+    }
+    private = {
+        f"{part}/{name}": hash_file(scoring_dir(context, records, row, part) / name)
+        for part in ("public", "final")
+        for name in ("cases.csv", "resamples.npz")
     }
     assert receipt["digests"] == {
         "image": f"sha256:{1:064x}",
@@ -119,6 +126,7 @@ def test_the_fields_of_a_receipt(context: Context, records: Records, row: Row) -
         "reference": keyed_digest(key, "reference", context.reference_sha256),
         "scoring_program": context.scoring_sha256,
         **{f"scores_{part}": keyed_digest(key, f"scores {part}", digest) for part, digest in scores.items()},
+        **{name: keyed_digest(key, name, digest) for name, digest in private.items()},
     }
     assert (receipt["bundle"], receipt["kind"]) == ("tiny", FULL)
     assert receipt["versions"]["engine"] == ENGINE
@@ -128,8 +136,7 @@ def test_the_fields_of_a_receipt(context: Context, records: Records, row: Row) -
         "inference_seconds",
         "inference_cpu_seconds",
         "inference_peak_memory_bytes",
-        "scoring_public_seconds",
-        "scoring_final_seconds",
+        "scoring_seconds",
     }
     assert receipt["limits"]["inference"] == LIMITS
     assert receipt["limits"]["scoring"]["time_s"] == 600
@@ -164,11 +171,12 @@ def test_a_public_receipt_has_nothing_of_the_private_split(
     assert receipt["scores"].keys() == {"public"}
     assert "final" not in json.dumps(receipt)
     # Nor what a made-up probability, or the time a program takes, could reveal of the test set.
-    assert receipt["scores"]["public"].keys() == set(METRICS)
+    assert receipt["scores"]["public"].keys() == {"weighted_f1"}
+    assert not [name for name in receipt["digests"] if "cases" in name or "resamples" in name]
     assert receipt["resources"] == {"image_bytes": 1000}
     assert receipt["digests"]["results"] not in (row.results_sha256, read(context, row)["digests"]["results"])
     assert read(context, row)["digests"]["results"] == row.results_sha256
-    assert {"weighted_auc", "log_loss"} <= read(context, row)["scores"]["public"].keys()
+    assert {"accuracy", "macro_f1", "weighted_f1"} <= read(context, row)["scores"]["public"].keys()
     full = receipt_path(context.layout, row.submission.id)
     assert stat.S_IMODE(full.stat().st_mode) == 0o600
     assert receipt_path(context.layout, row.submission.id, PUBLIC) != full
@@ -178,11 +186,11 @@ def test_no_digest_lets_others_test_a_guess(context: Context, records: Records, 
     """Who knows the tool and guesses the reference must not see in a receipt that he is right."""
     texts = [receipt_path(context.layout, row.submission.id, kind).read_text() for kind in (FULL, PUBLIC)]
     hidden = {context.reference_sha256, context.testing_sha256}
+    key = records.steps(row.submission.id)["scoring"][0]
+    hidden |= {key, context.score_key(row.results_sha256), *context.reference_files.values()}
     for part in context.test_splits:
-        hidden.add(context.score_key(part, row.results_sha256))
-        key = records.steps(row.submission.id)[f"scoring-{part}"][0]
-        hidden.add(hash_file(steps_dir(context.layout, "scoring") / key / "scores.json"))
-        hidden.add(key)
+        folder = scoring_dir(context, records, row, part)
+        hidden |= {hash_file(folder / name) for name in ("scores.json", "cases.csv", "resamples.npz")}
     hidden |= {make_key("reference", secret) for secret in list(hidden)}
     assert len(hidden) >= 10
     for text in texts:

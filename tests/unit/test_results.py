@@ -1,25 +1,58 @@
-"""A submission's csv: `evaluate` takes what `check` and `score.py` take, and hands the same rows on."""
+"""Predictions in the scoring step: what is refused and how, what is kept, and an organiser's own programs."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from challenge_bundle.errors import SubmissionError
-from challenge_bundle.evaluation.results import (
-    _limits,
-    check_results,
-    compare,
-    cut_results,
-    find_differences,
-    find_fault,
-)
+from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
+from challenge_bundle.errors import DataError, ProgramError
+from challenge_bundle.evaluation import scoring
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.part_cutting import cut_predictions
+from challenge_bundle.evaluation.scoring import score
+from challenge_bundle.evaluation.step_cache import StepRecord
 from challenge_bundle.evaluation.verdicts import Refusal
-from challenge_bundle.guarded import ReadLimits
+from challenge_bundle.files import write_csv
+from challenge_bundle.formats.scores import default_metric, find_score, higher_is_better
 from challenge_bundle.layout import RESULTS_NAME
-from tests.csv_faults import FAULTS, REFERENCE, TOLERATED, write_scoring_input
+from tests.conftest import write_image
+from tests.csv_faults import CODES, FAULTS, REFERENCE, TOLERATED
+from tests.evaluations import MANIFEST, reread, scoring_engine
+from tests.fake_engine import FakeEngine
 
-CLASS_NAMES = sorted(set(REFERENCE.values()))
-SHORT = ReadLimits(cpu_s=1)
+DOCKERFILE = """\
+FROM python:3.11-slim
+COPY score.py /opt/score.py
+ENTRYPOINT ["python3", "/opt/score.py"]
+"""
+
+COST = """\
+import csv, json, sys
+from pathlib import Path
+read = lambda folder: list(csv.reader(next(Path(sys.argv[1], folder).glob("*.csv")).open()))[1:]
+truth = {row[0].rpartition("/")[2]: row[1] for row in read("ref")}
+answers = {row[0].rpartition("/")[2]: row[1] for row in read("res")}
+if answers.keys() != truth.keys():
+    sys.exit("not the images")
+cost = sum(answers[name] != truth[name] for name in truth) / len(truth)
+document = {"cost": cost, "cases": len(truth), "higher_is_better": {"cost": False}}
+Path(sys.argv[2], "scores.json").write_text(json.dumps(document))
+"""
+"""A scoring program of an organiser's own, which knows nothing but `score.py IN OUT`."""
+
+
+@pytest.fixture
+def small(context: Context) -> Context:
+    """A bundle with the four images of tests/csv_faults.py."""
+    for path in context.layout.testing_data.iterdir():
+        path.unlink()
+    for number, name in enumerate(REFERENCE):
+        write_image(context.layout.testing_data / name, number)
+    write_csv(context.layout.solution_csv("testing"), ("file", "class"), list(REFERENCE.items()))
+    (context.layout.evaluation / "parts.json").unlink()
+    return reread(context)
 
 
 def put(folder: Path, content: bytes) -> Path:
@@ -28,108 +61,241 @@ def put(folder: Path, content: bytes) -> Path:
     return path
 
 
-def fault_of(path: Path) -> tuple[str, dict[str, int]]:
-    ((code, number),) = find_fault(str(path), list(REFERENCE), CLASS_NAMES)
-    return code, {"missing" if code == "csv-missing" else "line": number}
+def right(context: Context, folder: Path) -> Path:
+    """Predictions that are all right."""
+    rows = "".join(f"{name},{label}\n" for name, label in sorted(context.reference.label_of.items()))
+    return put(folder, f"file,class\n{rows}".encode())
 
 
-def refusal(path: Path) -> tuple[str, dict[str, int]]:
-    with pytest.raises(Refusal) as fault:
-        check_results(path, frozenset(REFERENCE), CLASS_NAMES)
-    return fault.value.verdict.code, dict(fault.value.verdict.numbers)
+def use_program(context: Context, code: str, **files: str) -> Context:
+    folder = context.layout.root / "scoring_program"
+    folder.mkdir(exist_ok=True)
+    for name, text in {"Dockerfile": DOCKERFILE, "score.py": code, **files}.items():
+        (folder / name.replace("_toml", ".toml").replace("_json", ".json")).write_text(text)
+    return reread(context)
+
+
+class CountingEngine(FakeEngine):
+    """Notes each run."""
+
+    def __init__(self) -> None:
+        super().__init__(scoring_engine().root)
+        self.runs: list[RunSpec] = []
+
+    def run(self, spec: RunSpec, on_line: OnLine) -> Outcome:
+        self.runs.append(spec)
+        return super().run(spec, on_line)
+
+
+def content(record: StepRecord, part: str) -> dict[str, object]:
+    document: dict[str, object] = json.loads((record.folder / part / "scores.json").read_text())
+    return document
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_refuses_by_kind_and_line(name: str, tmp_path: Path) -> None:
-    content, word, row = FAULTS[name]
-    code, numbers = fault_of(put(tmp_path, content))
-    if "unknown class" in word:
-        assert (code, numbers) == ("csv-unknown-class", {"line": row})
-    elif "is not among" in word:
-        assert (code, numbers) == ("csv-unknown-image", {"line": row})
-    elif "no row for" in word:
-        assert (code, numbers) == ("csv-missing", {"missing": 1})
-    else:
-        assert (code, numbers) == ("csv-unsound", {"line": row or 1})
+def test_every_fault_of_a_csv_is_a_verdict_of_the_closed_list(
+    name: str, small: Context, tmp_path: Path
+) -> None:
+    found, _, row = FAULTS[name]
+    record = score(small, scoring_engine(), put(tmp_path, found))
+    assert record.verdict is not None
+    assert (record.verdict.code, record.verdict.finding.row) == (CODES[name], row)
+    listed = json.loads((small.layout.program_dir("scoring_program") / "findings.json").read_text())
+    # Nothing of the csv, the reference or the program's output is in it.
+    assert record.verdict.message == listed[CODES[name]]["message"]
+    assert record.verdict.hint == listed[CODES[name]]["hint"]
+    assert (record.verdict.lines, record.files.keys()) == ((), {"scoring.log"})
 
 
 @pytest.mark.parametrize("name", TOLERATED)
-def test_takes_and_cuts(name: str, tmp_path: Path, program_module) -> None:
-    path = put(tmp_path, TOLERATED[name])
-    check_results(path, frozenset(REFERENCE), CLASS_NAMES)
-    scoring = write_scoring_input(tmp_path / "input", None)
-    cut_results(path, frozenset(REFERENCE), scoring / "res" / RESULTS_NAME)
-    score = program_module("scoring_program", "score")
-    assert score.main(scoring, tmp_path / "output") == 0
+def test_what_is_valid_is_scored(name: str, small: Context, tmp_path: Path) -> None:
+    record = score(small, scoring_engine(), put(tmp_path, TOLERATED[name]))
+    assert record.verdict is None
+    assert {part: content(record, part)["details"]["cases"] for part in small.test_splits} == {  # type: ignore[index]
+        part: len(names) for part, names in small.test_splits.items()
+    }
 
 
-@pytest.mark.parametrize("name", ["quoted_long_folder", "quoted_marks", "line_at_the_limit"])
-def test_a_row_is_handed_on_as_it_is_written(name: str, tmp_path: Path) -> None:
-    path = put(tmp_path, TOLERATED[name])
-    cut_results(path, frozenset({"000002.jpg"}), tmp_path / "part.csv")
-    header, _, row, *_ = path.read_bytes().splitlines(keepends=True)
-    assert (tmp_path / "part.csv").read_bytes() == header + row
+def test_one_run_scores_all_splits_and_its_private_files_are_kept(context: Context, tmp_path: Path) -> None:
+    engine = CountingEngine()
+    record = score(context, engine, right(context, tmp_path))
+    assert [spec.name for spec in engine.runs] == ["scoring"]
+    files = ("cases.csv", "detailed_results.html", "resamples.npz", "scores.json", "scores.txt")
+    of_parts = {f"{part}/{name}" for part in ("public", "final") for name in files}
+    assert record.files.keys() == of_parts | {"scoring.log"}
+    for part, names in context.test_splits.items():
+        rows = (record.folder / part / "cases.csv").read_text().splitlines()[1:]
+        assert {row.split(",")[0] for row in rows} == names
+    # The second time nothing is run.
+    assert score(context, engine, right(context, tmp_path)) == record
+    assert len(engine.runs) == 1
+    assert list((context.layout.evaluation / "work").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["return_in_quotes", "unknown_class", "line_over_the_limit"])
-def test_a_fault_found_in_another_process_is_the_refusal(name: str, tmp_path: Path) -> None:
-    path = put(tmp_path, FAULTS[name][0])
-    assert refusal(path) == fault_of(path)
+def test_the_scores_depend_on_all_that_they_are_made_from(context: Context, tmp_path: Path) -> None:
+    keys = {context.score_key("0" * 64), context.score_key("1" * 64)}
+    manifest = context.layout.manifest
+    manifest.write_text(MANIFEST.replace("resamples = 100", "resamples = 200"))
+    keys.add(reread(context).score_key("0" * 64))
+    manifest.write_text(MANIFEST + '\n[scoring]\narguments = ["--show-cases"]\n')
+    keys.add(reread(context).score_key("0" * 64))
+    manifest.write_text(MANIFEST)
+    (context.reference_dir / "task.json").write_text(
+        '{"version": 1, "task": "classification", "class_names": ["B", "A"], "metric": "", "options": {}}'
+    )
+    keys.add(reread(context).score_key("0" * 64))
+    keys.add(use_program(context, COST).score_key("0" * 64))
+    keys.add(use_program(context, COST, program_toml='modes = ["private"]').score_key("0" * 64))
+    assert len(keys) == 7
 
 
-def test_the_number_that_lack_a_row(tmp_path: Path) -> None:
-    assert refusal(put(tmp_path, b"file,class\n000002.jpg,CXR\n")) == ("csv-missing", {"missing": 3})
+def test_a_link_in_place_of_scores_is_not_followed(context: Context, tmp_path: Path) -> None:
+    """The scoring program may have been taken over: its output is as little trusted as a submission's."""
+    code = (
+        "import os, sys\nos.symlink(sys.argv[1] + '/ref/testing_solution.csv', sys.argv[2] + '/scores.json')"
+    )
+    with pytest.raises(ProgramError) as fault:
+        score(use_program(context, code), scoring_engine(), right(context, tmp_path))
+    assert fault.value.code == "output-not-a-file"
 
 
-def test_no_rows_of_a_csv_that_is_at_fault(tmp_path: Path) -> None:
-    path = put(tmp_path, FAULTS["return_in_quotes"][0])
-    with pytest.raises(SubmissionError, match=":3: not a valid csv line"):
-        cut_results(path, frozenset(REFERENCE), tmp_path / "part.csv")
+@pytest.mark.parametrize("text", ["[]", "{}", "no json", '{"a": "b"}', "[" * 5000, '{"a": NaN}'])
+def test_scores_that_are_none_are_the_programs_fault(text: str, context: Context, tmp_path: Path) -> None:
+    code = f"import sys\nopen(sys.argv[2] + '/scores.json', 'w').write({text!r})"
+    with pytest.raises(DataError) as fault:
+        score(use_program(context, code), scoring_engine(), right(context, tmp_path))
+    assert fault.value.code == "scores-unreadable"
 
 
-def test_a_comparison_with_a_row_missing(tmp_path: Path) -> None:
-    before, after = put(tmp_path, TOLERATED["plain"]), tmp_path / "after.csv"
-    after.write_text("file,class\n000002.jpg,CXR\n")
-    assert compare(before, after, {"000002.jpg": "000002.jpg"}) == (0, 0.0)
-    for image_of in ({"000001.jpg": "000002.jpg"}, {"000002.jpg": "other.jpg"}):
-        with pytest.raises(SubmissionError) as fault:
-            compare(before, after, image_of)
-        assert (str(fault.value.path), fault.value.row) == ("after.csv", None)
-        with pytest.raises(SubmissionError) as fault:
-            list(find_differences(str(before), str(after), image_of))
-        assert fault.value.code == "csv-missing-row"
+def test_a_program_without_modes_is_run_for_each_split(context: Context, tmp_path: Path) -> None:
+    own, engine = use_program(context, COST), CountingEngine()
+    name = min(own.test_splits["public"])
+    label = own.reference.label_of[name]
+    path = right(own, tmp_path)
+    path.write_text(path.read_text().replace(f"{name},{label}", f"{name},{'B' if label == 'A' else 'A'}"))
+    record = score(own, engine, path)
+    assert len(engine.runs) == 2
+    assert content(record, "public")["cost"] == pytest.approx(1 / 6)
+    assert content(record, "final")["cost"] == 0.0
+    assert record.files.keys() == {"public/scores.json", "final/scores.json", "scoring.log"}
+    scores = content(record, "public")
+    assert not higher_is_better(scores, "cost")
+    assert higher_is_better(scores, "cases")
+    assert find_score(scores, "cost") == pytest.approx(1 / 6)
+    # It does not say which of its two numbers ranks.
+    assert default_metric(scores) == ""
 
 
-def test_limits_grow_with_the_csv_and_the_images(tmp_path: Path) -> None:
-    path = tmp_path / "r.csv"
-    path.write_bytes(b"x" * ((1 << 20) - 1))
-    assert _limits(path, 0) == ReadLimits(cpu_s=11, wall_s=66.0, memory_mb=512, file_mb=2)
-    path.write_bytes(b"x" * (3 << 20))
-    assert _limits(path, 100_000, 40) == ReadLimits(cpu_s=19, wall_s=89.0, memory_mb=872, file_mb=5)
-
-
-@pytest.mark.parametrize("code", ["scored", "csv-made-up", "build-failed", 3])
-def test_a_process_that_was_taken_over_cannot_give_another_verdict(
-    code: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("challenge_bundle.evaluation.results.run_guarded", lambda *_: [[code, 1]])
-    check_results(put(tmp_path, TOLERATED["plain"]), frozenset(REFERENCE), CLASS_NAMES)
+def test_exit_status_1_of_such_a_program_is_the_predictions_fault(context: Context, tmp_path: Path) -> None:
+    own = use_program(context, COST)
+    path = right(own, tmp_path)
+    path.write_text(path.read_text() + "unknown.png,A\n")
+    record = score(own, scoring_engine(), path)
+    assert record.verdict == Refusal("predictions").verdict
+    assert "not the images" not in str(record.verdict)
 
 
 @pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ("x.jpg,Foot\ny.jpg,CXR\n", ("csv-unknown-image", {"line": 2})),
-        ("000001.jpg,Foot\n000002.jpg,Leg\nx.jpg,CXR\n", ("csv-unknown-class", {"line": 2})),
-        ("000001.jpg,Hand\nx.jpg,CXR\n", ("csv-unknown-image", {"line": 3})),
-    ],
+    ("code", "expected"),
+    [("1 / 0", "program-failed"), ("import sys\nsys.exit(3)", "program-failed"), ("", "output-missing")],
 )
-def test_the_first_of_several_faults_is_reported(rows: str, expected: object, tmp_path: Path) -> None:
-    assert fault_of(put(tmp_path, f"file,class\n{rows}".encode())) == expected
+def test_a_program_that_fails_refuses_nobody(
+    code: str, expected: str, context: Context, tmp_path: Path
+) -> None:
+    with pytest.raises(ProgramError) as fault:
+        score(use_program(context, code), scoring_engine(), right(context, tmp_path))
+    assert fault.value.code == expected
 
 
-def test_one_process_does_not_run_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blank lines without end are no rows, and take no memory; time is what bounds them."""
-    monkeypatch.setattr("challenge_bundle.guarded._GRACE_S", 0.0)
-    monkeypatch.setattr("challenge_bundle.evaluation.results._limits", lambda *_: SHORT)
-    assert refusal(put(tmp_path, b"file,class\n" + b"\n" * (64 << 20))) == ("csv-unsound", {"line": 1})
+def test_a_program_of_ones_own_has_codes_of_its_own(context: Context, tmp_path: Path) -> None:
+    code = """\
+import json, os, sys
+private = sys.argv[sys.argv.index("--private") + 1]
+os.makedirs(private, exist_ok=True)
+found = json.load(open(sys.argv[1] + "/res/classification_results.csv"))
+json.dump(found, open(private + "/findings.json", "w"))
+sys.exit(1)
+"""
+    modes = 'modes = ["check", "private", "parts"]'
+    listed = '{"too-dear": {"message": "the cost is over 3", "hint": "be cheaper"}}'
+    own = use_program(context, code, program_toml=modes, findings_json=listed)
+    known = put(tmp_path, b'[{"code": "too-dear", "row": 4, "message": "truth is A", "hint": "A"}]')
+    verdict = score(own, scoring_engine(), known).verdict
+    assert str(verdict) == "classification_results.csv:4: the cost is over 3; be cheaper"
+    unknown = put(tmp_path, b'[{"code": "000001.png is A", "row": 4}]')
+    assert score(own, scoring_engine(), unknown).verdict == Refusal("predictions", line=4).verdict
+    # It says that the reference is at fault: nobody's submission.
+    ours = put(tmp_path, b'[{"code": "reference-invalid", "row": 4}]')
+    with pytest.raises(ProgramError):
+        score(own, scoring_engine(), ours)
+
+
+def test_predictions_that_make_scoring_overrun_are_at_fault_if_they_are_large(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context.layout.manifest.write_text(MANIFEST + "\n[scoring]\ntime_s = 1\n")
+    own = use_program(context, "import time\ntime.sleep(30)", program_toml='modes = ["parts"]')
+    path = right(own, tmp_path)
+    with pytest.raises(ProgramError) as fault:
+        score(own, scoring_engine(), path)
+    assert fault.value.code == "program-over-limit"
+    monkeypatch.setattr(scoring, "_FAIR_BYTES", path.stat().st_size - 12 * 4096)
+    with pytest.raises(ProgramError):
+        score(own, scoring_engine(), path)
+    monkeypatch.setattr(scoring, "_FAIR_BYTES", path.stat().st_size - 12 * 4096 - 1)
+    assert score(own, scoring_engine(), path).verdict == Refusal("predictions-too-large", limit=0).verdict
+
+
+def test_a_split_without_an_answer_needs_a_program_that_scores_parts(context: Context) -> None:
+    path = context.layout.solution_csv("testing")
+    public = min(context.test_splits["public"])
+    lines = path.read_text().splitlines()
+    others = [line for line in lines[1:] if public in line] * 1
+    assert len(others) == 1
+    final = sorted(context.test_splits["final"])[:2]
+    changed = [
+        line.rpartition(",")[0] + ",C" if any(name in line for name in final) else line for line in lines
+    ]
+    path.write_text("\n".join(changed) + "\n")
+    assert reread(context).class_names == ("A", "B", "C")
+    with pytest.raises(DataError) as fault:
+        use_program(context, COST)
+    assert fault.value.code == "class-without-images"
+
+
+def test_a_row_is_handed_on_as_it_is_written(tmp_path: Path) -> None:
+    rows = [
+        b"\xef\xbb\xbffile,class,note\r\n",
+        b'"a,.png",A,"say ""so"""\r\n',
+        b"\r\n",
+        b"x/b.png,B,1\n",
+        b"x/../unknown.png,B,1\n",
+        b'"b.png",B,1',
+    ]
+    path = put(tmp_path, b"".join(rows))
+    cut_predictions(path, {"b.png"}, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes() == b"".join([*rows[:3], rows[4]])
+    cut_predictions(path, {"a,.png", "c.png"}, tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_bytes() == b"".join([rows[0], *rows[2:]])
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [(b"b\xff.png,A\n", 3), (b'"b.png,A\n', 3), (b"x" * (1 << 20) + b",A\n", 3), (b'"a"b,A\n', 3)],
+)
+def test_a_row_that_cannot_be_read_is_refused_by_its_line(row: bytes, line: int, tmp_path: Path) -> None:
+    path = put(tmp_path, b"file,class\na.png,A\n" + row)
+    with pytest.raises(Refusal) as fault:
+        cut_predictions(path, {"b.png"}, tmp_path / "part.csv")
+    assert fault.value.verdict == Refusal("predictions", line=line).verdict
+
+
+def test_the_programs_of_participants_cannot_read_what_scoring_kept(context: Context, tmp_path: Path) -> None:
+    """No folder that a submission's container gets holds a scoring step, or holds a link to one."""
+    record = score(context, scoring_engine(), right(context, tmp_path))
+    given = {context.layout.testing_data.resolve()}
+    for path in record.folder.rglob("*"):
+        assert not given & set(path.resolve().parents)
+    inodes = {os.stat(path).st_ino for path in record.folder.rglob("*") if path.is_file()}
+    shared = {os.stat(path).st_ino for path in context.layout.testing_data.iterdir()}
+    assert not inodes & shared

@@ -66,7 +66,12 @@ def test_the_least_there_can_be() -> None:
         ('[bundle]\nname = "x"\nclass_names = ["a", "a"]\n', "setting-duplicate", 3, "bundle.class_names"),
         ('[bundle]\nname = "x"\n[data]\nimage_size = [0, 1]\n', "setting-value", 4, "data.image_size"),
         ('[bundle]\nname = "x"\n[data]\nsplit = [0.5, 0.5, 0.5]\n', "setting-value", 4, "data.split"),
-        ('[bundle]\nname = "x"\n[evaluation]\nmetric = "luck"\n', "setting-value", 4, "evaluation.metric"),
+        (
+            '[bundle]\nname = "x"\n[evaluation]\nmetric = "a b"\n',
+            "setting-value",
+            4,
+            "evaluation.metric",
+        ),
         (
             '[bundle]\nname = "x"\n[evaluation]\nbuild_network = 1\n',
             "setting-type",
@@ -141,7 +146,7 @@ def test_a_message_names_what_was_expected_and_what_to_do(line: str, message: st
 def test_a_key_of_no_known_name_gets_those_there_are() -> None:
     with pytest.raises(ManifestError) as fault:
         parse_manifest('[bundle]\nname = "x"\n[submission]\nxyz = 3\n', PATH)
-    assert fault.value.finding.hint == "expected one of files, unpacked_mb, zip_mb"
+    assert fault.value.finding.hint == "expected one of files, kinds, unpacked_mb, zip_mb"
 
 
 def test_no_manifest(tmp_path: Path) -> None:
