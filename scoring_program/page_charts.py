@@ -89,8 +89,10 @@ def nice_range(low: float, high: float) -> tuple[float, float]:
     """Round bounds around two values, one apart if they are equal; they do not reveal the extreme values."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    step = nice_step(high - low, 5)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    for _ in range(3):  # wider bounds may have a wider step, and are then not yet multiples of it
+        step = nice_step(high - low, 5)
+        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return low, high
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -48,11 +48,13 @@ def roc_points(positive: np.ndarray, score: np.ndarray, show_cases: bool) -> np.
     found = np.cumsum(positive[order])[ends]
     true_rate = np.concatenate([[0.0], found / positives])
     false_rate = np.concatenate([[0.0], (ends + 1 - found) / negatives])
-    # Of points above each other the highest counts; interpolation needs one for each rate.
-    last = np.flatnonzero(np.diff(false_rate, append=np.inf) > 0)
     steps = CURVE_STEPS_WITH_CASES if show_cases else min(CURVE_STEPS, max(negatives // FEWEST, 1))
     rates = np.linspace(0.0, 1.0, steps + 1)
-    heights = np.interp(rates, false_rate[last], true_rate[last])
+    # Of points above each other the highest counts; numpy's interp leaves open which it takes.
+    after = np.minimum(np.searchsorted(false_rate, rates, side="right"), len(false_rate) - 1)
+    width = false_rate[after] - false_rate[after - 1]
+    share = np.divide(rates - false_rate[after - 1], width, out=np.ones_like(rates), where=width > 0)
+    heights = true_rate[after - 1] + share * (true_rate[after] - true_rate[after - 1])
     points = np.column_stack([rates, heights])
     return np.round(np.concatenate([[[0.0, 0.0]], points]), 4 if show_cases else 2)
 

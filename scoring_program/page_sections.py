@@ -92,13 +92,15 @@ def matrix_style(task: str, row: int, column: int, count: int, shares: np.ndarra
 
 def class_section(cases: Cases, details: Mapping[str, Any]) -> Section:
     """The scores of each class or label, with the columns that the metrics give."""
-    word = "label" if cases.task.name == "multilabel" else "class"
+    word, names = "label" if cases.task.name == "multilabel" else "class", cases.task.class_names
     per_class: Mapping[str, Mapping[str, Any]] = details.get("per_class") or {}
     keys = list(dict.fromkeys(key for values in per_class.values() for key in values))
     rows = [
         [Cell(name), *(score_cell(values.get(key)) for key in keys)] for name, values in per_class.items()
     ]
-    empty = [name for name, values in per_class.items() if values.get("support") == 0]
+    labels = cases.reference if cases.reference.ndim == 2 else None
+    found = np.bincount(cases.reference, minlength=len(names)) if labels is None else labels.sum(axis=0)
+    empty = [name for name, count in zip(names, found.tolist()) if not count]
     note = ""
     if empty:
         note = f"Without a positive case, and so without a curve: {', '.join(empty)}."
