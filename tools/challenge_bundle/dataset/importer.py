@@ -13,6 +13,7 @@ from challenge_bundle.dataset.duplicates import Dropped, drop_duplicates
 from challenge_bundle.dataset.import_state import ImportState, refuse
 from challenge_bundle.dataset.invalidate import keep_evaluation
 from challenge_bundle.dataset.labels import find_class_names, read_labels, task_of
+from challenge_bundle.dataset.near_duplicates import join_near_duplicates
 from challenge_bundle.dataset.patient_groups import find_patient_groups
 from challenge_bundle.dataset.placed import refuse_to_replace_foreign
 from challenge_bundle.dataset.previous_import import read_previous_import
@@ -48,7 +49,12 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         # Not before it is known that there is such a source: a slip in its name must cost nothing.
         downloads = open_downloads(source.description, layout)
         state, dropped = _read_images(state, staging, downloads, request, progress)
-        findings += [*dropped.findings, *run_checks(READ, state, request)]
+        findings += dropped.findings
+        if request.group_duplicates:
+            groups, found = join_near_duplicates(state.staged, state.patient_groups, dropped, progress)
+            state = replace(state, patient_groups=groups)
+            findings += found
+        findings += run_checks(READ, state, request)
         if state.unreadable:
             # Classes that lack only these would be reported as too small.
             refuse(findings)
@@ -59,8 +65,10 @@ def import_images(source: Source, request: ImportRequest, layout: Layout, progre
         refuse(findings)
 
         named = name_images(assigned, state.keeps_names)
-        groups = name_groups(named, state.patient_groups, dropped)
-        write_images(named, groups, task_of(state.class_names, request), request.subgroups, staging, secret)
+        pseudonyms = name_groups(named, state.patient_groups, dropped)
+        write_images(
+            named, pseudonyms, task_of(state.class_names, request), request.subgroups, staging, secret
+        )
         # With duplicates, and what is left over where they make a sample uneven.
         shutil.rmtree(staging / "images")
         # The record of this import has no need of what becomes of an evaluation.

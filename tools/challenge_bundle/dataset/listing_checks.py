@@ -91,9 +91,14 @@ def unknown_patients(state: ImportState, request: ImportRequest) -> list[Finding
     ]
 
 
+def _changes_groups(request: ImportRequest) -> bool:
+    """Whether reading the images changes their patient groups, so that these are checked after it."""
+    return request.drop_copies or request.group_duplicates
+
+
 def patients_across_splits(state: ImportState, request: ImportRequest) -> list[Finding]:
     """Patient groups that the source has in several splits."""
-    if bool(state.staged) != request.drop_copies:
+    if bool(state.staged) != _changes_groups(request):
         return []
     # Of each patient group the first image of each split.
     found: dict[str, dict[str, str]] = defaultdict(dict)
@@ -126,7 +131,7 @@ def _name_in_splits(group: str, of_split: Mapping[str, str], splits: Sequence[st
 
 def one_patient(state: ImportState, request: ImportRequest) -> list[Finding]:
     """Images that are to be split and are all of one patient group: one word may stand for all patients."""
-    if bool(state.staged) != request.drop_copies:
+    if bool(state.staged) != _changes_groups(request):
         return []
     found = {state.patient_groups.get(image.origin) for image in state.images}
     group = found.pop() if len(found) == 1 else None
