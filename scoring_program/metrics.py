@@ -8,19 +8,17 @@ weights at once, which several metrics may share.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import count_metrics as counts
+import rank_metrics as ranks
+import regression_metrics as regression
 import value_metrics as values_of
 from cases import Cases
-from weighted_sums import Scorer
-
-Values = Callable[[Cases], np.ndarray]
-Measure = Callable[[Cases], Scorer]
+from metric import Metric
 
 LABELLED = ("classification", "ordinal")
 NAMED = (*LABELLED, "multilabel")
@@ -32,65 +30,6 @@ DEFAULT_METRICS = {
     "regression": "mean_absolute_error",
 }
 """The metric that ranks where task.json names none."""
-
-
-def _as_it_is(measured: np.ndarray) -> np.ndarray:
-    return measured
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of how well predictions agree with the reference.
-
-    Args:
-        name: Its key in scores.json, in snake_case; never changed.
-        title: What people read.
-        tasks: The tasks it is defined for.
-        policy: What it does where a class, a label or a variation that it needs is missing.
-        source: Who defined it, or whose numbers it equals.
-        measure: Cases to weights (B, N) to whatever `finish` takes; None if there are `values`.
-        finish: What was measured to scores (B,), nan where undefined.
-        values: Cases to the value of each case (N,), nan where it has none, if the score is their mean.
-        higher_is_better: Its direction.
-        low: The worst or least possible score, may be -inf.
-        high: The greatest possible score, may be inf.
-        unit: Of the score; empty for a number without one, `value` for that of the reference's values.
-        needs: `probabilities`, `events`, or empty.
-        undefined: Why a score may be nan.
-    """
-
-    name: str
-    title: str
-    tasks: tuple[str, ...]
-    policy: str
-    source: str
-    measure: Measure | None = None
-    finish: Callable[[np.ndarray], np.ndarray] = _as_it_is
-    values: Values | None = None
-    higher_is_better: bool = True
-    low: float = 0.0
-    high: float = 1.0
-    unit: str = ""
-    needs: str = ""
-    undefined: str = "no case"
-
-    def prepare(self, cases: Cases) -> Scorer:
-        """What depends on the cases alone, done once: weights (B, N) to scores (B,), nan where undefined."""
-        measured = self.measuring(cases)
-        return lambda weights: self.finish(measured(weights))
-
-    @property
-    def measuring(self) -> Measure:
-        """`measure`, or the mean of `values`."""
-        if self.measure is not None:
-            return self.measure
-        if self.values is not None:
-            return values_of.mean_of(self.values)
-        raise TypeError(f"metric {self.name}: expected a measure or values")
-
-    def score(self, cases: Cases, weights: np.ndarray) -> np.ndarray:
-        """Scores (B,) of weights (B, N), nan where undefined; a weight of 2 is the case listed twice."""
-        return self.prepare(cases)(weights)
 
 
 def metrics_of(cases: Cases) -> list[Metric]:
@@ -131,7 +70,52 @@ def score_all(cases: Cases) -> tuple[dict[str, float], dict[str, str]]:
     found = scorer(metrics, cases)(np.ones((1, len(cases.reference))))
     scores = {name: float(score[0]) for name, score in found.items() if not np.isnan(score[0])}
     undefined = {metric.name: metric.undefined for metric in metrics if metric.name not in scores}
+    if cases.probabilities is not None:
+        undefined.update(_classes_without_area(cases))
     return scores, undefined
+
+
+def _classes_without_area(cases: Cases) -> dict[str, str]:
+    """Why classes are left out of the means over AUROC and average precision, by `auc of CLASS`."""
+    support = counts.class_counts(cases)(np.ones((1, len(cases.reference))))[0, counts.SUPPORT]
+    undefined = {}
+    for label, name in enumerate(cases.task.class_names):
+        positives = support[label]
+        if positives == 0:
+            undefined[f"auc of {name}"] = "no positive case"
+            undefined[f"average_precision of {name}"] = "no positive case"
+        elif positives == len(cases.reference):
+            undefined[f"auc of {name}"] = "no negative case"
+    return undefined
+
+
+def per_class(cases: Cases) -> dict[str, dict[str, float]]:
+    """The scores of each class or label, in their order; none of a regression.
+
+    Returns:
+        By name of the class: `precision`, `recall`, `f1` (0 where nothing is divided by nothing), `support`
+        (an integer) and, with probabilities and where they are defined, `auc` and `average_precision`.
+    """
+    if not cases.task.class_names:
+        return {}
+    ones = np.ones((1, len(cases.reference)))
+    of_counts = counts.class_counts(cases)(ones)
+    columns = {
+        "precision": counts.precision(of_counts)[0],
+        "recall": counts.recall(of_counts)[0],
+        "f1": counts.f1(of_counts)[0],
+        "support": of_counts[0, counts.SUPPORT].astype(np.int64),
+    }
+    if cases.probabilities is not None:
+        areas = ranks.one_against_rest(cases)(ones)[0]
+        columns["auc"] = areas[ranks.AUC]
+        columns["average_precision"] = areas[ranks.AVERAGE_PRECISION]
+    return {
+        class_name: {
+            name: column[label].item() for name, column in columns.items() if not np.isnan(column[label])
+        }
+        for label, class_name in enumerate(cases.task.class_names)
+    }
 
 
 _counted = partial(
@@ -153,6 +137,30 @@ _kappa = partial(
     source="Cohen 1968; scikit-learn, cohen_kappa_score with all classes in `labels`",
     low=-1.0,
 )
+_area = partial(
+    Metric,
+    tasks=NAMED,
+    measure=ranks.one_against_rest,
+    needs="probabilities",
+    undefined="no class has both positive and negative cases",
+)
+_mean = partial(Metric, policy="Defined for every case.")
+_calibration = partial(
+    Metric,
+    tasks=LABELLED,
+    measure=values_of.calibration_bins,
+    higher_is_better=False,
+    needs="probabilities",
+)
+_moments = partial(Metric, tasks=("regression",), measure=regression.moments)
+_error = partial(Metric, tasks=("regression",), higher_is_better=False, high=np.inf, unit="value")
+_correlated = partial(
+    Metric,
+    tasks=("regression",),
+    policy="0 where the predictions are all equal; undefined where the reference is.",
+    low=-1.0,
+    undefined="the reference's values are all equal",
+)
 
 _METRICS = (
     _counted("weighted_precision", "Precision, weighted by support", finish=counts.weighted_precision),
@@ -160,11 +168,10 @@ _METRICS = (
     _counted("weighted_f1", "F1, weighted by support", finish=counts.weighted_f1),
     _kappa("quadratic_kappa", "Quadratic weighted kappa", finish=counts.quadratic_kappa),
     _kappa("linear_kappa", "Linear weighted kappa", finish=counts.linear_kappa),
-    Metric(
+    _mean(
         "mean_absolute_rank_error",
         "Mean absolute error of the rank",
         ("ordinal",),
-        policy="Defined for every case.",
         source="scikit-learn, mean_absolute_error of the labels",
         values=values_of.rank_distances,
         higher_is_better=False,
@@ -179,30 +186,20 @@ _METRICS = (
         "F1 of all labels' hits together",
         tasks=("multilabel",),
         finish=counts.micro_f1,
-        policy="0 where no label is positive in a case's reference or predictions.",
+        policy="0 where no case has or is given any label.",
         source="scikit-learn, f1_score with average micro",
     ),
-    _counted(
-        "cohen_kappa",
-        "Cohen's kappa",
-        finish=counts.cohen_kappa,
-        policy="1 where reference and predictions are all of one and the same class.",
-        source="Cohen 1960; scikit-learn, cohen_kappa_score",
-        low=-1.0,
-    ),
-    Metric(
+    _mean(
         "accuracy",
         "Accuracy",
         LABELLED,
-        policy="Defined for every case.",
         source="scikit-learn, accuracy_score",
         values=values_of.hit_values,
     ),
-    Metric(
+    _mean(
         "subset_accuracy",
-        "Cases with every label right",
+        "Share of cases with every label right",
         ("multilabel",),
-        policy="Defined for every case.",
         source="scikit-learn, accuracy_score of indicators",
         values=values_of.hit_values,
     ),
@@ -220,6 +217,133 @@ _METRICS = (
         policy="0 where the reference or the predictions are of one class only.",
         source="Gorodkin 2004; scikit-learn, matthews_corrcoef",
         low=-1.0,
+    ),
+    _counted(
+        "cohen_kappa",
+        "Cohen's kappa",
+        finish=counts.cohen_kappa,
+        policy="1 where reference and predictions are all of one and the same class.",
+        source="Cohen 1960; scikit-learn, cohen_kappa_score",
+        low=-1.0,
+    ),
+    _area(
+        "weighted_auc",
+        "AUROC, one class against the rest, weighted by support",
+        tasks=LABELLED,
+        finish=ranks.weighted_auc,
+        policy="A class without cases is left out; of two classes, the AUROC of the second.",
+        source="scikit-learn, roc_auc_score with multi_class ovr and average weighted",
+    ),
+    _area(
+        "macro_auc",
+        "AUROC, mean over classes",
+        finish=ranks.macro_auc,
+        policy="A class or label without positive or without negative cases is left out, and named.",
+        source="scikit-learn, roc_auc_score with average macro",
+    ),
+    _area(
+        "macro_average_precision",
+        "Average precision, mean over classes",
+        finish=ranks.macro_average_precision,
+        policy="A class or label without positive cases is left out, and named.",
+        source="scikit-learn, average_precision_score (without interpolation)",
+        undefined="no class has positive cases",
+    ),
+    _mean(
+        "brier_score",
+        "Brier score: half the mean squared distance of the probabilities",
+        LABELLED,
+        source="Brier 1950, halved; scikit-learn, brier_score_loss with scale_by_half",
+        values=values_of.brier_values,
+        higher_is_better=False,
+        needs="probabilities",
+    ),
+    _mean(
+        "log_loss",
+        "Log loss, natural logarithm",
+        LABELLED,
+        policy="A probability of 0 counts as 2.2e-16.",
+        source="scikit-learn, log_loss",
+        values=values_of.log_losses,
+        higher_is_better=False,
+        high=np.inf,
+        unit="nats",
+        needs="probabilities",
+    ),
+    _calibration(
+        "calibration_error",
+        "Expected calibration error, 15 bins of equal width",
+        finish=values_of.calibration_error,
+        policy="An empty bin has no share; a confidence on an edge is in the lower bin.",
+        source="Guo et al. 2017, equation 5",
+    ),
+    _calibration(
+        "calibration_error_l2",
+        "Root mean squared calibration error, debiased, the same 15 bins",
+        finish=values_of.calibration_error_l2,
+        policy="A bin with fewer than two cases counts as 0, and so does a negative mean.",
+        source="Kumar et al. 2019, definition 4.1",
+    ),
+    _error(
+        "mean_absolute_error",
+        "Mean absolute error",
+        values=values_of.absolute_errors,
+        policy="Defined for every case.",
+        source="scikit-learn, mean_absolute_error",
+    ),
+    _error(
+        "root_mean_squared_error",
+        "Root mean squared error",
+        measure=regression.moments,
+        finish=regression.root_mean_squared_error,
+        policy="Defined for every case.",
+        source="scikit-learn, root_mean_squared_error",
+    ),
+    _error(
+        "median_absolute_error",
+        "Median absolute error",
+        measure=regression.median_absolute_error,
+        policy="The mean of the two errors in the middle of an even number.",
+        source="scikit-learn, median_absolute_error",
+    ),
+    _moments(
+        "r2",
+        "Coefficient of determination, R²",
+        finish=regression.r2,
+        policy="Where the reference's values are all equal: 1 if every prediction is right, else 0.",
+        source="scikit-learn, r2_score",
+        low=-np.inf,
+    ),
+    _correlated(
+        "pearson",
+        "Pearson correlation",
+        measure=regression.moments,
+        finish=regression.pearson,
+        source="scipy, pearsonr",
+    ),
+    _correlated(
+        "spearman",
+        "Spearman correlation",
+        measure=regression.spearman,
+        source="scipy, spearmanr: equal values have the mean of their ranks",
+    ),
+    _moments(
+        "concordance_correlation",
+        "Concordance correlation",
+        finish=regression.concordance_correlation,
+        policy="1 where reference and predictions are all one and the same value.",
+        source="Lin 1989, with the variances of the population",
+        low=-1.0,
+    ),
+    Metric(
+        "harrell_c",
+        "Harrell's C: pairs in the right order",
+        ("regression",),
+        policy="Equal predictions count half; equal values that were both reached are not compared.",
+        source="Harrell et al. 1982; scikit-survival, concordance_index_censored",
+        measure=ranks.harrell_c,
+        needs="events",
+        undefined="no pair of cases can be compared",
     ),
 )
 

@@ -11,12 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cases import Cases
 from page_charts import CHART_STYLE
 from page_parts import Section, Table
 from page_scores import ScoreRow, score_rows, tiles
 from page_sections import make_sections
-
-from cases import Cases
 
 TEMPLATE = "detailed_results.html.j2"
 SCORE_HEADINGS = ("metric", "score", "95 % interval", "unit", "better", "definition")

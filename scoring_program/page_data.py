@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+
 from page_charts import FEWEST, nice_range
 
 CURVE_STEPS = 20

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from cases import Cases
 from page_charts import (
     make_plot,
     svg_bands,
@@ -20,8 +22,6 @@ from page_data import (
 from page_parts import Cell, Chart, Section, Table
 from page_scores import number_text
 from page_values import value_sections
-
-from cases import Cases
 
 MOST_CURVES = 24
 MOST_MATRIX_CLASSES = 40

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+
+from cases import Cases
 from page_charts import (
     FEWEST,
     make_plot,
@@ -17,8 +19,6 @@ from page_charts import (
 from page_data import ERROR_BINS, agreement, bin_numbers, error_range, grid_counts
 from page_parts import Cell, Chart, Section, Table
 from page_scores import number_text
-
-from cases import Cases
 
 MOST_DRAWN_CASES = 3000
 

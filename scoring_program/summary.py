@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cases import Cases
-from metrics import DEFAULT_METRICS, Metric, metrics_of, score_all
+from metric import Metric
+from metrics import DEFAULT_METRICS, metrics_of, score_all
 from reference import Reference
 from resampling import write_private
 from uncertainty import resampled_metrics, score_intervals

@@ -10,7 +10,8 @@ from statistics import NormalDist
 import numpy as np
 
 from cases import Cases
-from metrics import Metric, metrics_of, scorer
+from metric import Metric
+from metrics import metrics_of, scorer
 from resampling import (
     BLOCK_VALUES,
     CONFIDENCE,
