@@ -10,7 +10,7 @@ import numpy as np
 
 from cases import Cases
 from metric import Metric
-from metrics import DEFAULT_METRICS, metrics_of, score_all
+from metrics import DEFAULT_METRICS, metrics_of, per_class, score_all
 from reference import Reference
 from resampling import write_private
 from uncertainty import resampled_metrics, score_intervals
@@ -44,7 +44,7 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         "metrics": {metric.name: describe(metric) for metric in metrics},
         "intervals": score_intervals(cases, metrics),
         "undefined": undefined,
-        "per_class": report_classes(cases),
+        "per_class": per_class(cases),
         "probabilities": note,
         "wrong": None if wrong is None else len(wrong),
         "wrong_cases": list_wrong_cases(cases, wrong) if show_cases else None,
@@ -66,25 +66,6 @@ def describe(metric: Metric) -> dict[str, Any]:
         "higher_is_better": metric.higher_is_better,
         "policy": metric.policy,
         "source": metric.source,
-    }
-
-
-def report_classes(cases: Cases) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of each class, as scikit-learn's classification_report has them."""
-    if cases.reference.dtype != np.int64:
-        return {}
-    count = len(cases.task.class_names)
-    cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
-    confusion = cells.reshape(count, count)
-    hits, support, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    return {
-        name: {
-            "precision": float(hits[label] / max(predicted[label], 1)),
-            "recall": float(hits[label] / max(support[label], 1)),
-            "f1": float(2 * hits[label] / max(support[label] + predicted[label], 1)),
-            "support": int(support[label]),
-        }
-        for label, name in enumerate(cases.task.class_names)
     }
 
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cases import Cases
+from cases import Cases, merge
 from metric import Metric
 from metrics import metrics_of, scorer
 from resampling import (
@@ -138,31 +138,6 @@ def _with_usual_probabilities(cases: Cases, predictions: np.ndarray) -> np.ndarr
         for label in np.intersect1d(predictions, cases.predictions):
             likely[predictions == label] = cases.probabilities[cases.predictions == label].mean(axis=0)
     return np.concatenate([cases.probabilities, likely])
-
-
-def merge(cases: Cases, weights: np.ndarray) -> tuple[Cases, np.ndarray]:
-    """Make one case of all with the same labels: a million rows cost what K x K cases cost.
-
-    Args:
-        cases: Of classification or ordinal; N.
-        weights: (N,).
-
-    Returns:
-        (M cases without probabilities; the sums of their weights (M,))
-    """
-    classes = len(cases.task.class_names)
-    cells, first, places = np.unique(
-        cases.reference * classes + cases.predictions, return_index=True, return_inverse=True
-    )
-    merged = replace(
-        cases,
-        names=[""] * len(cells),
-        groups=np.arange(len(cells)),
-        reference=cases.reference[first],
-        predictions=cases.predictions[first],
-        probabilities=None,
-    )
-    return merged, np.bincount(places, weights=weights)
 
 
 def resample_merged(cases: Cases, metrics: Sequence[Metric], counts: np.ndarray) -> Scores:
