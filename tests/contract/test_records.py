@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +42,22 @@ def test_a_submission_is_taken_up_once(records: Records) -> None:
         "",
         None,
     )
+
+
+def test_the_kind_and_whether_it_is_a_baseline_are_kept(records: Records) -> None:
+    records.add(replace(submission(1), kind="predictions"), "open", None, is_baseline=True)
+    records.add(submission(2), "open", None)
+    first, second = records.rows()
+    assert (first.kind, first.is_baseline, second.kind, second.is_baseline) == (
+        "predictions",
+        True,
+        "code",
+        False,
+    )
+    records.mark_baseline(second.submission.id)
+    assert [row.is_baseline for row in records.rows()] == [True, True]
+    records.admit_again(second.submission, "late", None)
+    assert [row.is_baseline for row in records.rows()] == [True, False]
 
 
 def test_rows_come_in_the_order_in_which_they_were_received(records: Records) -> None:

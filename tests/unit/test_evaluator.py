@@ -406,7 +406,7 @@ UNFINISHED: dict[str, tuple[Callable[[RunSpec], Outcome], str]] = {
     "memory": (lambda run: Outcome(137, "memory", "", 1.0), "the run failed (memory)"),
     "disk": (lambda run: Outcome(137, "disk", "", 1.0), "the run failed (exit status 137)"),
     "nothing": (write_nothing, "the run failed (no-results)"),
-    "half": (write_half, "the run failed (csv-unsound)"),
+    "half": (write_half, "the run failed (predictions)"),
     "server error": (
         failing(UnavailableError("a server error", code="a-code")),
         "the run failed (a server error)",

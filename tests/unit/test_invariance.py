@@ -1,11 +1,22 @@
 """What a submission is run on besides the plain folder, and how results are compared."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from challenge_bundle.evaluation.invariance import MEANINGS, circumstances
-from challenge_bundle.evaluation.results import compare
+from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.context import Context
+from challenge_bundle.evaluation.invariance import (
+    MEANINGS,
+    _parse_comparison,
+    circumstances,
+    compare,
+    probe_all,
+)
+from challenge_bundle.evaluation.verdicts import Refusal
+from tests.conftest import say_nothing
+from tests.evaluations import make_context, open_records, reread, scoring_engine
 
 NAMES = [f"{number:03d}.png" for number in range(7)] + ["x.jpg"]
 
@@ -51,26 +62,63 @@ def test_a_number_of_images_is_changed_in_two_ways() -> None:
     assert [len(given.image_of) for given in circumstances(NAMES[:2])["alone"]] == [1, 1]
 
 
-def write(path: Path, rows: list[str]) -> Path:
-    path.write_text("\n".join(["file,class,probability_A,probability_B", *rows]) + "\n")
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """A bundle with two images."""
+    return make_context(tmp_path / "bundle", '[bundle]\nname = "tiny"\n', images=2)
+
+
+def write(path: Path, rows: list[str], header: str = "file,class,probability_A,probability_B") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
     return path
 
 
-def test_results_are_compared_by_image(tmp_path: Path) -> None:
-    before = write(tmp_path / "a.csv", ["1.png,A,0.9,0.1", "2.png,B,0.2,0.8"])
+def test_results_are_compared_by_image(context: Context, tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", ["000.png,A,0.9,0.1", "001.png,B,0.2,0.8"])
     after = write(tmp_path / "b.csv", ["x.png,B,0.25,0.75", "y.png,B,0.5,0.5"])
-    changed, largest = compare(before, after, {"x.png": "2.png", "y.png": "1.png"})
+    changed, largest = compare(
+        context, scoring_engine(), before, after, {"x.png": "001.png", "y.png": "000.png"}
+    )
     assert changed == 1
     assert largest == pytest.approx(0.4)
+    assert list((context.layout.evaluation / "work").iterdir()) == []
 
 
-def test_columns_in_another_order_are_the_same(tmp_path: Path) -> None:
-    before = write(tmp_path / "a.csv", ["1.png,A,0.9,0.1"])
-    after = tmp_path / "b.csv"
-    after.write_text("file,class,probability_B,probability_A\n1.png,A,0.1,0.9\n")
-    assert compare(before, after, {"1.png": "1.png"}) == (0, 0.0)
+def test_columns_in_another_order_are_the_same_and_one_less_is_a_difference(
+    context: Context, tmp_path: Path
+) -> None:
+    before = write(tmp_path / "a.csv", ["000.png,A,0.9,0.1", "001.png,B,0.2,0.8"])
+    other = write(tmp_path / "b.csv", ["000.png,A,0.1,0.9"], "file,class,probability_B,probability_A")
+    assert compare(context, scoring_engine(), before, other, {"000.png": "000.png"}) == (0, 0.0)
+    less = write(tmp_path / "c.csv", ["000.png,A"], "file,class")
+    assert compare(context, scoring_engine(), before, less, {"000.png": "000.png"}) == (0, 1.0)
 
 
-def test_no_number_is_no_difference(tmp_path: Path) -> None:
-    before = write(tmp_path / "a.csv", ["1.png,A,nan,x"])
-    assert compare(before, before, {"1.png": "1.png"}) == (0, 0.0)
+def test_a_comparison_with_a_row_missing(context: Context, tmp_path: Path) -> None:
+    before = write(tmp_path / "a.csv", ["000.png,A", "001.png,B"], "file,class")
+    after = write(tmp_path / "b.csv", ["000.png,A"], "file,class")
+    with pytest.raises(Refusal) as fault:
+        compare(context, scoring_engine(), before, after, {"000.png": "000.png", "001.png": "001.png"})
+    assert fault.value.verdict.code == "predictions"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", '{"changed": "1", "largest": 0}', '{"changed": 1}', '{"changed": 1, "largest": null}'],
+)
+def test_a_comparison_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "comparison.json"
+    path.write_text(text)
+    with pytest.raises(DataError) as fault:
+        _parse_comparison(path)
+    assert fault.value.code == "not-a-comparison"
+
+
+def test_a_program_that_cannot_compare_is_named_before_anything_runs(context: Context) -> None:
+    folder = context.layout.root / "scoring_program"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY score.py /\n")
+    (folder / "score.py").write_text("")
+    with closing(open_records(context)) as records, pytest.raises(DataError) as fault:
+        probe_all(reread(context), records, scoring_engine(), say_nothing)
+    assert (fault.value.code, fault.value.path) == ("no-compare-mode", folder / "program.toml")
