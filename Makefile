@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-all test docs bench fuzz attacks endure mutants lint clean
+.PHONY: help install run-all test docs bench coverage fuzz attacks endure mutants lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ docs: $(INSTALLED) ## build the documentation site in site/; a dead link or anch
 
 bench: $(INSTALLED) ## time each workload compared with a peer (an hour); some of them: make bench ARGS="score zip"
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+coverage: $(INSTALLED) ## how often intervals hold the true score and tests err (an hour); ARGS="--quick" takes a minute
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py $(ARGS)
 
 fuzz: $(INSTALLED) ## try made-up and damaged files on what reads them, a minute each; ARGS="--fuzz-seconds 900 --fuzz-seed 7"
 	$(BIN)/python -m pytest tests/fuzz -q --fuzz-seconds 60 $(ARGS)

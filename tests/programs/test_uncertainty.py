@@ -139,3 +139,15 @@ def test_what_the_board_needs_of_every_metric(uncertainty, metrics, make_cases):
         assert resampled[name].shape == (800,)
         assert influences[name].shape == (100,)
         assert influences[name].std() / 10.0 == pytest.approx(resampled[name].std(), rel=0.2)
+
+
+def test_a_nearly_perfect_area_under_the_curve_may_be_perfect(uncertainty, metrics, make_cases):
+    # Prior cases alone would end the interval at 0.996, while the true area may well be 0.9999.
+    rng = np.random.default_rng(5)
+    reference = np.arange(80) % 2
+    positive = np.where(reference == 1, 0.9, 0.1) + rng.uniform(-0.09, 0.09, size=80)
+    probabilities = np.stack([1.0 - positive, positive], axis=1)
+    cases = make_cases(reference, reference, None, probabilities, classes=2)
+    low, high = uncertainty.score_intervals(cases, [metrics.REGISTRY["weighted_auc"]])["weighted_auc"]
+    assert 0.9 < low < 0.99
+    assert high == 1.0
