@@ -355,9 +355,3 @@ _METRICS = (
 
 REGISTRY = {metric.name: metric for metric in _METRICS}
 """Every metric by name, in the order in which they are written and shown."""
-
-
-# Replaced by the registry; score.py still calls what follows.
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-CALIBRATION_BINS = 15

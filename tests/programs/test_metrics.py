@@ -1,7 +1,51 @@
-"""The registry of metrics, and the metrics of counts against scikit-learn."""
+"""The registry: which metrics there are, for which tasks, in which direction and range."""
+
+import re
 
 import numpy as np
 import pytest
+
+from tests import scoring_cases
+
+INFINITE = float("inf")
+# (higher is better, low, high, needs)
+RATE = (True, 0.0, 1.0, "")
+AGREEMENT = (True, -1.0, 1.0, "")
+AREA = (True, 0.0, 1.0, "probabilities")
+LOSS = (False, 0.0, 1.0, "probabilities")
+ERROR = (False, 0.0, INFINITE, "")
+EXPECTED = {
+    "weighted_precision": RATE,
+    "weighted_recall": RATE,
+    "weighted_f1": RATE,
+    "quadratic_kappa": AGREEMENT,
+    "linear_kappa": AGREEMENT,
+    "mean_absolute_rank_error": ERROR,
+    "macro_precision": RATE,
+    "macro_recall": RATE,
+    "macro_f1": RATE,
+    "micro_f1": RATE,
+    "accuracy": RATE,
+    "subset_accuracy": RATE,
+    "balanced_accuracy": RATE,
+    "matthews_correlation": AGREEMENT,
+    "cohen_kappa": AGREEMENT,
+    "weighted_auc": AREA,
+    "macro_auc": AREA,
+    "macro_average_precision": AREA,
+    "brier_score": LOSS,
+    "log_loss": (False, 0.0, INFINITE, "probabilities"),
+    "calibration_error": LOSS,
+    "calibration_error_l2": LOSS,
+    "mean_absolute_error": ERROR,
+    "root_mean_squared_error": ERROR,
+    "median_absolute_error": ERROR,
+    "r2": (True, -INFINITE, 1.0, ""),
+    "pearson": AGREEMENT,
+    "spearman": AGREEMENT,
+    "concordance_correlation": AGREEMENT,
+    "harrell_c": (True, 0.0, 1.0, "events"),
+}
 
 
 @pytest.fixture
@@ -14,14 +58,93 @@ def cases_module(program_module):
     return program_module("scoring_program", "cases")
 
 
-def test_kappas_of_the_five_ranks(metrics, cases_module):
-    reference = np.array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
-    predictions = np.array([0, 1, 2, 3, 3, 1, 1, 2, 4, 4])
-    task = cases_module.Task("ordinal", tuple("abcde"))
-    scores, undefined = metrics.score_all(
-        cases_module.Cases(task, list("abcdefghij"), np.arange(10), reference, predictions)
-    )
-    assert scores["quadratic_kappa"] == pytest.approx(0.918919, abs=5e-7)
-    assert scores["linear_kappa"] == pytest.approx(0.805195, abs=5e-7)
-    assert scores["cohen_kappa"] == pytest.approx(0.625, abs=5e-7)
+def test_names_directions_and_ranges(metrics):
+    found = {
+        name: (metric.higher_is_better, metric.low, metric.high, metric.needs)
+        for name, metric in metrics.REGISTRY.items()
+    }
+    assert found == EXPECTED
+    assert list(found)[:3] == ["weighted_precision", "weighted_recall", "weighted_f1"]
+
+
+def test_every_metric_says_what_it_is(metrics):
+    for name, metric in metrics.REGISTRY.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        assert metric.title
+        assert metric.policy.endswith(".")
+        assert metric.source
+        assert set(metric.tasks) <= set(metrics.DEFAULT_METRICS)
+
+
+def test_every_task_has_a_metric_that_ranks_by_default(metrics):
+    assert metrics.DEFAULT_METRICS == {
+        "classification": "weighted_f1",
+        "ordinal": "quadratic_kappa",
+        "multilabel": "macro_auc",
+        "regression": "mean_absolute_error",
+    }
+    for task, name in metrics.DEFAULT_METRICS.items():
+        assert task in metrics.REGISTRY[name].tasks
+
+
+def test_better_predictions_score_better_in_the_stated_direction(metrics, cases_module):
+    rng = np.random.default_rng(0)
+    reference = rng.integers(0, 3, size=300)
+    values = reference + rng.normal(0.0, 0.2, size=300)
+    scores = []
+    for noise in (0.3, 3.0):
+        logits = np.eye(3)[reference] * 4.0 + rng.normal(0.0, noise, size=(300, 3))
+        sharp = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        off = values + rng.normal(0.0, noise, size=300)
+        labels = np.eye(3, dtype=bool)[reference]
+        likely = 1.0 / (1.0 + np.exp(2.0 - logits))
+        chosen = sharp.argmax(axis=1)
+        of_quality = {}
+        for cases in (
+            scoring_cases.make(cases_module, "ordinal", 3, reference, chosen, probabilities=sharp),
+            scoring_cases.make(cases_module, "multilabel", 3, labels, likely >= 0.5, probabilities=likely),
+            scoring_cases.make(cases_module, "regression", 0, values, off, events=np.ones(300, dtype=bool)),
+        ):
+            of_quality.update(metrics.score_all(cases)[0])
+        scores.append(of_quality)
+    good, bad = scores
+    assert set(good) == set(EXPECTED)
+    for name, metric in metrics.REGISTRY.items():
+        assert (good[name] > bad[name]) == metric.higher_is_better, name
+
+
+def test_metrics_that_need_probabilities_stay_out_without(metrics, cases_module):
+    cases = scoring_cases.make(cases_module, "ordinal", 2, [0, 1], [0, 1])
+    scores, undefined = metrics.score_all(cases)
+    assert set(scores) == {
+        name for name, metric in metrics.REGISTRY.items() if "ordinal" in metric.tasks and metric.needs == ""
+    }
     assert not undefined
+
+
+def test_a_regression_has_no_classes(metrics, cases_module):
+    assert metrics.per_class(scoring_cases.regression(cases_module)) == {}
+
+
+def test_a_metric_of_ones_own_is_one_entry(program_module, cases_module, metrics):
+    """A mean over cases needs a function of the values and nothing else."""
+    metric = program_module("scoring_program", "metric").Metric(
+        "share_missed",
+        "Share of cases of class 1 that were missed",
+        ("classification",),
+        "Undefined without a case of class 1.",
+        "this test",
+        values=lambda cases: np.where(cases.reference == 1, (cases.predictions != 1).astype(float), np.nan),
+        higher_is_better=False,
+    )
+    cases = scoring_cases.make(cases_module, "classification", 2, [1, 1, 1, 0], [1, 0, 0, 1])
+    weights = np.array([[1.0, 1, 1, 1], [2, 1, 1, 9], [0, 0, 0, 1]])
+    assert metric.score(cases, weights) == pytest.approx([2 / 3, 0.5, np.nan], nan_ok=True)
+    found = metrics.scorer([metric, metrics.REGISTRY["accuracy"]], cases)(weights)
+    assert list(found) == ["share_missed", "accuracy"]
+
+
+def test_a_metric_without_anything_to_measure_is_refused(program_module, cases_module):
+    metric = program_module("scoring_program", "metric").Metric("none", "None", (), "None.", "this test")
+    with pytest.raises(TypeError, match="expected a measure or values"):
+        metric.prepare(scoring_cases.make(cases_module, "classification", 2, [0], [0]))
