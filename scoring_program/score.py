@@ -120,7 +120,9 @@ def print_scores(result: dict[str, Any], headline: Sequence[str], part: str) -> 
     """Print the headline scores, or the one that ranks where there are none."""
     details = result["details"]
     for name in [name for name in headline if name in result] or [details["metric"]]:
-        text = f"{part + ': ' if part else ''}{name.replace('_', ' ')} {result[name]:.4f}"
+        # What ranks can be undefined, such as the AUC of labels without a positive case in this split.
+        value = f"{result[name]:.4f}" if name in result else "is not defined for these cases"
+        text = f"{part + ': ' if part else ''}{name.replace('_', ' ')} {value}"
         if name in details["intervals"]:
             low, high = details["intervals"][name]
             text += f" (95 % interval {low:.4f} to {high:.4f})"

@@ -78,10 +78,16 @@ def wrong_rows(cases: Cases) -> np.ndarray | None:
 
 
 def list_wrong_cases(cases: Cases, wrong: np.ndarray | None) -> list[dict[str, str]]:
-    """The cases that went wrong, by name; of values those with the largest errors, the largest first."""
+    """The cases that went wrong, by name; of values those with the largest errors, the largest first.
+
+    Of several labels, the cases with the most wrong labels come first.
+    """
     if wrong is None:
         errors = np.abs(cases.reference - cases.predictions)
         wrong = np.argsort(-errors, kind="stable")[:MOST_ERRORS_SHOWN]
+    elif cases.reference.ndim == 2:
+        differ = (cases.reference[wrong] != cases.predictions[wrong]).sum(axis=1)
+        wrong = wrong[np.argsort(-differ, kind="stable")]
     return [
         {
             "file": str(cases.names[row]),

@@ -172,7 +172,7 @@ def test_a_build_without_a_network_takes_wheels(
     scoring = layout.root / "scoring_program"
     shutil.copy(PROJECT_ROOT / "scoring_program" / "Dockerfile", scoring)
     (scoring / "requirements.txt").write_text("alpha==1.0\n")
-    for name in ("metrics.py", "tables.py", "detailed_results.html.j2"):
+    for name in ("metrics.py", "detailed_results.html.j2", "findings.json"):
         (scoring / name).touch()
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     built = CliRunner().invoke(main, ["--bundle", str(layout.root), "build", "scoring"])

@@ -3,6 +3,7 @@
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -326,6 +327,23 @@ def test_labels_without_a_positive_case_are_named(program: SimpleNamespace, layo
     captions = re.findall(r"<figcaption>([^<:]+)", page)
     assert captions == ["none", "mild", "moderate"]
     assert "Without a positive case, and so without a curve: severe." in page
+
+
+def test_a_ranking_score_that_is_not_defined(
+    program_module, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout_of_page: str
+) -> None:
+    """No label has a positive case in this test set: said, and no fault of the predictions."""
+    for name, text in {
+        "ref/task.json": '{"version": 1, "task": "multilabel", "class_names": ["A", "B"]}',
+        "ref/testing_solution.csv": "file,A,B\na.png,0,0\nb.png,0,0\n",
+        "res/mine.csv": "file,A,B\na.png,0.1,0\nb.png,0,0.2\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    status = program_module("scoring_program", "score").main([str(tmp_path), str(tmp_path / "output")])
+    assert (status, capsys.readouterr().out) == (0, "macro auc is not defined for these cases\n")
+    rows = tables((tmp_path / "output" / "detailed_results.html").read_text())
+    assert "macro auc" in {row[0] for row in rows[rows.index(["score", "why"]) + 1 :]}
 
 
 def test_censored_values_are_left_out_of_errors(program: SimpleNamespace) -> None:

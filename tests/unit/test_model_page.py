@@ -137,9 +137,9 @@ def test_scores_that_are_not_of_what_is_there(spoil, code: str, scored: Layout) 
 TASKS = {
     "multilabel": (
         {"task": "multilabel", "class_names": ["Mass", "Edema"]},
-        ["file,Mass,Edema", "a.png,1,1", "b.png,0,0"],
-        ["file,Mass,Edema", "a.png,0.1,0.2", "b.png,0.9,0.1"],
-        ["a.png: Edema, Mass, predicted no label", "b.png: no label, predicted Mass"],
+        ["file,Mass,Edema", "a.png,0,0", "b.png,1,1"],
+        ["file,Mass,Edema", "a.png,0.9,0.1", "b.png,0.1,0.2"],
+        ["b.png: Mass, Edema, predicted no label", "a.png: no label, predicted Mass"],
         [("Mass", "1 training, 1 validation, 1 testing"), ("Edema", "1 training, 1 validation, 1 testing")],
         "What went wrong, in pictures",
     ),
