@@ -189,7 +189,7 @@ class Regression(Classification):
         self.outputs = 1
         self.mean, deviation = targets.mean().item(), targets.std(correction=0).item()
         # A constant has no deviation; then the network learns 0.
-        self.deviation = deviation if deviation > 1e-9 * max(abs(self.mean), 1e-290) else 1.0
+        self.deviation = deviation if deviation > 1e-12 * max(abs(self.mean), 1e-290) else 1.0
         if not np.isfinite([self.mean, self.deviation]).all():
             raise InputError("the training values are too large for their mean; write them in a larger unit")
 

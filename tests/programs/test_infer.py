@@ -17,6 +17,7 @@ from tests.image_files import REFUSED, SAME_GRAY, TAKEN
 
 INFER = "bundle_inference/infer.py"
 CLASS_NAMES = ["cold", "warm"]
+TARGET = {"mean": 2.0, "standard_deviation": 3.0}
 
 
 @pytest.fixture
@@ -72,6 +73,36 @@ def test_a_row_an_image_sorted_by_name(tmp_path: Path, infer, model_dir: Path) -
     assert float(rows[1]["probability_cold"]) == pytest.approx(expected, abs=1e-6)
 
 
+def rows_of(answers, logits: list[float], task: str, names: tuple[str, ...], **more: object) -> list[str]:
+    answer = answers.Answer(task, names, **more)
+    return answer.cells(answer.apply(np.array([logits]))[0])
+
+
+def test_what_each_task_answers(program_module) -> None:
+    """An old model.json has no task; the answers are worked out by hand."""
+    answers = program_module("bundle_inference", "answers")
+    assert answers.parse_answer({"class_names": ["a", "b"]}) == answers.Answer(
+        "classification", ("a", "b"), "most_probable"
+    )
+    logits = np.log([0.4, 0.25, 0.35]).tolist()
+    probabilities = ["0.400000", "0.250000", "0.350000"]
+    names = ("low", "high", "awful")
+    most = rows_of(answers, logits, "classification", names, decision="most_probable")
+    assert most == ["low", *probabilities]
+    # The expected rank is 0.25 + 2 * 0.35 = 0.95, so the answer is the middle though it is the least likely.
+    assert rows_of(answers, logits, "ordinal", names, decision="expected_rank") == ["high", *probabilities]
+    half = np.log([0.5, 0.5, 1e-300]).tolist()
+    assert rows_of(answers, half, "ordinal", names, decision="expected_rank")[0] == "high", (
+        "0.5 is rounded up"
+    )
+    each = rows_of(answers, [0.0, 800.0, -800.0], "multilabel", names, decision="probabilities")
+    assert each == ["0.500000", "1.000000", "0.000000"]
+    value = {"decision": "value", "target_mean": 1000.0}
+    assert rows_of(answers, [1.5], "regression", (), **value, target_deviation=200.0) == ["1300.0000"]
+    assert rows_of(answers, [1.5], "regression", (), **value, target_deviation=1e-3) == ["1000.001500000"]
+    assert rows_of(answers, [1.5], "regression", (), **value, target_deviation=1e9) == ["1500001000"]
+
+
 def test_bytes_do_not_depend_on_workers(tmp_path: Path, infer, model_dir: Path) -> None:
     for number in range(150):
         write_image(tmp_path / "in" / f"{number:03d}.png", seed=number)
@@ -107,6 +138,16 @@ def test_unreadable_images_are_named_and_get_no_class(tmp_path: Path, infer, mod
         (lambda folder: (folder / "model.json").write_text("{}"), "not a model.json"),
         (lambda folder: change_card(folder, class_names=["a", "b", "c"]), "names 3 classes"),
         (lambda folder: change_card(folder, class_names="ab"), "names 0 classes"),
+        (lambda folder: change_card(folder, task="detection"), "expected a task of classification"),
+        (lambda folder: change_card(folder, task=["ordinal"]), "not a model.json"),
+        (lambda folder: change_card(folder, activation="sigmoid"), "expected softmax as 'activation'"),
+        (lambda folder: change_card(folder, task="ordinal", decision="value"), "as 'decision' of a ordinal"),
+        (lambda folder: change_card(folder, task="regression"), "not a model.json"),
+        (lambda folder: change_card(folder, task="regression", target=TARGET), "is of a regression"),
+        (
+            lambda folder: change_card(folder, task="regression", target=TARGET | {"standard_deviation": 0}),
+            "expected finite numbers as 'target'",
+        ),
         (lambda folder: change_input(folder, mean=[10**400]), "not a model.json"),
         (lambda folder: change_input(folder, standard_deviation=[1e300]), "not a model.json"),
         (lambda folder: change_input(folder, channels=10**400), "not a model.json"),

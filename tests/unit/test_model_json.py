@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from challenge_bundle.errors import DataError, SubmissionError
-from challenge_bundle.formats.model_json import parse_model_json, read_model_json
+from challenge_bundle.formats.model_json import FEWEST_NAMES, KNOWN, parse_model_json, read_model_json
 
 GRAY = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "standard_deviation": [0.2]}
 RGB = {"channels": 3, "height": 8, "width": 8, "mean": [0, 0.5, 1], "standard_deviation": [1, 1e-9, 2]}
@@ -22,6 +22,37 @@ def test_what_is_taken() -> None:
     assert taken.class_names == ("B", "A")
     assert taken.document["more"] == {"kept": [1]}
     assert parse_model_json(card(**RGB), "model.json").document["input"] == RGB
+
+
+TARGET = {"mean": -3.5, "standard_deviation": 1e-300}
+
+
+def task_card(task: Any, **keys: Any) -> str:
+    return json.dumps({"task": task, "class_names": ["B", "A"], "input": GRAY} | keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "class_names"),
+    [
+        (card(), "classification", ("A", "B")),
+        (task_card("ordinal", decision="expected_rank", activation="softmax"), "ordinal", ("B", "A")),
+        (task_card("ordinal", decision="most_probable"), "ordinal", ("B", "A")),
+        (task_card("multilabel", class_names=["A"], activation="sigmoid"), "multilabel", ("A",)),
+        (task_card("regression", class_names=[], target=TARGET), "regression", ()),
+        (json.dumps({"task": "regression", "input": GRAY, "target": TARGET}), "regression", ()),
+    ],
+)
+def test_tasks(text: str, task: str, class_names: tuple[str, ...]) -> None:
+    taken = parse_model_json(text, "model.json")
+    assert (taken.task, taken.class_names) == (task, class_names)
+
+
+def test_inference_knows_the_same_tasks(program_module) -> None:
+    answers = program_module("bundle_inference", "answers")
+    labels = program_module("bundle_training", "labels")
+    assert set(labels.TASKS) == set(KNOWN) == set(FEWEST_NAMES)
+    assert {task: known["activation"] for task, known in KNOWN.items()} == answers.ACTIVATIONS
+    assert {task: known["decision"] for task, known in KNOWN.items()} == answers.DECISIONS
 
 
 @pytest.mark.parametrize(
@@ -43,6 +74,31 @@ FAULTS: list[tuple[str, str, str]] = [
     *(
         (card(classes), "model-class-names", "two or more different class names in 'class_names'")
         for classes in (None, "AB", [], ["A"], ["A", "A"], ["A", ""], ["A", 1], {"A": 1, "B": 2})
+    ),
+    *(
+        (task_card(task), "model-task", "multilabel, regression as 'task', but got")
+        for task in ("detection", "", None, 1, ["ordinal"], {})
+    ),
+    (task_card("ordinal", activation="sigmoid"), "model-task", "softmax as 'activation' of a ordinal"),
+    (task_card("multilabel", decision="most_probable"), "model-task", "probabilities as 'decision'"),
+    (task_card("ordinal", decision=["expected_rank"]), "model-task", "but got ['expected_rank']"),
+    (task_card("ordinal", class_names=["A"]), "model-class-names", "two or more different class names"),
+    (task_card("multilabel", class_names=[]), "model-class-names", "one or more different labels"),
+    (task_card("multilabel", class_names=["A", "A"]), "model-class-names", "one or more different labels"),
+    (task_card("regression", target=TARGET), "model-class-names", "no class names"),
+    *(
+        (task_card("regression", class_names=[], target=target), "model-target", "above 0 in 'target'")
+        for target in (
+            None,
+            [],
+            {},
+            TARGET | {"mean": "1"},
+            TARGET | {"mean": float("nan")},
+            TARGET | {"mean": 1.1e30},
+            TARGET | {"standard_deviation": 0},
+            TARGET | {"standard_deviation": -1.0},
+            TARGET | {"standard_deviation": True},
+        )
     ),
     ('{"class_names": ["A", "B"]}', "model-input", FIELDS),
     ('{"class_names": ["A", "B"], "input": [1]}', "model-input", FIELDS),
