@@ -62,15 +62,20 @@ def merge(cases: Cases, weights: np.ndarray) -> tuple[Cases, np.ndarray]:
         (M cases without probabilities; the sums of their weights (M,))
     """
     classes = len(cases.task.class_names)
-    cells, first, places = np.unique(
-        cases.reference * classes + cases.predictions, return_index=True, return_inverse=True
-    )
+    pairs = cases.reference * classes + cases.predictions
+    # Counting takes a tenth of the time of sorting, unless there are more cells than cases.
+    if classes**2 <= len(pairs):
+        filled = np.flatnonzero(np.bincount(pairs, minlength=classes**2))
+        sums = np.bincount(pairs, weights=weights, minlength=classes**2)[filled]
+    else:
+        filled, places = np.unique(pairs, return_inverse=True)
+        sums = np.bincount(places, weights=weights)
     merged = replace(
         cases,
-        names=[""] * len(cells),
-        groups=np.arange(len(cells)),
-        reference=cases.reference[first],
-        predictions=cases.predictions[first],
+        names=[""] * len(filled),
+        groups=np.arange(len(filled)),
+        reference=filled // classes,
+        predictions=filled % classes,
         probabilities=None,
     )
-    return merged, np.bincount(places, weights=weights)
+    return merged, sums

@@ -20,7 +20,9 @@ from resampling import (
     SEED,
     Scores,
     influences,
-    percentile_interval,
+    lower_tail,
+    percentiles,
+    prior_weight,
     resample_all,
 )
 from tasks import WITH_CLASSES
@@ -44,26 +46,28 @@ def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[
     Returns:
         (low, high) by name; a metric that is undefined in all resamples has none.
     """
-    extended, prior = with_prior(cases)
-    counts = np.ones(len(cases.groups))
     is_merged = cases.task.name in WITH_CLASSES and int(cases.groups.max()) + 1 == len(cases.groups)
     of_labels = [metric for metric in metrics if is_merged and not metric.needs]
     others = [metric for metric in metrics if metric not in of_labels]
     drawn: Scores = {}
     without: Scores = {}
     if of_labels:
-        drawn |= resample_merged(*merge(extended, np.append(counts, prior)), of_labels)
-        without |= resample_merged(*merge(cases, counts), of_labels)
+        merged, counts = merge(cases, np.ones(len(cases.groups)))
+        extended, prior = with_prior(merged)
+        drawn |= resample_merged(extended, np.append(counts, prior), of_labels)
+        without |= resample_merged(merged, counts, of_labels)
     if others:
+        extended, prior = with_prior(cases)
         fitting = MOST_WEIGHTS // len(cases.groups)
         resamples = min(INTERVAL_RESAMPLES, max(FEWEST_RESAMPLES, fitting))
         drawn |= resample_all(scorer(others, extended), cases.groups, resamples, prior=prior)
         without |= resample_all(scorer(others, cases), cases.groups, resamples) if prior else {}
     found = {}
+    tail = lower_tail(len(cases.groups) / prior_weight(cases.groups))
     for metric in metrics:
-        low, high = _interval(drawn[metric.name], cases.groups, metric)
+        low, high = _interval(drawn[metric.name], tail, metric)
         if metric.name in without:
-            low_without, high_without = _interval(without[metric.name], cases.groups, metric)
+            low_without, high_without = _interval(without[metric.name], tail, metric)
             low, high = min(low, low_without), max(high, high_without)
         found[metric.name] = low, high
     return {name: interval for name, interval in found.items() if not math.isnan(interval[0])}
@@ -173,10 +177,10 @@ def resample_merged(cases: Cases, counts: np.ndarray, metrics: Sequence[Metric])
     return {metric.name: np.concatenate([part[metric.name] for part in parts]) for metric in metrics}
 
 
-def _interval(drawn: np.ndarray, groups: np.ndarray, metric: Metric) -> tuple[float, float]:
+def _interval(drawn: np.ndarray, tail: float, metric: Metric) -> tuple[float, float]:
     """The interval of one metric's resampled scores, within the metric's range."""
     if len(drawn) >= FEWEST_FOR_PERCENTILES or not np.isfinite(drawn).any():
-        low, high = percentile_interval(drawn, groups)
+        low, high = percentiles(drawn, tail)
     else:
         # With so many cases that few resamples fit into the time, the score is normal.
         middle = float(np.nanmean(drawn))
