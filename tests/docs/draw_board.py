@@ -4,17 +4,15 @@
 `chromium --headless --hide-scrollbars --window-size=1000,1015 --screenshot=board.png FOLDER/leaderboard.html`
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint
-from challenge_bundle.leaderboard.ranking import rank_entries
-from challenge_bundle.leaderboard.resampling import count_cells, parse_metric, score_counts
+from challenge_bundle.leaderboard.board import Board, HistoryPoint
 from challenge_bundle.report.leaderboard_page import write_board
-from challenge_bundle.settings import METRICS
-from tests.boards import CLASS_NAMES, METRIC, per_class
+from tests.boards import CLASS_NAMES, METRIC, board_of, make_entries
 
 METHODS = {
     "ResNet-50, ensemble": 0.16,
@@ -45,41 +43,20 @@ def example_board() -> Board:
             for rate in METHODS.values()
         ]
     )
-    confusion = count_cells(reference, predictions, class_count)
-    entries = tuple(
-        Entry(
-            submission=f"{index:064x}",
-            team=f"Example team {'ABCDEF'[index]}",
-            method=method,
-            received=f"2026-03-{10 + index}T12:00:00Z",
-            scores={name: float(score_counts(confusion[index], parse_metric(name))) for name in METRICS},
-            per_class=per_class(confusion[index]),
-        )
-        for index, method in enumerate(METHODS)
-    )
+    teams = [f"Example team {'ABCDEF'[index]}" for index in range(len(METHODS))]
+    entries = make_entries(reference, predictions, teams, list(METHODS))
     history = tuple(
         HistoryPoint(
             entry.team,
             f"2026-02-{3 + index + 6 * step:02}T12:00:00Z",
             f"{index}-{step}",
-            entry.scores[METRIC] - 0.02 * (3 - step),
+            entry.scores[METRIC.name] - 0.02 * (3 - step),
         )
         for index, entry in enumerate(entries)
         for step in range(3)
     )
-    return Board(
-        title="Example challenge: which body region is it?",
-        phase="final",
-        part="all",
-        metric=METRIC,
-        class_names=CLASS_NAMES,
-        cases=CASES,
-        entries=entries,
-        ranking=rank_entries(reference, predictions, class_count, METRIC, 2000),
-        agreements=(),
-        unranked=(),
-        history=history,
-    )
+    board = board_of(reference, predictions, entries, 2000, "Example challenge: which body region is it?")
+    return dataclasses.replace(board, phase="final", part="all", agreements=(), history=history)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,11 @@ import re
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.run import make_checks
 from challenge_bundle.installation import PROJECT_ROOT
-from challenge_bundle.leaderboard.resampling import parse_metric
-from challenge_bundle.settings import METRICS
 from tests.conftest import say_nothing
 from tests.docs.draw_board import example_board
 
@@ -56,14 +53,6 @@ def test_every_source_can_be_chosen() -> None:
         classes = [n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)]
         if any(name.endswith("Source") and name != "Source" for name in classes):
             assert f"challenge_bundle.sources.{path.stem}" in chosen
-
-
-def test_a_metric_is_scored_and_ranked(program_module) -> None:
-    scoring = program_module("scoring_program", "metrics")
-    labels = np.array([0, 1, 2, 2])
-    scores, _ = scoring.classification_scores(scoring.confusion_matrix(labels, labels, 3), ["a", "b", "c"])
-    assert set(METRICS) <= set(scores)
-    assert all(parse_metric(name) for name in METRICS)
 
 
 def test_the_picture_of_a_board_can_be_made_again() -> None:

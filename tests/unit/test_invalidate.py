@@ -117,7 +117,7 @@ def test_replace_puts_the_evaluation_away_and_starts_again(evaluated: Layout) ->
     assert "2 submissions (1 scored) was put away, into .bundle/archive/1/" in found.message
     folder = evaluated.archive / "1"
     assert (folder / "evaluation" / "zips" / "1.zip").read_bytes() == b"PK"
-    assert (folder / "leaderboards" / "open-all" / "leaderboard.html").read_text() == "old board"
+    assert (folder / "leaderboard" / "open-all" / "publish" / "leaderboard.html").read_text() == "old board"
     assert hash_file(folder / "testing_solution.csv") == before["testing_solution.csv"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert not evaluated.evaluation.exists()

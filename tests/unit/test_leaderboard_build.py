@@ -99,7 +99,7 @@ def put(
                 for name in ("A", "B")
             },
         }
-        key = context.score_key(part, results_sha256)
+        key = context.score_key(results_sha256)
         records.add_scores([(submission.sha256, part, key, json.dumps(content))])
     records.set_state(submission.sha256, SCORED, Verdict(SCORED))
 

@@ -21,7 +21,6 @@ from challenge_bundle.evaluation.verdicts import SCORED, Verdict
 from challenge_bundle.leaderboard.board import Board
 from challenge_bundle.leaderboard.organiser_notes import OrganiserNotes, collect_notes, find_lookalikes
 from challenge_bundle.report.leaderboard_page import write_organiser_page
-from challenge_bundle.settings import METRICS
 from tests.boards import HOSTILE, make_board
 from tests.browsing import dom, framed
 from tests.evaluations import MANIFEST, make_context, open_records, put_scored, wrong_in
@@ -157,7 +156,7 @@ def test_the_command_keeps_what_is_private_out_of_the_folder_that_is_published(t
     assert sorted(path.name for path in output.iterdir()) == names
     for path in output.iterdir():
         assert "Failing" not in path.read_text()
-    page = context.layout.root / ".bundle" / "organiser" / "development-public.html"
+    page = context.layout.root / "leaderboard" / "development-public" / "organiser" / "organiser.html"
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert "Failing Team" in page.read_text()
     assert str(page) in done.output
@@ -172,12 +171,25 @@ def test_the_command_keeps_what_is_private_out_of_the_folder_that_is_published(t
     assert as_json["notes"] == ["look-alike names, counted as one team: Good, G\u043eod"]
 
 
-@pytest.mark.parametrize("metric", ["auc", "weighted_auc", "F1", "macro_f1 ", "", "log_loss"])
-def test_a_metric_that_ranks_nothing_is_refused_with_those_that_do(tmp_path: Path, metric: str) -> None:
+@pytest.mark.parametrize("metric", ["macro_f1 ", " auc", "a/b", "<b>", "a\\nb"])
+def test_what_cannot_be_a_metrics_name_is_refused(tmp_path: Path, metric: str) -> None:
     text = MANIFEST.replace("[evaluation]", f'[evaluation]\nmetric = "{metric}"')
     (tmp_path / "bundle.toml").write_text(text)
     for command in (["leaderboard"], ["evaluate", "--rescore"]):
         done = CliRunner().invoke(main, ["--bundle", str(tmp_path), *command])
         assert done.exit_code == 1
-        assert "bundle.toml:6: 'evaluation.metric': expected" in done.output
-        assert f"expected {' or '.join(METRICS)}" in done.output
+        assert "bundle.toml:6: 'evaluation.metric': expected the name of a score" in done.output
+
+
+@pytest.mark.parametrize("metric", ["weighted_auc", "F1"])
+def test_a_metric_that_is_not_scored_is_refused_with_those_that_are(tmp_path: Path, metric: str) -> None:
+    context = make_context(tmp_path / "bundle")
+    with closing(open_records(context)) as records:
+        put_scored(context, records, 1, dict(context.reference.label_of), team="Good")
+    done = CliRunner().invoke(
+        main,
+        ["--bundle", str(context.layout.root), "leaderboard", "--phase", "development", "--metric", metric],
+    )
+    assert done.exit_code == 1
+    assert f"expected a number for '--metric' ({metric})" in done.output
+    assert "weighted_f1" in done.output

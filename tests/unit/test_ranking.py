@@ -3,107 +3,180 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score, classification_report
 
-from challenge_bundle.leaderboard.exchange import pair_p_values
+from challenge_bundle.leaderboard import ranking as module
 from challenge_bundle.leaderboard.ranking import (
     Ranking,
     find_rank_groups,
     rank_correlations,
     rank_entries,
     rank_scores,
+    score_intervals,
 )
-from challenge_bundle.leaderboard.resampling import (
-    Metric,
-    class_scores,
-    count_cells,
-    draw_cases,
-    parse_metric,
-    score_counts,
-)
-from challenge_bundle.settings import METRICS
+from challenge_bundle.leaderboard.significance import pair_tests
 
 RESAMPLES = 100
+HIGHER = pytest.mark.parametrize("higher", [True, False])
 
 
 def make_board(
-    seed: int, cases: int, entries: int, class_count: int, worst: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reference (N,) and predictions (S, N), the later entry the worse one."""
+    seed: int, cases: int, entries: int, worst: float = 0.5, resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Accuracies (S,), resampled ones (S, R) and influences (S, G) of entries, the later the worse."""
     rng = np.random.default_rng(seed)
-    reference = rng.integers(class_count, size=cases)
     rates = np.linspace(0.1, worst, entries)[:, np.newaxis]
-    guesses = rng.integers(class_count, size=(entries, cases))
-    return reference, np.where(rng.random((entries, cases)) < rates, guesses, reference)
+    right = (rng.random((entries, cases)) >= rates).astype(np.float64)
+    return score_cases(right, rng.standard_exponential((resamples, cases)))
 
 
-def sklearn_score(reference: np.ndarray, predictions: np.ndarray, class_count: int, metric: str) -> float:
-    if metric == "accuracy":
-        return float(accuracy_score(reference, predictions))
-    report = classification_report(
-        reference, predictions, labels=range(class_count), output_dict=True, zero_division=0.0
-    )
-    average, part = metric.split("_")
-    return float(report[f"{average} avg"]["f1-score" if part == "f1" else part])
+def score_cases(right: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scores = right.mean(axis=1)
+    drawn = (right @ weights.T) / weights.sum(axis=1)
+    return scores, drawn, right - scores[:, np.newaxis]
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("class_count", [2, 5])
-def test_scores_are_scikit_learns(metric: str, class_count: int) -> None:
-    reference, predictions = make_board(1, 60, 4, class_count)
-    # One entry never predicts a class, and one class has no case.
-    predictions[1][predictions[1] == 1] = 0
-    reference[reference == class_count - 1] = 0
-    scores = score_counts(count_cells(reference, predictions, class_count), parse_metric(metric))
-    for score, labels in zip(scores, predictions, strict=True):
-        assert score == pytest.approx(sklearn_score(reference, labels, class_count, metric), abs=1e-12)
+def average(values: np.ndarray, share: float) -> float:
+    """The smallest value that at least a share of all do not exceed."""
+    ordered = sorted(values.tolist())
+    for place, value in enumerate(ordered, start=1):
+        if place / len(ordered) >= share - 1e-12:
+            return float(value)
+    raise AssertionError
 
 
-def direct_scores(reference: np.ndarray, predictions: np.ndarray, metric: str, seed: int) -> np.ndarray:
-    """Score each resample by drawing its rows and asking scikit-learn: (R, S)."""
-    drawn = np.concatenate(list(draw_cases(len(reference), RESAMPLES, seed))).astype(int)
-    rows = [np.repeat(np.arange(len(reference)), counts) for counts in drawn]
-    return np.array(
-        [
-            [sklearn_score(reference[cases], labels[cases], 3, metric) for labels in predictions]
-            for cases in rows
-        ]
-    )
-
-
-@pytest.mark.parametrize("metric", ["weighted_f1", "macro_precision", "accuracy"])
-def test_resampling_is_that_of_rows(metric: str) -> None:
-    # So few cases that some resamples hold a class not at all.
-    reference, predictions = make_board(2, 12, 3, 3, worst=0.9)
-    ranking = rank_entries(reference, predictions, 3, metric, RESAMPLES, seed=5)
-    scores = direct_scores(reference, predictions, metric, seed=5)
-    np.testing.assert_allclose(ranking.intervals, np.percentile(scores, [2.5, 97.5], axis=0).T, atol=1e-12)
-    ranks = np.array([stats.rankdata(-row.round(10), method="min") for row in scores])
-    bounds = np.percentile(ranks, [2.5, 97.5], axis=0, method="inverted_cdf").T
-    np.testing.assert_array_equal(ranking.rank_intervals, bounds)
-    winners = ranks == 1
-    shares = (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0)
-    np.testing.assert_allclose(ranking.first, shares)
+@HIGHER
+def test_each_resample_is_ranked_by_itself(higher: bool) -> None:
+    # So few cases that scores are often equal.
+    scores, drawn, influences = make_board(2, 12, 4, worst=0.7)
+    drawn = np.round(drawn * 12) / 12
+    ranking = rank_entries("m", scores, drawn, higher, influences)
+    ranks = [[0] * 4 for _ in range(RESAMPLES)]
+    first = [0.0] * 4
+    for draw in range(RESAMPLES):
+        column = drawn[:, draw].tolist()
+        for entry in range(4):
+            better = [one for one in column if (one > column[entry] if higher else one < column[entry])]
+            ranks[draw][entry] = 1 + sum(abs(one - column[entry]) > 1e-9 for one in better)
+        winners = [entry for entry in range(4) if ranks[draw][entry] == 1]
+        for entry in winners:
+            first[entry] += 1 / len(winners) / RESAMPLES
+    np.testing.assert_allclose(ranking.first, first)
     assert ranking.first.sum() == pytest.approx(1.0)
+    columns = np.array(ranks).T
+    bounds = [[average(one, 0.025), average(one, 0.975)] for one in columns]
+    np.testing.assert_array_equal(ranking.drawn_ranks, bounds)
+    own = stats.rankdata(-scores if higher else scores, method="min")
+    np.testing.assert_array_equal(ranking.ranks, own)
+    taus = [stats.kendalltau(own, row).statistic for row in ranks]
+    expected = np.nan_to_num(taus)  # a resample on which all are equal agrees with no order
+    assert ranking.tau == pytest.approx(expected.mean())
+    np.testing.assert_allclose(ranking.tau_interval, np.percentile(expected, [2.5, 97.5]))
+    np.testing.assert_allclose(ranking.intervals, np.percentile(drawn, [2.5, 97.5], axis=1).T)
 
 
-def test_intervals_are_those_of_other_draws() -> None:
-    reference, predictions = make_board(3, 400, 4, 3)
-    ranking = rank_entries(reference, predictions, 3, "macro_f1", 4000, seed=1)
-    rng = np.random.default_rng(99)
-    confusion = count_cells(reference, predictions[:1], 3)[0].ravel()
-    drawn = rng.multinomial(400, confusion / 400, size=4000).reshape(-1, 3, 3)
-    bounds = np.percentile(score_counts(drawn, parse_metric("macro_f1")), [2.5, 97.5])
-    np.testing.assert_allclose(ranking.intervals[0], bounds, atol=0.005)
+@HIGHER
+def test_lower_is_better_is_the_same_with_the_other_sign(higher: bool) -> None:
+    scores, drawn, influences = make_board(4, 200, 6)
+    one = rank_entries("m", scores, drawn, higher, influences)
+    other = rank_entries("m", -scores, -drawn, not higher, -influences)
+    for name in ("ranks", "rank_intervals", "drawn_ranks", "first", "rank_groups", "wins", "tau"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+    np.testing.assert_allclose(one.intervals, -other.intervals[:, ::-1])
+    np.testing.assert_allclose(one.p_values, other.p_values, atol=2e-3)
 
 
-def test_draws_are_alike_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, predictions = make_board(4, 50, 5, 3)
-    whole = rank_entries(reference, predictions, 3, "weighted_f1", RESAMPLES)
-    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.DRAWN_AT_ONCE", 50 * 7)
-    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.INDICATORS_AT_ONCE", 50 * 3 * 2)
-    monkeypatch.setattr("challenge_bundle.leaderboard.ranking.PAIRS_AT_ONCE", 10 * 11)
-    assert_same(rank_entries(reference, predictions, 3, "weighted_f1", RESAMPLES), whole)
+def test_possible_ranks_follow_from_the_tests() -> None:
+    scores, drawn, influences = make_board(6, 300, 8)
+    ranking = rank_entries("m", scores, drawn, True, influences)
+    assert 0 < ranking.wins.sum() < 28
+    for entry in range(8):
+        beaten_by = sum(bool(ranking.wins[other, entry]) for other in range(8))
+        beats = sum(bool(ranking.wins[entry, other]) for other in range(8))
+        assert ranking.rank_intervals[entry].tolist() == [1 + beaten_by, 8 - beats]
+    p_values = pair_tests(scores, drawn, influences, True)
+    np.testing.assert_array_equal(ranking.p_values, p_values)
+    for one in range(8):
+        for other in range(8):
+            wins = bool(p_values[one, other] <= 0.05 and scores[one] > scores[other])
+            assert bool(ranking.wins[one, other]) == wins
+
+
+def test_a_flawless_entry_is_neither_first_for_sure_nor_without_width() -> None:
+    right = np.ones((3, 60))
+    right[1, 0] = right[2, :2] = 0.0
+    scores, drawn, influences = score_cases(right, np.random.default_rng(0).standard_exponential((500, 60)))
+    ranking = rank_entries("m", scores, drawn, True, influences)
+    assert ranking.ranks.tolist() == [1, 2, 3]
+    assert ranking.rank_intervals.tolist() == [[1, 3]] * 3
+    # All of its resamples are 1: how wide its interval is nobody knows from them.
+    assert np.isnan(ranking.intervals[0]).all()
+    assert (ranking.intervals[1:, 0] < ranking.intervals[1:, 1]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_true_ranks_lie_in_the_intervals(seed: int) -> None:
+    """Forty boards of four equally good entries: at most a few have a rank interval without rank 1."""
+    rng = np.random.default_rng(seed)
+    wrong = 0
+    for _ in range(40):
+        right = (rng.random((4, 80)) < 0.8).astype(np.float64)
+        scores, drawn, influences = score_cases(right, rng.standard_exponential((200, 80)))
+        ranking = rank_entries("m", scores, drawn, True, influences)
+        wrong += bool((ranking.rank_intervals != [1, 4]).any())
+    assert wrong <= 6  # 40 x 0.05 = 2; seven or more have a chance below 0.4 %
+
+
+def test_stated_intervals_come_first() -> None:
+    drawn = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 0.0, 1.0], [np.nan] * 4])
+    known = np.array([[0.0, 0.9], [np.nan, np.nan], [np.nan, 0.3], [0.2, 0.3]])
+    found = score_intervals(drawn, known)
+    np.testing.assert_array_equal(found[[0, 3]], known[[0, 3]])
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[2], np.percentile(drawn[2], [2.5, 97.5]))
+    assert np.isnan(score_intervals(np.empty((2, 0)))).all()
+
+
+@HIGHER
+def test_entries_without_resamples_are_ranked_by_their_scores_alone(higher: bool) -> None:
+    scores, drawn, influences = make_board(3, 400, 5, worst=0.9)
+    if not higher:
+        scores, drawn, influences = -scores, -drawn, -influences
+    whole = rank_entries("m", scores[[0, 1, 3, 4]], drawn[[0, 1, 3, 4]], higher, influences[[0, 1, 3, 4]])
+    drawn[2], influences[2] = np.nan, np.nan
+    ranking = rank_entries("m", scores, drawn, higher, influences)
+    assert ranking.paired.tolist() == [True, True, False, True, True]
+    assert ranking.ranks.tolist() == [1, 2, 3, 4, 5]
+    assert ranking.rank_intervals[2].tolist() == [1, 5]
+    assert np.isnan(ranking.first[2])
+    assert np.isnan(ranking.intervals[2]).all()
+    assert ranking.drawn_ranks[2].tolist() == [0, 0]
+    assert (ranking.p_values[2] == 1.0).all()
+    assert not ranking.wins[2].any()
+    kept = [0, 1, 3, 4]
+    np.testing.assert_array_equal(ranking.p_values[np.ix_(kept, kept)], whole.p_values)
+    np.testing.assert_array_equal(ranking.first[kept], whole.first)
+    np.testing.assert_array_equal(ranking.drawn_ranks[kept], whole.drawn_ranks)
+    # Among five, the one that cannot be paired leaves one more rank open.
+    np.testing.assert_array_equal(ranking.rank_intervals[kept, 0], whole.rank_intervals[:, 0])
+    np.testing.assert_array_equal(ranking.rank_intervals[kept, 1], whole.rank_intervals[:, 1] + 1)
+
+
+def test_without_any_resamples_nothing_is_promised() -> None:
+    ranking = rank_entries("m", np.array([0.5, 0.9, 0.5]), np.empty((3, 0)))
+    assert ranking.ranks.tolist() == [2, 1, 2]
+    assert ranking.resamples == 0
+    assert ranking.rank_intervals.tolist() == [[1, 3]] * 3
+    assert np.isnan(ranking.tau)
+    assert not ranking.wins.any()
+    assert ranking.rank_groups.tolist() == [1, 1, 1]
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, drawn, influences = make_board(4, 50, 5)
+    whole = rank_entries("m", scores, drawn, True, influences)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 5 * 7)
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 10 * 11)
+    assert_same(rank_entries("m", scores, drawn, True, influences), whole)
 
 
 def assert_same(first: Ranking, second: Ranking) -> None:
@@ -112,20 +185,33 @@ def assert_same(first: Ranking, second: Ranking) -> None:
 
 
 def test_a_copy_changes_nobody_else() -> None:
-    reference, predictions = make_board(5, 200, 4, 3)
-    alone = rank_entries(reference, predictions, 3, "weighted_f1", RESAMPLES)
-    copied = rank_entries(reference, predictions[[0, 1, 2, 3, 3]], 3, "weighted_f1", RESAMPLES)
+    scores, drawn, influences = make_board(5, 200, 4)
+    alone = rank_entries("m", scores, drawn, True, influences)
+    rows = [0, 1, 2, 3, 3]
+    copied = rank_entries("m", scores[rows], drawn[rows], True, influences[rows])
     np.testing.assert_array_equal(copied.p_values[:4, :4], alone.p_values)
-    np.testing.assert_array_equal(copied.rank_intervals[:4], alone.rank_intervals)
+    np.testing.assert_array_equal(copied.drawn_ranks[:4], alone.drawn_ranks)
     assert copied.p_values[3, 4] == 1.0
     assert copied.ranks[3] == copied.ranks[4] == 4
 
 
-def test_ranks_share_ties() -> None:
-    np.testing.assert_array_equal(rank_scores(np.array([0.5, 0.9, 0.7, 0.7 + 1e-14, 0.1])), [4, 1, 2, 2, 5])
-    scores = np.random.default_rng(0).integers(5, size=(50, 8)) / 7
-    expected = [stats.rankdata(-row, method="min") for row in scores]
-    np.testing.assert_array_equal(rank_scores(scores), expected)
+@HIGHER
+def test_ranks_share_ties(higher: bool) -> None:
+    sign = 1 if higher else -1
+    scores = sign * np.array([0.5, 0.9, 0.7, 0.7 + 1e-14, 0.1])
+    np.testing.assert_array_equal(rank_scores(scores, higher), [4, 1, 2, 2, 5])
+    many = np.random.default_rng(0).integers(5, size=(50, 8)) / 7
+    expected = [stats.rankdata(-row, method="min") for row in many]
+    np.testing.assert_array_equal(rank_scores(sign * many, higher), expected)
+
+
+def test_large_scores_tie_by_their_size() -> None:
+    # 1e-12 of a million is 1e-6; the next digit that differs is no tie.
+    assert rank_scores(np.array([1e6, 1e6 + 5e-7, 1e6 + 1e-5])).tolist() == [2, 2, 1]
+    assert rank_scores(np.array([1e-3, 1e-3 + 5e-13, 1e-3 + 1e-11]), False).tolist() == [1, 1, 3]
+    scores = np.array([1e6, 1e6 + 5e-7])
+    drawn = scores[:, np.newaxis] + np.array([[0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
+    assert not rank_entries("m", scores, drawn).wins.any()
 
 
 def test_tau_is_scipys() -> None:
@@ -142,6 +228,16 @@ def test_tau_of_nothing_but_ties() -> None:
     np.testing.assert_array_equal(rank_correlations(other, np.array([ties, other])), [0.0, 1.0])
 
 
+def test_tau_of_many_entries_is_that_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    ranks, drawn = rng.integers(1, 9, size=30), rng.integers(1, 9, size=(20, 30))
+    drawn[0] = 1
+    whole = rank_correlations(ranks, drawn)
+    monkeypatch.setattr(module, "PAIRWISE_ENTRIES", 5)
+    np.testing.assert_allclose(rank_correlations(ranks, drawn), whole, atol=1e-12)
+    assert rank_correlations(np.ones(9, dtype=int), np.ones((1, 9), dtype=int)).tolist() == [1.0]
+
+
 def test_groups_open_where_a_member_is_beaten() -> None:
     wins = np.zeros((5, 5), dtype=bool)
     wins[0, 3] = wins[0, 4] = wins[1, 4] = True
@@ -150,194 +246,75 @@ def test_groups_open_where_a_member_is_beaten() -> None:
     np.testing.assert_array_equal(find_rank_groups(np.array([1, 2, 3, 4, 5]), wins), [1, 1, 1, 2, 2])
 
 
-def test_clear_differences_are_ranked_apart() -> None:
-    reference, predictions = make_board(6, 3000, 3, 4, worst=0.9)
-    ranking = rank_entries(reference, predictions, 4, "macro_f1", RESAMPLES)
+@HIGHER
+def test_clear_differences_are_ranked_apart(higher: bool) -> None:
+    scores, drawn, influences = make_board(6, 3000, 3, worst=0.9)
+    if not higher:
+        scores, drawn, influences = 1 - scores, 1 - drawn, -influences
+    ranking = rank_entries("m", scores, drawn, higher, influences)
     np.testing.assert_array_equal(ranking.ranks, [1, 2, 3])
     np.testing.assert_array_equal(ranking.rank_groups, [1, 2, 3])
     np.testing.assert_array_equal(ranking.wins, np.triu(np.ones((3, 3), dtype=bool), 1))
     np.testing.assert_array_equal(ranking.rank_intervals, [[1, 1], [2, 2], [3, 3]])
+    np.testing.assert_array_equal(ranking.drawn_ranks, [[1, 1], [2, 2], [3, 3]])
     assert ranking.tau == 1.0
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_one_entry_one_case(metric: str) -> None:
-    ranking = rank_entries(np.array([1]), np.array([[0]]), 2, metric, RESAMPLES)
+def test_one_entry() -> None:
+    ranking = rank_entries("m", np.array([0.25]), np.array([[0.2, 0.3]]))
     assert ranking.ranks[0] == ranking.rank_groups[0] == 1
     assert ranking.first[0] == ranking.tau == 1.0
-    np.testing.assert_array_equal(ranking.intervals, [[0.0, 0.0]])
+    assert ranking.rank_intervals.tolist() == [[1, 1]]
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_all_alike(metric: str) -> None:
-    reference, predictions = make_board(7, 25, 1, 2)
-    ranking = rank_entries(reference, np.repeat(predictions, 4, axis=0), 2, metric, RESAMPLES)
+def test_all_alike() -> None:
+    scores, drawn, influences = make_board(7, 25, 1)
+    rows = [0, 0, 0, 0]
+    ranking = rank_entries("m", scores[rows], drawn[rows], True, influences[rows])
     np.testing.assert_array_equal(ranking.ranks, 1)
-    np.testing.assert_array_equal(ranking.rank_intervals, 1)
+    np.testing.assert_array_equal(ranking.rank_intervals, [[1, 4]] * 4)
+    np.testing.assert_array_equal(ranking.drawn_ranks, 1)
     np.testing.assert_allclose(ranking.first, 0.25)
     np.testing.assert_array_equal(ranking.rank_groups, 1)
     assert not ranking.wins.any()
 
 
-def test_perfect_and_never_right_entries_are_finite() -> None:
-    reference = np.repeat([0, 1], 15)
-    predictions = np.stack([reference, 1 - reference, np.zeros(30, dtype=int)])
-    for metric in METRICS:
-        ranking = rank_entries(reference, predictions, 2, metric, RESAMPLES)
-        assert all(
-            np.isfinite(np.asarray(getattr(ranking, name), dtype=float)).all()
-            for name in ("scores", "intervals", "first", "p_values", "tau")
-        )
-        assert ranking.wins[0].tolist() == [False, True, True]
-
-
 def test_what_does_not_fit_is_refused() -> None:
-    reference, predictions = make_board(8, 10, 2, 3)
-    with pytest.raises(ValueError, match="expected one of"):
-        rank_entries(reference, predictions, 3, "auc")
-    with pytest.raises(ValueError, match=r"\(9,\)"):
-        rank_entries(reference[:9], predictions, 3, "accuracy")
-    with pytest.raises(ValueError, match="at least one"):
-        rank_entries(reference, predictions[:0], 3, "accuracy")
-    with pytest.raises(ValueError, match=r"expected 0\.\.1"):
-        rank_entries(reference, predictions, 2, "accuracy")
+    scores, drawn, influences = make_board(8, 10, 2)
+    broken = drawn.copy()
+    broken[0, 3] = np.nan
+    infinite = drawn.copy()
+    infinite[0, 3] = np.inf
+    for arguments in (
+        (scores[:1], drawn),
+        (scores[:0], drawn[:0]),
+        (scores, drawn[0]),
+        (scores, drawn, True, influences[:1]),
+        (scores, drawn, True, influences, np.zeros((2, 3))),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            rank_entries("m", *arguments)
+    for arguments in ((np.array([0.5, np.nan]), drawn), (scores, broken), (scores, infinite)):
+        with pytest.raises(ValueError, match="is not finite"):
+            rank_entries("m", *arguments)
 
 
-def mcnemar_entries(errors: list[int], cases: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Two classes; each entry errs on cases of its own, so that every pair is a binomial test by hand."""
-    reference = np.arange(cases) % 2
-    predictions = np.repeat(reference[np.newaxis], len(errors), axis=0)
-    start = 0
-    for entry, count in enumerate(errors):
-        predictions[entry, start : start + count] = 1 - reference[start : start + count]
-        start += count
-    return reference, predictions
-
-
-def test_a_pair_that_one_test_tells_apart_is_not_told_apart_among_three() -> None:
-    # 3 against 12 errors: p = 0.0352 by itself, twice that or more among three pairs.
-    alone = stats.binomtest(3, 15).pvalue
-    assert 0.05 / 2 < alone < 0.05
-    reference, predictions = mcnemar_entries([3, 12])
-    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
-    assert ranking.p_values[0, 1] == ranking.p_values[1, 0] == pytest.approx(alone)
-    assert ranking.wins.tolist() == [[False, True], [False, False]]
-    assert ranking.rank_groups.tolist() == [1, 2]
-    reference, predictions = mcnemar_entries([3, 12, 7])
-    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
-    assert ranking.p_values[0, 1] == pytest.approx(3 * alone)
-    assert not ranking.wins.any()
-    assert ranking.rank_groups.tolist() == [1, 1, 1]
-
-
-def test_p_values_of_a_board_are_adjusted_after_holm() -> None:
-    errors = [0, 6, 16, 34]
-    reference, predictions = mcnemar_entries(errors)
-    first, second = np.triu_indices(4, 1)
-    raw = pair_p_values(reference, predictions, 2, "accuracy")[first, second]
-    # By the definition: the k-th smallest of m times (m - k + 1), none below the one before.
-    expected, most = np.empty(6), 0.0
-    for place, pair in enumerate(np.argsort(raw)):
-        most = max(most, raw[pair] * (6 - place))
-        expected[pair] = min(most, 1.0)
-    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
-    np.testing.assert_allclose(ranking.p_values[first, second], expected, rtol=1e-9)
-    np.testing.assert_array_equal(ranking.p_values, ranking.p_values.T)
-    np.testing.assert_array_equal(np.diag(ranking.p_values), 1.0)
-    np.testing.assert_array_equal(ranking.wins[first, second], expected <= 0.05)
-    # Bonferroni would find three, no adjustment five.
-    assert (expected <= 0.05).sum() == 4
-    assert (6 * raw <= 0.05).sum() == 3
-
-
-@pytest.mark.parametrize(
-    ("p_value", "wins"),
-    [(0.05, True), (np.nextafter(0.05, 1.0), False), (0.0501, False), (0.0999, False), (0.0499, True)],
-)
-def test_the_level_is_five_percent_with_its_edge(
-    monkeypatch: pytest.MonkeyPatch, p_value: float, wins: bool
-) -> None:
-    reference, predictions = mcnemar_entries([3, 12])
-    table = np.array([[1.0, p_value], [p_value, 1.0]])
-    monkeypatch.setattr("challenge_bundle.leaderboard.ranking.pair_p_values", lambda *arguments: table.copy())
-    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
-    assert bool(ranking.wins[0, 1]) == wins
-    # The worse one never wins, whatever the test says.
-    assert not ranking.wins[1, 0]
-
-
-def test_intervals_are_of_95_percent() -> None:
-    reference, predictions = make_board(9, 3000, 3, 3)
-    ranking = rank_entries(reference, predictions, 3, "accuracy", 4000, seed=2)
-    errors = (predictions != reference).mean(axis=1)
-    half = 1.959964 * np.sqrt(errors * (1.0 - errors) / 3000)
-    # Of 90 % they would be 16 % narrower, of 99 % 31 % wider.
-    widths = (ranking.intervals[:, 1] - ranking.intervals[:, 0]) / (2.0 * half)
-    assert np.all(np.abs(widths - 1.0) < 0.05)
-    drawn = np.concatenate(list(draw_cases(3000, 4000, 2)))
-    scores = drawn @ (predictions == reference).T / 3000
-    np.testing.assert_allclose(
-        ranking.intervals, np.percentile(scores, [2.5, 97.5], axis=0).T, rtol=0, atol=1e-6
-    )
-    np.testing.assert_allclose(ranking.scores, (predictions == reference).mean(axis=1))
-
-
-def test_tau_has_a_95_percent_interval() -> None:
-    reference, predictions = make_board(10, 60, 6, 3)
-    ranking = rank_entries(reference, predictions, 3, "accuracy", 400, seed=3)
-    drawn = np.concatenate(list(draw_cases(60, 400, 3)))
-    scores = (drawn @ (predictions == reference).T).round()
-    taus = [stats.kendalltau(-ranking.scores.round(12), -row).statistic for row in scores]
-    taus = np.nan_to_num(np.array(taus), nan=0.0)
-    assert ranking.tau == pytest.approx(taus.mean(), abs=1e-6)
-    assert ranking.tau_interval == pytest.approx(np.percentile(taus, [2.5, 97.5]), abs=1e-6)
-
-
-@pytest.mark.parametrize(("gap", "is_tie"), [(0.0, True), (9e-13, True), (1.1e-12, False), (1e-3, False)])
-def test_a_tie_is_a_difference_below_rounding(gap: float, is_tie: bool) -> None:
-    assert rank_scores(np.array([0.5, 0.5 + gap])).tolist() == ([1, 1] if is_tie else [2, 1])
-
-
-def test_one_case_of_thousands_is_no_tie() -> None:
-    # 1 of 4000 is less than 1e-3, which is none.
-    reference, predictions = mcnemar_entries([5, 6], cases=4000)
-    ranking = rank_entries(reference, predictions, 2, "accuracy", RESAMPLES)
-    assert ranking.ranks.tolist() == [1, 2]
-    equal = rank_entries(*mcnemar_entries([6, 6], cases=4000), 2, "accuracy", RESAMPLES)
-    assert equal.ranks.tolist() == [1, 1]
-    assert equal.p_values[0, 1] == 1.0
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_a_class_that_is_never_predicted_scores_nothing(metric: str) -> None:
-    # Twelve cases of three classes; the first entry never says 2, the second is right.
-    reference = np.repeat([0, 1, 2], 4)
-    never = np.where(reference == 2, 0, reference)
-    ranking = rank_entries(reference, np.stack([never, reference]), 3, metric, RESAMPLES)
-    # Class 0: precision 4/8, recall 1; class 1: all right; class 2: nothing, and not left out of the mean.
-    expected = {"precision": (0.5 + 1.0 + 0.0) / 3, "recall": 2 / 3, "f1": (2 / 3 + 1.0 + 0.0) / 3}
-    measure = "recall" if metric == "accuracy" else metric.partition("_")[2]
-    np.testing.assert_allclose(ranking.scores, [expected[measure], 1.0])
-    assert ranking.ranks.tolist() == [2, 1]
-
-
-def test_no_score_falls_back_to_another() -> None:
-    for measure in ("auc", "", "F1", "precision "):
-        with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
-            Metric(True, measure)
-        with pytest.raises(ValueError, match="expected one of precision, recall, f1"):
-            class_scores(np.ones(2), np.ones(2), np.ones(2), measure)
-    for name in ("auc", "micro_f1", "weighted", "_f1", "weighted_auc", ""):
-        with pytest.raises(ValueError, match="expected one of"):
-            parse_metric(name)
-    assert [parse_metric(name) for name in ("accuracy", "macro_f1")] == [
-        Metric(True, "recall"),
-        Metric(False, "f1"),
-    ]
-
-
-def test_a_name_that_only_the_list_knows_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("challenge_bundle.leaderboard.resampling.METRICS", ("micro_f1", "macro_auc"))
-    for name in ("micro_f1", "macro_auc"):
-        with pytest.raises(ValueError, match="a weighted or macro average|expected one of precision"):
-            parse_metric(name)
+def test_a_pair_that_one_test_tells_apart_is_not_told_apart_among_many() -> None:
+    # 3 against 12 cases of its own: by itself McNemar's p is 0.035.
+    right = np.ones((2, 400))
+    right[0, :3] = right[1, 3:15] = 0.0
+    weights = np.random.default_rng(0).standard_exponential((400, 400))
+    scores, drawn, influences = score_cases(right, weights)
+    alone = rank_entries("m", scores, drawn, True, influences)
+    assert alone.p_values[0, 1] == pytest.approx(stats.binomtest(3, 15).pvalue, abs=0.01)
+    assert alone.wins.tolist() == [[False, True], [False, False]]
+    assert alone.rank_groups.tolist() == [1, 2]
+    more = np.ones((5, 400))
+    more[:2] = right
+    for entry, start in ((2, 15), (3, 22), (4, 29)):
+        more[entry, start : start + 7] = 0.0
+    scores, drawn, influences = score_cases(more, weights)
+    among = rank_entries("m", scores, drawn, True, influences)
+    assert among.p_values[0, 1] > alone.p_values[0, 1]
+    assert not among.wins.any()
+    assert among.rank_groups.tolist() == [1] * 5

@@ -40,7 +40,7 @@ def make_board(
 def test_honest_entries_are_not_marked(cases: int, entries: int, rate: float, kinship: float) -> None:
     rng = np.random.default_rng(1)
     marked = sum(
-        any(pair.kind == "same errors" for pair in find_agreements(reference, predictions, CLASS_COUNT))
+        any(pair.kind == "same errors" for pair in find_agreements(predictions, predictions != reference))
         for reference, predictions in (make_board(rng, cases, entries, rate, kinship) for _ in range(30))
     )
     assert marked == 0
@@ -53,7 +53,7 @@ def test_a_duplicate_with_a_few_rows_changed_is_marked() -> None:
         changed = rng.permutation(2000)[:100]
         predictions[7] = predictions[3]
         predictions[7, changed] = rng.integers(CLASS_COUNT, size=100)
-        (pair,) = find_agreements(reference, predictions, CLASS_COUNT)
+        (pair,) = find_agreements(predictions, predictions != reference)
         assert (pair.first, pair.second, pair.kind) == (3, 7, "same errors")
         same = (predictions[3] == predictions[7]) & (predictions[3] != reference)
         assert pair.shared_errors == same.sum() > 1.2 * pair.expected_errors
@@ -63,7 +63,7 @@ def test_a_duplicate_with_a_few_rows_changed_is_marked() -> None:
 def test_identical_entries_are_listed_each_pair_once() -> None:
     reference, predictions = make_board(np.random.default_rng(3), 200, 6, 0.2)
     predictions[4] = predictions[5] = predictions[0]
-    found = find_agreements(reference, predictions, CLASS_COUNT)
+    found = find_agreements(predictions, predictions != reference)
     assert [(pair.first, pair.second, pair.kind) for pair in found] == [
         (0, 4, "identical"),
         (0, 5, "identical"),
@@ -74,7 +74,7 @@ def test_identical_entries_are_listed_each_pair_once() -> None:
 
 def test_perfect_entries_are_not_listed() -> None:
     reference = np.arange(30) % 3
-    assert find_agreements(reference, np.stack([reference] * 5), 3) == []
+    assert find_agreements(np.stack([reference] * 5), np.zeros((5, 30), dtype=bool)) == []
 
 
 @pytest.mark.parametrize("entries", [1, 2, 3])
@@ -82,7 +82,7 @@ def test_with_too_few_entries_only_identical_ones_are_found(entries: int) -> Non
     reference, predictions = make_board(np.random.default_rng(4), 500, 3, 0.2)
     predictions[1] = predictions[0]
     predictions[1, 0] = (predictions[1, 0] + 1) % CLASS_COUNT
-    assert find_agreements(reference, predictions[:entries], CLASS_COUNT) == []
+    assert find_agreements(predictions[:entries], predictions[:entries] != reference) == []
 
 
 def tail_by_convolution(chances: np.ndarray, at_least: int) -> float:

@@ -155,13 +155,23 @@ class Layout:
         """Patients' images with their contours: not where it could come into a repository."""
         return self.state / "contact-sheet.png"
 
+    @property
+    def leaderboards(self) -> Path:
+        """All boards. Not hidden: somebody publishes them by hand."""
+        return self.root / "leaderboard"
+
+    @property
+    def former_leaderboards(self) -> tuple[Path, Path]:
+        """Where version 0.1 wrote its boards, and the organiser's pages on them."""
+        return self.state / "leaderboards", self.state / "organiser"
+
     def leaderboard(self, phase: str, part: str) -> Path:
-        """Where a board goes: one of hidden cases never takes the place of a public one."""
-        return self.state / "leaderboards" / f"{phase.replace(' ', '-')}-{part}"
+        """The folder of a board to publish: one of hidden cases never takes the place of a public one."""
+        return self.leaderboards / f"{phase.replace(' ', '-')}-{part}" / "publish"
 
     def findings_page(self, phase: str, part: str) -> Path:
         """The organiser's page on a board: in another folder, for the board's is published."""
-        return self.state / "organiser" / f"{phase.replace(' ', '-')}-{part}.html"
+        return self.leaderboards / f"{phase.replace(' ', '-')}-{part}" / "organiser" / "organiser.html"
 
     @property
     def store_file(self) -> Path:

@@ -184,38 +184,69 @@ def step_command(layout: Layout, name: str, submission: str, wheelhouse: Path | 
     help="The split of the test set: public, or final (the private one); by default that of the phase.",
 )
 @click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="A score to rank by, each with a board of its own; by default those of bundle.toml.",
+)
+@click.option(
     "--output",
     type=LocalPath(file_okay=False, path_type=Path),
-    help="Folder of the board; .bundle/leaderboards/PHASE-PART by default.",
+    help="Folder of the boards; leaderboard/PHASE-PART/publish by default.",
+)
+@click.option(
+    "--per-case",
+    type=LocalPath(dir_okay=False, path_type=Path),
+    help="Also write each case's scores into this csv (case_id,alg_01,...), for the organiser alone.",
 )
 @database_option
 @click.pass_obj
 def leaderboard(
-    layout: Layout, phase: str | None, part: str | None, output: Path | None, database: str | None
+    layout: Layout,
+    phase: str | None,
+    part: str | None,
+    metrics: tuple[str, ...],
+    output: Path | None,
+    per_case: Path | None,
+    database: str | None,
 ) -> None:
     """Rank the submissions, with the uncertainty of ranks; writes leaderboard.html, .json and .csv.
 
-    Failures, look-alike names, suspicious agreements and what probes found go to the organiser's own page,
-    .bundle/organiser/PHASE-PART.html; bundle.toml can put failures and agreements on the board.
+    Publish the folder leaderboard/PHASE-PART/publish. Failures, look-alike names, suspicious agreements,
+    scores in parts of the test set and what probes found go to the organiser's own page beside it,
+    organiser/organiser.html; bundle.toml can put failures and agreements on the board.
     """
     from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.leaderboard.board import board_document
-    from challenge_bundle.leaderboard.build import make_board
+    from challenge_bundle.leaderboard.build import make_boards, read_evaluated, subgroup_tables
+    from challenge_bundle.leaderboard.case_export import export_cases
     from challenge_bundle.leaderboard.organiser_notes import collect_notes
-    from challenge_bundle.report.leaderboard_page import board_text, write_board, write_organiser_page
+    from challenge_bundle.report.leaderboard_page import board_text, write_boards, write_organiser_page
 
     with working(layout), open_evaluation(read_bundle(layout), layout, database) as (context, records):
-        board = make_board(context, records, phase, part)
-        page = write_board(board, output or layout.leaderboard(board.phase, board.part))
+        evaluated = read_evaluated(context, records, phase, part, metrics)
+        exported = export_cases(evaluated, per_case) if per_case else []
+        boards = make_boards(evaluated)
+        board = boards[0]
+        page = write_boards(boards, output or layout.leaderboard(board.phase, board.part))
         notes = collect_notes(board, records.rows())
         private = layout.findings_page(board.phase, board.part)
-        write_organiser_page(notes, private)
+        write_organiser_page(notes, private, subgroup_tables(evaluated))
     is_private = board.part == "final"
+    documents = [board_document(one) for one in boards]
     show(
-        {"board": board_document(board), "notes": notes.lines(), "page": page, "organiser_page": private},
-        board_text(board),
+        {
+            "board": documents[0],
+            "further_boards": documents[1:],
+            "notes": notes.lines(),
+            "page": page,
+            "organiser_page": private,
+            "per_case": exported,
+        },
+        *(board_text(one) for one in boards),
         *notes.lines(),
         *["This board shows the private split: publish it when the phase is over."] * is_private,
+        *(f"scores of cases, for the organiser alone: {relative(path)}" for path in exported),
         f"for the organiser alone: {relative(private)}   ({private.resolve().as_uri()})",
         f"page: {relative(page)}   (open it: {page.resolve().as_uri()}; .json and .csv are in its folder)",
     )

@@ -47,10 +47,8 @@ def keep_evaluation(layout: Layout, staging: Path, secret: Path, replace: bool) 
                 " put this evaluation away, into .bundle/archive/"
             ),
         )
-    leaderboards = layout.leaderboard("", "").parent
-    findings_pages = layout.findings_page("", "").parent
-    sources = [layout.evaluation, leaderboards, findings_pages, layout.solution_csv("testing")]
-    sources.append(layout.reference_task_json)
+    boards = [layout.leaderboards, *layout.former_leaderboards]
+    sources = [layout.evaluation, *boards, layout.solution_csv("testing"), layout.reference_task_json]
     folder = put_away(layout, sources, layout.archive)
     message = (
         f"{change}: the evaluation of {taken} submissions ({scored} scored) was put away, into"

@@ -1,6 +1,9 @@
-"""From the records to a leaderboard: the submissions on it and their predictions."""
+"""From the records to leaderboards: the submissions on them, and what scoring left of each."""
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,30 +15,91 @@ from challenge_bundle.evaluation.feedback import message_of
 from challenge_bundle.evaluation.records import Records, Row, format_time
 from challenge_bundle.evaluation.signing import public_text, signing_key
 from challenge_bundle.evaluation.stored_scores import (
+    board_metrics,
     current_scores,
     ranking_metric,
-    read_predictions,
     refuse_other_images,
+    score_of,
+    scoring_dir,
 )
 from challenge_bundle.evaluation.teams import teams_of
 from challenge_bundle.evaluation.verdicts import SCORED
-from challenge_bundle.leaderboard.board import Board, Entry, HistoryPoint, Unranked
-from challenge_bundle.leaderboard.ranking import rank_entries
+from challenge_bundle.formats.scores import find_score
+from challenge_bundle.leaderboard.board import Baseline, Board, Entry, HistoryPoint, Unranked
+from challenge_bundle.leaderboard.entries import Cases, MetricScores, Stored, read_cases, read_metric
+from challenge_bundle.leaderboard.metric_info import (
+    MetricInfo,
+    case_counts,
+    class_names,
+    class_scores,
+    known_metrics,
+    metric_info,
+)
+from challenge_bundle.leaderboard.ranking import Ranking, rank_entries, score_intervals
+from challenge_bundle.leaderboard.resolution import expected_shrinkage, find_resolution
+from challenge_bundle.leaderboard.schemes import Choices, compare_schemes
 from challenge_bundle.leaderboard.similarity import Agreement, find_agreements
-from challenge_bundle.settings import METRICS, Phase
+from challenge_bundle.leaderboard.subgroups import SubgroupTable, make_tables
+from challenge_bundle.settings import Phase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """The submissions of a phase on one split of the test set, and those that stand on its boards.
+
+    Args:
+        context: Where they were evaluated.
+        phase: The phase.
+        test_split: The split.
+        rows: All submissions of the phase.
+        contents: What each scored one's scores.json holds, by id.
+        metrics: Those that have a board, that which ranks first; a single one without a submission.
+        chosen: One submission of each team.
+        baselines: The organiser's own.
+        stored: What scoring left of the chosen ones.
+        stored_baselines: Likewise.
+        cases: Of the chosen ones; None if the scoring program wrote none.
+        choices: Who is first under other ways to rank.
+    """
+
+    context: Context
+    phase: Phase
+    test_split: str
+    rows: tuple[Row, ...]
+    contents: Mapping[str, Mapping[str, Any]]
+    metrics: tuple[MetricInfo, ...]
+    chosen: tuple[Row, ...]
+    baselines: tuple[Row, ...]
+    stored: tuple[Stored, ...]
+    stored_baselines: tuple[Stored, ...]
+    cases: Cases | None
+    choices: Choices
 
 
 def make_board(context: Context, records: Records, phase_name: str | None, test_split: str | None) -> Board:
-    """Rank the submissions of a phase.
+    """Rank the submissions of a phase by the metric that ranks; see read_evaluated."""
+    return make_boards(read_evaluated(context, records, phase_name, test_split))[0]
+
+
+def read_evaluated(
+    context: Context,
+    records: Records,
+    phase_name: str | None,
+    test_split: str | None,
+    metrics: Sequence[str] = (),
+) -> Evaluated:
+    """Choose the submissions of a phase's boards, and read what scoring left of them.
 
     Args:
         context: Where they were evaluated.
         records: The records of all submissions.
         phase_name: A phase of bundle.toml; None takes the last that has opened.
         test_split: The split of the test set; None takes that of the phase.
+        metrics: Those that get a board; by default those of bundle.toml.
 
     Raises:
-        DataError: No such phase or split, or a score was computed with another reference or scoring program.
+        DataError: No such phase, split or metric, or a score was computed with another reference or scoring
+            program.
     """
     settings = context.bundle.evaluation
     phase = choose_phase(settings.phases, phase_name, datetime.now(UTC))
@@ -48,41 +112,205 @@ def make_board(context: Context, records: Records, phase_name: str | None, test_
             hint="choose one of these, or set 'evaluation.public_share', from which they are made",
         )
     rows = [row for row in records.rows() if row.phase == phase.name]
-    scores = current_scores(context, records, test_split, rows)
-    scored = [row for row in rows if row.submission.id in scores]
+    contents = current_scores(context, records, test_split, rows)
+    scored = [row for row in rows if row.submission.id in contents]
     refuse_other_images(context, records, scored)
     # The phase's own split chooses: otherwise a team's best would be picked by private images.
-    known = scores if test_split == phase.part else current_scores(context, records, phase.part, rows)
-    # Without an entry nothing is ranked, and no scoring program has named its metric.
-    metric = ranking_metric(context, next(iter(scores.values()))) if scores else settings.metric
-    chosen = choose_entries(scored, known, metric, settings.take)
-    answers = context.reference.label_of
-    class_names = tuple(sorted(set(answers.values())))
-    names = sorted(context.test_splits[test_split])
-    label_of = {name: label for label, name in enumerate(class_names)}
-    reference = np.array([label_of[answers[name]] for name in names])
-    predictions = np.array([_labels(context, records, row, names, label_of) for row in chosen])
-    ranking = None
-    agreements: tuple[Agreement, ...] = ()
-    if chosen:
-        class_count = len(class_names)
-        ranking = rank_entries(reference, predictions, class_count, metric, settings.resamples)
-        agreements = tuple(find_agreements(reference, predictions, class_count))
-    return Board(
+    known = contents if test_split == phase.part else current_scores(context, records, phase.part, rows)
+    infos = _metrics(context, contents, metrics)
+    chosen: list[Row] = []
+    if scored:
+        ranks_by = ranking_metric(context, next(iter(known.values())))
+        higher = metric_info(next(iter(known.values())), ranks_by).higher_is_better
+        chosen = choose_entries(
+            [row for row in scored if not row.is_baseline], known, ranks_by, settings.take, higher
+        )
+    baselines = [row for row in scored if row.is_baseline]
+
+    def stored(of: Sequence[Row]) -> tuple[Stored, ...]:
+        return tuple(
+            Stored(contents[row.submission.id], scoring_dir(context, records, row, test_split)) for row in of
+        )
+
+    kept = stored(chosen)
+    cases = read_cases(kept)
+    return Evaluated(
+        context=context,
+        phase=phase,
+        test_split=test_split,
+        rows=tuple(rows),
+        contents=contents,
+        metrics=infos,
+        chosen=tuple(chosen),
+        baselines=tuple(baselines),
+        stored=kept,
+        stored_baselines=stored(baselines),
+        cases=cases,
+        choices=_compare(kept, infos, cases),
+    )
+
+
+def _metrics(
+    context: Context, contents: Mapping[str, Mapping[str, Any]], asked: Sequence[str]
+) -> tuple[MetricInfo, ...]:
+    """The metrics that get a board, after every submission was asked for them."""
+    settings = context.bundle.evaluation
+    if not contents:
+        # Without a submission no scoring program has named its metric.
+        return tuple(MetricInfo(name, name.replace("_", " ")) for name in (*asked, settings.metric)[:1])
+    for content in contents.values():
+        for name in asked:
+            score_of(context, content, name, "--metric")
+    first = next(iter(contents.values()))
+    return tuple(metric_info(first, name) for name in asked or board_metrics(context, first))
+
+
+def _compare(stored: Sequence[Stored], infos: Sequence[MetricInfo], cases: Cases | None) -> Choices:
+    """Who is first under each metric that all entries have, and each way to take the cases together."""
+    if not stored:
+        return Choices()
+    first = stored[0].content
+    listed = {info.name: info for info in infos}
+    for name in known_metrics(first):
+        listed.setdefault(name, metric_info(first, name))
+    scores = {
+        name: np.array(values, dtype=np.float64)
+        for name in listed
+        if None not in (values := [find_score(one.content, name) for one in stored])
+    }
+    is_whole = cases is not None and len(cases.rows) == len(stored)
+    return compare_schemes(list(listed.values()), scores, cases.values if cases and is_whole else {})
+
+
+def make_boards(evaluated: Evaluated) -> tuple[Board, ...]:
+    """Make a board for each metric.
+
+    Raises:
+        DataError: A file of the scoring program is invalid.
+    """
+    agreements = _agreements(evaluated.cases)
+    return tuple(_make(evaluated, metric, agreements) for metric in evaluated.metrics)
+
+
+def _agreements(cases: Cases | None) -> tuple[Agreement, ...]:
+    if cases is None or cases.answers is None:
+        return ()
+    found = find_agreements(cases.answers, cases.wrong)
+    return tuple(
+        Agreement(
+            cases.rows[pair.first],
+            cases.rows[pair.second],
+            pair.kind,
+            pair.shared_errors,
+            pair.expected_errors,
+            pair.p_value,
+        )
+        for pair in found
+    )
+
+
+def _make(evaluated: Evaluated, metric: MetricInfo, agreements: tuple[Agreement, ...]) -> Board:
+    """One board."""
+    context, settings = evaluated.context, evaluated.context.bundle.evaluation
+    scored = [row for row in evaluated.rows if row.submission.id in evaluated.contents]
+    names = [info.name for info in evaluated.metrics]
+    measure, classes = _classes(evaluated, metric)
+    found = read_metric(evaluated.stored, metric.name, settings.resamples)
+    entries = tuple(
+        _entry(row, one, names, metric, classes, why)
+        for row, one, why in zip(evaluated.chosen, evaluated.stored, found.unpaired, strict=True)
+    )
+    board = Board(
         title=context.bundle.title,
-        phase=phase.name,
-        part=test_split,
+        phase=evaluated.phase.name,
+        part=evaluated.test_split,
         metric=metric,
-        class_names=class_names,
-        cases=len(names),
-        entries=tuple(_entry(row, scores[row.submission.id]) for row in chosen),
-        ranking=ranking,
+        cases=len(context.test_splits[evaluated.test_split]),
+        groups=_group_count(evaluated),
+        class_names=classes,
+        class_measure=measure,
+        entries=entries,
+        ranking=_rank(metric, found) if entries else None,
+        baselines=_baselines(evaluated, metric, names, classes),
+        choices=evaluated.choices,
         agreements=agreements,
-        unranked=_unranked(rows),
+        unranked=_unranked(evaluated.rows),
         show_agreement=settings.show_agreement,
         show_failed=settings.show_failed,
         public_key=public_text(signing_key(context.layout).public_key()),
-        history=_history(scored, scores, metric),
+        history=_history([row for row in scored if not row.is_baseline], evaluated.contents, metric.name),
+        others=tuple(name for name in names if name != metric.name),
+    )
+    return with_resolution(board, found.resamples)
+
+
+def _rank(metric: MetricInfo, found: MetricScores) -> Ranking:
+    return rank_entries(
+        metric.name,
+        found.scores,
+        found.resamples,
+        metric.higher_is_better,
+        found.influences,
+        found.intervals,
+    )
+
+
+def with_resolution(board: Board, resamples: np.ndarray) -> Board:
+    """Add to a board what its resamples (S, R) say of the test set and of the winner."""
+    if board.ranking is None or not board.ranking.paired.any():
+        return board
+    return dataclasses.replace(
+        board,
+        resolution=find_resolution(resamples, board.order),
+        shrinkage=expected_shrinkage(resamples[board.ranking.paired], board.metric.higher_is_better),
+    )
+
+
+def subgroup_tables(evaluated: Evaluated) -> list[SubgroupTable]:
+    """The entries' scores in parts of the test set, for the organiser.
+
+    They are of the metric that ranks if it is a mean over cases, otherwise of the first one that is.
+    """
+    cases = evaluated.cases
+    if cases is None or len(cases.rows) < len(evaluated.stored) or not cases.values:
+        return []
+    names = [info.name for info in evaluated.metrics if info.name in cases.values] or [*cases.values]
+    metric = metric_info(evaluated.stored[0].content, names[0])
+    return make_tables(cases.attributes, cases.groups, cases.values[metric.name], metric)
+
+
+def _classes(evaluated: Evaluated, metric: MetricInfo) -> tuple[str, tuple[str, ...]]:
+    """What the table by class shows, and its classes: those that every entry has."""
+    tables = [
+        class_scores(one.content, metric.name) for one in (*evaluated.stored, *evaluated.stored_baselines)
+    ]
+    if not tables or any(set(one[1]) != set(tables[0][1]) or not one[1] for one in tables):
+        return "", ()
+    measure, table = tables[0]
+    ordered = class_names((*evaluated.stored, *evaluated.stored_baselines)[0].content)
+    return measure, tuple(dict.fromkeys([*(name for name in ordered if name in table), *table]))
+
+
+def _group_count(evaluated: Evaluated) -> int | None:
+    """Number of groups that the cases are of; None where each is by itself."""
+    if evaluated.cases is not None:
+        return evaluated.cases.group_count
+    return case_counts(evaluated.stored[0].content)[1] if evaluated.stored else None
+
+
+def _baselines(
+    evaluated: Evaluated, metric: MetricInfo, names: Sequence[str], classes: Sequence[str]
+) -> tuple[Baseline, ...]:
+    if not evaluated.baselines:
+        return ()
+    resamples = evaluated.context.bundle.evaluation.resamples
+    found = read_metric(evaluated.stored_baselines, metric.name, resamples)
+    intervals = score_intervals(found.resamples, found.intervals)
+    return tuple(
+        Baseline(_entry(row, one, names, metric, classes, why), (float(low), float(high)))
+        for row, one, why, (low, high) in zip(
+            evaluated.baselines, evaluated.stored_baselines, found.unpaired, intervals, strict=True
+        )
     )
 
 
@@ -107,7 +335,11 @@ def choose_phase(phases: Sequence[Phase], name: str | None, now: datetime) -> Ph
 
 
 def choose_entries(
-    rows: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str, take: str
+    rows: Sequence[Row],
+    scores: Mapping[str, Mapping[str, Any]],
+    metric: str,
+    take: str,
+    higher_is_better: bool = True,
 ) -> list[Row]:
     """Choose one submission of each team: its best (of equal ones the earlier) or its last.
 
@@ -116,6 +348,7 @@ def choose_entries(
         scores: Their scores, by id.
         metric: The metric that decides between submissions of a team.
         take: `best` or `last`.
+        higher_is_better: Whether the best is the highest.
     """
     team_of = teams_of(row.submission.team for row in rows)
     of_team: dict[str, list[Row]] = {}
@@ -123,8 +356,11 @@ def choose_entries(
         of_team.setdefault(team_of[row.submission.team], []).append(row)
     if take == "last":
         return [own[-1] for own in of_team.values()]
+    sign = 1.0 if higher_is_better else -1.0
     # Of equal ones max takes the first, which is the earlier one.
-    return [max(own, key=lambda row: float(scores[row.submission.id][metric])) for own in of_team.values()]
+    return [
+        max(own, key=lambda row: sign * float(scores[row.submission.id][metric])) for own in of_team.values()
+    ]
 
 
 def _unranked(rows: Sequence[Row]) -> tuple[Unranked, ...]:
@@ -136,12 +372,12 @@ def _unranked(rows: Sequence[Row]) -> tuple[Unranked, ...]:
             message_of(row),
         )
         for row in rows
-        if row.state != SCORED
+        if row.state != SCORED and not row.is_baseline
     )
 
 
 def _history(
-    scored: Sequence[Row], scores: dict[str, dict[str, Any]], metric: str
+    scored: Sequence[Row], scores: Mapping[str, Mapping[str, Any]], metric: str
 ) -> tuple[HistoryPoint, ...]:
     """The scores of all submissions, with one name per team."""
     team_of = teams_of(row.submission.team for row in scored)
@@ -156,21 +392,18 @@ def _history(
     )
 
 
-def _labels(
-    context: Context, records: Records, row: Row, names: Sequence[str], label_of: dict[str, int]
-) -> list[int]:
-    """The labels (N,) that a submission predicted."""
-    table = read_predictions(context, records, row)
-    return [label_of[table.class_of[name]] for name in names]
-
-
-def _entry(row: Row, content: dict[str, Any]) -> Entry:
+def _entry(
+    row: Row, stored: Stored, names: Sequence[str], metric: MetricInfo, classes: Sequence[str], unpaired: str
+) -> Entry:
+    table = class_scores(stored.content, metric.name)[1]
     return Entry(
         submission=row.submission.sha256,
         team=row.submission.team,
         method=row.submission.method,
         received=format_time(row.submission.received),
-        # No metric of the probabilities: with made-up ones a log loss reveals the true classes.
-        scores={name: content[name] for name in METRICS if name in content},
-        per_class=content.get("details", content)["per_class"],
+        # No other metric: with made-up probabilities a log loss reveals the true classes.
+        scores={name: float(stored.content[name]) for name in names},
+        per_class={name: table.get(name, math.nan) for name in classes},
+        kind=row.kind,
+        unpaired=unpaired,
     )

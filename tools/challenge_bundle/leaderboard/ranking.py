@@ -1,17 +1,21 @@
-"""Ranks of entries, and their uncertainty over the choice of the cases."""
+"""Ranks of entries, and their uncertainty over the choice of the cases, from resampled scores."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from challenge_bundle.leaderboard.exchange import holm, pair_p_values
-from challenge_bundle.leaderboard.resampling import count_cells, parse_metric, resampled_scores, score_counts
+from challenge_bundle.leaderboard.significance import pair_tests
 
 CONFIDENCE = 0.95
 LEVEL = 0.05
-RESAMPLES = 10_000
 TIE = 1e-12
+"""Scores that differ by less are equal; of scores beyond 1 or -1, by less than this share of them."""
+
+TAILS = (100.0 * (1.0 - CONFIDENCE) / 2.0, 100.0 * (1.0 + CONFIDENCE) / 2.0)
+VALUES_AT_ONCE = 2**22
 PAIRS_AT_ONCE = 2**23
+PAIRWISE_ENTRIES = 200
+"""With more entries, sorting each ranking is faster than comparing all pairs at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,27 +24,35 @@ class Ranking:
 
     Args:
         metric: Name of the score.
-        cases: N, number of cases.
-        resamples: R, number of resamples of the cases.
+        higher_is_better: Whether a higher score is better.
+        resamples: R, number of resamples of the cases; 0 if no entry has any.
         scores: (S,), the score on all cases.
-        intervals: (S, 2), 95 % percentile interval of the score.
+        paired: (S,), whether the entry has resampled scores; the others are ranked by their score alone.
+        intervals: (S, 2), 95 % interval of the score; nan where none is known.
         ranks: (S,), from 1; equal scores share a rank, and the next rank counts them all (1, 2, 2, 4).
-        rank_intervals: (S, 2), whole ranks that hold 95 % of the resamples' ranks.
-        first: (S,), share of the resamples in which the entry is first; a tie is shared. They sum to 1.
+        rank_intervals: (S, 2), ranks that the pair tests leave possible: with a chance of at least 95 % these
+            hold the true ranks of all entries at once. 1 to S for an entry without resamples.
+        drawn_ranks: (S, 2), whole ranks that hold 95 % of the resamples' ranks, among the paired entries; 0
+            for the others.
+        first: (S,), share of the resamples in which the entry is first of the paired ones; a tie is shared.
+            They sum to 1; nan for an entry without resamples.
         rank_groups: (S,), from 1 at the top: no entry beats another of its group (see `find_rank_groups`).
-        p_values: (S, S), of each pair, adjusted by Holm's method; 1 on the diagonal.
+        p_values: (S, S), of each pair, adjusted for the number of pairs; 1 on the diagonal.
         wins: (S, S), whether the row's entry beats the column's.
-        tau: Mean of Kendall's tau-b between the resamples' rankings and the ranking on all cases.
+        tau: Mean of Kendall's tau-b between the resamples' rankings and the ranking on all cases; nan without
+            resamples.
         tau_interval: Its 95 % percentile interval (low, high).
     """
 
     metric: str
-    cases: int
+    higher_is_better: bool
     resamples: int
     scores: np.ndarray
+    paired: np.ndarray
     intervals: np.ndarray
     ranks: np.ndarray
     rank_intervals: np.ndarray
+    drawn_ranks: np.ndarray
     first: np.ndarray
     rank_groups: np.ndarray
     p_values: np.ndarray
@@ -50,82 +62,109 @@ class Ranking:
 
 
 def rank_entries(
-    reference: np.ndarray,
-    predictions: np.ndarray,
-    class_count: int,
     metric: str,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    scores: np.ndarray,
+    resamples: np.ndarray,
+    higher_is_better: bool = True,
+    influences: np.ndarray | None = None,
+    intervals: np.ndarray | None = None,
 ) -> Ranking:
     """Rank entries by a metric, with the uncertainty that a limited number of cases leaves.
 
-    The cases are drawn with replacement, the same draws for all entries, which are ranked again on each draw.
+    All entries were scored on the same resamples of the cases. They are ranked again on each.
 
     Args:
-        reference: Labels (N,), of 0..K-1.
-        predictions: Labels (S, N), of 0..K-1; the same cases for every entry, none missing.
-        class_count: K.
-        metric: Of manifest.METRICS.
-        resamples: R.
-        seed: Same seed, same result.
+        metric: Name of the score.
+        scores: (S,), on all cases, finite.
+        resamples: (S, R), finite; a row of nan for an entry that has none. R may be 0.
+        higher_is_better: Whether a higher score is better.
+        influences: (S, G), by how much each group of cases moves the score, for the pair tests; a row of nan
+            where it is not known. None if no entry has it.
+        intervals: (S, 2), 95 % intervals that are known already; nan where the resamples are to give them.
 
     Returns:
         The ranking.
 
     Raises:
-        ValueError: An unknown metric, no entry, no case, or shapes that do not fit.
+        ValueError: No entry, shapes that do not fit, or a score that is not finite.
 
     Source:
         Wiesenfarth et al. 2021, "Methods and open-source toolkit for analyzing and visualizing challenge
-        results", Scientific Reports 11:2369 (bootstrap of the ranking, Kendall's tau).
+        results", Scientific Reports 11:2369 (resampled rankings, Kendall's tau); Mogstad et al. 2024,
+        "Inference for ranks with applications to mobility across neighbourhoods and academic achievement
+        across countries", Review of Economic Studies 91:476 (intervals of ranks from tests of pairs).
     """
-    _check(reference, predictions, class_count)
-    # Entries with equal predictions share all figures: computed once, and not tested against each other.
-    distinct, place = np.unique(predictions, axis=0, return_inverse=True)
-    place = place.reshape(-1)
-    scores = score_counts(count_cells(reference, distinct, class_count), parse_metric(metric))[place]
-    drawn = resampled_scores(reference, distinct, class_count, metric, resamples, seed)[:, place]
-    p_values = np.ones((len(distinct), len(distinct)))
-    pairs = np.triu_indices(len(distinct), 1)
-    p_values[pairs] = holm(pair_p_values(reference, distinct, class_count, metric)[pairs])
-    p_values = np.minimum(p_values, p_values.T)[np.ix_(place, place)]
-    wins = (p_values <= LEVEL) & (scores[:, np.newaxis] > scores + TIE)
-    ranks = rank_scores(scores)
-    drawn_ranks = rank_scores(drawn)
-    winners = drawn_ranks == 1
-    taus = rank_correlations(ranks, drawn_ranks)
-    tails = 100.0 * np.array([(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
-    low, high = np.percentile(taus, tails)
+    paired = _check(scores, resamples, influences, intervals)
+    count = len(scores)
+    ranks = rank_scores(scores, higher_is_better)
+    p_values = _pair_p_values(scores, resamples, influences, paired, higher_is_better)
+    wins = (p_values <= LEVEL) & _better(scores, higher_is_better)
+    drawn_ranks = np.zeros((count, 2), dtype=np.int64)
+    first = np.full(count, np.nan)
+    tau, tau_interval = np.nan, (np.nan, np.nan)
+    if paired.any():
+        drawn = _rank_resamples(resamples if paired.all() else resamples[paired], higher_is_better)
+        drawn_ranks[paired] = np.percentile(drawn, TAILS, axis=0, method="inverted_cdf").T
+        winners = drawn == 1
+        first[paired] = (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0)
+        taus = rank_correlations(rank_scores(scores[paired], higher_is_better), drawn)
+        tau = float(taus.mean())
+        low, high = np.percentile(taus, TAILS)
+        tau_interval = (float(low), float(high))
     return Ranking(
         metric=metric,
-        cases=len(reference),
-        resamples=resamples,
+        higher_is_better=higher_is_better,
+        resamples=resamples.shape[1] if paired.any() else 0,
         scores=scores,
-        intervals=np.percentile(drawn, tails, axis=0).T,
+        paired=paired,
+        intervals=score_intervals(resamples, intervals),
         ranks=ranks,
-        rank_intervals=np.percentile(drawn_ranks, tails, axis=0, method="inverted_cdf").T,
-        first=(winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
+        rank_intervals=np.stack([1 + wins.sum(axis=0), count - wins.sum(axis=1)], axis=1),
+        drawn_ranks=drawn_ranks,
+        first=first,
         rank_groups=find_rank_groups(ranks, wins),
         p_values=p_values,
         wins=wins,
-        tau=float(taus.mean()),
-        tau_interval=(float(low), float(high)),
+        tau=tau,
+        tau_interval=tau_interval,
     )
 
 
-def rank_scores(scores: np.ndarray) -> np.ndarray:
-    """Rank scores, the highest first; scores equal to within 1e-12 share the best of their ranks.
+def score_intervals(resamples: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """95 % intervals of scores.
+
+    Args:
+        resamples: (S, R), rows of nan where there are none.
+        known: (S, 2), intervals of the scoring program, which come first; nan where there is none.
+
+    Returns:
+        (S, 2); the percentile interval of the resamples where no other is known; nan without resamples, and
+        where all resamples are equal: an interval without width would promise what no test set can.
+    """
+    intervals = np.full((len(resamples), 2), np.nan) if known is None else known.astype(np.float64)
+    if resamples.shape[1]:
+        for entry in np.flatnonzero(np.isnan(intervals).any(axis=1)):
+            low, high = np.percentile(resamples[entry], TAILS)
+            intervals[entry] = (low, high) if high - low > TIE * max(1.0, abs(high)) else np.nan
+    return intervals
+
+
+def rank_scores(scores: np.ndarray, higher_is_better: bool = True) -> np.ndarray:
+    """Rank scores, the best first; scores that are equal to within TIE share the best of their ranks.
 
     Args:
         scores: (..., S).
+        higher_is_better: Whether the highest is the best.
 
     Returns:
         Ranks (..., S), int64, from 1.
     """
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    falling = np.take_along_axis(scores, order, axis=-1)
+    falling = -scores if higher_is_better else scores
+    order = np.argsort(falling, axis=-1, kind="stable")
+    falling = np.take_along_axis(falling, order, axis=-1)
     positions = np.broadcast_to(np.arange(1, scores.shape[-1] + 1), scores.shape).copy()
-    positions[..., 1:][falling[..., :-1] - falling[..., 1:] <= TIE] = 1
+    gaps = falling[..., 1:] - falling[..., :-1]
+    positions[..., 1:][gaps <= TIE * np.maximum(1.0, np.abs(falling[..., 1:]))] = 1
     ranks = np.empty(scores.shape, dtype=np.int64)
     np.put_along_axis(ranks, order, np.maximum.accumulate(positions, axis=-1), axis=-1)
     return ranks
@@ -144,6 +183,8 @@ def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
     Source:
         Kendall 1945, Biometrika 33:239.
     """
+    if len(ranks) > PAIRWISE_ENTRIES:
+        return np.array([_rank_correlation(ranks, row) for row in drawn_ranks])
     first, second = np.triu_indices(len(ranks), 1)
     signs = np.sign(ranks[first] - ranks[second]).astype(np.float32)
     untied = float(np.count_nonzero(signs))
@@ -159,6 +200,15 @@ def rank_correlations(ranks: np.ndarray, drawn_ranks: np.ndarray) -> np.ndarray:
         alike = np.where((untied == 0.0) & ~drawn_signs.any(axis=1), 1.0, 0.0)
         taus[start : start + block] = np.divide(agreed, both, out=alike, where=both > 0)
     return taus
+
+
+def _rank_correlation(ranks: np.ndarray, others: np.ndarray) -> float:
+    from scipy.stats import kendalltau
+
+    is_tied, other_is_tied = (bool((one == one[0]).all()) for one in (ranks, others))
+    if is_tied or other_is_tied:
+        return 1.0 if is_tied and other_is_tied else 0.0
+    return float(kendalltau(ranks, others).statistic)
 
 
 def find_rank_groups(ranks: np.ndarray, wins: np.ndarray) -> np.ndarray:
@@ -186,12 +236,80 @@ def find_rank_groups(ranks: np.ndarray, wins: np.ndarray) -> np.ndarray:
     return groups
 
 
-def _check(reference: np.ndarray, predictions: np.ndarray, class_count: int) -> None:
-    if predictions.ndim != 2 or not predictions.size or reference.shape != predictions.shape[1:]:
+def _rank_resamples(resamples: np.ndarray, higher_is_better: bool) -> np.ndarray:
+    """Ranks of each resample (R, S), int16, in blocks that fit into memory."""
+    count, draws = resamples.shape
+    ranks = np.empty((draws, count), dtype=np.int16)
+    block = max(1, VALUES_AT_ONCE // count)
+    for start in range(0, draws, block):
+        drawn = np.ascontiguousarray(resamples[:, start : start + block].T)
+        ranks[start : start + block] = rank_scores(drawn, higher_is_better)
+    return ranks
+
+
+def _pair_p_values(
+    scores: np.ndarray,
+    resamples: np.ndarray,
+    influences: np.ndarray | None,
+    paired: np.ndarray,
+    higher_is_better: bool,
+) -> np.ndarray:
+    """Adjusted p-values (S, S); 1 where one of the two has no resamples.
+
+    Entries that have the same score on every resample gave the same answers: they are tested once, and not
+    against each other, so that a duplicate costs nobody a win.
+    """
+    p_values = np.ones((len(scores), len(scores)))
+    if not paired.any():
+        return p_values
+    place_of: dict[bytes, int] = {}
+    rows = np.flatnonzero(paired)
+    places = [place_of.setdefault(_digest(scores[row], resamples[row]), len(place_of)) for row in rows]
+    distinct = rows[np.unique(places, return_index=True)[1]]
+    shares = None if influences is None else influences[distinct]
+    if shares is not None and np.isnan(shares).any():
+        shares = None
+    tested = pair_tests(scores[distinct], resamples[distinct], shares, higher_is_better)
+    p_values[np.ix_(rows, rows)] = tested[np.ix_(places, places)]
+    np.fill_diagonal(p_values, 1.0)
+    return p_values
+
+
+def _digest(score: np.floating, resamples: np.ndarray) -> bytes:
+    import hashlib
+
+    return hashlib.sha256(score.tobytes() + resamples.tobytes()).digest()
+
+
+def _better(scores: np.ndarray, higher_is_better: bool) -> np.ndarray:
+    """Whether the row's score is better than the column's, beyond a tie: (S, S)."""
+    gaps = scores[:, np.newaxis] - scores
+    if not higher_is_better:
+        gaps = -gaps
+    sizes = np.maximum(np.abs(scores)[:, np.newaxis], np.abs(scores))
+    return np.asarray(gaps > TIE * np.maximum(1.0, sizes))
+
+
+def _check(
+    scores: np.ndarray,
+    resamples: np.ndarray,
+    influences: np.ndarray | None,
+    intervals: np.ndarray | None,
+) -> np.ndarray:
+    """Whether each entry has resamples (S,)."""
+    count = len(scores)
+    if not count or scores.shape != (count,) or resamples.ndim != 2 or len(resamples) != count:
         raise ValueError(
-            f"reference {reference.shape} and predictions {predictions.shape}; expected (N,) and (S, N)"
-            " with at least one case and one entry"
+            f"scores {scores.shape}, resamples {resamples.shape}; expected (S,) and (S, R), S >= 1"
         )
-    for name, labels in (("reference", reference), ("predictions", predictions)):
-        if labels.min() < 0 or labels.max() >= class_count:
-            raise ValueError(f"{name}: labels {labels.min()}..{labels.max()}; expected 0..{class_count - 1}")
+    if influences is not None and (influences.ndim != 2 or len(influences) != count):
+        raise ValueError(f"influences {influences.shape}; expected ({count}, G)")
+    if intervals is not None and intervals.shape != (count, 2):
+        raise ValueError(f"intervals {intervals.shape}; expected ({count}, 2)")
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite")
+    missing = np.isnan(resamples)
+    paired = ~missing.all(axis=1) if resamples.shape[1] else np.zeros(count, dtype=bool)
+    if missing[paired].any() or np.isinf(resamples).any():
+        raise ValueError("a resampled score is not finite")
+    return np.asarray(paired)

@@ -1,5 +1,6 @@
-"""Pairs of entries that share more errors than two independent methods would."""
+"""Pairs of entries that share more errors than two independent methods would, whatever an answer is."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,8 @@ class Agreement:
         first: Index of one entry.
         second: Index of the other, the greater one.
         kind: "identical" (the same answer on every case) or "same errors".
-        shared_errors: Number of cases for which both predict the same wrong class.
+        shared_errors: Number of cases for which both give the same wrong answer; 0 where errors are not
+            known.
         expected_errors: The number that two independent methods would share, given how hard the cases are for
             all other entries; 0 for "identical".
         p_value: Of "same errors": the chance that related but honest methods share so many, times the number
@@ -43,13 +45,13 @@ class Agreement:
     p_value: float
 
 
-def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count: int) -> list[Agreement]:
-    """Find pairs whose predictions are identical, or that share too many errors.
+def find_agreements(answers: np.ndarray, wrong: np.ndarray | None) -> list[Agreement]:
+    """Find pairs whose answers are identical, or that share too many errors.
 
     Hard cases make everybody err alike, so a number of shared errors alone means little. The chance that an
     entry makes a certain error on a case is estimated from all other entries: the share of them that err
-    there, shifted to the entry's own number of errors, times the share of those that predict the same wrong
-    class. Beyond that, honest entries with related methods may share more than half of their errors
+    there, shifted to the entry's own number of errors, times the share of those that give the same wrong
+    answer. Beyond that, honest entries with related methods may share more than half of their errors
     (ALLOWED_SHARE). A pair is marked if one of the two repeats still more of the other's errors, with a
     chance under 1 % that any honest pair of the board is marked (Bonferroni). Each pair is tested in both
     directions: a duplicate with added errors still repeats the original's.
@@ -59,9 +61,9 @@ def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count:
     cases, and are not found.
 
     Args:
-        reference: Labels (N,).
-        predictions: Labels (S, N).
-        class_count: K.
+        answers: (S, N), int64: equal numbers are equal answers, whatever they mean.
+        wrong: Whether each is wrong (S, N), bool; None where the task does not say so: then identical entries
+            alone are found.
 
     Returns:
         The pairs, identical ones first, then by p-value.
@@ -70,10 +72,9 @@ def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count:
         Wesolowsky 2000, "Detecting excessive similarity in answers on multiple choice exams", Journal of
         Applied Statistics 27:909 (matching wrong answers, given each question's difficulty).
     """
-    distinct, first_of, place = np.unique(predictions, axis=0, return_index=True, return_inverse=True)
-    place = place.reshape(-1)
-    found = _identical(reference, predictions, place)
-    if len(distinct) >= FEWEST_ENTRIES:
+    first_of, place = _distinct(answers)
+    found = _identical(wrong, place)
+    if wrong is not None and len(first_of) >= FEWEST_ENTRIES:
         found += [
             Agreement(
                 first=int(min(first_of[one], first_of[other])),
@@ -83,75 +84,126 @@ def find_agreements(reference: np.ndarray, predictions: np.ndarray, class_count:
                 expected_errors=expected,
                 p_value=p_value,
             )
-            for one, other, shared, expected, p_value in _same_errors(reference, distinct, class_count)
+            for one, other, shared, expected, p_value in _same_errors(answers[first_of], wrong[first_of])
         ]
     return sorted(found, key=lambda pair: (pair.kind, pair.p_value, pair.first, pair.second))
 
 
-def _identical(reference: np.ndarray, predictions: np.ndarray, place: np.ndarray) -> list[Agreement]:
-    """Pairs of equal predictions that have at least one error; equal ones have the same `place`."""
-    errors = (predictions != reference).sum(axis=1)
+def _distinct(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first entry of each set of equal ones, and the number of each entry's set (S,)."""
+    number_of: dict[bytes, int] = {}
+    place = np.array([number_of.setdefault(_digest(row), len(number_of)) for row in answers], dtype=np.int64)
+    return np.unique(place, return_index=True)[1], place
+
+
+def _digest(row: np.ndarray) -> bytes:
+    return hashlib.sha256(row.tobytes()).digest()
+
+
+def _identical(wrong: np.ndarray | None, place: np.ndarray) -> list[Agreement]:
+    """Pairs of equal answers, with at least one error where errors are known; equal ones have one `place`."""
+    errors = np.zeros(len(place), dtype=int) if wrong is None else wrong.sum(axis=1)
     return [
         Agreement(first, int(second), "identical", int(errors[first]), 0.0, 0.0)
         for first in range(len(place))
-        if errors[first]
+        if wrong is None or errors[first]
         for second in np.flatnonzero(place[first + 1 :] == place[first]) + first + 1
     ]
 
 
-def _same_errors(
-    reference: np.ndarray, predictions: np.ndarray, class_count: int
-) -> list[tuple[int, int, int, float, float]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Errors:
+    """The wrong answers of all entries, one after the other: E of them.
+
+    Args:
+        entry: Whose it is (E,), rising.
+        case: On which case (E,).
+        cell: Number of the case and the answer together (E,): shared errors have the same.
+        pair: Number of the case's right answer and this one together (E,).
+        truth: Number of each case's right answer (N,); of cases that nobody got right, a number of its own.
+        answers: K, number of answers that there are.
+    """
+
+    entry: np.ndarray
+    case: np.ndarray
+    cell: np.ndarray
+    pair: np.ndarray
+    truth: np.ndarray
+    answers: int
+
+
+def _collect_errors(answers: np.ndarray, wrong: np.ndarray) -> _Errors:
+    distinct, numbers = np.unique(answers, return_inverse=True)
+    numbers = numbers.reshape(answers.shape)
+    truth = np.where(wrong, -1, numbers).max(axis=0)
+    truth[truth < 0] = len(distinct)
+    entry, case = np.nonzero(wrong)
+    given = numbers[entry, case]
+    cell = np.unique(case * len(distinct) + given, return_inverse=True)[1]
+    pair = np.unique(truth[case] * len(distinct) + given, return_inverse=True)[1]
+    return _Errors(entry, case, cell, pair, truth, len(distinct))
+
+
+def _same_errors(answers: np.ndarray, wrong: np.ndarray) -> list[tuple[int, int, int, float, float]]:
     """Marked pairs: (first, second, shared errors, expected errors, adjusted p-value)."""
-    wrong = predictions != reference
-    tests = len(predictions) * (len(predictions) - 1)
-    counts = np.zeros((class_count, len(reference)))
-    for label in range(class_count):
-        counts[label] = ((predictions == label) & wrong).sum(axis=0)
+    errors = _collect_errors(answers, wrong)
+    count = len(answers)
+    own = np.bincount(errors.entry, minlength=count)
+    shared = _count_shared(errors, count)
+    # At least ALLOWED_SHARE of the other's errors is allowed, so that most pairs need no more than this.
+    suspects = shared > ALLOWED_SHARE * own
+    np.fill_diagonal(suspects, False)
     found: dict[tuple[int, int], tuple[int, float, float]] = {}
-    for entry in range(len(predictions)):
-        expected = _expected_errors(entry, reference, predictions, counts)
-        # (S, N): the chance that this entry repeats each other entry's error; 0 where the other is right.
-        chances = np.where(wrong, expected[predictions, np.arange(len(reference))], 0.0)
-        allowed = np.where(wrong, chances + ALLOWED_SHARE * (1.0 - chances), 0.0)
-        shared = (wrong & (predictions == predictions[entry])).sum(axis=1)
-        spread = np.sqrt((allowed * (1.0 - allowed)).sum(axis=1))
-        suspects = shared > allowed.sum(axis=1) + SCREENING_DEVIATIONS * spread
-        suspects[entry] = False
-        for other in np.flatnonzero(suspects).tolist():
-            p_value = upper_tail(allowed[other][wrong[other]], int(shared[other])) * tests
+    for entry in np.flatnonzero(suspects.any(axis=1)).tolist():
+        # (E,): the chance that this entry makes each error of the others.
+        chances = _chances(entry, errors, count)
+        for other in np.flatnonzero(suspects[entry]).tolist():
+            of_other = chances[np.searchsorted(errors.entry, other) :][: own[other]]
+            allowed = of_other + ALLOWED_SHARE * (1.0 - of_other)
+            spread = float(np.sqrt((allowed * (1.0 - allowed)).sum()))
+            if shared[entry, other] <= allowed.sum() + SCREENING_DEVIATIONS * spread:
+                continue
+            p_value = upper_tail(allowed, int(shared[entry, other])) * count * (count - 1)
             pair = (min(entry, other), max(entry, other))
             if p_value <= min(LEVEL, found[pair][2] if pair in found else 1.0):
-                found[pair] = (int(shared[other]), float(chances[other].sum()), p_value)
+                found[pair] = (int(shared[entry, other]), float(of_other.sum()), p_value)
     return [(*pair, *finding) for pair, finding in found.items()]
 
 
-def _expected_errors(
-    entry: int, reference: np.ndarray, predictions: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Chance that an entry predicts each wrong class for each case, estimated from all other entries.
+def _count_shared(errors: _Errors, count: int) -> np.ndarray:
+    """The number of errors that each pair of entries shares (S, S)."""
+    from scipy.sparse import csr_array
+
+    ones = np.ones(len(errors.entry), dtype=np.int32)
+    cells = int(errors.cell.max()) + 1 if len(errors.cell) else 1
+    made = csr_array((ones, (errors.entry, errors.cell)), shape=(count, cells))
+    return np.asarray((made @ made.T).toarray())
+
+
+def _chances(entry: int, errors: _Errors, count: int) -> np.ndarray:
+    """Chance that an entry makes each of all entries' errors, estimated from all entries but itself.
 
     Args:
         entry: Its index.
-        reference: Labels (N,).
-        predictions: Labels (S, N).
-        counts: Number of entries that predict each wrong class (K, N).
+        errors: Of all entries, E.
+        count: S.
 
     Returns:
-        (K, N); the value of the true class is meaningless.
+        (E,); of the entry's own errors without meaning.
     """
-    cases = np.arange(len(reference))
-    others = counts.copy()
-    erred = predictions[entry] != reference
-    others[predictions[entry][erred], cases[erred]] -= 1.0
-    errors = others.sum(axis=0)
-    rate = errors.mean() / (len(predictions) - 1)
+    others = errors.entry != entry
+    cases = len(errors.truth)
+    of_case = np.bincount(errors.case[others], minlength=cases).astype(np.float64)
+    of_cell = np.bincount(errors.cell[others], minlength=int(errors.cell.max()) + 1)
+    of_pair = np.bincount(errors.pair[others], minlength=int(errors.pair.max()) + 1)
+    of_truth = np.bincount(errors.truth[errors.case[others]], minlength=errors.answers + 1)
+    rate = of_case.mean() / (count - 1)
     # One more, imagined entry that errs at the mean rate keeps the chances away from 0 and 1.
-    share = np.clip((errors + rate) / len(predictions), 1e-6, 1.0 - 1e-6)
-    usual = np.stack([others[:, reference == label].sum(axis=1) for label in range(len(counts))], axis=1)
-    usual = (usual + 1.0 / len(counts)) / (usual.sum(axis=0) + 1.0)
-    of_class = (others + usual[:, reference]) / (errors + 1.0)
-    return np.asarray(_shift(share, float(erred.sum())) * of_class)
+    share = np.clip((of_case + rate) / count, 1e-6, 1.0 - 1e-6)
+    shifted = _shift(share, float(np.count_nonzero(~others)))
+    usual = (of_pair[errors.pair] + 1.0 / errors.answers) / (of_truth[errors.truth[errors.case]] + 1.0)
+    answered = (of_cell[errors.cell] + usual) / (of_case[errors.case] + 1.0)
+    return np.asarray(shifted[errors.case] * answered)
 
 
 def _shift(chances: np.ndarray, total: float) -> np.ndarray:
