@@ -18,6 +18,8 @@ from page_scores import ScoreRow, score_rows, tiles
 from page_sections import make_sections
 
 TEMPLATE = "detailed_results.html.j2"
+FEW_FOR_INTERVALS = 50
+"""Below this number of independent units intervals are not promised to hold the true score in 95 %."""
 SCORE_HEADINGS = ("metric", "score", "95 % interval", "unit", "better", "definition")
 
 # The report of the package replaces the title, the first heading and the ends of style and main.
@@ -96,7 +98,10 @@ def interval_note(details: Mapping[str, Any]) -> str:
     if not details.get("intervals"):
         return "The scores are without intervals."
     unit = "patient groups" if details.get("groups") else "test cases"
-    return f"Intervals: 95 %, from resampled {unit}; they say how much other {unit} could change the score."
+    text = f"Intervals: 95 %, from resampled {unit}; they say how much other {unit} could change the score."
+    if (details.get("groups") or details["cases"]) < FEW_FOR_INTERVALS:
+        text += f" With fewer than {FEW_FOR_INTERVALS} {unit} they may be too narrow."
+    return text
 
 
 def plain_page(page: Page) -> str:

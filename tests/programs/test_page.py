@@ -152,6 +152,15 @@ def test_an_interval_that_does_not_cover_well_is_marked(
     assert rows["Accuracy"][2] == "0.5000 to 0.9000 (covers 88 % with so few cases)"
 
 
+@pytest.mark.parametrize(("count", "is_said"), [(98, True), (100, False)])
+def test_few_patient_groups_are_said(count: int, is_said: bool, program: SimpleNamespace) -> None:
+    """Two images of each patient: 49 or 50 groups."""
+    _, result, page = render(program, "regression", count=count)
+    assert result["details"]["groups"] == count // 2
+    assert f"{count} test cases of {count // 2} patient groups." in page
+    assert ("With fewer than 50 patient groups they may be too narrow." in page) == is_said
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("show_cases", [False, True])
 def test_loads_nothing_and_escapes_names(
