@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT / "tools"), str(PROJECT / "docs")]
 
 from messages import messages_page
+from metrics_page import metrics_page
 
 from challenge_bundle.cli import main as bundle
 from challenge_bundle.formats.program_toml import Written
@@ -147,6 +149,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "bundle-toml.md": bundle_toml_page,
     "commands.md": commands_page,
     "messages.md": messages_page,
+    "metrics.md": partial(metrics_page, PROJECT, MARK),
 }
 """The generated pages of docs/reference/."""
 
