@@ -13,7 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from challenge_bundle.audit.balance import cramers_v
 from challenge_bundle.audit.base import AuditFinding, ImageTable
-from challenge_bundle.audit.baselines import find_baselines, nearest
+from challenge_bundle.audit.baseline_methods import nearest
+from challenge_bundle.audit.baselines import find_baselines
 from challenge_bundle.audit.check_names import CHECKS
 from challenge_bundle.audit.near_duplicates import (
     MIN_CORRELATIONS,
@@ -681,7 +682,8 @@ def test_the_trivial_methods_headline_is_of_one_split(layout: Layout) -> None:
         sound_rows(),
         lambda row: brighter(row) if (row.class_name, row.split != "testing") == ("dog", True) else row,
     )
-    (finding,) = [one for one in audit(layout, rows).findings if one.check == "baselines"]
+    (gap, finding) = [one for one in audit(layout, rows).findings if one.check == "baselines"]
+    assert (gap.severity, gap.finding.code) == ("warning", "baseline-gap")
     assert finding.severity == "note"
     assert finding.finding.message.endswith(" on testing")
     assert finding.figures

@@ -1,10 +1,12 @@
-"""How the classes are distributed: missing or rare ones, imbalance, different shares in the splits."""
+"""How labels are distributed: missing or rare classes, imbalance, different shares in the splits, values."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from challenge_bundle.audit.base import TESTING, AuditFinding, Figures, ImageTable, left_out
+from challenge_bundle.audit.base import TESTING, AuditFinding, ImageTable, left_out
+from challenge_bundle.audit.label_balance import find_odd_values, find_rare_labels, share_figures
 from challenge_bundle.findings import ERROR, WARNING, Finding
+from challenge_bundle.formats.tasks import MULTILABEL, REGRESSION, WITH_ONE_CLASS
 from challenge_bundle.layout import SPLITS
 
 MIN_IMAGES = 10
@@ -16,17 +18,34 @@ MIN_ASSOCIATION = 0.1
 
 
 def count_images(images: ImageTable) -> NDArray[np.int64]:
-    """Images of each split and class, (3, K); the testing row is 0 where the classes are unknown."""
+    """Images of each split that have each class or label, (3, K); 0 of a split whose labels are unknown."""
     counts = np.zeros((len(SPLITS), len(images.class_names)), np.int64)
     for split in range(len(SPLITS)):
-        counts[split] = np.bincount(images.labels[images.of_split(split)], minlength=counts.shape[1])
+        targets = images.targets(images.of_split(split))
+        if images.task == MULTILABEL and len(targets):
+            counts[split] = targets.sum(axis=0)
+        elif images.task in WITH_ONE_CLASS:
+            counts[split] = np.bincount(targets, minlength=counts.shape[1])
     return counts
 
 
 def find_imbalance(images: ImageTable) -> list[AuditFinding]:
-    """Find classes that a split misses, or that have few images, and unequal shares."""
-    counts = count_images(images)
-    known = [split for split in range(len(SPLITS)) if counts[split].any()]
+    """Find classes or labels that a split misses or has few images of, unequal shares, and odd values."""
+    known = [split for split in range(len(SPLITS)) if len(images.of_split(split))]
+    if images.task == REGRESSION:
+        findings = find_odd_values(images, known)
+    elif images.task == MULTILABEL:
+        findings = find_rare_labels(images, count_images(images), known)
+    else:
+        findings = _find_class_imbalance(images, count_images(images), known)
+    if TESTING not in known:
+        findings.append(left_out("balance", "the classes of the testing images are not known here"))
+    return findings
+
+
+def _find_class_imbalance(
+    images: ImageTable, counts: NDArray[np.int64], known: list[int]
+) -> list[AuditFinding]:
     findings = _few(images, counts, known)
     totals = counts[0]
     if totals.size and totals.min() > 0 and totals.max() / totals.min() >= MAX_RATIO:
@@ -48,10 +67,6 @@ def find_imbalance(images: ImageTable) -> list[AuditFinding]:
     association = cramers_v(counts[known])
     if association >= MIN_ASSOCIATION:
         shares = counts[known] / counts[known].sum(axis=1, keepdims=True)
-        rows = tuple(
-            (name, *(f"{share:.1%}" for share in shares[:, label]))
-            for label, name in enumerate(images.class_names)
-        )
         findings.append(
             AuditFinding(
                 "balance",
@@ -62,11 +77,9 @@ def find_imbalance(images: ImageTable) -> list[AuditFinding]:
                     f"the splits have different shares of the classes (Cramér's V {association:.2f})",
                     "assign the splits class by class, as `data import` does, or inform the participants",
                 ),
-                figures=Figures(("class", *(SPLITS[split] for split in known)), rows),
+                figures=share_figures(images, shares, known, "class"),
             )
         )
-    if TESTING not in known:
-        findings.append(left_out("balance", "the classes of the testing images are not known here"))
     return findings
 
 

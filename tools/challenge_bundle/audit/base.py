@@ -1,13 +1,15 @@
 """What a check of a data set gets, and what it gives back."""
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from challenge_bundle.findings import ERROR, NOTE, WARNING, Finding
+from challenge_bundle.formats.tasks import MULTILABEL, REGRESSION, labels_of, show_label
 from challenge_bundle.layout import SPLITS
 
 SEVERITIES = (ERROR, WARNING, NOTE)
@@ -30,12 +32,15 @@ class ImageTable:
     """The images of a bundle that can be read, one row per image (N), by split in the order of the csvs.
 
     Args:
-        class_names: The classes (K); a label is a place in them.
+        task: What the images are labelled for.
+        class_names: The classes in order, or the labels of a multilabel task (K); none of values.
+        label_texts: The different label texts (L); a label is a place in them. They are the classes where
+            every image has one.
         files: (N,) path below input_data/, such as `training-data/000001.jpg`.
         origins: (N,) the path before the import, where that is known, else the file.
         groups: (N,) the patient group, as given to the import; None where none was given.
         splits: (N,) place in SPLITS.
-        labels: (N,) place in class_names, or UNKNOWN.
+        labels: (N,) place in label_texts, or UNKNOWN.
         sizes_px: (N, 2) width, height.
         modes: (N,) Pillow's mode, such as `L`.
         sizes_bytes: (N,) of the files.
@@ -51,7 +56,9 @@ class ImageTable:
         unreadable: (file, why) of each file that is not a valid image.
     """
 
+    task: str
     class_names: tuple[str, ...]
+    label_texts: tuple[str, ...]
     files: tuple[str, ...]
     origins: tuple[str, ...]
     groups: tuple[str | None, ...]
@@ -74,9 +81,28 @@ class ImageTable:
         return len(self.files)
 
     def class_name(self, row: int) -> str | None:
-        """The class of a row's image; None if it is not known."""
+        """The class, labels or value of a row's image as text; None if it is not known."""
         label = int(self.labels[row])
-        return None if label == UNKNOWN else self.class_names[label]
+        return None if label == UNKNOWN else show_label(self.label_texts[label])
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """What methods predict for rows whose label is known.
+
+        Args:
+            rows: (M,).
+
+        Returns:
+            Places in class_names (M,), int64; of a multilabel task whether each label is there (M, K), bool;
+            of a regression values (M,), float64.
+        """
+        if self.task == REGRESSION:
+            values = np.array([float(text) for text in self.label_texts])
+            return values[self.labels[rows]] if len(values) else np.empty(0)
+        if self.task == MULTILABEL:
+            sets = [set(labels_of(self.task, text)) for text in self.label_texts]
+            there = np.array([[name in found for name in self.class_names] for found in sets], bool)
+            return there.reshape(len(sets), -1)[self.labels[rows]]
+        return self.labels[rows]
 
     def origin_name(self, row: int) -> str:
         """The base name that a row's image had before the import."""
@@ -121,6 +147,8 @@ class AuditFinding:
         files: Files without a row that show it, each with what is wrong with it.
         drawings: Pictures that show it where rows cannot.
         figures: Its numbers.
+        pairs: (M, 2) rows of all pairs that show it, where a file lists them.
+        distances: (M,) of their pictures, 1 less the correlation.
     """
 
     check: str
@@ -131,6 +159,8 @@ class AuditFinding:
     drawings: tuple[Drawing, ...] = ()
     figures: Figures | None = None
     labels: tuple[str, ...] = ()
+    pairs: NDArray[np.int64] | None = field(default=None, compare=False)
+    distances: NDArray[np.float64] | None = field(default=None, compare=False)
 
     @property
     def severity(self) -> str:

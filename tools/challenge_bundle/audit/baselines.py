@@ -1,15 +1,14 @@
 """What trivial methods score: every score of the challenge is compared with these."""
 
-import functools
-import warnings
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenge_bundle.audit.base import (
-    SMALL_SIDE_PX,
     TESTING,
     TRAINING,
     VALIDATION,
@@ -18,62 +17,58 @@ from challenge_bundle.audit.base import (
     ImageTable,
     left_out,
 )
+from challenge_bundle.audit.baseline_methods import learn_methods, some
+from challenge_bundle.audit.baseline_scores import FIGURES, TaskFigures, spread_by_chance
 from challenge_bundle.findings import NOTE, WARNING, Finding
 from challenge_bundle.layout import SPLITS
 
 SOLVED = 0.95
-"""Weighted F1 of a trivial method from which little is left to win."""
+"""The figure of a trivial method from which little is left to win."""
+MIN_GAP = 0.05
+"""Between validation and testing; in a large set less is beyond chance too, and harmless."""
+MAX_P_VALUE = 0.01
+"""That one of the methods has such a gap by chance."""
 
-MAX_WORK = 4e11
-"""Multiplications of a nearest-neighbour search, 5 s on two cores; beyond, fewer images are asked for."""
-MAX_LEARNED = 10_000
-"""Training images of the logistic regression."""
-MIN_ASKED = 500
-_ROWS_AT_ONCE = 1024
-_QUERIES_AT_ONCE = 2500
 
-Predict = Callable[[NDArray[np.int64]], NDArray[np.int64]]
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What one method scores on one split.
+
+    Args:
+        method: Its name.
+        split: Place in SPLITS.
+        figures: Each figure of the task; nan where it is undefined.
+        spread: Standard deviation of the last one by chance.
+        images: How many were asked for.
+    """
+
+    method: str
+    split: int
+    figures: tuple[float, ...]
+    spread: float
+    images: int
 
 
 def find_baselines(images: ImageTable) -> list[AuditFinding]:
-    """Score the most common class, a nearest neighbour and a logistic regression.
+    """Score the most common answer, a nearest neighbour and a linear model.
 
-    All learn from training; they are scored on validation and, where its classes are here, testing.
+    All learn from training; they are scored on validation and, where its labels are here, testing.
 
     Args:
         images: All images.
 
     Returns:
         One finding with the figures: a warning where a trivial method all but solves the task, on testing
-        where its classes are here.
+        where its labels are here. A warning where a method's figures on validation and testing differ by more
+        than chance allows.
     """
     training = images.of_split(TRAINING)
     asked = [split for split in (VALIDATION, TESTING) if len(images.of_split(split))]
     if len(np.unique(images.labels[training])) < 2 or not asked:
-        return [left_out("baselines", "trivial methods need two classes in training and a split to score")]
-    rows: list[tuple[str | int | float, ...]] = []
-    best = ("", 0.0)
-    methods = _methods(images, training)
-    for split in asked:
-        queries = images.of_split(split)
-        for name, limit, predict in methods:
-            used = _some(queries, limit)
-            accuracy, f1 = score(images.labels[used], predict(used))
-            rows.append((name, SPLITS[split], round(accuracy, 4), round(f1, 4), len(used)))
-            if split == asked[-1]:
-                # Rounded as in the figures, so that both show the same.
-                best = max(best, (name, round(f1, 4)), key=lambda found: found[1])
-    figures = Figures(("method", "split", "accuracy", "weighted F1", "images"), tuple(rows))
-    solved = best[1] >= SOLVED
-    what = (
-        f"the best trivial method, {best[0]}, reaches a weighted F1 of {best[1]:.3f} on {SPLITS[asked[-1]]}"
-    )
-    if solved:
-        hint = "compare every score with these; only a harder task or split would separate methods"
-        finding = Finding("trivial-task", WARNING, "", what, hint)
-    else:
-        finding = Finding("baselines", NOTE, "", what, "compare every score with these")
-    findings = [AuditFinding("baselines", finding, figures=figures)]
+        return [left_out("baselines", "trivial methods need two labels in training and a split to score")]
+    task = FIGURES[images.task]
+    results = _score(images, task, training, asked)
+    findings = [_summary(task, results, asked[-1]), *_gaps(task, results)]
     if TESTING not in asked:
         findings.append(
             left_out(
@@ -84,114 +79,96 @@ def find_baselines(images: ImageTable) -> list[AuditFinding]:
     return findings
 
 
-def score(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[float, float]:
-    """Accuracy and weighted F1.
+def _score(
+    images: ImageTable, task: TaskFigures, training: NDArray[np.int64], asked: Sequence[int]
+) -> list[_Result]:
+    methods = learn_methods(images, training)
+    results: list[_Result] = []
+    for split in asked:
+        queries = images.of_split(split)
+        for method in methods:
+            used = some(queries, method.limit)
+            targets, predicted = images.targets(used), method.predict(used)
+            one = np.ones((1, len(used)))
+            figures = tuple(round(float(figure(targets, predicted, one)[0]), 4) for figure in task.figures)
+            groups = [images.groups[row] or f"image {row}" for row in used]
+            spread = spread_by_chance(task.figures[-1], targets, predicted, groups)
+            results.append(_Result(method.name, split, figures, spread, len(used)))
+    return results
 
-    Args:
-        labels: (N,) true labels.
-        predicted: (N,) a method's labels.
 
-    Source:
-        scikit-learn's f1_score(average="weighted"), as the scoring program's.
-    """
-    from sklearn.metrics import f1_score
-
-    return float((labels == predicted).mean()), float(
-        f1_score(labels, predicted, average="weighted", zero_division=0)
+def _summary(task: TaskFigures, results: Sequence[_Result], split: int) -> AuditFinding:
+    """The finding with all figures; its message is of one split."""
+    rows = tuple(
+        (
+            one.method,
+            SPLITS[one.split],
+            *("not defined" if math.isnan(figure) else figure for figure in one.figures),
+            one.images,
+        )
+        for one in results
     )
+    figures = Figures(("method", "split", *task.names, "images"), rows)
+    defined = [one for one in results if one.split == split and not math.isnan(one.figures[-1])]
+    if not defined:
+        what = f"no trivial method has {task.article} {task.names[-1]} on {SPLITS[split]}"
+        return AuditFinding("baselines", Finding("baselines", NOTE, "", what), figures=figures)
+    best = max(defined, key=lambda one: one.figures[-1])
+    score = best.figures[-1]
+    what = (
+        f"the best trivial method, {best.method}, reaches {task.article} {task.names[-1]} of {score:.3f} on"
+        f" {SPLITS[split]}"
+    )
+    if score >= SOLVED:
+        hint = "compare every score with these; only a harder task or split would separate methods"
+        finding = Finding("trivial-task", WARNING, "", what, hint)
+    else:
+        finding = Finding("baselines", NOTE, "", what, "compare every score with these")
+    return AuditFinding("baselines", finding, figures=figures)
 
 
-def nearest(
-    known: NDArray[np.uint8], queries: NDArray[np.uint8], rows_at_once: int = _ROWS_AT_ONCE
-) -> NDArray[np.int64]:
-    """The nearest neighbour of each query, by Euclidean distance.
+def _gaps(task: TaskFigures, results: Sequence[_Result]) -> list[AuditFinding]:
+    """The warning for methods that one split is easier for than the other."""
+    on = {(one.method, one.split): one for one in results}
+    methods = list(dict.fromkeys(one.method for one in results))
+    rows: list[tuple[str, float, float, float, float]] = []
+    for method in methods:
+        validation, testing = on.get((method, VALIDATION)), on.get((method, TESTING))
+        if validation is None or testing is None:
+            continue
+        one, other = validation.figures[-1], testing.figures[-1]
+        p_value = gap_by_chance(one - other, validation.spread, testing.spread, len(methods))
+        if abs(one - other) >= MIN_GAP and p_value <= MAX_P_VALUE:
+            rows.append((method, one, other, round(one - other, 4), float(f"{p_value:.2g}")))
+    if not rows:
+        return []
+    method, one, other, _, _ = max(rows, key=lambda row: abs(row[3]))
+    what = (
+        f"{method} reaches {task.article} {task.names[-1]} of {one:.3f} on validation and {other:.3f} on"
+        " testing, more apart than chance allows"
+    )
+    hint = (
+        "assign validation and testing from one pool of patients, as `data import` does: a score on"
+        " validation does not predict the one on testing"
+    )
+    figures = Figures(("method", "validation", "testing", "difference", "p"), tuple(rows))
+    finding = Finding("baseline-gap", WARNING, "", what, hint)
+    return [AuditFinding("baselines", finding, len(rows), figures=figures)]
+
+
+def gap_by_chance(gap: float, spread: float, other: float, methods: int) -> float:
+    """Probability that one of several methods has such a gap or a larger one between two equal splits.
 
     Args:
-        known: (N, P) gray levels.
-        queries: (M, P).
-        rows_at_once: Of `known`, as floating-point numbers; bounds the memory.
+        gap: Difference of the figures.
+        spread: Standard deviation of one, by a bootstrap of the patient groups.
+        other: Of the other.
+        methods: How many gaps were looked at (Bonferroni).
 
     Returns:
-        (M,) rows of `known`; of equally near ones the first.
+        0..1; 1 where a figure is undefined or does not vary.
     """
-    # Around 0, so that little is lost to rounding.
-    asked = queries.astype(np.float32)
-    asked -= 127.5
-    best = np.full(len(queries), np.inf, np.float32)
-    found = np.zeros(len(queries), np.int64)
-    for start in range(0, len(known), rows_at_once):
-        block = known[start : start + rows_at_once].astype(np.float32)
-        block -= 127.5
-        # The query's own length is the same for all.
-        distances = asked @ block.T
-        distances *= -2.0
-        distances += np.einsum("ij,ij->i", block, block)
-        place = distances.argmin(axis=1)
-        least = distances[np.arange(len(asked)), place]
-        nearer = least < best
-        best[nearer], found[nearer] = least[nearer], start + place[nearer]
-    return found
-
-
-def _methods(images: ImageTable, training: NDArray[np.int64]) -> list[tuple[str, int, Predict]]:
-    """Each method's name, how many images it is asked for at most, and its predictions for rows."""
-    labels = images.labels[training]
-    common = np.bincount(labels).argmax()
-    every = len(images)
-    methods: list[tuple[str, int, Predict]] = [
-        ("the most common class", every, lambda rows: np.full(len(rows), common))
-    ]
-    sets = [(f"a nearest neighbour on {SMALL_SIDE_PX} x {SMALL_SIDE_PX} pixels", images.small)]
-    if images.full is not None:
-        sets.append(("a nearest neighbour on all pixels", images.full))
-    for name, pixels in sets:
-        limit = max(MIN_ASKED, int(MAX_WORK / (len(training) * pixels.shape[1])))
-        methods.append((name, limit, functools.partial(_predict_by_nearest, pixels, training, labels)))
-    learned = _some(training, MAX_LEARNED)
-    regression = _fit_regression(_halved(images.small[learned]), images.labels[learned])
-
-    def predict_by_regression(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.asarray(regression.predict(_halved(images.small[rows])), np.int64)
-
-    return [*methods, ("a logistic regression on 16 x 16 pixels", every, predict_by_regression)]
-
-
-def _predict_by_nearest(
-    pixels: NDArray[np.uint8],
-    training: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    rows: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    # A split's rows stand together, as a rule: then nothing is copied.
-    together = training[-1] - training[0] + 1 == len(training)
-    known = pixels[training[0] : training[-1] + 1] if together else pixels[training]
-    # Some at a time: as floating-point numbers, and with their distances, they take much room.
-    blocks = [rows[start : start + _QUERIES_AT_ONCE] for start in range(0, len(rows), _QUERIES_AT_ONCE)]
-    predicted: NDArray[np.int64] = labels[np.concatenate([nearest(known, pixels[block]) for block in blocks])]
-    return predicted
-
-
-def _fit_regression(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    # Its steps are so short that a team of threads costs more than it brings: 4 s where one takes 0.05 s.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        # Whether it has converged does not matter to a baseline.
-        warnings.simplefilter("ignore")
-        return LogisticRegression(max_iter=100).fit(features, labels)
-
-
-def _halved(small: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, 16 * 16), -1..1, of (N, 32 * 32) gray levels: means of 2 x 2."""
-    half = SMALL_SIDE_PX // 2
-    means = small.reshape(-1, half, 2, half, 2).mean(axis=(2, 4), dtype=np.float32)
-    scaled: NDArray[np.float32] = means.reshape(len(small), -1) / np.float32(127.5) - np.float32(1.0)
-    return scaled
-
-
-def _some(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most so many of the rows, drawn without replacement and the same each time; in order."""
-    if len(rows) <= count:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))
+    both = math.hypot(spread, other)
+    if not both > 0.0 or math.isnan(gap):
+        return 1.0
+    return min(1.0, methods * 2.0 * NormalDist().cdf(-abs(gap) / both))

@@ -14,6 +14,14 @@ from challenge_bundle.audit.base import (
     repeated,
 )
 from challenge_bundle.findings import ERROR, WARNING, Finding
+from challenge_bundle.formats.tasks import CLASSIFICATION, MULTILABEL, ORDINAL, REGRESSION
+
+LABEL_WORDS = {
+    CLASSIFICATION: "classes",
+    ORDINAL: "classes",
+    MULTILABEL: "sets of labels",
+    REGRESSION: "values",
+}
 
 _ACROSS = (
     (
@@ -107,8 +115,9 @@ def find_label_conflicts(images: ImageTable) -> list[AuditFinding]:
     ]
     if not conflicts:
         return []
-    what = counted(len(conflicts), "picture has two classes", "pictures have two classes")
-    hint = "find out which class is right, and keep that one alone: no method can learn both"
+    kind = LABEL_WORDS[images.task]
+    what = counted(len(conflicts), f"picture has two {kind}", f"pictures have two {kind}")
+    hint = "find out which is right, and keep that one alone: no method can learn both"
     finding = Finding("label-conflict", ERROR, "", what, hint)
     return [AuditFinding("conflicts", finding, len(conflicts), tuple(conflicts))]
 

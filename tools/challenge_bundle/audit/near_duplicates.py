@@ -22,6 +22,7 @@ from challenge_bundle.audit.base import (
     counted,
 )
 from challenge_bundle.findings import NOTE, WARNING, Finding
+from challenge_bundle.formats.tasks import REGRESSION
 from challenge_bundle.image_io import to_eight_bits
 
 MIN_CORRELATIONS = (0.99, 0.995, 0.998, 0.9995)
@@ -48,21 +49,22 @@ _KINDS = (
         WARNING,
         "",
         "images under two classes that show nearly the same",
-        "look at them: one of the two classes may be wrong",
+        "look at them (all: near-duplicates.csv): one of the two classes may be wrong",
     ),
     Finding(
         "near-duplicates-across-splits",
         WARNING,
         "",
         "images in two splits that show nearly the same",
-        "look at them: images of one patient belong in one split (`--group` finds patients by name)",
+        "look at them (all: near-duplicates.csv): images of one patient belong in one split (`--group` finds"
+        " patients by name, `data import --group-duplicates` by these pairs)",
     ),
     Finding(
         "near-duplicates-in-split",
         NOTE,
         "",
         "images in one split that show nearly the same",
-        "look at them: near-duplicates of one picture count double",
+        "look at them (all: near-duplicates.csv): near-duplicates of one picture count double",
     ),
 )
 
@@ -144,7 +146,8 @@ def find_near_duplicates(images: ImageTable) -> list[AuditFinding]:
     """
     rows = np.sort(np.unique(np.array(images.pixel_hashes), return_index=True)[1])
     found = near_duplicate_pairs(images.small if len(rows) == len(images) else images.small[rows])
-    findings = _sort_out(images, rows[found.pairs[np.argsort(-found.correlations, kind="stable")]])
+    order = np.argsort(-found.correlations, kind="stable")
+    findings = _sort_out(images, rows[found.pairs[order]], 1.0 - found.correlations[order])
     if not found.complete or found.least > MIN_CORRELATIONS[0]:
         ended = "" if found.complete else ", and it ended early"
         what = f"many images are alike: only correlations from {found.least} on were searched{ended}"
@@ -273,10 +276,15 @@ def _choose_least(waves: NDArray[np.float32]) -> float:
     return few[0] if few else MIN_CORRELATIONS[-1]
 
 
-def _sort_out(images: ImageTable, pairs: NDArray[np.int64]) -> list[AuditFinding]:
+def _sort_out(
+    images: ImageTable, pairs: NDArray[np.int64], distances: NDArray[np.float64]
+) -> list[AuditFinding]:
     """Findings of pairs (M, 2), the most similar first: each pair counts where it does most harm."""
     labels, splits = images.labels[pairs], images.splits[pairs]
     conflict = (labels[:, 0] != labels[:, 1]) & (labels != UNKNOWN).all(axis=1)
+    if images.task == REGRESSION:
+        # Of pictures that are a little apart, values may be too.
+        conflict &= False
     across = (splits[:, 0] != splits[:, 1]) & ~conflict
     return [
         AuditFinding(
@@ -284,6 +292,8 @@ def _sort_out(images: ImageTable, pairs: NDArray[np.int64]) -> list[AuditFinding
             replace(kind, message=f"{counted(int(mask.sum()), 'pair', 'pairs')} of {kind.message}"),
             int(mask.sum()),
             tuple((int(one), int(other)) for one, other in pairs[mask][:MAX_EXAMPLES]),
+            pairs=pairs[mask],
+            distances=distances[mask],
         )
         for mask, kind in zip((conflict, across, ~conflict & ~across), _KINDS, strict=True)
         if mask.any()

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from challenge_bundle.audit.near_duplicates import small_picture
 from challenge_bundle.audit.parallel import work_in_parallel
 from challenge_bundle.formats.origins import read_origins
 from challenge_bundle.formats.reference import read_reference
+from challenge_bundle.formats.task_json import read_task
+from challenge_bundle.formats.tasks import REGRESSION, WITH_ONE_CLASS, Task
 from challenge_bundle.image_io import (
     READ_FAULTS,
     check_plain,
@@ -43,7 +45,7 @@ class _Entry:
 
     split: int
     name: str
-    class_name: str | None
+    label: str | None
     path: str
 
 
@@ -85,7 +87,7 @@ def read_images(layout: Layout, progress: Progress, full: bool = True) -> ImageT
     Raises:
         UnavailableError: A process that read images was ended from outside.
     """
-    entries = _list_entries(layout)
+    task, entries = _list_entries(layout)
     shape = _full_shape(entries) if full else None
     small = np.zeros((len(entries), SMALL_SIDE_PX**2), np.uint8)
     pixels = None if shape is None else np.zeros((len(entries), shape[0] * shape[1]), np.uint8)
@@ -102,20 +104,23 @@ def read_images(layout: Layout, progress: Progress, full: bool = True) -> ImageT
                 pixels[rows] = part.full
             facts += part.facts
             progress("reading images", len(facts), len(entries))
-    return _make_table(entries, facts, small, pixels, layout)
+    return _make_table(task, entries, facts, small, pixels, layout)
 
 
-def _list_entries(layout: Layout) -> list[_Entry]:
+def _list_entries(layout: Layout) -> tuple[Task, list[_Entry]]:
     entries: list[_Entry] = []
+    task = read_task(layout.input_data)
     for number, split in enumerate(SPLITS):
         folder, solution = layout.split_dir(split), layout.solution_csv(split)
         if solution.exists():
-            classes: dict[str, str | None] = {**read_reference(solution).label_of}
+            reference = read_reference(solution)
+            task = reference.task
+            classes: dict[str, str | None] = {**reference.label_of}
         else:
             names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
             classes = dict.fromkeys(sorted(names))
         entries += [_Entry(number, name, found, f"{folder}/{name}") for name, found in classes.items()]
-    return entries
+    return task, entries
 
 
 def _full_shape(entries: Sequence[_Entry]) -> tuple[int, int] | None:
@@ -186,6 +191,7 @@ def _metadata(image: Image.Image) -> str:
 
 
 def _make_table(
+    task: Task,
     entries: Sequence[_Entry],
     facts: Sequence[_Facts | str],
     small: NDArray[np.uint8],
@@ -197,8 +203,10 @@ def _make_table(
     rows = [row for row, fact in enumerate(facts) if not isinstance(fact, str)]
     kept = [entries[row] for row in rows]
     found = [fact for fact in facts if not isinstance(fact, str)]
-    class_names = tuple(sorted({entry.class_name for entry in entries if entry.class_name is not None}))
-    label_of = {name: label for label, name in enumerate(class_names)}
+    found_texts = tuple(sorted({entry.label for entry in entries if entry.label is not None}))
+    class_names = () if task.name == REGRESSION else task.class_names or found_texts
+    label_texts = class_names if task.name in WITH_ONE_CLASS else found_texts
+    label_of = {text: label for label, text in enumerate(label_texts)}
     if unreadable:
         small = small[rows]
         full = None if full is None else full[rows]
@@ -211,12 +219,14 @@ def _make_table(
         for entry, fact in zip(kept, found, strict=True)
     ]
     return ImageTable(
+        task=task.name,
         class_names=class_names,
+        label_texts=label_texts,
         files=tuple(names[row] for row in rows),
         origins=tuple(origin for origin, _ in recorded),
         groups=tuple(group for _, group in recorded),
         splits=np.array([entry.split for entry in kept], np.int64),
-        labels=np.array([label_of.get(entry.class_name or "", UNKNOWN) for entry in kept], np.int64),
+        labels=np.array([_place(label_of, entry.label) for entry in kept], np.int64),
         sizes_px=np.array([fact.size_px for fact in found], np.int64).reshape(-1, 2),
         modes=tuple(fact.mode for fact in found),
         sizes_bytes=np.array([fact.size_bytes for fact in found], np.int64),
@@ -230,3 +240,8 @@ def _make_table(
         full=full,
         unreadable=unreadable,
     )
+
+
+def _place(label_of: Mapping[str, int], text: str | None) -> int:
+    # An image without any label has the empty text, which is known.
+    return UNKNOWN if text is None else label_of.get(text, UNKNOWN)

@@ -1,10 +1,11 @@
-"""Whether the splits differ in brightness and contrast."""
+"""Whether the splits differ in brightness and contrast, or in the values that are to be predicted."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenge_bundle.audit.base import TRAINING, AuditFinding, Figures, ImageTable, left_out
 from challenge_bundle.findings import NOTE, WARNING, Finding
+from challenge_bundle.formats.tasks import REGRESSION
 from challenge_bundle.layout import SPLITS
 
 MIN_DISTANCE = 0.15
@@ -50,10 +51,34 @@ def find_shift(images: ImageTable) -> list[AuditFinding]:
                 findings.append(
                     AuditFinding("shift", Finding("brightness-shift", WARNING, "", what, hint), len(other))
                 )
+    findings += _find_value_shift(images)
     what = "brightness and contrast of the splits, compared with training"
     figures = Figures(("split", "gray levels'", "training", "split's", "distance", "p"), tuple(table))
     note = AuditFinding("shift", Finding("brightness", NOTE, "", what), figures=figures)
     return [*findings, note] if table else findings
+
+
+def _find_value_shift(images: ImageTable) -> list[AuditFinding]:
+    """The warning for a split whose values (regression) are distributed otherwise than those of training."""
+    if images.task != REGRESSION:
+        return []
+    findings: list[AuditFinding] = []
+    training = images.targets(images.of_split(TRAINING))
+    for split in range(TRAINING + 1, len(SPLITS)):
+        other = images.targets(images.of_split(split))
+        if min(len(training), len(other)) < MIN_IMAGES:
+            continue
+        distance, p_value = compare_distributions(training, other)
+        if distance >= MIN_DISTANCE and p_value <= MAX_P_VALUE:
+            medians = f"{np.median(other):.6g} and {np.median(training):.6g}"
+            what = (
+                f"the {SPLITS[split]} values differ from the training values"
+                f" (medians {medians}, distance {distance:.2f} of 1)"
+            )
+            hint = "assign the splits by value, as `data import` does, or inform the participants"
+            finding = Finding("value-shift", WARNING, "", what, hint)
+            findings.append(AuditFinding("shift", finding, len(other)))
+    return findings
 
 
 def compare_distributions(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:

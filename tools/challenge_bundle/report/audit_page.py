@@ -1,17 +1,22 @@
 """An audit as files: a page that loads nothing else, and the same as JSON."""
 
+import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from challenge_bundle.audit.balance import count_images
-from challenge_bundle.audit.base import MAX_EXAMPLES, SEVERITIES, AuditFinding, ImageTable, counted
+from challenge_bundle.audit.base import MAX_EXAMPLES, SEVERITIES, UNKNOWN, AuditFinding, ImageTable, counted
 from challenge_bundle.audit.run import Audit
 from challenge_bundle.errors import without_controls
 from challenge_bundle.files import write_text
+from challenge_bundle.formats.tasks import MULTILABEL, ORDINAL, REGRESSION
 from challenge_bundle.image_io import READ_FAULTS, reading, thumbnail_url
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.templates import render
@@ -21,6 +26,8 @@ SHOWN_IMAGES = 6
 """Of one example, on the page."""
 THUMBNAIL_PX = 96
 DRAWING_PX = 1024
+PAIRS_NAME = "near-duplicates.csv"
+"""Beside the page."""
 PRINTED_FILES = 12
 """Of a finding, on the terminal."""
 
@@ -52,6 +59,7 @@ def audit_document(audit: Audit, source: str = "") -> dict[str, Any]:
     counts = count_images(images)
     return {
         "source": source or None,
+        "task": images.task,
         "images": {split: int((images.splits == number).sum()) for number, split in enumerate(SPLITS)},
         "classes": {
             name: {split: int(counts[number, label]) for number, split in enumerate(SPLITS)}
@@ -81,6 +89,37 @@ def write_audit(
     text = json.dumps(audit_document(audit, source), indent=2, allow_nan=False, ensure_ascii=False)
     write_text(document, text + "\n")
     write_text(page, render_audit(audit, layout, title, source))
+    write_pairs(audit, page.with_name(PAIRS_NAME))
+
+
+def write_pairs(audit: Audit, path: Path) -> None:
+    """Write all pairs of near-duplicates, one per line, the most similar first; no file if there are none."""
+    found = [finding for finding in audit.findings if finding.pairs is not None]
+    if not found:
+        path.unlink(missing_ok=True)
+        return
+    pairs = np.concatenate([finding.pairs for finding in found if finding.pairs is not None])
+    distances = np.concatenate([finding.distances for finding in found if finding.distances is not None])
+    order = np.argsort(distances, kind="stable")
+    header = ("split_a", "file_a", "split_b", "file_b", "distance", "same_label")
+    temporary = path.with_name(f".{path.name}.part")
+    # Line by line: millions of pairs are no reason for a text of hundreds of megabytes.
+    with temporary.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(_pair_rows(audit.images, pairs[order], distances[order]))
+    temporary.replace(path)
+
+
+def _pair_rows(
+    images: ImageTable, pairs: NDArray[np.int64], distances: NDArray[np.float64]
+) -> Iterator[tuple[str, ...]]:
+    for (one, other), distance in zip(pairs, distances, strict=True):
+        labels = int(images.labels[one]), int(images.labels[other])
+        same = "" if UNKNOWN in labels else str(int(labels[0] == labels[1]))
+        first = SPLITS[images.splits[one]], images.files[one]
+        second = SPLITS[images.splits[other]], images.files[other]
+        yield (*first, *second, f"{distance:.6f}", same)
 
 
 def render_audit(audit: Audit, layout: Layout, title: str, source: str = "") -> str:
@@ -92,6 +131,7 @@ def render_audit(audit: Audit, layout: Layout, title: str, source: str = "") -> 
         source=source,
         audit=audit,
         images=images,
+        kinds=_kinds(images),
         splits=SPLITS,
         severities=SEVERITIES,
         totals=[int((images.splits == number).sum()) for number in range(len(SPLITS))],
@@ -104,6 +144,16 @@ def render_audit(audit: Audit, layout: Layout, title: str, source: str = "") -> 
         ],
         shown=SHOWN_EXAMPLES,
     )
+
+
+def _kinds(images: ImageTable) -> str:
+    """How many classes or labels there are, in the task's words; empty where images have values."""
+    count = len(images.class_names)
+    if images.task == REGRESSION:
+        return ""
+    if images.task == MULTILABEL:
+        return counted(count, "label", "labels")
+    return counted(count, "class", "classes") + (" in order" if images.task == ORDINAL else "")
 
 
 def _finding_document(images: ImageTable, finding: AuditFinding) -> dict[str, Any]:
