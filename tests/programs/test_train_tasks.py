@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
+from tests.conftest import RunProgram
+
 RANKS = ["none", "mild", "severe"]  # not in the alphabet's order
 FINDINGS = ["mass", "edema", "hernia"]
 OPTIONS = {"epochs": 3, "batch_size": 4}
@@ -440,3 +442,28 @@ def test_the_graph_of_ranks_is_torchs(heads, train, tmp_path: Path) -> None:
     with torch.no_grad():
         assert logits == pytest.approx(network(torch.from_numpy(numbers)).numpy(), abs=1e-4)
     assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("task", MAKERS)
+def test_the_examples_forest_does_every_task(task: str, run_script: RunProgram, tmp_path: Path) -> None:
+    in_dir = MAKERS[task](tmp_path / "in")
+    trained = run_script("examples/forest/bundle_training/train.py", in_dir, tmp_path / "model")
+    assert trained.returncode == 0, trained.stderr
+    (tmp_path / "out").mkdir()
+    done = run_script(
+        "examples/forest/bundle_inference/infer.py",
+        in_dir / "testing-data",
+        tmp_path / "out",
+        "--model",
+        tmp_path / "model",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(tmp_path / "out" / "classification_results.csv")
+    assert list(rows[0]) == ["file", *(name for name in COLUMNS[task] if not name.startswith("probability"))]
+    reference = read_rows(in_dir / "testing_solution.csv")
+    for row, truth in zip(rows, reference, strict=True):
+        assert truth["file"].endswith(row["file"])
+        for name, cell in list(row.items())[1:]:
+            assert (
+                (cell == truth[name]) if name == "class" else float(cell) == pytest.approx(float(truth[name]))
+            )
