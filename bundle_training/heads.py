@@ -223,7 +223,8 @@ HEADS: dict[str, type[Classification]] = {
 }
 
 
-# The metrics, in numpy: each a few lines, since this program imports nothing of the scoring program.
+# The metrics, in numpy: each a few lines, since this program imports nothing of the scoring program. Names
+# and directions are the scoring program's; a metric that is not here does not choose the epoch.
 
 
 def weighted_f1(reference: np.ndarray, predictions: np.ndarray) -> float:
@@ -274,7 +275,7 @@ def quadratic_kappa(reference: np.ndarray, predictions: np.ndarray) -> float:
     return float(1.0 - observed / chance) if chance > 0.0 else 1.0
 
 
-def macro_auroc(reference: np.ndarray, probabilities: np.ndarray) -> float:
+def macro_auc(reference: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean area under the ROC curve, both (N, K), of the labels with a positive and a negative case."""
     areas = []
     for truth, scores in zip(reference.T > 0.5, probabilities.T, strict=True):
@@ -294,6 +295,14 @@ def mean_absolute_error(reference: np.ndarray, predictions: np.ndarray) -> float
 def root_mean_squared_error(reference: np.ndarray, predictions: np.ndarray) -> float:
     """In the unit of the values."""
     return float(np.sqrt(np.square(reference - predictions).mean()))
+
+
+def r2(reference: np.ndarray, predictions: np.ndarray) -> float:
+    """Coefficient of determination; NaN for a constant reference."""
+    variance = reference.var()
+    return (
+        float(1.0 - np.square(reference - predictions).mean() / variance) if variance > 0.0 else float("nan")
+    )
 
 
 def concordance_correlation(reference: np.ndarray, predictions: np.ndarray) -> float:
@@ -319,13 +328,14 @@ METRICS: dict[
     "classification": _OF_CLASSES,
     "ordinal": (
         Metric("quadratic_kappa", "quadratic kappa", quadratic_kappa),
-        Metric("mean_absolute_error", "mean absolute error of the rank", mean_absolute_error, False),
+        Metric("mean_absolute_rank_error", "mean absolute error of the rank", mean_absolute_error, False),
         *_OF_CLASSES,
     ),
-    "multilabel": (Metric("macro_auroc", "mean AUROC", macro_auroc),),
+    "multilabel": (Metric("macro_auc", "mean AUROC", macro_auc),),
     "regression": (
         Metric("mean_absolute_error", "mean absolute error", mean_absolute_error, False),
         Metric("root_mean_squared_error", "root mean squared error", root_mean_squared_error, False),
+        Metric("r2", "R²", r2),
         Metric("concordance_correlation", "concordance correlation", concordance_correlation),
     ),
 }

@@ -124,7 +124,7 @@ COLUMNS = {
 SCORE = {
     "classification": "weighted_f1",
     "ordinal": "quadratic_kappa",
-    "multilabel": "macro_auroc",
+    "multilabel": "macro_auc",
     "regression": "mean_absolute_error",
 }
 
@@ -229,13 +229,13 @@ def test_a_label_without_a_case_does_no_harm(train, infer, tmp_path: Path, capsy
     assert "no training image has the label 'hernia'" in said
     assert "label 'hernia' is the same in all validation images" in said
     assert all(0.0 <= float(row["hernia"]) < 0.5 for row in rows)
-    assert card["metrics"]["validation_macro_auroc"] > 0.9
+    assert card["metrics"]["validation_macro_auc"] > 0.9
 
 
 def test_without_a_single_positive_case_the_loss_decides(train, infer, tmp_path: Path) -> None:
     in_dir = write_input(tmp_path / "in", "multilabel", ["a"], "a", lambda *_: "0")
     card, rows = run(train, infer, in_dir, tmp_path)
-    assert card["metrics"]["validation_macro_auroc"] is None
+    assert card["metrics"]["validation_macro_auc"] is None
     losses = [float(row["validation_loss"]) for row in read_rows(tmp_path / "model" / "history.csv")]
     assert card["training"]["best_epoch"] == 1 + int(np.argmin(losses))
     assert all(0.0 <= float(row["a"]) <= 1.0 for row in rows)
@@ -278,10 +278,10 @@ def test_a_checkpoint_of_another_task_is_not_continued(train, tmp_path: Path, ca
 
 
 def test_the_tasks_metric_chooses_the_epoch(train, infer, tmp_path: Path, capsys) -> None:
-    card, _ = run(train, infer, ordinal(tmp_path / "a", metric="mean_absolute_error"), tmp_path / "1")
+    card, _ = run(train, infer, ordinal(tmp_path / "a", metric="mean_absolute_rank_error"), tmp_path / "1")
     scores = read_rows(tmp_path / "1/model/history.csv")
-    assert card["metrics"]["validation_mean_absolute_error"] == min(
-        float(row["validation_mean_absolute_error"]) for row in scores
+    assert card["metrics"]["validation_mean_absolute_rank_error"] == min(
+        float(row["validation_mean_absolute_rank_error"]) for row in scores
     )
     card, _ = run(train, infer, ordinal(tmp_path / "b", metric="of_my_own"), tmp_path / "2")
     assert "this program has no of_my_own; quadratic_kappa chooses the best epoch" in capsys.readouterr().out
@@ -411,14 +411,26 @@ def test_the_metrics_equal_scikit_learns(heads) -> None:
         }.items():
             assert getattr(heads, name)(truth, found) == pytest.approx(expected, abs=1e-12), name
     marks, scores = rng.integers(0, 2, (60, 4)), rng.random((60, 4)).round(1)
-    assert heads.macro_auroc(marks, scores) == pytest.approx(sklearn_metrics.roc_auc_score(marks, scores))
+    assert heads.macro_auc(marks, scores) == pytest.approx(sklearn_metrics.roc_auc_score(marks, scores))
     values, guesses = rng.normal(size=50), rng.normal(size=50)
     assert heads.mean_absolute_error(values, guesses) == pytest.approx(
         sklearn_metrics.mean_absolute_error(values, guesses)
     )
+    assert heads.r2(values, guesses) == pytest.approx(sklearn_metrics.r2_score(values, guesses))
+    assert math.isnan(heads.r2(np.ones(3), np.arange(3.0)))
     assert heads.root_mean_squared_error(values, guesses) == pytest.approx(
         sklearn_metrics.root_mean_squared_error(values, guesses)
     )
+
+
+def test_metrics_are_called_as_the_scoring_program_calls_them(heads, program_module) -> None:
+    scoring = program_module("scoring_program", "metrics")
+    for task, known in heads.METRICS.items():
+        assert known[0].name == scoring.DEFAULT_METRICS[task]
+        for metric in known:
+            theirs = scoring.REGISTRY[metric.name]
+            assert task in theirs.tasks
+            assert metric.higher_is_better == theirs.higher_is_better
 
 
 def test_the_metrics_known_values(heads) -> None:
@@ -427,7 +439,7 @@ def test_the_metrics_known_values(heads) -> None:
     assert heads.quadratic_kappa(np.ones(3, int), np.ones(3, int)) == 1.0
     assert heads.concordance_correlation(np.array([1.0, 2, 3]), np.array([2.0, 3, 4])) == pytest.approx(4 / 7)
     assert math.isnan(heads.concordance_correlation(np.ones(3), np.ones(3)))
-    assert math.isnan(heads.macro_auroc(np.zeros((3, 1)), np.ones((3, 1))))
+    assert math.isnan(heads.macro_auc(np.zeros((3, 1)), np.ones((3, 1))))
     lower = heads.Metric("x", "x", heads.mean_absolute_error, higher_is_better=False)
     assert lower.rank(1.0) > lower.rank(2.0) > lower.rank(float("nan"))
 
