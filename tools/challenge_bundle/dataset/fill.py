@@ -13,10 +13,10 @@ from challenge_bundle.dataset.summary import DataSummary, read_summary
 from challenge_bundle.errors import DataError
 from challenge_bundle.formats.group_rules import resolve_group
 from challenge_bundle.formats.setting import settings_of
-from challenge_bundle.formats.tasks import CLASSIFICATION, MULTILABEL, ORDINAL, REGRESSION
+from challenge_bundle.formats.tasks import MULTILABEL, ORDINAL, REGRESSION
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.progress import StageDisplay
-from challenge_bundle.settings import Bundle, EvaluationSettings
+from challenge_bundle.settings import Bundle
 from challenge_bundle.sources.choice import choose_source
 
 CLASSES_SHOWN = 12
@@ -92,13 +92,11 @@ def make_request(
     given = {name: value for name, value in (options or {}).items() if name in names}
     asked = {name: getattr(bundle.data, name) for name in settings_of(ImportSettings)} | given
     asked["group"] = resolve_group(asked["group"], folder if folder and "group" in given else layout.root)
-    # A metric of classes, which is the setting's default, means nothing to other tasks.
-    is_default = bundle.evaluation.metric == settings_of(EvaluationSettings)["metric"].default
     return ImportRequest(
         **asked,
         task=bundle.task,
         class_names=bundle.class_names,
-        metric="" if is_default and bundle.task != CLASSIFICATION else bundle.evaluation.metric,
+        metric=bundle.evaluation.metric,
         metric_options=bundle.evaluation.metric_options,
     )
 
