@@ -137,3 +137,35 @@ def test_the_largest_gap_of_each_draw():
     inverse = np.triu(inverse, 1) + np.triu(inverse, 1).T
     expected = (np.abs(drawn[:, :, np.newaxis] - drawn[:, np.newaxis]) * inverse).max(axis=(1, 2))
     np.testing.assert_allclose(significance._largest_gaps(drawn, inverse), expected, rtol=1e-6)
+
+
+def test_equal_scores_of_unlike_entries_are_not_told_apart(program_module, monkeypatch):
+    # A strict and a lax entry of one weighted precision: their predictions cannot be exchanged, and a test
+    # that only exchanges them finds a difference in 99 of 100 boards of 20,000 cases.
+    resampling = program_module("scoring_program", "resampling")
+    monkeypatch.setattr(significance, "FLIPS", 1000)
+    rng = np.random.default_rng(0)
+    false = 0
+    for _ in range(60):
+        reference = np.arange(600) % 10 < 3
+        rates = np.where(reference, [[0.5], [0.1]], [[0.01], [0.19973]])
+        predictions = (rng.random((2, 600)) < rates) != reference
+        scores, shares = [], []
+        for labels in predictions:
+            score = weighted_precision(np.eye(4)[2 * reference + labels])
+            scores.append(score(np.ones((1, 600)))["precision"][0])
+            shares.append(resampling.influences(score, np.arange(600))["precision"])
+        false += pair_tests(np.array(scores), None, np.array(shares))[0, 1] <= 0.05
+    assert false <= 7
+
+
+def weighted_precision(cells):
+    """Of two classes, from the indicators of reference and prediction (N, 4)."""
+
+    def score(weights):
+        right_0, wrong_1, wrong_0, right_1 = (weights @ cells).T
+        of_0, of_1 = right_0 / (right_0 + wrong_0), right_1 / (right_1 + wrong_1)
+        support_0, support_1 = right_0 + wrong_1, right_1 + wrong_0
+        return {"precision": (of_0 * support_0 + of_1 * support_1) / (support_0 + support_1)}
+
+    return score
