@@ -39,6 +39,13 @@ def test_limits_are_moved_and_conditions_taken_out() -> None:
     }
 
 
+def test_counts_and_shares_become_as_plausible_ones() -> None:
+    plausible = {"0.95": {"9.5", "0.9"}, "2000": {"2001", "200"}, "15": {"16", "10"}, "0.0": {"1.0"}}
+    for number, others in plausible.items():
+        faults = find_faults(f"A = {number}\n")
+        assert {apply(f"A = {number}\n", fault) for fault in faults} == {f"A = {other}\n" for other in others}
+
+
 def test_messages_and_docstrings_are_left_alone() -> None:
     assert changed(1) == set()
     assert changed(8) == {"pass"}
