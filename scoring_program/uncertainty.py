@@ -122,6 +122,9 @@ def with_prior(cases: Cases) -> tuple[Cases, list[float]]:
         reference, predictions = np.repeat(
             pairs[:, :, np.newaxis], cases.reference.shape[1], axis=2
         ).swapaxes(0, 1)
+        # A label that is always there, or never, stays so: a mean over labels must not gain one.
+        reference = (reference & cases.reference.any(axis=0)) | cases.reference.all(axis=0)
+        predictions = predictions & (cases.reference | cases.predictions).any(axis=0)
     else:
         # Only classes that the reference has: a mean over the present classes must not gain one.
         present = np.unique(cases.reference)

@@ -151,3 +151,24 @@ def test_a_nearly_perfect_area_under_the_curve_may_be_perfect(uncertainty, metri
     low, high = uncertainty.score_intervals(cases, [metrics.REGISTRY["weighted_auc"]])["weighted_auc"]
     assert 0.9 < low < 0.99
     assert high == 1.0
+
+
+def test_prior_cases_give_no_label_a_case_that_it_has_not(uncertainty, metrics, make_cases):
+    """A label without a positive case is left out of a mean: so it must be in the resamples."""
+    rng = np.random.default_rng(8)
+    reference = rng.random((60, 3)) < [0.4, 0.3, 0.0]
+    probabilities = np.clip(0.5 * reference + 0.6 * rng.random((60, 3)), 0, 1)
+    cases = make_cases(
+        reference, probabilities >= [0.5, 0.5, 1.1], probabilities=probabilities, task="multilabel"
+    )
+    extended, prior = uncertainty.with_prior(cases)
+    assert sum(prior) == pytest.approx(1.0)
+    assert not extended.reference[:, 2].any()
+    assert not extended.predictions[:, 2].any()
+    assert extended.reference[-4:, :2].tolist() == [[False] * 2, [False] * 2, [True] * 2, [True] * 2]
+    scores, undefined = metrics.score_all(cases)
+    assert undefined["auc of c"] == "no positive case"
+    low, high = uncertainty.score_intervals(cases, metrics.metrics_of(cases))["macro_auc"]
+    assert low < scores["macro_auc"] < high
+    drawn, _ = uncertainty.resampled_metrics(cases, 2000)
+    assert np.mean(drawn["macro_auc"]) == pytest.approx(scores["macro_auc"], abs=0.02)
