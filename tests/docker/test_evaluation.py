@@ -37,6 +37,7 @@ from challenge_bundle.evaluation.rescore import rescore
 from challenge_bundle.evaluation.step_cache import StepRecord
 from challenge_bundle.evaluation.step_sequence import run_one_step
 from challenge_bundle.evaluation.steps import infer
+from challenge_bundle.evaluation.stored_scores import scoring_dir
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.findings import Finding
 from challenge_bundle.formats.receipt import differing, read_receipt
@@ -108,7 +109,7 @@ def connect() -> DockerEngine:
 
 
 def right_rows(context: Context) -> list[tuple[str, str]]:
-    return sorted(context.reference.answers.items())
+    return sorted(context.reference.label_of.items())
 
 
 def program(context: Context, answer: str) -> str:
@@ -155,14 +156,14 @@ def test_faults_are_told_by_their_kind_and_carry_nothing(
         "forks": "time",
         "link": "not-a-file",
         "leak": "failed",
-        "half csv": "csv-missing",
+        "half csv": "csv-missing-image",
         "unknown class": "csv-unknown-class",
         "build fails": "build-failed",
         "good": SCORED,
     }
     for row in rows.values():
         text = feedback_text(row)
-        for name, class_name in context.reference.answers.items():
+        for name, class_name in context.reference.label_of.items():
             assert name not in text
             assert name.rpartition(".")[0] not in text
             assert class_name not in text
@@ -180,13 +181,13 @@ with open("/mnt/out/classification_results.csv", "wb") as out:
 """
 
 ODD_CSVS = {
-    # What stands before the second image's name, and the verdict. Each base name is sound, so that only a
-    # strict reader refuses; a row of "doubled", written anew, is longer than scoring takes.
-    "return": ('b"a\\rb"', "csv-unsound"),
-    "long": ('b"a" * 70_000', "csv-unsound"),
-    "doubled": ("b'a\"' * 20_000", "csv-unsound"),
-    "newline": ('b"a\\nb"', "csv-unsound"),
-    "nul": ('b"a\\0"', "csv-unsound"),
+    # What stands before the second image's name, and the scoring program's verdict. Each base name is valid,
+    # so that only a strict reader refuses.
+    "return": ('b"a\\rb"', "csv-invalid-line"),
+    "long": ('b"a" * 70_000', "csv-line-too-long"),
+    "doubled": ("b'a\"' * 20_000", "csv-invalid-line"),
+    "newline": ('b"a\\nb"', "csv-cells"),
+    "nul": ('b"a\\0"', "csv-invalid-line"),
     "wide": ('b"a" * 60_000', SCORED),
 }
 
@@ -289,6 +290,34 @@ def test_what_hangs_on_circumstances_is_found(
     assert "alone" in found["batch"]
     assert "reordered" in found["order"]
     assert "again" in found["chance"]
+
+
+def test_predictions_alone_are_scored_in_the_same_sandbox(
+    engine: DockerEngine, context: Context, records: Records, zips: Path
+) -> None:
+    """One scoring container for each; what it kept for the organiser is there for every split."""
+    text = context.layout.manifest.read_text() + '\n[submission]\nkinds = ["code", "predictions"]\n'
+    context.layout.manifest.write_text(text.replace("[evaluation]", "[evaluation]\npublic_share = 0.5"))
+    context = read_context(read_manifest(context.layout.manifest), context.layout)
+    rows = "".join(f"{name},{label}\n" for name, label in right_rows(context))
+    (zips / "A__m.csv").write_text(f"file,class\n{rows}")
+    (zips / "B__m.csv").write_text("file,class\n../ref/testing_solution.csv,x\n")
+    found = run(context, records, zips)
+    assert found["A"].state == SCORED
+    assert found["B"].verdict is not None
+    assert found["B"].verdict.code == "csv-unknown-image"
+    for split in ("public", "final"):
+        folder = scoring_dir(context, records, found["A"], split)
+        assert {path.name for path in folder.iterdir()} == {
+            "cases.csv",
+            "detailed_results.html",
+            "resamples.npz",
+            "scores.json",
+            "scores.txt",
+        }
+    receipt = read_receipt(receipt_path(context.layout, found["A"].submission.sha256))
+    with closing(connect()) as runner:
+        assert differing(check_all(context, records, runner, receipt)) == []
 
 
 def test_rescoring_and_receipts(engine: DockerEngine, context: Context, records: Records, zips: Path) -> None:

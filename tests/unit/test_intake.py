@@ -106,9 +106,11 @@ def code_of(path: Path) -> tuple[str, object]:
 
 def test_zips_are_found_in_folders(tmp_path: Path) -> None:
     assert code_of(tmp_path) == ("no-zips", tmp_path)
-    for name in ("b.zip", "a.ZIP", "notes.txt"):
+    for name in ("b.zip", "a.ZIP", "notes.txt", "list.csv", "C__m.CSV"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_zips((tmp_path,))] == ["a.ZIP", "b.zip"]
+    assert [path.name for path in find_zips((tmp_path,))] == ["C__m.CSV", "a.ZIP", "b.zip"]
+    # One that is named by itself is taken, whatever its name.
+    assert find_zips((tmp_path / "list.csv",)) == [tmp_path / "list.csv"]
     assert code_of(tmp_path / "c.zip") == ("no-such-file", tmp_path / "c.zip")
 
 

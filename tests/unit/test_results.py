@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
@@ -16,6 +18,7 @@ from challenge_bundle.evaluation.step_cache import StepRecord
 from challenge_bundle.evaluation.verdicts import Refusal
 from challenge_bundle.files import write_csv
 from challenge_bundle.formats.scores import default_metric, find_score, higher_is_better
+from challenge_bundle.installation import PROJECT_ROOT
 from challenge_bundle.layout import RESULTS_NAME
 from tests.conftest import write_image
 from tests.csv_faults import CODES, FAULTS, REFERENCE, TOLERATED
@@ -228,6 +231,28 @@ sys.exit(1)
     ours = put(tmp_path, b'[{"code": "reference-invalid", "row": 4}]')
     with pytest.raises(ProgramError):
         score(own, scoring_engine(), ours)
+
+
+def test_the_example_of_a_program_of_ones_own_is_scored_with_its_uncertainty(
+    context: Context, tmp_path: Path
+) -> None:
+    shutil.copytree(
+        PROJECT_ROOT / "examples" / "own_metric" / "scoring_program", context.layout.root / "scoring_program"
+    )
+    own, engine = reread(context), CountingEngine()
+    record = score(own, engine, right(own, tmp_path))
+    assert len(engine.runs) == 2
+    for part, names in own.test_splits.items():
+        scores = content(record, part)
+        assert (scores["mean_cost"], default_metric(scores)) == (0.0, "mean_cost")
+        assert not higher_is_better(scores, "mean_cost")
+        with np.load(record.folder / part / "resamples.npz") as resamples:
+            assert resamples["mean_cost"].shape == (100,)
+        assert len((record.folder / part / "cases.csv").read_text().splitlines()) == 1 + len(names)
+    path = put(tmp_path, b"file\n000.png\n")
+    verdict = score(own, engine, path).verdict
+    assert verdict is not None
+    assert (verdict.code, verdict.finding.row) == ("columns", 1)
 
 
 def test_predictions_that_make_scoring_overrun_are_at_fault_if_they_are_large(

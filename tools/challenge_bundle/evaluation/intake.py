@@ -59,10 +59,15 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if _is_taken(file) and file.is_file())
+            # A csv with another name may be anything, such as a list of the submissions.
+            inside = sorted(
+                file
+                for file in path.iterdir()
+                if _is_taken(file) and file.is_file() and (NAME_SEPARATOR in file.stem or not _is_csv(file))
+            )
             if not inside:
                 raise DataError(
-                    "the folder holds no zip or csv",
+                    "the folder holds no zip, and no csv named TEAM__METHOD.csv",
                     path,
                     code="no-zips",
                     hint="give a folder of submissions, or the submissions themselves",
@@ -88,7 +93,11 @@ def find_zips(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def _is_taken(path: Path) -> bool:
-    return path.suffix.lower() in (".zip", CSV)
+    return path.suffix.lower() == ".zip" or _is_csv(path)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == CSV
 
 
 def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submission:
@@ -105,7 +114,7 @@ def take_in(path: Path, zips_dir: Path, settings: SubmissionSettings) -> Submiss
         DataError: The zip is still being written, or its modification time is invalid.
     """
     sha256 = hash_file(path)
-    is_csv = path.suffix.lower() == CSV
+    is_csv = _is_csv(path)
     kept = zips_dir / f"{sha256}{CSV if is_csv else '.zip'}"
     fits = not is_too_large(path, settings)
     if fits and not kept.exists():
