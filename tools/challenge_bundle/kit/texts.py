@@ -82,7 +82,7 @@ def public_manifest(bundle: Bundle, class_names: Sequence[str]) -> str:
     ]
     return _HEAD + "\n".join(
         f"{name}\n"
-        + "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items() if value is not None)
+        + "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items() if value not in (None, ""))
         for name, table in tables
     )
 
