@@ -172,3 +172,12 @@ def test_prior_cases_give_no_label_a_case_that_it_has_not(uncertainty, metrics, 
     assert low < scores["macro_auc"] < high
     drawn, _ = uncertainty.resampled_metrics(cases, 2000)
     assert np.mean(drawn["macro_auc"]) == pytest.approx(scores["macro_auc"], abs=0.02)
+
+
+def test_a_calibration_error_has_no_interval(uncertainty, metrics, make_cases):
+    reference = np.arange(40) % 2
+    probabilities = np.stack([np.linspace(0.1, 0.9, 40), np.linspace(0.9, 0.1, 40)], axis=1)
+    cases = make_cases(reference, probabilities.argmax(axis=1), None, probabilities, classes=2)
+    found = uncertainty.score_intervals(cases, metrics.metrics_of(cases))
+    missing = {metric.name for metric in metrics.metrics_of(cases)} - set(found)
+    assert missing == {"calibration_error"}
