@@ -245,7 +245,11 @@ def pack(setup: Setup) -> tuple[Side, Side]:
     shutil.copyfile(ROOT / "bundle_inference" / "Dockerfile", staged / "Dockerfile")
     for folder in ("bundle_inference", "model_output"):
         (staged / folder).mkdir()
-    for name in ("bundle_inference/infer.py", "bundle_inference/requirements.txt"):
+    for name in (
+        "bundle_inference/answers.py",
+        "bundle_inference/infer.py",
+        "bundle_inference/requirements.txt",
+    ):
         shutil.copyfile(ROOT / name, staged / name)
     for name in ("model_output/best_metric_model.onnx", "model_output/model.json"):
         os.link(root / name, staged / name)

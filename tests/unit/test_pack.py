@@ -43,6 +43,7 @@ def test_exactly_what_the_contract_names(tmp_path: Path) -> None:
     with zipfile.ZipFile(layout.submission_zip) as archive:
         assert archive.namelist() == [
             "Dockerfile",
+            "bundle_inference/answers.py",
             "bundle_inference/infer.py",
             "bundle_inference/requirements.txt",
             "model_output/best_metric_model.onnx",
@@ -104,6 +105,7 @@ def test_own_modules_and_weights_are_in_it_and_what_is_no_part_of_a_program_is_n
         write(folder / name)
 
     assert [name for name in names_in_zip(layout) if name.startswith("bundle_inference/")] == [
+        "bundle_inference/answers.py",
         "bundle_inference/features.py",
         "bundle_inference/infer.py",
         "bundle_inference/nets/own.py",
