@@ -178,10 +178,14 @@ def percentile_interval(resampled: np.ndarray, groups: np.ndarray) -> tuple[floa
         Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician 69:371
         (expanded percentiles).
     """
+    return percentiles(resampled, lower_tail(len(groups) / prior_weight(groups)))
+
+
+def percentiles(resampled: np.ndarray, tail: float) -> tuple[float, float]:
+    """The scores with that share of the defined ones below, and above: (low, high); nan of none."""
     defined = resampled[np.isfinite(resampled)]
     if not len(defined):
         return math.nan, math.nan
-    tail = lower_tail(len(groups) / prior_weight(groups))
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return float(low), float(high)
 

@@ -75,7 +75,7 @@ def score(options: argparse.Namespace) -> None:
     details = {
         "metric": "mean_cost",
         "cases": len(names),
-        "groups": int(groups.max()) + 1,
+        "groups": int(groups.max()) + 1 if any(row.get("group") for row in reference.values()) else None,
         "intervals": {"mean_cost": interval},
     }
     scores = {"mean_cost": costs.mean(), "higher_is_better": {"mean_cost": False}, "details": details}
