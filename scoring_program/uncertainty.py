@@ -38,9 +38,9 @@ value: it held that in 0 to 97 % of the data sets (benchmarks/COVERAGE.md). `cal
 def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[float, float]]:
     """The interval of each score that holds the true one with a probability of 95 %.
 
-    It reaches as far as the interval with prior cases or the one without: prior cases keep a flawless result
-    from an interval without width, but alone they would put the true area under a curve above the interval
-    of a nearly flawless one.
+    Prior cases keep a flawless result from an interval without width. With probabilities or groups, the
+    interval reaches as far as with or without them: alone they would put the true area under a curve above
+    the interval of a nearly flawless one.
 
     Args:
         cases: What was scored.
@@ -59,7 +59,6 @@ def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[
         merged, counts = merge(cases, np.ones(len(cases.groups)))
         extended, prior = with_prior(merged)
         drawn |= resample_merged(extended, np.append(counts, prior), of_labels)
-        without |= resample_merged(merged, counts, of_labels)
     if others:
         extended, prior = with_prior(cases)
         fitting = MOST_WEIGHTS // len(cases.groups)
