@@ -1,4 +1,4 @@
-"""What version 0.1.0 evaluated, this version reads: the same boards, valid receipts, no step done again."""
+"""What version 0.1.0 evaluated, this version reads: the same places, valid receipts, no step done again."""
 
 import csv
 import json
@@ -99,25 +99,39 @@ def invalid_fields(layout: Layout) -> list[str]:
         ]
 
 
+KEPT = ("rank", "team", "method", "submission", "received")
+"""Of an entry, what the former board and the new one have alike."""
+
+
 def assert_same_boards(layout: Layout, output: Path) -> None:
+    """The same entries with the same scores in the same places, and no more than that.
+
+    The former version resampled the csvs on the board. Now the scoring program does, and that of version 0.1
+    writes no resamples: the board gives the interval of each scores.json, no interval of ranks, and says why.
+    """
     for phase, name in BOARDS.items():
-        document = run_json(layout, "leaderboard", "--phase", phase, "--output", str(output / name))
+        run_json(layout, "leaderboard", "--phase", phase, "--output", str(output / name))
         former = layout.state / "leaderboards" / name
-        # Version 0.1 resampled the images themselves; ranks and scores are the same, intervals are not.
-        kept = ("rank", "team", "method", "submission", "received", "score")
-        tables = [
-            [[row[column] for column in kept] for row in csv.DictReader((folder / "leaderboard.csv").open())]
-            for folder in (former, output / name)
+        then, now = (
+            json.loads((folder / "leaderboard.json").read_text()) for folder in (former, output / name)
+        )
+        assert [[entry[key] for key in KEPT] for entry in now["entries"]] == [
+            [entry[key] for key in KEPT] for entry in then["entries"]
         ]
-        assert tables[0] == tables[1], name
-        histories = [
-            json.loads((folder / "leaderboard.json").read_text())["history"]
-            for folder in (former, output / name)
-        ]
-        assert histories[0] == histories[1], name
-        key = "public-key.pem"
-        assert (output / name / key).read_bytes() == (former / key).read_bytes(), name
-        assert document["board"]["phase"] == phase
+        # The former board counted cells where this one takes the scoring program's own sum.
+        assert [entry["score"] for entry in now["entries"]] == pytest.approx(
+            [entry["score"] for entry in then["entries"]], rel=1e-14
+        )
+        for key in ("title", "phase", "part", "metric", "cases", "class_names"):
+            assert now[key] == then[key], (name, key)
+        for entry, scores in zip(now["entries"], (entry["scores"] for entry in then["entries"]), strict=True):
+            assert entry["scores"] == pytest.approx(
+                {name: scores[name] for name in entry["scores"]}, rel=1e-14
+            )
+            assert entry["score_low"] <= entry["score"] <= entry["score_high"]
+            assert entry["rank_low"] is entry["rank_high"] is entry["probability_first"] is None
+            assert entry["without_resamples"] == "the scoring program wrote no resamples of this metric"
+        assert (output / name / "public-key.pem").read_bytes() == (former / "public-key.pem").read_bytes()
 
 
 def change_scoring_program(layout: Layout) -> None:

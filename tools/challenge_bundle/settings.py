@@ -19,17 +19,6 @@ from challenge_bundle.formats.toml_table import TomlTable, refuse_unknown
 
 PROGRAM_NAMES = ("training", "inference", "scoring")
 
-METRICS = (
-    "weighted_f1",
-    "weighted_precision",
-    "weighted_recall",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "accuracy",
-)
-"""Scores of classes that the board shows besides the one that it ranks by."""
-
 CODE, PREDICTIONS = "code", "predictions"
 KINDS = (CODE, PREDICTIONS)
 """What a submission can be: a program that is built and run, or the predictions alone."""

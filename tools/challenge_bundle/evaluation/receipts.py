@@ -23,7 +23,6 @@ from challenge_bundle.findings import ERROR, Finding
 from challenge_bundle.formats.receipt import FORMAT, FULL, HINT, PUBLIC, compare_fields, read_receipt, same
 from challenge_bundle.formats.scores import score_names
 from challenge_bundle.layout import RESULTS_NAME, Layout
-from challenge_bundle.settings import METRICS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -33,6 +32,17 @@ if TYPE_CHECKING:
 
 SCORING_STEP = "scoring"
 PRIVATE_SPLIT = "final"
+FORMER_METRICS = (
+    "weighted_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "accuracy",
+)
+"""What a public receipt of version 0.1 shows."""
+
 STORED_STEPS = "stored steps"
 """The location of a finding about what the steps of a submission left here."""
 
@@ -341,12 +351,12 @@ def _shown_scores(
         context: Gives the metrics that have a board.
         content: Of scores.json.
         kind: Of the receipt.
-        is_of_now: False for the scores of version 0.1, whose boards showed all of METRICS.
+        is_of_now: False for the scores of version 0.1, whose boards showed all of FORMER_METRICS.
     """
     scores = json.loads(content)
     names = score_names(scores)
     if kind == PUBLIC:
-        public = board_metrics(context, scores) if is_of_now else METRICS
+        public = board_metrics(context, scores) if is_of_now else FORMER_METRICS
         names = [name for name in names if name in public]
     return {name: scores[name] for name in names}
 

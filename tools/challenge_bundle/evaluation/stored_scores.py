@@ -12,7 +12,6 @@ from challenge_bundle.evaluation.records import Records, Row
 from challenge_bundle.evaluation.step_cache import RECORD_NAME
 from challenge_bundle.evaluation.verdicts import SCORED
 from challenge_bundle.files import hash_file
-from challenge_bundle.formats.label_table import LabelTable, read_label_table
 from challenge_bundle.formats.scores import default_metric, find_score, score_names
 from challenge_bundle.layout import RESULTS_NAME
 from challenge_bundle.settings import PREDICTIONS
@@ -75,16 +74,6 @@ def refuse_missing_results(context: Context, records: Records, rows: Sequence[Ro
                 code="changed-step-output",
                 hint="bring the bundle's .bundle/evaluation/ back from a backup",
             )
-
-
-def read_predictions(context: Context, records: Records, row: Row) -> LabelTable:
-    """The classes that a scored submission predicted, one for each testing image.
-
-    Raises:
-        DataError: The csv is of other images.
-    """
-    refuse_other_images(context, records, [row])
-    return read_label_table(results_of(context, records, row))
 
 
 def stale_rows(context: Context, records: Records, test_split: str, rows: Sequence[Row]) -> list[Row]:
