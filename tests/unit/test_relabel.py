@@ -238,8 +238,8 @@ def test_the_command_previews_and_then_does_it(filled: Layout, tmp_path: Path) -
     preview = run(filled, path)
     assert preview.exit_code == 0, preview.output
     assert f"testing    {rows[2][0]}: {before['testing'][rows[2][0]]} -> {rows[2][1]}" in preview.output
-    assert "classes that change: 1 training, 1 validation, 1 testing\n" in preview.output
-    assert "nothing was changed; to correct the classes, add --yes" in preview.output
+    assert "labels that change: 1 training, 1 validation, 1 testing\n" in preview.output
+    assert "nothing was changed; to correct the labels, add --yes" in preview.output
     assert classes(filled) == before
     assert not filled.relabels.exists()
     done = run(filled, path, "--yes")
@@ -248,7 +248,7 @@ def test_the_command_previews_and_then_does_it(filled: Layout, tmp_path: Path) -
     assert classes(filled)["testing"][rows[2][0]] == rows[2][1]
     again = run(filled, path, "--yes")
     assert again.exit_code == 0
-    assert "classes that change: 0 training, 0 validation, 0 testing\n" in again.output
+    assert "labels that change: 0 training, 0 validation, 0 testing\n" in again.output
     assert not (filled.relabels / "2").exists()
 
 

@@ -38,9 +38,9 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
     SOURCE is one of
       synthetic, mednist
       folder:PATH    CLASS/IMAGE, {train,val,test}/CLASS/IMAGE, or the bundle layout
-      csv:FILE[?file=COLUMN&class=COLUMN]
+      csv:FILE[?file=COLUMN&class=COLUMN]    or value=COLUMN, or a column per label
       dicom:PATH[?label=TAG]
-      coco:ANNOTATIONS.json?category=NAME
+      coco:ANNOTATIONS.json[?category=NAME]
       s3://BUCKET/PREFIX    or another URL
       store[?where=CONDITION]    what `store ingest` brought into the database
 
@@ -60,6 +60,7 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
         "input_data": layout.input_data,
         "source": summary.source,
         "counts": summary.counts,
+        "task": summary.task,
         "classes": summary.classes,
         "patient_groups": {"count": summary.patient_groups[0], "in_two_splits": summary.patient_groups[1]},
         "findings": summary.findings,
@@ -69,19 +70,21 @@ def import_command(layout: Layout, /, source: str | None, **options: Any) -> Non
 
 @data.command("relabel")
 @click.argument("corrections", type=LocalPath(dir_okay=False, path_type=Path))
-@click.option("--yes", is_flag=True, help="Correct the classes; without it, only show what would change.")
+@click.option("--yes", is_flag=True, help="Correct the labels; without it, only show what would change.")
 @click.pass_obj
 def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
-    """Correct the classes of imported images.
+    """Correct the labels of imported images.
 
-    CORRECTIONS is a csv with the header file,class and one row per image that changes. The former csv files
-    are kept in .bundle/relabels/. Which testing images are in the public split does not change. Correct the
-    source of the images too, or the next `data import` brings the old classes back.
+    CORRECTIONS is a csv with one row per image that changes: file,class, or, as the bundle's own csv files,
+    file,value or file and one column for each label. The former csv files are kept in .bundle/relabels/.
+    Which testing images are in the public split does not change. Correct the source of the images too, or
+    the next `data import` brings the old labels back.
     """
     from challenge_bundle.dataset.invalidate import count_evaluated
     from challenge_bundle.dataset.relabel import apply_corrections, read_corrections
     from challenge_bundle.evaluation.context import read_context
     from challenge_bundle.evaluation.relabel_effects import count_by_split
+    from challenge_bundle.formats.tasks import show_label
 
     with working(layout):
         found = read_corrections(corrections, layout)
@@ -92,9 +95,11 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
         kept = apply_corrections(found, corrections, layout) if found and yes else None
     counts = {split: sum(one.split == split for one in found) for split in SPLITS}
     text = ", ".join(f"{count} {split}" for split, count in counts.items())
-    lines = [f"{one.split:<10} {one.name}: {one.before} -> {one.after}" for one in found]
+    lines = [
+        f"{one.split:<10} {one.name}: {show_label(one.before)} -> {show_label(one.after)}" for one in found
+    ]
     where = "".join(f"; {count} in the {name} split" for name, count in effects.items())
-    lines.append(f"classes that change: {text}{where}")
+    lines.append(f"labels that change: {text}{where}")
     if any(one.split != "testing" for one in found):
         lines.append(
             "training images change: `run-all` trains again, and participants need the new csv files"
@@ -104,7 +109,7 @@ def relabel_command(layout: Layout, corrections: Path, yes: bool) -> None:
     if kept:
         lines.append(f"corrected; the former csv files are in {relative(kept)}")
     elif found:
-        lines.append("nothing was changed; to correct the classes, add --yes")
+        lines.append("nothing was changed; to correct the labels, add --yes")
     result = {
         "changes": found,
         "counts": counts,

@@ -12,10 +12,10 @@ SOURCE_FORMS = (
     "synthetic",
     "mednist",
     "folder:PATH",
-    "csv:FILE[?file=COLUMN&class=COLUMN]",
+    "csv:FILE[?file=COLUMN&class=COLUMN] (or value=COLUMN, or labels=COLUMN|COLUMN)",
     "dicom:PATH[?label=TAG]",
     "s3://BUCKET/PREFIX (or gs://, az://, https://)",
-    "coco:ANNOTATIONS.json?category=NAME",
+    "coco:ANNOTATIONS.json[?category=NAME]",
     "store[?where=CONDITION] (the image database of this bundle), postgresql://HOST/NAME or sqlite:///FILE"
     " (another one)",
 )
