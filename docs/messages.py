@@ -2,6 +2,7 @@
 
 import ast
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ HEAD = """\
 Every finding and error has a code, which stays when its wording changes; `--json` prints it. A finding has a
 severity: an error is refused, a warning is accepted, a note is good to know. A command that fails ends with
 the exit status of its error. Names in braces stand for what was found.
+
+"""
+
+PREDICTIONS_HEAD = """\
+## Predictions
+
+What the scoring program reports of predictions. Who checks a file of one's own gets a message that names what was
+found. An evaluation on hidden images shows the participant code, row and these texts, and nothing else.
 
 """
 
@@ -68,7 +77,17 @@ def messages_page() -> str:
         f"| `{code}` | {kind} | {_cell(message)} | {_cell(hint)} | {', '.join(sorted(modules))} |\n"
         for (code, kind, message, hint), modules in rows.items()
     )
-    return f"{mark}{HEAD}| code | kind | message | what to do | source |\n|---|---|---|---|---|\n{table}"
+    head = "| code | kind | message | what to do | source |\n|---|---|---|---|---|\n"
+    return f"{mark}{HEAD}{head}{table}\n{PREDICTIONS_HEAD}{predictions_table()}"
+
+
+def predictions_table() -> str:
+    """The closed list of what can be wrong with predictions, which the scoring program keeps."""
+    listed = json.loads((PROJECT / "scoring_program" / "findings.json").read_text(encoding="utf-8"))
+    return "| code | message | what to do |\n|---|---|---|\n" + "".join(
+        f"| `{code}` | {_cell(texts['message'])} | {_cell(texts['hint'])} |\n"
+        for code, texts in sorted(listed.items())
+    )
 
 
 def _cell(text: str) -> str:

@@ -20,7 +20,6 @@ from challenge_bundle.cli import main
 from challenge_bundle.dataset.fill import fill_if_empty
 from challenge_bundle.display import TerminalDisplay
 from challenge_bundle.files import write_csv
-from challenge_bundle.formats.label_table import HEADER
 from challenge_bundle.formats.reference import read_reference
 from challenge_bundle.installation import PROJECT_ROOT, default_root
 from challenge_bundle.layout import Layout
@@ -32,6 +31,7 @@ from tests.csv_faults import FAULTS
 from tests.dicoms import circle, contour_path, write_contour, write_linked
 
 DOCUMENTED = "".join(path.read_text(encoding="utf-8") for path in (PROJECT_ROOT / "docs").rglob("*.md"))
+HEADER = ("file", "class")
 HEAVY = (
     "numpy",
     "PIL",

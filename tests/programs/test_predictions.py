@@ -281,6 +281,41 @@ def test_findings_are_many_but_not_a_million(tmp_path: Path, predictions, cases,
     assert [finding.row for finding in caught.value.findings] == list(range(2, 22))
 
 
+def two_classes(folder: Path, cells: str, header: str = "probability_CXR,probability_Hand") -> Path:
+    rows = f"file,class,{header}\n000001.jpg,Hand,0.5,0.5\n\n000002.jpg,CXR,{cells}\n"
+    return write(folder / "p.csv", rows)
+
+
+@pytest.mark.parametrize("cells", ["0,1", "1,0", "0.5,0.5009", "0.5,0.4991", " 0.5 ,5e-1", "-0,1"])
+def test_probabilities_that_are_used(cells: str, reader: str, tmp_path: Path, predictions, cases) -> None:
+    task = cases.Task("classification", ("CXR", "Hand"))
+    path = two_classes(tmp_path, cells)
+    assert predictions.read_predictions(path, task, ["000001.jpg", "000002.jpg"]).note == "used"
+
+
+@pytest.mark.parametrize(
+    "cells", ["0.5,0.5011", "0.5,0.4989", "-0.1,1.1", "1.1,-0.1", "nan,1", "x,1", ",1", "inf,0", "0_1,0"]
+)
+def test_probabilities_that_are_not_used(cells: str, reader: str, tmp_path: Path, predictions, cases) -> None:
+    task = cases.Task("classification", ("CXR", "Hand"))
+    found = predictions.read_predictions(two_classes(tmp_path, cells), task, ["000001.jpg", "000002.jpg"])
+    # The blank line before it counts.
+    assert found.note.startswith("not used: line 4 ")
+    assert (found.values.tolist(), found.probabilities) == ([1, 0], None)
+
+
+def test_probability_columns_of_other_classes_are_not_used(
+    reader: str, tmp_path: Path, predictions, cases
+) -> None:
+    task, names = cases.Task("classification", ("CXR", "Hand")), ["000001.jpg", "000002.jpg"]
+    path = two_classes(tmp_path, "x,y", "probability_CXR,probability_Foot")
+    assert predictions.read_predictions(path, task, names).note == (
+        "not used: the header needs one 'probability_<class>' column for each class"
+    )
+    path = two_classes(tmp_path, "0.25,0.75", "probability_Hand,probability_CXR")
+    assert predictions.read_predictions(path, task, names).probabilities[1].tolist() == [0.75, 0.25]
+
+
 @pytest.mark.parametrize("classes", [2, 6, 20])
 def test_probabilities_of_three_digits_are_used(
     classes: int, reader: str, tmp_path: Path, predictions, cases
