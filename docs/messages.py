@@ -24,8 +24,8 @@ the exit status of its error. Names in braces stand for what was found.
 PREDICTIONS_HEAD = """\
 ## Predictions
 
-What the scoring program reports of predictions. Who checks a file of one's own gets a message that names what was
-found. An evaluation on hidden images shows the participant code, row and these texts, and nothing else.
+What the scoring program reports of predictions. Who checks a file of one's own gets a message that names what
+was found. An evaluation on hidden images shows the participant code, row and these texts, and nothing else.
 
 """
 

@@ -46,6 +46,23 @@ def read_predictions(path: Path, task: Task, names: Sequence[Any]) -> Prediction
     Raises:
         InputError: With up to MOST_FINDINGS findings.
     """
+    found = _read(path, task, names)
+    if found.probabilities is None and needs_probabilities(task):
+        message = f"{task.metric} ranks, and needs probabilities: {found.note}"
+        raise InputError(Finding("probabilities-needed", str(path), message))
+    return found
+
+
+def needs_probabilities(task: Task) -> bool:
+    """Whether the metric that ranks is one of probabilities."""
+    if not task.metric or task.name not in WITH_CLASSES:
+        return False
+    from metrics import REGISTRY
+
+    return task.metric in REGISTRY and REGISTRY[task.metric].needs == "probabilities"
+
+
+def _read(path: Path, task: Task, names: Sequence[Any]) -> Predictions:
     header = predictions_header(task)
     table = read_columns(path, header)
     if table is not None:

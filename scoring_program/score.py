@@ -117,9 +117,9 @@ def read_parts(path: Path) -> dict[str, Any]:
 
 
 def print_scores(result: dict[str, Any], headline: Sequence[str], part: str) -> None:
-    """Print the headline scores, or the one that ranks where there are none."""
+    """Print the headline scores where there are classes, and the one that ranks."""
     details = result["details"]
-    for name in [name for name in headline if name in result] or [details["metric"]]:
+    for name in dict.fromkeys([*(name for name in headline if name in result), details["metric"]]):
         # What ranks can be undefined, such as the AUC of labels without a positive case in this split.
         value = f"{result[name]:.4f}" if name in result else "is not defined for these cases"
         text = f"{part + ': ' if part else ''}{name.replace('_', ' ')} {value}"

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from cases import Cases
+from files import TASK_NAME
+from findings import Finding, InputError, shown
 from metric import Metric
-from metrics import DEFAULT_METRICS, metrics_of, per_class, score_all
+from metrics import DEFAULT_METRICS, REGISTRY, metrics_of, per_class, score_all
 from reference import Reference
 from resampling import write_private
 from uncertainty import resampled_metrics, score_intervals
 
 HEADLINE = ("weighted_precision", "weighted_recall", "weighted_f1")
 MOST_ERRORS_SHOWN = 100
+FEWEST_FOR_AREAS = 5
 
 
 def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
@@ -30,7 +33,14 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
     Returns:
         The content of scores.json: scores by name at the top, as a platform's board reads them, the headline
         scores first; all else below `details`.
+
+    Raises:
+        InputError: task.json names a metric that the task does not have.
     """
+    known = [metric.name for metric in REGISTRY.values() if cases.task.name in metric.tasks]
+    if cases.task.metric and cases.task.metric not in known:
+        message = f"expected a metric of {', '.join(known)}, but got {shown(cases.task.metric)}"
+        raise InputError(Finding("task-invalid", TASK_NAME, message))
     scores, undefined = score_all(cases)
     metrics = [metric for metric in metrics_of(cases) if metric.name in scores]
     ordered = {name: scores[name] for name in (*HEADLINE, *scores) if name in scores}
@@ -44,7 +54,7 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         "metrics": {metric.name: describe(metric) for metric in metrics},
         "intervals": score_intervals(cases, metrics),
         "undefined": undefined,
-        "per_class": per_class(cases),
+        "per_class": report_classes(cases, show_cases),
         "probabilities": note,
         "wrong": None if wrong is None else len(wrong),
         "wrong_cases": list_wrong_cases(cases, wrong) if show_cases else None,
@@ -54,6 +64,21 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         cells = np.bincount(cases.reference * count + cases.predictions, minlength=count**2)
         details["confusion_matrix"] = cells.reshape(count, count).tolist()
     return {**ordered, "details": details}
+
+
+def report_classes(cases: Cases, show_cases: bool) -> dict[str, dict[str, float]]:
+    """The scores of each class; without `show_cases`, no area of a class with few cases.
+
+    With one positive case the area under its curve says where in the order of the participant's own
+    probabilities that case stands, and so which case it is.
+    """
+    found = per_class(cases)
+    for scores in found.values():
+        few = min(scores["support"], len(cases.reference) - scores["support"])
+        if few < FEWEST_FOR_AREAS and not show_cases:
+            for name in ("auc", "average_precision"):
+                scores.pop(name, None)
+    return found
 
 
 def describe(metric: Metric) -> dict[str, Any]:

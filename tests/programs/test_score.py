@@ -256,3 +256,175 @@ def test_a_link_is_no_submission(tmp_path: Path, score_module, capsys) -> None:
     assert run(score_module, source, tmp_path / "output") == 1
 
     assert "mine.csv: a link or a folder" in capsys.readouterr().err
+
+
+def write_task(source: Path, **more: object) -> None:
+    document = {"version": 1, "task": "classification", "class_names": ["CXR", "Hand"], **more}
+    (source / "ref" / "task.json").write_text(json.dumps(document))
+
+
+def test_a_metric_that_the_task_lacks_is_the_organisers_fault(tmp_path: Path, score_module, capsys) -> None:
+    source = write_scoring_input(tmp_path / "input", GOOD.encode())
+    write_task(source, metric="dice")
+    assert run(score_module, source, tmp_path / "output", "--private", tmp_path / "private") == 1
+    assert "expected a metric of weighted_precision, " in capsys.readouterr().err
+    (found,) = json.loads((tmp_path / "private" / "findings.json").read_text())
+    assert found["code"] == "task-invalid"
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [("0.6,0.4", None), ("0.6,0.6", "probabilities-needed"), (None, "probabilities-needed")],
+)
+def test_a_metric_of_probabilities_needs_them(
+    cells: str | None, code: str | None, tmp_path: Path, score_module
+) -> None:
+    """One team without probabilities must not keep the board of all the others from ranking."""
+    text = GOOD if cells is None else TOLERATED["probabilities"].decode().replace("0.6,0.4", cells)
+    source = write_scoring_input(tmp_path / "input", text.encode())
+    write_task(source, metric="weighted_auc")
+    status = run(score_module, source, tmp_path / "output", "--private", tmp_path / "private")
+    check = score_module.main(["--check", str(source), str(tmp_path / "checked")])
+    assert (status, check) == ((0, 0) if code is None else (1, 1))
+    if code:
+        for path in (tmp_path / "private" / "findings.json", tmp_path / "checked" / "findings.json"):
+            assert [found["code"] for found in json.loads(path.read_text())] == [code]
+    else:
+        assert (
+            json.loads((tmp_path / "output" / "scores.json").read_text())["details"]["metric"]
+            == "weighted_auc"
+        )
+        assert json.loads((tmp_path / "checked" / "findings.json").read_text()) == []
+
+
+def test_classes_with_few_cases_show_no_area(tmp_path: Path, score_module) -> None:
+    """With one positive case its place among the participant's own probabilities is the case itself."""
+    source = write_scoring_input(tmp_path / "input", TOLERATED["probabilities"])
+    assert run(score_module, source, tmp_path / "public") == 0
+    assert run(score_module, source, tmp_path / "own", "--show-cases") == 0
+    public, own = (
+        json.loads((tmp_path / name / "scores.json").read_text())["details"]["per_class"]["Hand"]
+        for name in ("public", "own")
+    )
+    assert public.keys() == {"precision", "recall", "f1", "support"}
+    assert own.keys() == {*public, "auc", "average_precision"}
+
+
+# Parts, the organiser's files, checks, comparisons
+
+
+def ten_cases(folder: Path) -> Path:
+    source = folder / "input"
+    for name in ("ref", "res"):
+        (source / name).mkdir(parents=True)
+    rows = [(f"{n}.png", "ab"[n % 2], "ab"[n in (1, 3, 4, 5, 7, 9)], f"p{n // 3}") for n in range(10)]
+    known = "".join(
+        f"{name},{label},{group},{'FM'[n % 2]}\n" for n, (name, label, _, group) in enumerate(rows)
+    )
+    (source / "ref" / "testing_solution.csv").write_text("file,class,group,meta_sex\n" + known)
+    given = "".join(f"{name},{answer}\n" for name, _, answer, _ in reversed(rows))
+    (source / "res" / "r.csv").write_text("file,class\n" + given)
+    return source
+
+
+def test_parts_are_scored_in_one_run(tmp_path: Path, score_module) -> None:
+    source, parts = ten_cases(tmp_path), {"public": ["1.png", "0.png", "4.png"], "final": ["9.png", "8.png"]}
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    output, private = tmp_path / "output", tmp_path / "private"
+    options = ("--private", private, "--parts", tmp_path / "parts.json", "--resamples", 300)
+
+    assert run(score_module, source, output, *options) == 0
+
+    assert sorted(path.name for path in output.iterdir()) == ["final", "public"]
+    scores = {part: json.loads((output / part / "scores.json").read_text()) for part in parts}
+    assert scores["public"]["accuracy"] == pytest.approx(2 / 3)
+    assert (scores["public"]["details"]["cases"], scores["public"]["details"]["groups"]) == (3, 2)
+    assert (scores["final"]["accuracy"], scores["final"]["details"]["groups"]) == (1.0, None)
+    for part, names in parts.items():
+        with (private / part / "cases.csv").open(newline="") as opened:
+            rows = list(csv.DictReader(opened))
+        assert [row["case"] for row in rows] == sorted(names)
+        assert {row["group"] for row in rows} == {f"p{int(name[0]) // 3}" for name in names}
+        with np.load(private / part / "resamples.npz") as arrays:
+            assert arrays["accuracy"].shape == (300,)
+            assert len(str(arrays["draws"])) == 64
+
+
+def test_the_organisers_file_has_a_value_per_case(tmp_path: Path, score_module) -> None:
+    source = ten_cases(tmp_path)
+    assert run(score_module, source, tmp_path / "output", "--private", tmp_path / "private") == 0
+    with (tmp_path / "private" / "cases.csv").open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert list(rows[0])[:4] == ["case", "group", "answer", "wrong"]
+    assert [row["answer"] for row in rows] == list("ababbbabab")
+    assert [row["wrong"] for row in rows] == list("0000100000")
+    assert [row["meta_sex"] for row in rows] == list("FMFMFMFMFM")
+    scores = json.loads((tmp_path / "output" / "scores.json").read_text())
+    assert np.mean([float(row["accuracy"]) for row in rows]) == pytest.approx(scores["accuracy"]) == 0.9
+    # Nothing of it is in what participants see.
+    public = "".join(path.read_text() for path in (tmp_path / "output").iterdir())
+    assert ".png" not in public
+
+
+def test_every_submission_is_resampled_alike(tmp_path: Path, score_module) -> None:
+    """The draws depend on names and groups alone: not on the order of rows, nor on the predictions."""
+    source = ten_cases(tmp_path)
+    drawn = []
+    for number, answer in enumerate(("as it is", "other", "reference reversed")):
+        if number == 1:
+            rows = "".join(f"{n}.png,a\n" for n in range(10))
+            (source / "res" / "r.csv").write_text("file,class\n" + rows)
+        if number == 2:
+            header, *rows = (source / "ref" / "testing_solution.csv").read_text().splitlines()
+            (source / "ref" / "testing_solution.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+        private = tmp_path / answer
+        assert run(score_module, source, tmp_path / "output", "--private", private) == 0
+        with np.load(private / "resamples.npz") as arrays:
+            drawn.append((str(arrays["draws"]), arrays["accuracy"]))
+    assert drawn[0][0] == drawn[1][0] == drawn[2][0]
+    assert (drawn[1][1] == drawn[2][1]).all()
+    assert not (drawn[0][1] == drawn[1][1]).all()
+
+
+def test_a_check_needs_no_reference(tmp_path: Path, score_module, capsys) -> None:
+    source = write_scoring_input(tmp_path / "input", GOOD.replace("000003.jpg,CXR\n", "").encode())
+    (source / "ref" / "testing_solution.csv").unlink()
+    (source / "ref" / "cases.csv").write_text("file\n" + "\n".join(REFERENCE))
+    write_task(source)
+    assert score_module.main(["--check", str(source)]) == 1
+    assert "error: " in capsys.readouterr().err
+    assert score_module.main(["--check", str(source), str(tmp_path / "out")]) == 1
+    (found,) = json.loads((tmp_path / "out" / "findings.json").read_text())
+    assert (found["code"], found["severity"], found["row"]) == ("csv-missing-image", "error", None)
+    (source / "res" / "classification_results.csv").write_text(GOOD)
+    assert score_module.main(["--check", str(source)]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["findings.json"]
+
+
+def test_a_comparison_counts_the_cases_that_differ(tmp_path: Path, score_module) -> None:
+    source = write_scoring_input(tmp_path / "input", TOLERATED["probabilities"])
+    other = TOLERATED["probabilities"].decode().replace("000003.jpg,CXR,0.6,0.4", "000003.jpg,Hand,0.35,0.65")
+    (tmp_path / "other.csv").write_text(other)
+    (tmp_path / "renamed.csv").write_text(other.replace("00000", "image"))
+    names = {f"image{number}.jpg": f"00000{number}.jpg" for number in range(1, 5)}
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    for options in (("other.csv",), ("renamed.csv", "--names", tmp_path / "names.json")):
+        more = ("--compare", tmp_path / options[0], *options[1:])
+        assert run(score_module, source, tmp_path / "output", *more) == 0
+        document = json.loads((tmp_path / "output" / "comparison.json").read_text())
+        assert document == {"changed": 1, "largest": pytest.approx(0.25)}
+    (tmp_path / "other.csv").write_text(GOOD)
+    assert run(score_module, source, tmp_path / "output", "--compare", tmp_path / "other.csv") == 0
+    document = json.loads((tmp_path / "output" / "comparison.json").read_text())
+    assert document == {"changed": 0, "largest": 1.0}
+
+
+def test_no_part_is_left_of_a_run_that_is_refused(tmp_path: Path, score_module) -> None:
+    source = ten_cases(tmp_path)
+    (tmp_path / "parts.json").write_text(json.dumps({"all": [f"{n}.png" for n in range(10)]}))
+    options = ("--parts", tmp_path / "parts.json", "--private", tmp_path / "private")
+    assert run(score_module, source, tmp_path / "output", *options) == 0
+    assert (tmp_path / "output" / "all" / "scores.json").exists()
+    (source / "res" / "r.csv").write_text("file,class\n0.png,c\n")
+    assert run(score_module, source, tmp_path / "output", *options) == 1
+    assert [path for path in (tmp_path / "output").rglob("*") if path.is_file()] == []
