@@ -13,6 +13,7 @@ from challenge_bundle.commands.data import data
 from challenge_bundle.commands.error_boundary import BundleGroup, secrets_of
 from challenge_bundle.commands.new import new
 from challenge_bundle.commands.organiser import evaluate_command, leaderboard, step_command, verify
+from challenge_bundle.commands.plan import plan
 from challenge_bundle.commands.programs import (
     build,
     doctor,
@@ -35,7 +36,7 @@ COMMANDS = {
     "Data": (data, store),
     "The three programs, one by one": (build, wheelhouse_command, train, infer, score, report),
     "For participants": (zip_command, check),
-    "For organisers": (kit, evaluate_command, leaderboard, verify, step_command),
+    "For organisers": (kit, plan, evaluate_command, leaderboard, verify, step_command),
 }
 
 
