@@ -1,5 +1,6 @@
 """What scoring left of each submission on a board: scores, resamples and cases, made comparable."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,15 +88,14 @@ def read_cases(entries: Sequence[Stored]) -> Cases | None:
     Raises:
         DataError: A cases.csv is invalid.
     """
-    tables = {
-        row: table
-        for row, entry in enumerate(entries)
-        if (table := read_case_table(entry.folder / CASES_NAME)) is not None
-    }
+    tables: dict[int, CaseTable] = {}
+    for row, entry in enumerate(entries):
+        table = read_case_table(entry.folder / CASES_NAME)
+        if table is not None:
+            tables[row] = _compact(table, next(iter(tables.values()), table))
     if not tables:
         return None
     kept = _of_the_same_cases(tables)
-    # The tables go one by one: a thousand of them at once would not fit.
     first = tables[kept[0]]
     metrics = [name for name in first.values if all(name in tables[row].values for row in kept)]
     has_answers = all(tables[row].answers is not None for row in kept)
@@ -107,9 +107,7 @@ def read_cases(entries: Sequence[Stored]) -> Cases | None:
         rows=tuple(kept),
         answers=np.stack([_given(tables[row].answers) for row in kept]) if has_answers else None,
         wrong=np.stack([_given(tables[row].wrong) for row in kept]) if has_wrong else None,
-        values={
-            name: np.stack([tables[row].values[name].astype(np.float32) for row in kept]) for name in metrics
-        },
+        values={name: np.stack([tables[row].values[name] for row in kept]) for name in metrics},
         attributes=first.attributes,
     )
 
@@ -190,6 +188,16 @@ def _of_the_same_cases(tables: Mapping[int, CaseTable]) -> list[int]:
     values = list(keys.values())
     usual = max(dict.fromkeys(values), key=values.count)
     return [row for row, key in keys.items() if key == usual]
+
+
+def _compact(table: CaseTable, first: CaseTable) -> CaseTable:
+    """The table with the first one's names and half the digits: a thousand of them have to fit."""
+    values = {name: column.astype(np.float32) for name, column in table.values.items()}
+    if table.names != first.names or not np.array_equal(table.groups, first.groups):
+        return dataclasses.replace(table, values=values)
+    return dataclasses.replace(
+        table, names=first.names, groups=first.groups, attributes=first.attributes, values=values
+    )
 
 
 def _given(array: np.ndarray | None) -> np.ndarray:
