@@ -31,7 +31,7 @@ THUMBNAIL_PX = 128
 
 _STYLE = """
 h3 { font-size: 1rem; margin: 1.2rem 0 0; }
-figure { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
+figure:has(img) { display: inline-block; margin: 0 .6rem .8rem 0; vertical-align: top; max-width: 8.5rem; }
 figure img { width: 128px; height: 128px; object-fit: contain; border-radius: .3rem;
   image-rendering: pixelated; }
 figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.3; }
