@@ -276,14 +276,17 @@ def write_private(
         columns: Columns of cases.csv (N,) by name, such as a metric's value of each case; nan becomes empty.
         resampled: Scores (R,), by metric.
         influences: (G,), by metric; a metric may lack them.
-        group_names: The group of each case (N,) as text, if the groups have names.
+        group_names: The group of each case (N,) as text, empty for a case by itself. Without them the groups
+            are numbered, and where each case is a group of its own, none is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "group", *columns])
     cells = [["" if value != value else value for value in column] for column in columns.values()]
-    shown = [f"g{group:06d}" for group in groups] if group_names is None else group_names
+    are_cases = len(np.unique(groups)) == len(groups)
+    numbered = [""] * len(groups) if are_cases else [f"g{group:06d}" for group in groups]
+    shown = numbered if group_names is None else group_names
     writer.writerows(zip(names, shown, *cells, strict=True))
     _replace(folder / CASES_NAME, text.getvalue().encode())
     resamples = len(next(iter(resampled.values()))) if resampled else 0

@@ -62,7 +62,7 @@ def test_the_files_and_their_names(resampling, tmp_path):
         {"m": np.array([1.0, 2.0, 3.0])},
         {"m": np.array([0.1, -0.1])},
     )
-    assert (folder / "cases.csv").read_text() == "case,group,m\na,g000000,0.5\nb,g000001,\n"
+    assert (folder / "cases.csv").read_text() == "case,group,m\na,,0.5\nb,,\n"
     with np.load(folder / "resamples.npz") as arrays:
         assert sorted(arrays.files) == ["draws", "influence/m", "m"]
         assert str(arrays["draws"]) == resampling.draws_id(["a", "b"], np.array([0, 1]), 3)

@@ -58,8 +58,9 @@ def score(options: argparse.Namespace) -> None:
     answers = [predicted[name]["class"] for name in names]
     wrong = np.array(answers) != np.array(truth)
     costs = np.where(wrong, np.where(np.isin(truth, DISEASES), MISSED, OTHER_MISTAKE), 0.0)
-    patients = [row.get("group") or f"image {name}" for name, row in reference.items()]
-    groups = np.unique(patients, return_inverse=True)[1]
+    patients = [row.get("group") or "" for row in reference.values()]
+    alone = [row.get("group") or f"image {name}" for name, row in reference.items()]
+    groups = np.unique(alone, return_inverse=True)[1]
 
     def mean_cost(weights: np.ndarray) -> dict[str, np.ndarray]:
         # Prior cases, where there are some, are the last.
@@ -75,7 +76,7 @@ def score(options: argparse.Namespace) -> None:
     details = {
         "metric": "mean_cost",
         "cases": len(names),
-        "groups": int(groups.max()) + 1 if any(row.get("group") for row in reference.values()) else None,
+        "groups": int(groups.max()) + 1 if any(patients) else None,
         "intervals": {"mean_cost": interval},
     }
     scores = {"mean_cost": costs.mean(), "higher_is_better": {"mean_cost": False}, "details": details}
