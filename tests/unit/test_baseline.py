@@ -9,6 +9,7 @@ from tests.unit.test_pack import fill
 
 NAMES = [
     "Dockerfile",
+    "bundle_inference/answers.py",
     "bundle_inference/infer.py",
     "bundle_inference/requirements.txt",
     "model_output/best_metric_model.onnx",

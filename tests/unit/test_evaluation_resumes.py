@@ -99,7 +99,10 @@ def test_an_evaluation_that_is_killed_goes_on_where_it_was(filled_layout: Layout
         after = step_times(context)
         assert {path: after[path] for path in before} == before
         board = make_board(context, records, None, None)
-        assert [(entry.team, entry.scores["accuracy"]) for entry in board.entries] == [("A", 1.0), ("B", 1.0)]
+        assert [(entry.team, entry.scores["weighted_f1"]) for entry in board.entries] == [
+            ("A", 1.0),
+            ("B", 1.0),
+        ]
         for team in "AB":
             receipt = read_receipt(receipt_path(context.layout, rows[team].submission.id))
             with closing(FakeEngine(root)) as engine:
