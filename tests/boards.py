@@ -139,7 +139,7 @@ def board_of(
         class_names=CLASS_NAMES,
         class_measure=MEASURE,
         entries=entries,
-        ranking=rank_entries(METRIC.name, scores[METRIC.name], drawn),
+        ranking=rank_entries(METRIC.name, scores[METRIC.name], drawn, groups=1_000),
         choices=compare_schemes(
             (METRIC, ACCURACY), scores, {ACCURACY.name: (predictions == reference).astype(np.float32)}
         ),

@@ -147,3 +147,18 @@ def test_what_scores_json_says_of_a_metric() -> None:
     measure, table = class_scores(content, "macro_f1")
     assert (measure, table["a"], np.isnan(table["b"])) == ("f1", 0.5, True)
     assert class_scores(content, "accuracy") == ("", {})
+
+
+def test_influences_that_are_missing_come_from_the_cases_of_a_mean(tmp_path: Path) -> None:
+    drawn = np.linspace(0.0, 1.0, 5)
+    own = {"influence/m": np.array([9.0, -9.0])}
+    entries = [stored(tmp_path, "a", 0.5, m=drawn, **own), stored(tmp_path, "b", 2.0, m=drawn)]
+    assert read_metric(entries, "m", 100).influences is None
+    for entry, cells in zip(entries, (("0", "1"), ("3", "1")), strict=True):
+        lines = [f"{case},,{cell}" for case, cell in zip("xy", cells, strict=True)]
+        (entry.folder / "cases.csv").write_text("\n".join(["case,group,m", *lines]) + "\n")
+    found = read_metric(entries, "m", 100)
+    assert found.influences is not None
+    # All from the cases: the file's own may be in another order of groups.
+    np.testing.assert_allclose(found.influences, [[-0.5, 0.5], [1.0, -1.0]])
+    np.testing.assert_array_equal(found.resamples, [drawn, drawn])

@@ -117,7 +117,7 @@ def test_resamples_alone_serve_with_many_cases():
     values = rng.normal(size=(3, 1000)) + np.array([[0.0], [0.02], [0.4]])
     weights = rng.standard_exponential((4000, 1000))
     resamples = (weights @ values.T / weights.sum(axis=1, keepdims=True)).T
-    p_values = pair_tests(values.mean(axis=1), resamples, None)
+    p_values = pair_tests(values.mean(axis=1), resamples, None, groups=1000)
     assert p_values[0, 2] <= 0.001
     assert p_values[1, 2] <= 0.001
     assert p_values[0, 1] == pytest.approx(compare_means(values)[0, 1], abs=0.05)
@@ -126,7 +126,7 @@ def test_resamples_alone_serve_with_many_cases():
 def test_influences_that_do_not_explain_the_resamples_are_not_used():
     rng = np.random.default_rng(8)
     resamples = np.array([[0.5], [0.52]]) + rng.normal(size=(2, 2000)) * 0.05
-    p_values = pair_tests(np.array([0.5, 0.52]), resamples, np.zeros((2, 30)))
+    p_values = pair_tests(np.array([0.5, 0.52]), resamples, np.zeros((2, 30)), groups=1000)
     assert p_values[0, 1] > 0.5
 
 
@@ -169,3 +169,49 @@ def weighted_precision(cells):
         return {"precision": (of_0 * support_0 + of_1 * support_1) / (support_0 + support_1)}
 
     return score
+
+
+def resample_means(rng, values, draws=1_000):
+    weights = rng.standard_exponential((draws, values.shape[1]))
+    return (weights @ values.T / weights.sum(axis=1, keepdims=True)).T
+
+
+@pytest.mark.parametrize("entries", [2, 10])
+def test_resamples_alone_hold_their_level_from_so_many_groups_on(entries):
+    rng, groups, boards = np.random.default_rng(12), significance.FEWEST_GROUPS, 200
+    false = 0
+    for _ in range(boards):
+        values = patients(rng, entries, groups, 0.5)
+        false += (
+            pair_tests(values.mean(axis=1), resample_means(rng, values), None, True, groups).min() <= 0.05
+        )
+    assert false / boards <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / boards)
+
+
+def test_resamples_alone_of_few_groups_test_nothing(monkeypatch):
+    rng = np.random.default_rng(13)
+    values = rng.normal(size=(2, 999)) + np.array([[0.0], [1.0]])
+    resamples = resample_means(rng, values)
+    for groups in (999, None):
+        assert pair_tests(values.mean(axis=1), resamples, None, True, groups)[0, 1] == 1.0
+        assert significance.find_method(resamples, None, groups) == significance.NONE
+    assert pair_tests(values.mean(axis=1), resamples, None, True, 1_000)[0, 1] <= 0.002
+    # Influences that explain nothing leave the resamples alone.
+    assert significance.find_method(resamples, np.zeros((2, 999)), None) == significance.NONE
+    assert significance.find_method(resamples, np.zeros((2, 1_000)), None) == significance.RESAMPLES
+    # What that protects from: with 20 patients it would tell equal entries apart far too often.
+    monkeypatch.setattr(significance, "FEWEST_GROUPS", 2)
+    false = 0
+    for _ in range(200):
+        few = patients(rng, 2, 20, 1.0)
+        false += pair_tests(few.mean(axis=1), resample_means(rng, few), None, True, 20).min() <= 0.05
+    assert false >= 20
+
+
+def test_p_values_of_many_entries_have_a_factor(monkeypatch):
+    values = np.random.default_rng(14).normal(size=(4, 80))
+    with_factor = compare_means(values)
+    two = compare_means(values[:2])
+    monkeypatch.setattr(significance, "SMALL_SAMPLE_FACTOR", 1.0)
+    np.testing.assert_allclose(with_factor, np.minimum(1.1 * compare_means(values), 1.0))
+    np.testing.assert_array_equal(compare_means(values[:2]), two)

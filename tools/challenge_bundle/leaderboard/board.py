@@ -297,6 +297,7 @@ def board_document(board: Board) -> dict[str, Any]:
         "class_names": list(board.class_names),
         "class_measure": board.class_measure,
         "resamples": 0 if ranking is None else ranking.resamples,
+        "pairs_tested": bool(is_drawn and ranking is not None and ranking.tested),
         "kendall_tau": ranking.tau if ranking is not None and is_drawn else None,
         "kendall_tau_interval": list(ranking.tau_interval) if ranking is not None and is_drawn else None,
         "expected_shrinkage": _known(board.shrinkage),

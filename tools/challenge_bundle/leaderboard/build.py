@@ -230,7 +230,7 @@ def _make(evaluated: Evaluated, metric: MetricInfo, agreements: tuple[Agreement,
         class_names=classes,
         class_measure=measure,
         entries=entries,
-        ranking=_rank(metric, found) if entries else None,
+        ranking=_rank(metric, found, _independent(evaluated)) if entries else None,
         baselines=_baselines(evaluated, metric, names, classes),
         choices=evaluated.choices,
         agreements=agreements,
@@ -244,7 +244,15 @@ def _make(evaluated: Evaluated, metric: MetricInfo, agreements: tuple[Agreement,
     return with_resolution(board, found.resamples)
 
 
-def _rank(metric: MetricInfo, found: MetricScores) -> Ranking:
+def _independent(evaluated: Evaluated) -> int | None:
+    """Number of groups, or of cases where each is by itself; None if nothing says so."""
+    if evaluated.cases is not None:
+        return int(evaluated.cases.groups.max()) + 1
+    counts = [case_counts(one.content) for one in evaluated.stored]
+    return min((groups or cases or 0 for cases, groups in counts), default=0) or None
+
+
+def _rank(metric: MetricInfo, found: MetricScores, groups: int | None) -> Ranking:
     return rank_entries(
         metric.name,
         found.scores,
@@ -252,6 +260,7 @@ def _rank(metric: MetricInfo, found: MetricScores) -> Ranking:
         metric.higher_is_better,
         found.influences,
         found.intervals,
+        groups,
     )
 
 

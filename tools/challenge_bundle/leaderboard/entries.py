@@ -148,10 +148,29 @@ def read_metric(
         resamples=np.array([none if one is None else one.scores for one in paired]).reshape(
             len(entries), count
         ),
-        influences=_stack_influences(paired),
+        influences=_stack_influences(_with_influences(entries, metric, scores, paired)),
         intervals=np.array([stated_interval(one.content, metric) for one in entries]).reshape(-1, 2),
         unpaired=unpaired,
     )
+
+
+def _with_influences(
+    entries: Sequence[Stored], metric: str, scores: np.ndarray, paired: Sequence[Resamples | None]
+) -> Sequence[Resamples | None]:
+    """The entries with influences from their cases, if one lacks them and the score is a mean over cases.
+
+    Those of all entries come from the cases then: their groups must be in the same order.
+    """
+    rows = [row for row, one in enumerate(paired) if one is not None]
+    if not any(one is not None and one.influence is None for one in paired):
+        return paired
+    made = _from_cases([entries[row] for row in rows], metric, scores[rows], 1)
+    if len(made) < len(rows):
+        return paired
+    found = list(paired)
+    for place, row in enumerate(rows):
+        found[row] = made[place]
+    return found
 
 
 def _stack_influences(paired: Sequence[Resamples | None]) -> np.ndarray | None:

@@ -21,7 +21,8 @@ class MetricInfo:
         higher_is_better: Whether a higher score is better.
         policy: What the metric does where it is undefined.
         source: The publication that defines it.
-        caution: Why its intervals hold the true score less often than they promise; empty if they keep it.
+        caution: How often its intervals were measured to hold the true score; empty if that is 95 %, or if
+            nothing is said.
     """
 
     name: str
@@ -61,7 +62,7 @@ def metric_info(content: Mapping[str, Any], name: str) -> MetricInfo:
         higher_is_better=higher,
         policy=_text(told, "policy"),
         source=_text(told, "source"),
-        caution=_text(told, "caution"),
+        caution=_text(_interval_notes(content), name) or _text(told, "caution"),
     )
 
 
@@ -125,6 +126,11 @@ def _details(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _metrics(content: Mapping[str, Any]) -> Mapping[str, Any]:
     metrics = _details(content).get("metrics")
     return metrics if isinstance(metrics, dict) else {}
+
+
+def _interval_notes(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    notes = _details(content).get("interval_notes")
+    return notes if isinstance(notes, dict) else {}
 
 
 def _text(told: Mapping[str, Any], key: str) -> str:

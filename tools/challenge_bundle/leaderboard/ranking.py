@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from challenge_bundle.leaderboard.significance import pair_tests
+from challenge_bundle.leaderboard.significance import find_method, pair_tests
 
 CONFIDENCE = 0.95
 LEVEL = 0.05
@@ -42,6 +42,7 @@ class Ranking:
         tau: Mean of Kendall's tau-b between the resamples' rankings and the ranking on all cases; nan without
             resamples.
         tau_interval: Its 95 % percentile interval (low, high).
+        tested: Whether the pairs were tested; if not, nobody beats anybody, and each rank may be any.
     """
 
     metric: str
@@ -59,6 +60,7 @@ class Ranking:
     wins: np.ndarray
     tau: float
     tau_interval: tuple[float, float]
+    tested: bool = True
 
 
 def rank_entries(
@@ -68,6 +70,7 @@ def rank_entries(
     higher_is_better: bool = True,
     influences: np.ndarray | None = None,
     intervals: np.ndarray | None = None,
+    groups: int | None = None,
 ) -> Ranking:
     """Rank entries by a metric, with the uncertainty that a limited number of cases leaves.
 
@@ -81,6 +84,7 @@ def rank_entries(
         influences: (S, G), by how much each group of cases moves the score, for the pair tests; a row of nan
             where it is not known. None if no entry has it.
         intervals: (S, 2), 95 % intervals that are known already; nan where the resamples are to give them.
+        groups: G, for the pair tests of entries without influences; None if it is not known.
 
     Returns:
         The ranking.
@@ -97,7 +101,10 @@ def rank_entries(
     paired = _check(scores, resamples, influences, intervals)
     count = len(scores)
     ranks = rank_scores(scores, higher_is_better)
-    p_values = _pair_p_values(scores, resamples, influences, paired, higher_is_better)
+    if influences is not None and np.isnan(influences[paired]).any():
+        influences = None
+    p_values = _pair_p_values(scores, resamples, influences, paired, higher_is_better, groups)
+    shares = None if influences is None else influences[paired]
     wins = (p_values <= LEVEL) & _better(scores, higher_is_better)
     drawn_ranks = np.zeros((count, 2), dtype=np.int64)
     first = np.full(count, np.nan)
@@ -127,6 +134,7 @@ def rank_entries(
         wins=wins,
         tau=tau,
         tau_interval=tau_interval,
+        tested=bool(paired.any() and find_method(resamples[paired], shares, groups)),
     )
 
 
@@ -253,6 +261,7 @@ def _pair_p_values(
     influences: np.ndarray | None,
     paired: np.ndarray,
     higher_is_better: bool,
+    groups: int | None,
 ) -> np.ndarray:
     """Adjusted p-values (S, S); 1 where one of the two has no resamples.
 
@@ -267,9 +276,7 @@ def _pair_p_values(
     places = [place_of.setdefault(_digest(scores[row], resamples[row]), len(place_of)) for row in rows]
     distinct = rows[np.unique(places, return_index=True)[1]]
     shares = None if influences is None else influences[distinct]
-    if shares is not None and np.isnan(shares).any():
-        shares = None
-    tested = pair_tests(scores[distinct], resamples[distinct], shares, higher_is_better)
+    tested = pair_tests(scores[distinct], resamples[distinct], shares, higher_is_better, groups)
     p_values[np.ix_(rows, rows)] = tested[np.ix_(places, places)]
     np.fill_diagonal(p_values, 1.0)
     return p_values

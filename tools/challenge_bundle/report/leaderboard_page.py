@@ -91,6 +91,8 @@ def choice_lines(board: Board) -> list[str]:
     unpaired = sum(bool(entry.unpaired) for entry in board.entries)
     if unpaired:
         lines.append(f"ranked by their scores alone, without resamples: {unpaired}")
+    if board.ranking is not None and board.ranking.resamples and not board.ranking.tested:
+        lines.append("no pair is tested: the scoring program wrote no influences, and the groups are few")
     return lines
 
 
