@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,20 @@ from challenge_bundle.engines.base import OnLine, Outcome, RunSpec
 from challenge_bundle.engines.local import LocalEngine
 from challenge_bundle.errors import BundleError
 from challenge_bundle.files import write_text
+from challenge_bundle.formats.task_json import read_task, task_text
+from challenge_bundle.formats.tasks import Task
 from challenge_bundle.layout import Layout
-from challenge_bundle.runs.programs import INFERENCE, SCORING, TRAINING, Program, output_files, run_program
+from challenge_bundle.runs.programs import (
+    INFERENCE,
+    SCORING,
+    TRAINING,
+    Program,
+    output_files,
+    run_program,
+    stage_key,
+)
 from challenge_bundle.runs.stage_record import StageBook, forget_results
+from challenge_bundle.runs.task import update_task
 from challenge_bundle.settings import read_manifest
 from challenge_bundle.sources.synthetic import SyntheticSource
 from tests.conftest import say_nothing
@@ -29,6 +41,9 @@ def scored(filled_layout: Layout) -> Layout:
     """A bundle whose own model was trained, run, scored and reported."""
     for program in (TRAINING, INFERENCE, SCORING):
         for path in output_files(program, filled_layout):
+            write_text(path, "old")
+        # What a scoring program may write besides.
+        for path in filled_layout.score_files if program is SCORING else ():
             write_text(path, "old")
         StageBook(filled_layout).record(program.name, "key", output_files(program, filled_layout))
     write_text(filled_layout.report_html, "old")
@@ -161,3 +176,22 @@ def test_a_spoiled_record_costs_a_repeated_stage_and_nothing_else(text: str, boo
     assert json.loads(book.path.read_text()) == {
         "training": {"key": "key", "arguments": [], "outputs": {}, "besides": []}
     }
+
+
+def test_task_json_follows_bundle_toml(scored: Layout) -> None:
+    """The metric that ranks may change after an import; scores of another one are made again."""
+    for folder in (scored.input_data, scored.solution_csv("testing").parent):
+        (folder / "task.json").write_text(task_text(Task("classification", ("CXR", "Hand"))))
+    bundle, engine = read_manifest(scored.manifest), Ends((), 0)
+    before = [stage_key(program, bundle, scored, engine, ()) for program in (TRAINING, SCORING)]
+    changed = replace(bundle, evaluation=replace(bundle.evaluation, metric="accuracy"))
+
+    update_task(changed, scored)
+
+    for path in (scored.task_json, scored.reference_task_json):
+        assert read_task(path.parent) == Task("classification", ("CXR", "Hand"), "accuracy")
+    after = [stage_key(program, changed, scored, engine, ()) for program in (TRAINING, SCORING)]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    written = scored.task_json.stat().st_mtime_ns
+    update_task(changed, scored)
+    assert scored.task_json.stat().st_mtime_ns == written

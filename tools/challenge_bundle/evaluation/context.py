@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from challenge_bundle.evaluation.step_cache import make_key
 from challenge_bundle.files import hash_file, hash_folder, plain_files, write_text
 from challenge_bundle.formats.program_toml import PARTS, read_program_toml
 from challenge_bundle.formats.reference import Reference, read_reference
-from challenge_bundle.layout import Layout
+from challenge_bundle.formats.task_json import read_task, task_text
+from challenge_bundle.layout import TASK_NAME, Layout
 from challenge_bundle.lock import file_lock
 from challenge_bundle.runs.programs import SCORING, owner_of
+from challenge_bundle.runs.task import update_task
 from challenge_bundle.settings import ALL, Bundle
 
 Connect = Callable[[], Engine]
@@ -82,7 +84,12 @@ class Context:
     def reference_files(self) -> dict[str, str]:
         """SHA-256 of each file in that folder, by its path there."""
         names = [name for name in plain_files(self.reference_dir) if not name.startswith(".")]
-        return {name: hash_file(self.reference_dir / name) for name in names}
+        found = {name: hash_file(self.reference_dir / name) for name in names}
+        if TASK_NAME in found:
+            # All metrics are scored, whichever ranks: another one makes no score stale.
+            task = replace(read_task(self.reference_dir), metric="")
+            found[TASK_NAME] = make_key(task_text(task))
+        return found
 
     @cached_property
     def scoring_modes(self) -> tuple[str, ...]:
@@ -162,6 +169,7 @@ def read_context(bundle: Bundle, layout: Layout) -> Context:
             code="missing-reference",
             hint="evaluate in the organiser's bundle, where `data import` wrote it",
         )
+    update_task(bundle, layout)
     reference = read_reference(path)
     if not layout.testing_data.is_dir():
         raise DataError(

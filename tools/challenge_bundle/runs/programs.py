@@ -23,6 +23,7 @@ from challenge_bundle.runs.collect import collect_output
 from challenge_bundle.runs.curves import visible_curves
 from challenge_bundle.runs.outcome import check_outcome
 from challenge_bundle.runs.stage_record import StageBook, forget_results
+from challenge_bundle.runs.task import update_task
 from challenge_bundle.settings import Bundle, Limits
 
 SHOWN_NAMES = 5
@@ -144,6 +145,7 @@ def run_program(
         # First of all: if what it reads is not there, then what it wrote is of something else.
         forget_results(layout, predictions=False)
     check_inputs(program, layout)
+    update_task(bundle, layout)
     # Now, not after hours: and what it promised when it began counts.
     written = written_by(program, layout)
     work_dir, output_dir = layout.work_dir(program.name), program.output_dir(layout)
@@ -250,6 +252,7 @@ def is_current(
     Without options, a result that was made with some is current as well: who trained another network for
     hours does not want it replaced by the default.
     """
+    update_task(bundle, layout)
     book = StageBook(layout)
     arguments = arguments or book.arguments(program.name)
     key = stage_key(program, bundle, layout, engine, arguments)
@@ -360,6 +363,9 @@ def stage_key(
 ) -> str:
     """SHA-256 over all that decides a program's result: its code, its input, its options and its runner."""
     read = [layout.program_dir(program.folder), *program.reads(layout)]
+    asked = {TRAINING.name: layout.task_json, SCORING.name: layout.reference_task_json}.get(program.name)
+    if asked and asked.is_file():
+        read.append(asked)
     if program is INFERENCE and layout.model_output.is_dir():
         # It may read what training wrote besides what it promised, too.
         read += sorted(path for path in layout.model_output.iterdir() if path.name != CURVES)
