@@ -133,10 +133,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/unit/test_build_context.py",
         "tests/unit/test_docker_runner.py",
     ),
-    "tools/challenge_bundle/formats/label_table.py": (
-        "tests/unit/test_label_table.py",
-        "tests/unit/test_results.py",
-    ),
     "tools/challenge_bundle/formats/model_json.py": ("tests/unit/test_model_json.py",),
     "tools/challenge_bundle/formats/weights.py": ("tests/unit/test_weights.py",),
     "tools/challenge_bundle/engines/docker/container.py": ("tests/unit/test_docker_runner.py",),

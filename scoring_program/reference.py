@@ -91,7 +91,7 @@ def _parse_reference(table: Table, order: np.ndarray, task: Task) -> Reference:
         name: _texts(column, order) for name, column in table.columns.items() if name.startswith(META_PREFIX)
     }
     if task.name in WITH_CLASSES:
-        task, values = _referencelabels_of(table, order, task)
+        task, values = _reference_labels(table, order, task)
     else:
         check = _is_zero_or_one if task.name == "multilabel" else is_number
         header = reference_header(task)
@@ -103,7 +103,7 @@ def _parse_reference(table: Table, order: np.ndarray, task: Task) -> Reference:
     return Reference(task, names, values, groups.reshape(-1), group_names, attributes, events)
 
 
-def _referencelabels_of(table: Table, order: np.ndarray, task: Task) -> tuple[Task, np.ndarray]:
+def _reference_labels(table: Table, order: np.ndarray, task: Task) -> tuple[Task, np.ndarray]:
     labels, there = labels_of(table.columns["class"], task.class_names or None)
     if not task.class_names:
         if len(there) < 2:

@@ -278,6 +278,9 @@ def write_private(
         influences: (G,), by metric; a metric may lack them.
         group_names: The group of each case (N,) as text, empty for a case by itself. Without them the groups
             are numbered, and where each case is a group of its own, none is written.
+
+    Raises:
+        ValueError: A column has more or fewer values than there are names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
@@ -287,7 +290,10 @@ def write_private(
     are_cases = len(np.unique(groups)) == len(groups)
     numbered = [""] * len(groups) if are_cases else [f"g{group:06d}" for group in groups]
     shown = numbered if group_names is None else group_names
-    writer.writerows(zip(names, shown, *cells, strict=True))
+    if any(len(column) != len(names) for column in (groups, shown, *cells)):
+        # zip(strict=True) would be shorter, but is of Python 3.10.
+        raise ValueError(f"expected groups and columns of {len(names)} values, one for each name")
+    writer.writerows(zip(names, shown, *cells))
     _replace(folder / CASES_NAME, text.getvalue().encode())
     resamples = len(next(iter(resampled.values()))) if resampled else 0
     arrays = {name: np.asarray(scores, dtype=np.float64) for name, scores in resampled.items()}

@@ -1,4 +1,4 @@
-"""All that is told of some cases: scores, intervals, and what the organiser needs besides."""
+"""The result of scoring some cases: scores, intervals, and what the organiser needs besides."""
 
 from __future__ import annotations
 

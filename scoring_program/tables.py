@@ -297,7 +297,3 @@ def numbers_of(table: Table, name: str, check: Callable[[str], bool]) -> np.ndar
             message = f"{shown(str(cell))} is no value for the column {shown(name)}"
             raise InputError(Finding("reference-invalid", str(table.path), message, table.place(row)))
     return np.array(cells, dtype=np.float64)
-
-
-def _is_zero_or_one(cell: str) -> bool:
-    return is_number(cell) and float(cell) in (0.0, 1.0)

@@ -185,6 +185,13 @@ def test_what_the_organiser_gets(resampling, tmp_path):
     assert "a.png,p1,0,0.5" in (folder / "cases.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("groups", "values"), [([0, 0], [1.0, 2.0, 3.0]), ([0, 0, 1], [1.0, 2.0])])
+def test_a_column_of_another_length_is_refused(resampling, tmp_path, groups, values):
+    with pytest.raises(ValueError, match="3 values"):
+        resampling.write_private(tmp_path, ["a", "b", "c"], np.array(groups), {"loss": values}, {}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_draws_are_named_by_all_that_they_depend_on(resampling):
     names, groups = ["a", "b"], np.array([0, 1])
     ids = {
