@@ -36,9 +36,19 @@ TEST_TIME_S = 240
 """Tests that take longer have met a fault that hangs."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
+    "scoring_program/cases.py": (
+        "tests/programs/test_resampling_constants.py",
+        "tests/programs/test_count_metrics.py",
+        "tests/programs/test_uncertainty.py",
+    ),
+    "scoring_program/checking.py": ("tests/programs/test_predictions.py", "tests/programs/test_score.py"),
     "scoring_program/count_metrics.py": (
         "tests/programs/test_count_metrics.py",
         "tests/programs/test_metric_weights.py",
+    ),
+    "scoring_program/metric.py": (
+        "tests/programs/test_metric_registry.py",
+        "tests/programs/test_count_metrics.py",
     ),
     "scoring_program/metrics.py": (
         "tests/programs/test_metric_registry.py",
@@ -71,6 +81,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "scoring_program/predictions.py": ("tests/programs/test_predictions.py", "tests/programs/test_score.py"),
     "scoring_program/reference.py": ("tests/programs/test_predictions.py", "tests/programs/test_score.py"),
     "scoring_program/score.py": ("tests/programs/test_score.py",),
+    "scoring_program/summary.py": ("tests/programs/test_score.py",),
+    "tools/challenge_bundle/leaderboard/schemes.py": ("tests/unit/test_board_figures.py",),
+    "tools/challenge_bundle/leaderboard/resolution.py": ("tests/unit/test_board_figures.py",),
+    "tools/challenge_bundle/leaderboard/subgroups.py": ("tests/unit/test_board_figures.py",),
     "tools/challenge_bundle/leaderboard/significance.py": ("tests/unit/test_significance.py",),
     "tools/challenge_bundle/submission/unpack.py": ("tests/unit/test_unpack.py",),
     "tools/challenge_bundle/submission/check.py": ("tests/unit/test_check.py",),
@@ -166,6 +180,7 @@ _COMPARED = {
     "is": "is not",
 }
 _CALCULATED = {"+": "-", "-": "+", "*": "/", "//": "*", "/": "*", "%": "*", "|": "&", "&": "|"}
+_OPPOSITES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _FORM = ("encoding", "indent", "strict")
 """Arguments that change nothing where UTF-8 is the rule, or only the form."""
 
@@ -236,6 +251,18 @@ class FaultFinder(ast.NodeVisitor):
             if found := re.search(r"(?<![\w<>=!*/])" + re.escape(operator) + r"(?![\w<>=!*/])", between):
                 self._add(start + found.start(), start + found.end(), other)
                 return
+
+    def _exchange(self, one: ast.AST, other: ast.AST) -> None:
+        """Put two expressions that follow each other into the other order."""
+        (start, middle_start), (middle_end, end) = self._span(one), self._span(other)
+        middle = self.source[middle_start:middle_end]
+        exchanged = self.source[middle_end:end] + middle + self.source[start:middle_start]
+        self._add(start, end, exchanged.decode())
+
+    def _drop_groups(self, node: ast.Name | ast.Attribute) -> None:
+        """Let each case be its own group."""
+        if (node.attr if isinstance(node, ast.Attribute) else node.id) == "groups":
+            self._replace(node, f"__import__('numpy').arange(len({ast.unparse(node)}))")
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Messages are left alone."""
@@ -331,9 +358,11 @@ class FaultFinder(ast.NodeVisitor):
             self._replace(node, "pass")
 
     def visit_Return(self, node: ast.Return) -> None:
-        """An early end that does not come."""
+        """An early end that does not come; two results exchanged."""
         if node.col_offset > 4:
             self._replace(node, "pass")
+        if isinstance(node.value, ast.Tuple) and len(node.value.elts) >= 2:
+            self._exchange(node.value.elts[0], node.value.elts[1])
         self.generic_visit(node)
 
     def visit_Continue(self, node: ast.Continue) -> None:
@@ -357,16 +386,18 @@ class FaultFinder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """An argument left out, or two exchanged."""
+        """An argument left out, two exchanged, patients forgotten, `max` for `min`."""
         for keyword in node.keywords:
             if keyword.arg not in (None, *_FORM):
                 self._replace(keyword, "**{}")
         plain = [argument for argument in node.args if isinstance(argument, ast.Name | ast.Attribute)]
         if len(plain) >= 2 and plain[:2] == node.args[:2]:
-            (start, middle_start), (middle_end, end) = self._span(plain[0]), self._span(plain[1])
-            middle = self.source[middle_start:middle_end]
-            exchanged = self.source[middle_end:end] + middle + self.source[start:middle_start]
-            self._add(start, end, exchanged.decode())
+            self._exchange(*plain[:2])
+        if isinstance(node.func, ast.Name) and node.func.id in _OPPOSITES:
+            self._replace(node.func, _OPPOSITES[node.func.id])
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            if isinstance(argument, ast.Name | ast.Attribute):
+                self._drop_groups(argument)
         for child in (node.func, *node.args, *(key.value for key in node.keywords if key.arg not in _FORM)):
             self.visit(child)
 

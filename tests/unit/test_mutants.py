@@ -62,3 +62,14 @@ def test_locks_calls_arguments_and_entries_are_taken_out() -> None:
         'return run(path, size, read_only=True, options={**{}, "ipc": "private"})',
         'return run(path, size, read_only=True, options={"network": "none", **{}})',
     }
+
+
+def test_results_are_exchanged_and_patients_forgotten() -> None:
+    source = "def f(groups):\n    return max(groups), 1\n"
+    found = {apply(source, fault).splitlines()[1].strip() for fault in find_faults(source)}
+    assert found == {
+        "return 1, max(groups)",
+        "return min(groups), 1",
+        "return max(__import__('numpy').arange(len(groups))), 1",
+        "return max(groups), 2",
+    }
