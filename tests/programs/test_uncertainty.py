@@ -181,3 +181,56 @@ def test_a_calibration_error_has_no_interval(uncertainty, metrics, make_cases):
     found = uncertainty.score_intervals(cases, metrics.metrics_of(cases))
     missing = {metric.name for metric in metrics.metrics_of(cases)} - set(found)
     assert missing == {"calibration_error"}
+
+
+def test_an_interval_reaches_as_far_as_with_or_without_prior_cases(uncertainty, metrics, make_cases):
+    # Drawn again here, case by case: two images a patient, two classes, four prior cases.
+    groups = np.arange(120) // 2
+    reference = np.arange(120) // 4 % 2
+    wrong = groups < 5
+    cases = make_cases(reference, np.where(wrong, 1 - reference, reference), groups, classes=2)
+    found = uncertainty.score_intervals(cases, [metrics.REGISTRY["accuracy"]])["accuracy"]
+    rng = np.random.default_rng(8)
+    patients = rng.exponential(size=(60_000, 60))
+    prior = rng.gamma(0.25, size=(60_000, 4)) * 2.0
+    right, total = 2.0 * patients[:, 5:].sum(axis=1), 2.0 * patients.sum(axis=1)
+    with_prior = (right + prior[:, [0, 3]].sum(axis=1)) / (total + prior.sum(axis=1))
+    tail = stats.norm.cdf(-np.sqrt(61 / 59) * stats.t.ppf(0.975, 59))
+    ends = [np.quantile(scores, [tail, 1.0 - tail]) for scores in (with_prior, right / total)]
+    assert ends[1][0] - ends[0][0] > 0.004
+    assert ends[1][1] - ends[0][1] > 0.0005
+    assert found == (pytest.approx(ends[0][0], abs=0.004), pytest.approx(ends[1][1], abs=0.002))
+
+
+@pytest.mark.parametrize(("cases", "resamples"), [(400, 4_000), (2**16, 2_048), (2**20, 200)])
+def test_resamples_fit_into_the_time(uncertainty, metrics, make_cases, monkeypatch, cases, resamples):
+    asked = []
+    real = uncertainty.resample_all
+
+    def count(score, groups, resamples, **options):
+        asked.append(resamples)
+        return real(score, groups, 2, **options)
+
+    monkeypatch.setattr(uncertainty, "resample_all", count)
+    labels = np.arange(cases) % 2
+    some = make_cases(labels, labels, np.arange(cases) // 2, classes=2)
+    uncertainty.score_intervals(some, [metrics.REGISTRY["accuracy"]])
+    assert asked == [resamples, resamples]
+
+
+def test_percentiles_from_a_thousand_resamples_on(uncertainty, metrics):
+    accuracy = metrics.REGISTRY["accuracy"]
+    for count in (1_000, 4_000):
+        low, high = uncertainty._interval(np.linspace(0.0, 1.0, count) ** 3, 0.025, accuracy)
+        assert (low, high) == (pytest.approx(0.025**3, abs=1e-5), pytest.approx(0.975**3, abs=1e-5))
+    # The cube of a uniform number has the mean 1/4 and the variance 1/7 - 1/16.
+    few = 0.4 + 0.2 * np.linspace(0.0, 1.0, 999) ** 3
+    reach = 1.959964 * 0.2 * np.sqrt(1 / 7 - 1 / 16)
+    low, high = uncertainty._interval(few, 0.025, accuracy)
+    assert (low, high) == (pytest.approx(0.45 - reach, abs=5e-4), pytest.approx(0.45 + reach, abs=5e-4))
+
+
+def test_an_interval_stays_within_the_metrics_range(uncertainty, metrics):
+    drawn = np.linspace(-0.5, 1.5, 1_001)
+    assert uncertainty._interval(drawn, 0.025, metrics.REGISTRY["accuracy"]) == (0.0, 1.0)
+    assert np.isnan(uncertainty._interval(np.full(300, np.nan), 0.025, metrics.REGISTRY["accuracy"])[0])
