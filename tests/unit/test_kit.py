@@ -120,7 +120,7 @@ def test_the_rules_are_a_manifest_for_the_participants_folder(tmp_path: Path) ->
 def test_the_page_states_the_rules() -> None:
     text = readme_text(BUNDLE, ("Hand", "CXR"), KIT)
     for rule in (
-        "Classes: Hand, CXR. Ranked by accuracy; of each team, the last submission counts.",
+        "Task: classification (Hand, CXR). Ranked by accuracy; of each team, the last submission counts.",
         "a zip of at most 7 MB, 8 MB unpacked, 9 files",
         "base images: python:3.12-slim, other:1",
         "building: at most 71 s and 72 MB of memory, for an image of at most\n  73 MB",
@@ -134,6 +134,7 @@ def test_the_page_states_the_rules() -> None:
         assert rule in text, rule
     open_bundle = Bundle("x", "x")
     bare = readme_text(open_bundle, (), Kit(None, base_image="python:3.11-slim"))
+    assert "Task: classification. Ranked by the scoring program's own metric; of" in bare
     assert "The build has a network." in bare
     assert "base images: python:3.11-slim" in bare
     assert "- open: open already, without an end\n" in bare

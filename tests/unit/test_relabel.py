@@ -1,6 +1,7 @@
 """Correcting classes: what changes, that all or nothing does, and that the old state is kept."""
 
 import csv
+import dataclasses
 import shutil
 import stat
 from pathlib import Path
@@ -17,10 +18,12 @@ from challenge_bundle.dataset.relabel import Correction, apply_corrections, read
 from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.records import Records
+from challenge_bundle.evaluation.relabel_effects import count_by_split
 from challenge_bundle.evaluation.rescore import rescore
 from challenge_bundle.files import write_csv
 from challenge_bundle.formats.origins import read_origins
 from challenge_bundle.formats.reference import read_reference
+from challenge_bundle.formats.tasks import Task
 from challenge_bundle.layout import SPLITS, Layout
 from challenge_bundle.leaderboard.build import make_board
 from challenge_bundle.sources.synthetic import SyntheticSource
@@ -286,3 +289,20 @@ def test_a_class_must_stay_in_both_test_splits(context: Context, records: Record
     assert found.exit_code == 1
     assert "class 'A' would have no image left in the public split" in found.output
     assert reread(context).reference == context.reference
+
+
+def test_a_class_that_one_split_never_had_is_not_asked_for(context: Context) -> None:
+    kept, other = sorted(context.test_splits["final"])[:2]
+    labels = {name: "A" if index % 2 else "B" for index, name in enumerate(context.reference.label_of)}
+    rare = dataclasses.replace(context.reference, label_of=labels | {kept: "C", other: "A"})
+    found = [Correction("testing", other, "A", "B")]
+    assert count_by_split(dataclasses.replace(context, reference=rare), found) == {"final": 1}
+
+
+def test_a_value_may_leave_a_split(context: Context) -> None:
+    values = {name: str(index) for index, name in enumerate(sorted(context.reference.label_of))}
+    task = Task("regression")
+    reference = dataclasses.replace(context.reference, label_of=values, task=task)
+    public = min(context.test_splits["public"])
+    found = [Correction("testing", public, values[public], "0.5")]
+    assert count_by_split(dataclasses.replace(context, reference=reference), found) == {"public": 1}

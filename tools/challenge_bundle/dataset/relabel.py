@@ -50,7 +50,7 @@ def read_corrections(path: Path, layout: Layout) -> list[Correction]:
     }
     if not tables:
         raise DataError(
-            "there are no classes to correct",
+            "there are no labels to correct",
             layout.input_data,
             code="no-data",
             hint="run `data import` first",

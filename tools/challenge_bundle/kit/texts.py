@@ -14,9 +14,9 @@ _HEAD = "# The rules of this challenge, as the organiser wrote them.\n\n"
 _README = """\
 # {title}
 
-Classes: {classes}. Ranked by {rules.metric}; of each team, the {rules.take} submission counts.
+Task: {task}. Ranked by {metric}; of each team, the {rules.take} submission counts.
 
-- `input_data/`: images to train on and to choose a model by, with their classes, and the testing images
+- `input_data/`: images to train on and to choose a model by, with their labels, and the testing images
 - `bundle.toml`: the rules, which the tool reads
 - `kit.json`: what submissions are built with
 
@@ -31,7 +31,7 @@ bundle --bundle KIT zip --team "Your team" --method "Your method"
 bundle --bundle KIT check KIT/submission.zip
 ```
 
-`run-all` trains, and writes predictions for the testing images, whose true classes the organiser has.
+`run-all` trains, and writes predictions for the testing images, whose labels the organiser has.
 `check` applies the rules below. Send the zip to the organiser.
 
 ## Rules
@@ -95,7 +95,8 @@ def readme_text(bundle: Bundle, class_names: Sequence[str], kit: Kit) -> str:
         packages = _WITHOUT_NETWORK.format(kit=kit, wheels="".join(f"- {wheel}\n" for wheel in kit.wheels))
     return _README.format(
         title=bundle.title,
-        classes=", ".join(class_names),
+        task=f"{bundle.task} ({', '.join(class_names)})" if class_names else bundle.task,
+        metric=rules.metric or "the scoring program's own metric",
         rules=rules,
         zip=bundle.submission,
         run=bundle.limits["inference"],
