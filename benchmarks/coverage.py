@@ -1,33 +1,41 @@
 """How often do the intervals hold the true score, and how often do pair tests tell equal entries apart?
 
-    make coverage                    (an hour)
-    make coverage ARGS="--quick"     (a minute: fewer situations and data sets, printed only)
+    make coverage                                      (an hour)
+    make coverage ARGS="--part labels --keep --minutes 4"    (what fits into 4 minutes and is not there yet)
+    make coverage ARGS="--quick"                       (seconds: few situations and data sets, printed only)
 
 Draws data sets whose true scores are known, runs the scoring program's own intervals and the board's own pair
-tests on them, and writes benchmarks/COVERAGE.md.
+tests on them. It writes benchmarks/coverage.json (all figures), and from these benchmarks/COVERAGE.md and
+scoring_program/interval_notes.json, of which reports and boards tell.
 """
 
 import argparse
+import functools
 import itertools
+import json
 import multiprocessing
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "scoring_program"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "scoring_program"), str(ROOT / "tools"), str(ROOT / "benchmarks")]
+
+import coverage_page  # noqa: E402
 
 import resampling  # noqa: E402
 import uncertainty  # noqa: E402
 from cases import Cases, Task  # noqa: E402
+from challenge_bundle.leaderboard import significance  # noqa: E402
 from challenge_bundle.leaderboard.significance import pair_tests  # noqa: E402
-from metrics import REGISTRY, metrics_of, score_all, scorer  # noqa: E402
+from metrics import metrics_of, score_all, scorer  # noqa: E402
 
 RESAMPLES = 1_000
 TRUTH_CASES = 200_000
@@ -35,21 +43,12 @@ SHARES = {"balanced": (1 / 3, 1 / 3, 1 / 3), "unbalanced": (0.75, 0.2, 0.05)}
 QUALITIES = (0.6, 0.8, 0.9, 0.98, 0.998)
 COUNTS = (20, 50, 100, 300, 1000)
 PATIENTS, IMAGES = 100, 6
+LABEL_PARTS = ("labels", "ordinal")
 TESTED = {
     "classification": ("accuracy", "weighted_precision", "macro_f1"),
     "regression": ("mean_absolute_error", "median_absolute_error"),
 }
-HEAD = """\
-# How often the intervals hold the true score
-
-Written by `make coverage`: {trials} drawn data sets per situation, so that a coverage of 95 % is seen as
-95 % give or take {noise:.1f} (one standard deviation); {boards} boards per kind of pair test. Intervals are
-those of `score.py` (95 %), with 1,000 resamples. A cell is the coverage in percent and, in
-brackets, the interval's mean width; bold is outside 93 to 97 %.
-Quality is the share of right predictions (of each label; of values the correlation with the reference).
-Classes: 1/3 each, or unbalanced: 75, 20 and 5 % (multilabel: so many positive cases of each label).
-Patients have 6 images each; correlation is that of the noise behind a patient's predictions.
-"""
+FIGURES = ROOT / "benchmarks" / "coverage.json"
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ def probit(share: float) -> float:
     return NormalDist().inv_cdf(share)
 
 
+@functools.cache
 def margin(share: float, classes: int) -> float:
     """How far the right class's mean must be above the others', for it to be the largest in that share."""
     noise = np.random.default_rng(0).standard_normal((50_000, classes))
@@ -123,31 +123,35 @@ def margin(share: float, classes: int) -> float:
     return float(ahead[int(share * len(ahead))])
 
 
-def measure(job: tuple[Situation, int, int]) -> tuple[Situation, int, dict[str, tuple[float, float]]]:
-    """Coverage and mean width of every metric's interval.
-
-    Args:
-        job: The situation, N, and how many data sets to draw.
-    """
-    situation, count, trials = job
+def measure(job: dict[str, Any]) -> dict[str, list[float]]:
+    """Coverage and mean width of the intervals of every metric: of labels, or of those that need more."""
+    situation = Situation(**job["situation"])
     uncertainty.INTERVAL_RESAMPLES = RESAMPLES
     resampling.WORKERS = 1
-    truth, _ = score_all(draw(situation, TRUTH_CASES, np.random.default_rng(1)))
-    rng = np.random.default_rng([count, trials])
+    of_labels = job["part"] in LABEL_PARTS
+
+    def drawn(count: int, rng: np.random.Generator) -> Cases:
+        cases = draw(situation, count, rng)
+        return replace(cases, probabilities=None) if of_labels else cases
+
+    truth, _ = score_all(drawn(TRUTH_CASES, np.random.default_rng(1)))
+    rng = np.random.default_rng(job["seed"])
     held: dict[str, list[bool]] = {name: [] for name in truth}
     widths: dict[str, list[float]] = {name: [] for name in truth}
-    for _ in range(trials):
-        cases = draw(situation, count, rng)
+    for _ in range(job["trials"]):
+        cases = drawn(job["cases"], rng)
         scores, _ = score_all(cases)
         metrics = [metric for metric in metrics_of(cases) if metric.name in scores]
+        if not of_labels and situation.task != "regression" and not situation.patients:
+            metrics = [metric for metric in metrics if metric.needs or situation.task == "multilabel"]
         for name, (low, high) in uncertainty.score_intervals(cases, metrics).items():
             held[name].append(low - 1e-12 <= truth[name] <= high + 1e-12)
             widths[name].append(high - low)
-    return (
-        situation,
-        count,
-        {name: (float(np.mean(of)), float(np.mean(widths[name]))) for name, of in held.items() if of},
-    )
+    return {
+        name: [round(float(np.mean(of)), 4), round(float(np.mean(widths[name])), 4)]
+        for name, of in held.items()
+        if of
+    }
 
 
 def draw_board(situation: Situation, entries: int, rng: np.random.Generator, worse: float) -> list[Cases]:
@@ -213,33 +217,49 @@ def exchange(first: Cases, second: Cases, name: str, rng: np.random.Generator, d
     return float((np.abs(gaps) >= abs(gaps[0]) - 1e-12).mean())
 
 
-def measure_tests(job: tuple[Situation, int, float, int]) -> tuple[Any, dict[str, tuple[float, float]]]:
-    """How often the board's tests and exchange tests with Holm's adjustment find the first entry different.
-
-    Args:
-        job: The situation, the entries, how much the first one is worse (0: any finding is false), boards.
+def measure_tests(job: dict[str, Any]) -> dict[str, list[float]]:
+    """How often the board's tests find the first entry different; exchange tests with Holm's adjustment.
 
     Returns:
-        (the job, by metric: share of boards with a finding, or of pairs found, of ours and of exchange tests)
+        By metric, of our tests and of exchange tests (these only where the first entry is worse): the share
+        of boards with a finding if the entries are equal, otherwise of pairs with the first one that are
+        found.
     """
-    situation, entries, worse, boards = job
+    situation, entries, worse = Situation(**job["situation"]), job["entries"], job["worse"]
     resampling.WORKERS = 1
-    names = TESTED[situation.task]
-    rng = np.random.default_rng([entries, boards, situation.patients])
+    significance.FLIPS = 1_000
+    rng = np.random.default_rng(job["seed"])
     pairs = [pair for pair in itertools.combinations(range(entries), 2) if not worse or pair[0] == 0]
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for _ in range(boards):
+    found: dict[str, list[list[float]]] = {name: [] for name in TESTED[situation.task]}
+    for _ in range(job["trials"]):
         board = draw_board(situation, entries, rng, worse)
-        for name, p_values in test_board(board, names).items():
+        for name, p_values in test_board(board, TESTED[situation.task]).items():
             ours = np.array([p_values[pair] <= 0.05 for pair in pairs])
-            other = (
-                [exchange(board[first], board[second], name, rng) for first, second in pairs] if worse else []
-            )
-            adjusted = holm(np.array(other), entries * (entries - 1) // 2) <= 0.05
-            found[name].append(
-                (float(ours.mean() if worse else ours.any()), float(adjusted.mean()) if worse else np.nan)
-            )
-    return job, {name: tuple(np.mean(of, axis=0).tolist()) for name, of in found.items()}
+            if worse:
+                other = np.array([exchange(board[one], board[two], name, rng) for one, two in pairs])
+                adjusted = holm(other, entries * (entries - 1) // 2) <= 0.05
+                found[name].append([float(ours.mean()), float(adjusted.mean())])
+            else:
+                found[name].append([float(ours.any())])
+    return {name: [round(float(share), 4) for share in np.mean(of, axis=0)] for name, of in found.items()}
+
+
+def measure_means(job: dict[str, Any]) -> dict[str, list[float]]:
+    """The share of boards with a finding: accuracies by patient of equal entries, drawn without images."""
+    entries, patients = job["entries"], job["situation"]["patients"]
+    correlation, error = job["situation"]["correlation"], 1.0 - job["situation"]["quality"]
+    significance.FLIPS = 1_000
+    rng = np.random.default_rng(job["seed"])
+    false = 0
+    for _ in range(job["trials"]):
+        chance = np.full((entries, patients), error)
+        if correlation:
+            total = (1.0 - correlation) / correlation
+            chance = rng.beta(error * total, (1.0 - error) * total, size=(entries, patients))
+        values = 1.0 - rng.binomial(IMAGES, chance) / IMAGES
+        scores = values.mean(axis=1)
+        false += bool(pair_tests(scores, None, values - scores[:, np.newaxis]).min() <= 0.05)
+    return {"accuracy": [round(false / job["trials"], 4)]}
 
 
 def holm(p_values: np.ndarray, tests: int) -> np.ndarray:
@@ -250,97 +270,68 @@ def holm(p_values: np.ndarray, tests: int) -> np.ndarray:
     return adjusted
 
 
-def interval_jobs(trials: int, quick: bool) -> Iterator[tuple[Situation, int, int]]:
-    """The situations of the tables."""
-    counts, qualities = ((50,), (0.9, 0.998)) if quick else (COUNTS, QUALITIES)
-    for balance in SHARES:
-        for quality, count in itertools.product(qualities, counts):
-            yield Situation("classification", balance, quality), count, trials
-    for task in ("ordinal", "multilabel", "regression"):
-        for quality, count in itertools.product((0.9,) if quick else (0.6, 0.9, 0.98), counts):
-            yield Situation(task, "unbalanced", quality), count, trials
-    for quality, correlation in itertools.product((0.9,) if quick else (0.8, 0.9, 0.98), (0.0, 0.5, 1.0)):
-        for task in ("classification",) if quick else ("classification", "regression"):
-            yield Situation(task, "balanced", quality, correlation, PATIENTS), PATIENTS * IMAGES, trials
+def make_jobs(quick: bool, trials: int | None, boards: int | None) -> Iterator[dict[str, Any]]:
+    """All situations, in the order of the tables.
 
+    Args:
+        quick: A minute's selection.
+        trials: Data sets per situation; None takes each part's own number.
+        boards: Boards per situation, likewise.
+    """
 
-def test_jobs(boards: int, quick: bool) -> Iterator[tuple[Situation, int, float, int]]:
-    """Boards of equal entries, then boards with a worse one."""
-    sizes = (50,) if quick else (20, 50, 100)
+    def job(part: str, situation: Situation, usual: int, **sizes: Any) -> dict[str, Any]:
+        number = (boards if "entries" in sizes else trials) or (20 if quick else usual)
+        made = {"part": part, "situation": asdict(situation), **sizes}
+        return {**made, "trials": number, "seed": zlib.crc32(json.dumps(made).encode())}
+
+    counts, qualities = ((50,), (0.9,)) if quick else (COUNTS, QUALITIES)
+    some = (0.9,) if quick else (0.6, 0.9, 0.98)
+    for balance, quality, count in itertools.product(SHARES, qualities, counts):
+        yield job("labels", Situation("classification", balance, quality), 200, cases=count)
+    for quality, count in itertools.product(some, counts):
+        yield job("ordinal", Situation("ordinal", "unbalanced", quality), 200, cases=count)
+    for quality, count in itertools.product(some, counts):
+        yield job("values", Situation("regression", "", quality), 100, cases=count)
+    for balance, quality, count in itertools.product(SHARES, some, counts):
+        yield job("probabilities", Situation("classification", balance, quality), 100, cases=count)
+    for quality, count in itertools.product(some, counts):
+        yield job("multilabel", Situation("multilabel", "unbalanced", quality), 100, cases=count)
+    for quality, correlation in itertools.product((0.8, 0.98), (0.0, 0.5, 1.0)):
+        for task in () if quick else ("classification", "regression"):
+            of_patients = Situation(task, "balanced", quality, correlation, PATIENTS)
+            yield job(f"patients, {task}", of_patients, 100, cases=PATIENTS * IMAGES)
+    for entries, patients in ((2, 50),) if quick else ((5, 100), (10, 300), (2, 100), (10, 50)):
+        for correlation in (0.0, 0.5):
+            of_patients = Situation("classification", "balanced", 0.9, correlation, patients)
+            yield job("equal accuracies", of_patients, 4_000, entries=entries, worse=0.0)
     for task, patients, correlation in itertools.product(
-        ("classification", "regression"), sizes, (0.0, 0.5, 1.0)
+        ("classification", "regression"), (50,) if quick else (20, 50, 100), (0.0, 0.5, 1.0)
     ):
-        yield Situation(task, "balanced", 0.9, correlation, patients), 2, 0.0, boards
-    if not quick:
-        for correlation in (0.0, 0.5, 1.0):
-            yield Situation("classification", "balanced", 0.9, correlation, PATIENTS), 10, 0.0, boards
-    for entries, worse in ((2, 0.08),) if quick else ((2, 0.08), (2, 0.12), (10, 0.12)):
-        yield (
-            Situation("classification", "balanced", 0.9, 0.5, PATIENTS),
-            entries,
-            worse,
-            max(10, boards // entries),
-        )
+        of_patients = Situation(task, "balanced", 0.9, correlation, patients)
+        yield job("equal entries", of_patients, 500, entries=2, worse=0.0)
+    for entries, worse, usual in () if quick else ((2, 0.08, 100), (2, 0.12, 100), (10, 0.12, 10)):
+        of_patients = Situation("classification", "balanced", 0.9, 0.5, PATIENTS)
+        yield job("power", of_patients, usual, entries=entries, worse=worse)
 
 
-def interval_table(measured: Sequence[tuple[Situation, int, dict[str, tuple[float, float]]]]) -> list[str]:
-    """One row per situation, one column per metric: coverage in percent, and the mean width."""
-    names = list(dict.fromkeys(name for _, _, found in measured for name in found))
-    lines = [
-        f"| classes | quality | correlation | cases | {' | '.join(title(name) for name in names)} |",
-        "|---|---|---|---|" + "---|" * len(names),
-    ]
-    for situation, count, found in measured:
-        cells = [show_cell(*found[name]) if name in found else "" for name in names]
-        within = f"{situation.correlation:g}" if situation.patients else ""
-        balance = "" if situation.task == "regression" else situation.balance
-        lines.append(f"| {balance} | {situation.quality:g} | {within} | {count} | {' | '.join(cells)} |")
-    return lines
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """One job with what it found."""
+    of = {"equal accuracies": measure_means, "equal entries": measure_tests, "power": measure_tests}
+    return {**job, "found": of.get(job["part"], measure)(job)}
 
 
-def title(name: str) -> str:
-    """A metric's name as words."""
-    return name.replace("_", " ")
+def key(job: dict[str, Any]) -> str:
+    """The same for the same job, whether or not it has been run."""
+    return json.dumps({name: value for name, value in job.items() if name != "found"}, sort_keys=True)
 
 
-def show_cell(covered: float, width: float) -> str:
-    """Coverage in percent, marked outside 93 to 97, and the width."""
-    mark = "**" if not 0.93 <= covered <= 0.97 else ""
-    return f"{mark}{100 * covered:.1f}{mark} ({width:.3f})"
-
-
-def test_table(measured: Sequence[tuple[Any, dict[str, tuple[float, float]]]]) -> list[str]:
-    """One row per kind of board and metric."""
-    lines = [
-        "| metric | entries | patients | correlation | first worse by | found, % | exchange test + Holm, % |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (situation, entries, worse, _), found in measured:
-        for name, (ours, other) in found.items():
-            apart = f"{worse:g}" if worse else "equal"
-            exchanged = f"{100 * other:.1f}" if worse else ""
-            lines.append(
-                f"| {title(name)} | {entries} | {situation.patients} | {situation.correlation:g} | {apart}"
-                f" | {100 * ours:.1f} | {exchanged} |"
-            )
-    return lines
-
-
-def summary(measured: Sequence[tuple[Situation, int, dict[str, tuple[float, float]]]]) -> list[str]:
-    """Of each metric, from 50 cases on: the share of situations within the limits, the least and the most."""
-    lines = [
-        "| metric | situations | 93 to 97 % | below | above | least | most |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in REGISTRY:
-        covered = np.array([of[name][0] for _, count, of in measured if count >= 50 and name in of])
-        if len(covered):
-            low, high = int((covered < 0.93).sum()), int((covered > 0.97).sum())
-            lines.append(
-                f"| {title(name)} | {len(covered)} | {len(covered) - low - high} | {low} | {high}"
-                f" | {100 * covered.min():.1f} | {100 * covered.max():.1f} |"
-            )
-    return lines
+def write_all(results: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> None:
+    """Write the figures, and what is made of them: one row of the json per situation."""
+    rows = ",\n".join(json.dumps(one) for one in results)
+    FIGURES.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+    (ROOT / "benchmarks" / "COVERAGE.md").write_text(coverage_page.render(results, jobs), encoding="utf-8")
+    notes = coverage_page.make_notes(results)
+    (ROOT / "scoring_program" / "interval_notes.json").write_text(notes, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -349,30 +340,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a minute's selection, printed only")
-    parser.add_argument("--trials", type=int, help="data sets per situation (400; quick 60)")
-    parser.add_argument("--boards", type=int, help="boards per situation (1000; quick 100)")
+    parser.add_argument("--part", help="one part alone, such as labels")
+    parser.add_argument("--keep", action="store_true", help="keep the figures that are there already")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="start no job after so many minutes")
+    parser.add_argument("--trials", type=int, help="data sets per situation")
+    parser.add_argument("--boards", type=int, help="boards per situation")
     options = parser.parse_args(arguments)
-    trials = options.trials or (60 if options.quick else 400)
-    boards = options.boards or (100 if options.quick else 1000)
-    started = time.monotonic()
-    with multiprocessing.Pool(os.cpu_count()) as workers:
-        intervals = workers.map(measure, list(interval_jobs(trials, options.quick)), chunksize=1)
-        tests = workers.map(measure_tests, list(test_jobs(boards, options.quick)), chunksize=1)
-    parts = ["## Summary, from 50 cases on\n", *summary(intervals)]
-    for task in dict.fromkeys(situation.task for situation, _, _ in intervals):
-        for has_patients in (False, True):
-            some = [of for of in intervals if of[0].task == task and bool(of[0].patients) == has_patients]
-            if some:
-                parts += [f"\n## {task.capitalize()}{', patients' * has_patients}\n", *interval_table(some)]
-    parts += ["\n## Pair tests\n", *test_table(tests)]
-    text = "\n".join(
-        [HEAD.format(trials=trials, boards=boards, noise=100 * np.sqrt(0.05 * 0.95 / trials)), *parts, ""]
-    )
+    until = time.monotonic() + 60.0 * options.minutes
+    jobs = list(make_jobs(options.quick, options.trials, options.boards))
+    known = json.loads(FIGURES.read_text(encoding="utf-8")) if options.keep and FIGURES.exists() else []
+    done = {key(one): one for one in known}
+    pending = [job for job in jobs if key(job) not in done and options.part in (None, job["part"])]
+    count = os.cpu_count() or 1
+    with multiprocessing.Pool(count) as workers:
+        for start in range(0, len(pending), 4 * count):
+            if time.monotonic() >= until:
+                break
+            for result in workers.map(run, pending[start : start + 4 * count], chunksize=1):
+                done[key(result)] = result
+            results = [done[key(job)] for job in jobs if key(job) in done]
+            if not options.quick:
+                write_all(results, jobs)
+    results = [done[key(job)] for job in jobs if key(job) in done]
     if options.quick:
-        print(text)
+        print(coverage_page.render(results, jobs))
     else:
-        (ROOT / "benchmarks" / "COVERAGE.md").write_text(text, encoding="utf-8")
-    print(f"{time.monotonic() - started:.0f} s")
+        write_all(results, jobs)
+    print(f"{len(results)} of {len(jobs)} situations")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 from cases import Cases
 from files import TASK_NAME
 from findings import Finding, InputError, shown
+from interval_notes import interval_notes
 from metric import Metric
 from metrics import DEFAULT_METRICS, REGISTRY, metrics_of, per_class, score_all
 from reference import Reference
@@ -45,6 +46,7 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
     metrics = [metric for metric in metrics_of(cases) if metric.name in scores]
     ordered = {name: scores[name] for name in (*HEADLINE, *scores) if name in scores}
     wrong = wrong_rows(cases)
+    intervals = score_intervals(cases, metrics)
     details: dict[str, Any] = {
         "task": cases.task.name,
         "metric": cases.task.metric or DEFAULT_METRICS[cases.task.name],
@@ -52,7 +54,8 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         "groups": int(cases.groups.max()) + 1 if len(np.unique(cases.groups)) < len(cases.names) else None,
         "class_names": list(cases.task.class_names),
         "metrics": {metric.name: describe(metric) for metric in metrics},
-        "intervals": score_intervals(cases, metrics),
+        "intervals": intervals,
+        "interval_notes": interval_notes(cases, intervals),
         "undefined": undefined,
         "per_class": report_classes(cases, show_cases),
         "probabilities": note,

@@ -16,6 +16,7 @@ import pytest
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.leaderboard.board import Board, HistoryPoint, Unranked, board_document, board_rows
+from challenge_bundle.leaderboard.metric_info import metric_info
 from challenge_bundle.leaderboard.schemes import Choices
 from challenge_bundle.report.leaderboard_page import CSV_COLUMNS, board_text, render_board, write_board
 from tests.boards import CLASS_NAMES, HOSTILE, METRIC, make_board
@@ -312,3 +313,24 @@ def test_the_page_never_scrolls_sideways(hostile: Board, tmp_path: Path, width: 
     )
     dom = browse(frame, "--allow-file-access-from-files")
     assert "beyond 0<" in dom
+
+
+def test_a_board_without_pair_tests_says_so(board: Board) -> None:
+    ranking = board.ranking
+    assert ranking is not None
+    assert ranking.tested
+    assert board_document(board)["pairs_tested"]
+    told = "No pair of entries is tested"
+    assert told not in render_board(board)
+    untested = dataclasses.replace(board, ranking=dataclasses.replace(ranking, tested=False))
+    assert not board_document(untested)["pairs_tested"]
+    assert told in render_board(untested)
+    assert "no pair is tested" in board_text(untested)
+
+
+def test_a_board_says_how_often_its_intervals_cover(board: Board) -> None:
+    content = {"m": 0.5, "details": {"interval_notes": {"m": "covers 89 % with 50 cases in trials"}}}
+    metric = dataclasses.replace(METRIC, caution=metric_info(content, "m").caution)
+    page = html.unescape(render_board(dataclasses.replace(board, metric=metric)))
+    assert "covers 89 % with 50 cases in trials" in page
+    assert metric_info({"m": 0.5, "details": {"interval_notes": ["m"]}}, "m").caution == ""

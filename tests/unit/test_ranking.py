@@ -318,3 +318,17 @@ def test_a_pair_that_one_test_tells_apart_is_not_told_apart_among_many() -> None
     assert among.p_values[0, 1] > alone.p_values[0, 1]
     assert not among.wins.any()
     assert among.rank_groups.tolist() == [1] * 5
+
+
+def test_few_groups_without_influences_are_not_tested() -> None:
+    rng = np.random.default_rng(3)
+    drawn = np.array([[0.9], [0.1]]) + 0.01 * rng.normal(size=(2, 500))
+    scores = np.array([0.9, 0.1])
+    for groups in (None, 999):
+        few = rank_entries("m", scores, drawn, groups=groups)
+        assert not few.tested
+        assert not few.wins.any()
+        assert few.rank_intervals.tolist() == [[1, 2], [1, 2]]
+    many = rank_entries("m", scores, drawn, groups=1_000)
+    assert many.tested
+    assert many.wins.tolist() == [[False, True], [False, False]]

@@ -203,7 +203,7 @@ def test_resamples_alone_of_few_groups_test_nothing(monkeypatch):
     monkeypatch.setattr(significance, "FEWEST_GROUPS", 2)
     false = 0
     for _ in range(200):
-        few = patients(rng, 2, 20, 1.0)
+        few = patients(rng, 10, 20, 0.0)
         false += pair_tests(few.mean(axis=1), resample_means(rng, few), None, True, 20).min() <= 0.05
     assert false >= 20
 
