@@ -215,3 +215,36 @@ def test_p_values_of_many_entries_have_a_factor(monkeypatch):
     monkeypatch.setattr(significance, "SMALL_SAMPLE_FACTOR", 1.0)
     np.testing.assert_allclose(with_factor, np.minimum(1.1 * compare_means(values), 1.0))
     np.testing.assert_array_equal(compare_means(values[:2]), two)
+
+
+@pytest.mark.parametrize(("entries", "smallest"), [(2, 1.0 / 10_001), (3, 1.1 / 10_001)])
+def test_the_smallest_p_value_is_one_of_ten_thousand_signs(entries, smallest):
+    values = np.random.default_rng(14).normal(size=(entries, 60)) + 9.0 * np.arange(entries)[:, np.newaxis]
+    p_values = compare_means(values)[~np.eye(entries, dtype=bool)]
+    np.testing.assert_allclose(p_values, smallest, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "method"), [(0.24, ""), (0.26, "random signs"), (3.9, "random signs"), (4.1, "")]
+)
+def test_influences_may_explain_a_quarter_to_four_times_the_variance(ratio, method):
+    # The entries' resamples differ by 1 or -1; with 40 groups the influences' variance is 40 times the mean's.
+    resamples = np.array([[1.0, -1.0] * 50, [0.0, 0.0] * 50])
+    influences = np.sqrt(40.0 * ratio) * np.array([[1.0, -1.0] * 20, [0.0, 0.0] * 20])
+    assert significance.find_method(resamples, influences, None) == method
+
+
+def test_entries_without_any_spread_agree():
+    assert significance.find_method(np.full((2, 9), 0.5), np.zeros((2, 30)), 30) == "random signs"
+
+
+def test_a_later_round_goes_not_below_an_earlier_one():
+    rng = np.random.default_rng(15)
+    for _ in range(20):
+        values = rng.normal(size=(5, 40)) + np.array([[0.0], [0.0], [0.5], [0.6], [0.7]])
+        p_values = compare_means(values)
+        gaps = np.abs(values.mean(axis=1)[:, np.newaxis] - values.mean(axis=1))
+        deviations = (values[:, np.newaxis] - values).std(axis=2)
+        statistics = gaps / np.where(deviations > 0.0, deviations, 1.0)
+        order = np.argsort(-statistics, axis=None)
+        assert (np.diff(p_values.ravel()[order]) >= -1e-3).all()
