@@ -234,3 +234,16 @@ def test_an_interval_stays_within_the_metrics_range(uncertainty, metrics):
     drawn = np.linspace(-0.5, 1.5, 1_001)
     assert uncertainty._interval(drawn, 0.025, metrics.REGISTRY["accuracy"]) == (0.0, 1.0)
     assert np.isnan(uncertainty._interval(np.full(300, np.nan), 0.025, metrics.REGISTRY["accuracy"])[0])
+
+
+def test_a_median_has_influences_too(uncertainty, metrics, make_cases):
+    rng = np.random.default_rng(9)
+    reference = rng.normal(size=300)
+    cases = make_cases(reference, reference + rng.normal(size=300), task="regression", classes=0)
+    resampled, influences = uncertainty.resampled_metrics(cases, 2_000)
+    assert set(influences) == set(resampled)
+    medians = [name for name in influences if name.startswith("median_")]
+    assert medians
+    for name in medians:
+        spread = influences[name].std() / np.sqrt(300.0)
+        assert spread == pytest.approx(resampled[name].std(), rel=0.35)

@@ -228,7 +228,7 @@ def test_the_smallest_p_value_is_one_of_ten_thousand_signs(entries, smallest):
     ("ratio", "method"), [(0.24, ""), (0.26, "random signs"), (3.9, "random signs"), (4.1, "")]
 )
 def test_influences_may_explain_a_quarter_to_four_times_the_variance(ratio, method):
-    # The entries' resamples differ by 1 or -1; with 40 groups the influences' variance is 40 times the mean's.
+    # The resamples differ by 1 or -1; with 40 groups influences have 40 times the variance of their mean.
     resamples = np.array([[1.0, -1.0] * 50, [0.0, 0.0] * 50])
     influences = np.sqrt(40.0 * ratio) * np.array([[1.0, -1.0] * 20, [0.0, 0.0] * 20])
     assert significance.find_method(resamples, influences, None) == method
