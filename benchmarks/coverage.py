@@ -353,10 +353,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pending = [job for job in jobs if key(job) not in done and options.part in (None, job["part"])]
     count = os.cpu_count() or 1
     with multiprocessing.Pool(count) as workers:
-        for start in range(0, len(pending), 4 * count):
+        for start in range(0, len(pending), count):
             if time.monotonic() >= until:
                 break
-            for result in workers.map(run, pending[start : start + 4 * count], chunksize=1):
+            for result in workers.map(run, pending[start : start + count], chunksize=1):
                 done[key(result)] = result
             results = [done[key(job)] for job in jobs if key(job) in done]
             if not options.quick:

@@ -99,3 +99,11 @@ def test_a_program_says_it(program_module) -> None:
         n for n in details["intervals"] if not 93 <= min(measured[n]["20"]) <= max(measured[n]["20"]) <= 97
     }
     assert set(details["interval_notes"]) == noted
+
+
+def test_pair_tests_of_the_page_hold_their_level() -> None:
+    results = json.loads(FIGURES.read_text(encoding="utf-8"))
+    measured = [one for one in results if one["part"] == "equal accuracies"]
+    assert measured
+    assert sum(one["trials"] for one in measured) >= 8_000
+    assert max(one["found"]["accuracy"][0] for one in measured) <= 0.05
