@@ -179,7 +179,7 @@ def svg_cells(plot: Plot, counts: np.ndarray, exact: bool) -> str:
     Args:
         plot: Its axes are divided into equal bins.
         counts: (columns, rows), from the lowest values on.
-        exact: Whether counts below FEWEST may be told.
+        exact: Whether counts below FEWEST may be shown.
     """
     columns, rows = counts.shape
     xs = [plot.x.place(plot.x.low + (plot.x.high - plot.x.low) * at / columns) for at in range(columns + 1)]
@@ -221,7 +221,7 @@ def svg_columns(plot: Plot, counts: Sequence[int], exact: bool) -> str:
 
 
 def count_text(count: int, exact: bool) -> str:
-    """A number of cases in words; a small one is not told exactly unless it may be."""
+    """A number of cases in words; a small one is not shown exactly unless it may be."""
     if not exact and 0 < count < FEWEST:
         return f"1 to {FEWEST - 1} cases"
     return f"{count:,} case{'' if count == 1 else 's'}"

@@ -3,7 +3,7 @@
 Participants see the page, and know their own predictions to the last digit. A plot of every case would hand
 them the reference: a scatter plot shows the true value of each of their predictions, and a ROC curve with a
 step for each case shows, from their highest prediction downwards, which case is positive. So what they see
-is aggregated: curves through few points, histograms of few bins, counts below FEWEST not told. That leaves
+is aggregated: curves through few points, histograms of few bins, counts below FEWEST not shown. That leaves
 about what a confusion matrix gives away: a few cases in each submission, to somebody who tries. Every case
 is drawn only where the organiser asks for the cases (`details.wrong_cases` is given).
 """

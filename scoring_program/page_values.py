@@ -97,8 +97,8 @@ def agreement_chart(reference: np.ndarray, predictions: np.ndarray, drawn: bool,
         svg_level(plot, found.high, number_text(found.high)),
     ]
     limits = f"{number_text(found.low)} to {number_text(found.high)}"
-    told = f"Mean error {number_text(found.bias)}, limits of agreement {limits}."
-    return Chart(svg_plot("Errors by the mean", told, plot, marks), "Errors by the mean")
+    text = f"Mean error {number_text(found.bias)}, limits of agreement {limits}."
+    return Chart(svg_plot("Errors by the mean", text, plot, marks), "Errors by the mean")
 
 
 def error_chart(errors: np.ndarray, shown: bool) -> Chart:

@@ -453,7 +453,7 @@ def test_a_participant_has_no_reference(layout: Layout) -> None:
 
     result = bundle(layout, "run-all", "--runner", "local")
     assert result.exit_code == 0, result.output
-    assert "Only the organiser has the true classes to score them with" in result.output
+    assert "Only the organiser has the reference to score them with" in result.output
     assert layout.results_csv.exists()
 
     score = bundle(layout, "score", "--runner", "local")

@@ -230,7 +230,7 @@ def test_true_classes_are_never_packed(filled_layout: Layout) -> None:
     program.mkdir()
     for copied in (".", "submission_directory/input", ".bundle/origins.csv"):
         (program / "Dockerfile").write_text(f"FROM base\nCOPY {copied} /opt/\n")
-        with pytest.raises(DataError, match="which may contain the true classes"):
+        with pytest.raises(DataError, match="which may contain the reference"):
             context_files(program / "Dockerfile", filled_layout.root, program)
     (program / "Dockerfile").write_text("FROM base\nCOPY . /opt/\n")
     (filled_layout.root / ".dockerignore").write_text("# all but the program\n*\n!bundle_inference\n")

@@ -21,7 +21,7 @@ def split_dir_name(split: str) -> str:
 
 
 def solution_name(split: str) -> str:
-    """Name of the csv with a split's classes, such as `training_solution.csv`."""
+    """Name of the csv with a split's labels, such as `training_solution.csv`."""
     return f"{split}_solution.csv"
 
 
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def input_data(self) -> Path:
-        """Images of all splits; classes of training and validation."""
+        """Images of all splits; labels of training and validation."""
         return self.root / "input_data"
 
     @property
@@ -102,7 +102,7 @@ class Layout:
 
     @property
     def origins_csv(self) -> Path:
-        """Where each image of input_data/ came from; holds the testing classes, so it is never mounted."""
+        """Where each image of input_data/ came from; holds the testing labels, so it is never mounted."""
         return self.state / "origins.csv"
 
     @property
@@ -193,7 +193,7 @@ class Layout:
         return self.input_data / split_dir_name(split)
 
     def solution_csv(self, split: str) -> Path:
-        """Csv with the classes of a split.
+        """Csv with the labels of a split.
 
         The testing split's is the reference: it lies where only the scoring program reads, never in
         input_data/, which the training container gets whole.

@@ -91,8 +91,10 @@ def find_shortcuts(images: ImageTable) -> list[AuditFinding]:
     for kind, features in _features(images).items():
         template = _KINDS[kind]
         what = template.message
-        told = [(name, *measure_shortcut(features[rows], labels), labels) for name, labels in asked.items()]
-        name, accuracy, p_value, labels = min(told, key=lambda one: (one[2], -one[1]))
+        measured = [
+            (name, *measure_shortcut(features[rows], labels), labels) for name, labels in asked.items()
+        ]
+        name, accuracy, p_value, labels = min(measured, key=lambda one: (one[2], -one[1]))
         # As many questions, as many chances to be right by chance (Bonferroni).
         p_value = min(1.0, p_value * len(asked))
         chance = float(np.bincount(labels).max() / len(labels))

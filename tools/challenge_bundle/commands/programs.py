@@ -268,7 +268,7 @@ def run_all_command(layout: Layout, options: RunnerOptions, fresh: bool, argumen
         show(
             {},
             f"predictions: {relative(layout.results_csv)}",
-            "Only the organiser has the true classes to score them with. Next: zip, check.",
+            "Only the organiser has the reference to score them with. Next: zip, check.",
         )
         return
     scores_txt = layout.scoring_output / "scores.txt"

@@ -103,7 +103,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
     """List what an image is built from: the files that COPY and ADD name, folders with all that they hold.
 
     What a .dockerignore leaves out stays out, of a folder also what is no part of a program (hidden files,
-    wheels, Python's cache), and true classes are never taken, whatever the Dockerfile names: both the zip and
+    wheels, Python's cache), and a reference is never taken, whatever the Dockerfile names: both the zip and
     the image go to other people.
 
     Args:
@@ -117,7 +117,7 @@ def context_files(dockerfile: Path, context: Path, program_dir: Path) -> dict[st
 
     Raises:
         DataError: The Dockerfile or a source is not there, the Dockerfile is not understood, a source is left
-            out by a .dockerignore, is a link, or holds true classes.
+            out by a .dockerignore, is a link, or holds a reference.
     """
     rules = read_ignore_rules(dockerfile, [context, program_dir.parent])
     try:
@@ -196,7 +196,7 @@ def _check_own(name: str, path: Path, dockerfile: Path, line: int) -> None:
         what = f"copies {name}, which is a link or lies behind one"
         raise DataError(what, dockerfile, line, code="copy-link", hint="put the file itself there")
     if _has_true_classes(PurePosixPath(name)):
-        what = f"copies {name}, which may contain the true classes of testing images"
+        what = f"copies {name}, which may contain the reference of the testing images"
         raise DataError(what, dockerfile, line, code="copy-reference", hint="copy less")
 
 

@@ -1,4 +1,4 @@
-"""What all submissions are evaluated with: the test images, the true classes, the programs and the limits."""
+"""What all submissions are evaluated with: the test images, their reference, the programs and the limits."""
 
 import csv
 import hashlib
@@ -62,7 +62,7 @@ class Context:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The classes in their order, with which a submission's own card is compared; none of values."""
+        """Classes or labels in order, none of values: a model.json that names others is of other data."""
         return self.reference.class_names
 
     @cached_property

@@ -249,7 +249,7 @@ def check_zip(
     Args:
         path: The kept copy of the zip.
         settings: The limits of a submission.
-        class_names: The challenge's classes.
+        class_names: The challenge's classes or labels: a submission's model.json may name no others.
         rules: How submissions are built.
 
     Raises:

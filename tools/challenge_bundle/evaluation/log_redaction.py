@@ -113,7 +113,7 @@ def read_known(folder: Path, image_names: Collection[str], hidden_words: Collect
     Args:
         folder: The unpacked submission.
         image_names: Names of the test images; never shown, not even if the submission's own files have them.
-        hidden_words: What the reference says of images, such as their classes: as printed words these would
+        hidden_words: What the reference says of images, such as their labels: as printed words these would
             be answers. Neither they nor the words in them are ever shown.
     """
     sources: dict[str, list[str]] = {}

@@ -233,7 +233,7 @@ def _content(
 
     What depends on the reference, or on which images are in the private split, is a keyed digest: a plain one
     would confirm anybody's correct guess. A public receipt also leaves out every channel through which a
-    program could carry out what it has seen, or a made-up probability could reveal a class: measured
+    program could carry out what it has seen, or a made-up probability could reveal the reference: measured
     resources, the plain digest of the csv, scores of probabilities.
     """
     key = signing_key(context.layout)

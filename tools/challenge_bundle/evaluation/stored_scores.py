@@ -170,7 +170,7 @@ def score_of(
 def board_metrics(context: Context, content: Mapping[str, Any]) -> tuple[str, ...]:
     """The metrics that have a board, that which ranks by default first: what participants may see of scores.
 
-    No other is shown: with made-up probabilities a log loss reveals the true classes.
+    No other is shown: with made-up probabilities a log loss reveals the reference.
 
     Raises:
         DataError: One is not in the scores.

@@ -31,7 +31,7 @@ class WrongCase:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The result of a scoring program; what it does not tell is empty or None.
+    """The result of a scoring program; what it does not state is empty or None.
 
     Args:
         values: Every score by its name, all finite.

@@ -410,7 +410,7 @@ def _entry(
         team=row.submission.team,
         method=row.submission.method,
         received=format_time(row.submission.received),
-        # No other metric: with made-up probabilities a log loss reveals the true classes.
+        # No other metric: with made-up probabilities a log loss reveals the reference.
         scores={name: float(stored.content[name]) for name in names},
         per_class={name: table.get(name, math.nan) for name in classes},
         kind=row.kind,

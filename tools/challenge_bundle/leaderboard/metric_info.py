@@ -47,22 +47,22 @@ class MetricInfo:
 
 def metric_info(content: Mapping[str, Any], name: str) -> MetricInfo:
     """What a scores.json says about one of its metrics; programs of one's own may say nothing."""
-    stated = _metrics(content).get(name)
-    told = stated if isinstance(stated, dict) else {}
+    found = _metrics(content).get(name)
+    stated = found if isinstance(found, dict) else {}
     listed = content.get("higher_is_better")
-    higher = told.get("higher_is_better")
+    higher = stated.get("higher_is_better")
     if not isinstance(higher, bool):
         higher = not (isinstance(listed, dict) and listed.get(name) is False)
     return MetricInfo(
         name=name,
-        title=_text(told, "title") or name.replace("_", " "),
-        unit=_text(told, "unit"),
-        low=_number(told.get("low"), -math.inf),
-        high=_number(told.get("high"), math.inf),
+        title=_text(stated, "title") or name.replace("_", " "),
+        unit=_text(stated, "unit"),
+        low=_number(stated.get("low"), -math.inf),
+        high=_number(stated.get("high"), math.inf),
         higher_is_better=higher,
-        policy=_text(told, "policy"),
-        source=_text(told, "source"),
-        caution=_text(_interval_notes(content), name) or _text(told, "caution"),
+        policy=_text(stated, "policy"),
+        source=_text(stated, "source"),
+        caution=_text(_interval_notes(content), name) or _text(stated, "caution"),
     )
 
 
@@ -133,8 +133,8 @@ def _interval_notes(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return notes if isinstance(notes, dict) else {}
 
 
-def _text(told: Mapping[str, Any], key: str) -> str:
-    value = told.get(key)
+def _text(stated: Mapping[str, Any], key: str) -> str:
+    value = stated.get(key)
     return value[:_LONGEST_TEXT] if isinstance(value, str) else ""
 
 

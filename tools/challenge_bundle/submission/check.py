@@ -42,7 +42,7 @@ def check_submission(
     Args:
         path: The zip.
         settings: What a submission may be.
-        class_names: The bundle's classes; empty if they are not known here.
+        class_names: The bundle's classes or labels, which a model.json may name; empty if unknown here.
         rules: What is known of how it is built.
 
     Returns:

@@ -76,7 +76,7 @@ def opened(content: Path | bytes) -> BinaryIO:
 
 
 def refuse_reference(files: Mapping[str, Path], layout: Layout) -> None:
-    """Refuse to pack the true classes of the testing images, under whatever name.
+    """Refuse to pack the reference of the testing images, under whatever name.
 
     Raises:
         DataError: A file has the reference's bytes.
