@@ -396,7 +396,7 @@ class FaultFinder(ast.NodeVisitor):
         if isinstance(node.func, ast.Name) and node.func.id in _OPPOSITES:
             self._replace(node.func, _OPPOSITES[node.func.id])
         for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            if isinstance(argument, ast.Name | ast.Attribute):
+            if isinstance(argument, ast.Name | ast.Attribute) and ast.unparse(node.func) != "len":
                 self._drop_groups(argument)
         for child in (node.func, *node.args, *(key.value for key in node.keywords if key.arg not in _FORM)):
             self.visit(child)

@@ -79,3 +79,24 @@ def test_influences_are_of_two_groups_to_twenty_thousand(resampling):
     found = resampling.influences(mean, np.arange(5))["mean"]
     np.testing.assert_allclose(found, np.arange(5) - 2.0)
     assert resampling.influences(mean, np.arange(20_001)) == {}
+
+
+def test_students_expansion_term_by_term(resampling):
+    # At 1,000 degrees of freedom a coefficient that is off by one shows, and the term left out does not.
+    tail = resampling.lower_tail(1001.0)
+    student = stats.norm.isf(tail) / np.sqrt(1002.0 / 1000.0)
+    assert student == pytest.approx(stats.t.isf(0.025, 1000), abs=3e-12)
+
+
+def test_cases_out_of_their_groups_order(resampling):
+    order = np.random.default_rng(3).permutation(40)
+    sorted_draws = np.concatenate(list(resampling.draw_weights(np.arange(40), 30)))
+    draws = np.concatenate(list(resampling.draw_weights(order, 30)))
+    np.testing.assert_array_equal(draws, sorted_draws[:, order])
+
+
+def test_no_python_object_is_written_for_others_to_load(resampling, tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        resampling.write_private(
+            tmp_path, ["a"], np.array([0]), {}, {}, {"mean": np.array([None], dtype=object)}
+        )
