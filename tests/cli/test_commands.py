@@ -40,6 +40,7 @@ HEAVY = (
     "jinja2",
     "requests",
     "sklearn",
+    "scipy",
     "torch",
     "onnxruntime",
     "tomllib",

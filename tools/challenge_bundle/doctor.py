@@ -24,7 +24,7 @@ _PACKAGES = {
     "data import": ("numpy", "PIL", "platformdirs", "requests"),
     "train": ("torch", "monai", "onnx", "tensorboard"),
     "infer": ("onnxruntime", "numpy", "PIL"),
-    "score": ("sklearn", "numpy", "jinja2"),
+    "score": ("numpy", "scipy", "jinja2"),
     "report": ("matplotlib", "PIL"),
 }
 
