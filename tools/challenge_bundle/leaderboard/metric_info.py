@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from challenge_bundle.formats.scores import higher_is_better
+
 _LONGEST_TEXT = 300
 
 
@@ -49,17 +51,13 @@ def metric_info(content: Mapping[str, Any], name: str) -> MetricInfo:
     """What a scores.json says about one of its metrics; programs of one's own may say nothing."""
     found = _metrics(content).get(name)
     stated = found if isinstance(found, dict) else {}
-    listed = content.get("higher_is_better")
-    higher = stated.get("higher_is_better")
-    if not isinstance(higher, bool):
-        higher = not (isinstance(listed, dict) and listed.get(name) is False)
     return MetricInfo(
         name=name,
         title=_text(stated, "title") or name.replace("_", " "),
         unit=_text(stated, "unit"),
         low=_number(stated.get("low"), -math.inf),
         high=_number(stated.get("high"), math.inf),
-        higher_is_better=higher,
+        higher_is_better=higher_is_better(content, name),
         policy=_text(stated, "policy"),
         source=_text(stated, "source"),
         caution=_text(_interval_notes(content), name) or _text(stated, "caution"),
