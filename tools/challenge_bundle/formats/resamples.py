@@ -1,6 +1,7 @@
 """resamples.npz, a metric's score on many resamples of the cases, read within limits."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -59,7 +60,15 @@ def read_resamples(path: Path, metric: str) -> Resamples | None:
                 return _read_metric(archive, metric)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as fault:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as fault:
         raise DataError(
             f"not the resampled scores of a scoring program: {fault!s:.200}",
             path,
@@ -91,7 +100,7 @@ def _read_values(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     name = shown(member.filename)
     with archive.open(member) as opened:
         shape, dtype = _read_header(opened)
-        if len(shape) != 1 or dtype != np.dtype(np.float64) or shape[0] > MAX_VALUES:
+        if len(shape) != 1 or dtype != np.dtype(np.float64) or not 0 <= shape[0] <= MAX_VALUES:
             raise ValueError(
                 f"{name}: expected float64 values (R,), at most {MAX_VALUES:,}, but got {dtype} {shape}"
             )

@@ -160,9 +160,13 @@ def parse_scores(text: str, path: Path) -> dict[str, Any]:
 def find_score(content: Mapping[str, Any], metric: str) -> float | None:
     """A score of a scores.json; None if it is missing or not a finite number."""
     value = content.get(metric)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        return None
+    return number if math.isfinite(number) else None
 
 
 def score_names(content: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from challenge_bundle.formats.scores import higher_is_better
+from challenge_bundle.formats.scores import find_score, higher_is_better
 
 _LONGEST_TEXT = 300
 
@@ -137,9 +137,8 @@ def _text(stated: Mapping[str, Any], key: str) -> str:
 
 
 def _number(value: Any, otherwise: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return otherwise
-    return float(value)
+    number = find_score({"": value}, "")
+    return otherwise if number is None else number
 
 
 def _count(value: Any) -> int | None:
