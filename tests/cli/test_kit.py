@@ -118,11 +118,11 @@ def test_check_says_when_no_phase_is_open(trained: Layout, phases: str, word: st
 def test_limits_of_the_kit_are_checked(trained: Layout) -> None:
     give_kit(trained)
     assert bundle(trained, "zip", "--team", "A").exit_code == 0
-    trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 5\n")
+    trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 6\n")
     checked = bundle(trained, "check", trained.submission_zip)
     assert checked.exit_code == 1
-    assert "expected at most 5 files, but got more" in checked.output
-    trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 6\n")
+    assert "expected at most 6 files, but got more" in checked.output
+    trained.manifest.write_text(MANIFEST + "[submission]\nfiles = 7\n")
     assert bundle(trained, "check", trained.submission_zip).exit_code == 0
 
 
@@ -144,7 +144,7 @@ def test_the_kit_tells_what_can_be_installed(
     write_wheel(tmp_path / "index", "alpha")
     made = bundle(filled_layout, "kit", tmp_path / "kit")
     assert made.exit_code == 0, made.output
-    assert "77 files); submissions are built with 1 packages" in made.output
+    assert "78 files); submissions are built with 1 packages" in made.output
     kit = read_kit(tmp_path / "kit" / "kit.json")
     assert kit is not None
     assert list(map(str, kit.wheels or ())) == ["alpha==1.0"]
