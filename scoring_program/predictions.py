@@ -164,8 +164,8 @@ def _probabilities(table: Table, task: Task, rows: np.ndarray) -> tuple[np.ndarr
             if odd is not None:
                 return None, f"{_NOT_USED_LINE} {table.place(odd)} {_NOT_A_PROBABILITY}"
         values[:, column] = np.asarray(cells, dtype=np.float64)
-    # Each value may have been rounded to three digits.
-    tolerance = max(1e-3, 0.0005 * len(wanted)) + 1e-9
+    # Each value may have been rounded to three digits; with 1,000 classes and more that would be anything.
+    tolerance = min(max(1e-3, 0.0005 * len(wanted)), 0.5) + 1e-9
     for fault, is_odd in (
         (_NOT_A_PROBABILITY, ((values < 0.0) | (values > 1.0)).any(axis=1)),
         ("does not sum to 1", np.abs(values.sum(axis=1) - 1.0) > tolerance),

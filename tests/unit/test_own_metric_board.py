@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from challenge_bundle.errors import DataError
 from challenge_bundle.evaluation.admission import take_all
 from challenge_bundle.evaluation.context import open_evaluation, read_context
 from challenge_bundle.evaluation.evaluator import evaluate
@@ -62,6 +63,12 @@ def test_the_lowest_cost_is_first_and_not_the_fewest_mistakes(grouped: bool, tmp
         take_all(find_zips(sorted(tmp_path.glob("*.csv"))), context, records)
         assert evaluate(context, records, lambda: engine, 1, lambda *_: None) == {}
         board = make_board(context, records, None, None)
+        submission, (key, content) = next(iter(records.scores("all").items()))
+        records.add_scores([(submission, "all", key, content.replace("false", "true"))])
+        with pytest.raises(DataError) as fault:
+            make_board(context, records, None, None)
+    # A program that wrote another direction for one submission could put it first.
+    assert fault.value.code == "metric-directions-differ"
     assert board.ranking is not None
     scores = {entry.team: entry.scores["mean_cost"] for entry in board.entries}
     assert scores == {"perfect": 0.0, "careful": 6 / 20, "bold": 20 / 20}

@@ -24,7 +24,7 @@ from challenge_bundle.evaluation.stored_scores import (
 )
 from challenge_bundle.evaluation.teams import teams_of
 from challenge_bundle.evaluation.verdicts import SCORED
-from challenge_bundle.formats.scores import find_score
+from challenge_bundle.formats.scores import find_score, higher_is_better
 from challenge_bundle.leaderboard.board import Baseline, Board, Entry, HistoryPoint, Unranked
 from challenge_bundle.leaderboard.entries import Cases, MetricScores, Stored, read_cases, read_metric
 from challenge_bundle.leaderboard.metric_info import (
@@ -40,6 +40,7 @@ from challenge_bundle.leaderboard.resolution import expected_shrinkage, find_res
 from challenge_bundle.leaderboard.schemes import Choices, compare_schemes
 from challenge_bundle.leaderboard.similarity import Agreement, find_agreements
 from challenge_bundle.leaderboard.subgroups import SubgroupTable, make_tables
+from challenge_bundle.runs.programs import SCORING
 from challenge_bundle.settings import Phase
 
 
@@ -162,7 +163,17 @@ def _metrics(
         for name in asked:
             score_of(context, content, name, "--metric")
     first = next(iter(contents.values()))
-    return tuple(metric_info(first, name) for name in asked or board_metrics(context, first))
+    infos = tuple(metric_info(first, name) for name in asked or board_metrics(context, first))
+    for info in infos:
+        if any(higher_is_better(one, info.name) != info.higher_is_better for one in contents.values()):
+            raise DataError(
+                f"{info.name} is better when higher in some scores and when lower in others",
+                context.layout.program_dir(SCORING.folder),
+                code="metric-directions-differ",
+                hint="let the scoring program write the same 'higher_is_better' for every submission, and run"
+                " `evaluate --rescore`",
+            )
+    return infos
 
 
 def _compare(stored: Sequence[Stored], infos: Sequence[MetricInfo], cases: Cases | None) -> Choices:
