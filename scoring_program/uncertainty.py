@@ -29,6 +29,8 @@ from tasks import WITH_CLASSES
 
 MOST_WEIGHTS = 2**27
 FEWEST_RESAMPLES = 200
+MOST_DRAWN = 2 * 10**9
+"""Weights drawn for the organiser's board, some minutes at most: from 200,000 cases on, fewer resamples."""
 FEWEST_FOR_PERCENTILES = 1_000
 WITHOUT_INTERVAL = frozenset({"calibration_error"})
 """Chance alone makes the absolute distances in its bins too large, so that an interval lies above the true
@@ -86,6 +88,8 @@ def resampled_metrics(cases: Cases, resamples: int) -> tuple[Scores, Scores]:
     found = scorer(metrics, cases)(np.ones((1, len(cases.groups))))
     metrics = [metric for metric in metrics if not np.isnan(found[metric.name][0])]
     extended, prior = with_prior(cases)
+    # By the cases alone, so that all submissions are resampled alike.
+    resamples = min(resamples, max(FEWEST_RESAMPLES, MOST_DRAWN // len(cases.groups)))
     drawn = resample_all(scorer(metrics, extended), cases.groups, resamples, prior=prior)
     drawn = {name: scores for name, scores in drawn.items() if np.isfinite(scores).all()}
     moved: Scores = {}

@@ -247,3 +247,16 @@ def test_a_median_has_influences_too(uncertainty, metrics, make_cases):
     for name in medians:
         spread = influences[name].std() / np.sqrt(300.0)
         assert spread == pytest.approx(resampled[name].std(), rel=0.35)
+
+
+def test_very_many_cases_get_fewer_resamples(uncertainty, make_cases, monkeypatch) -> None:
+    """10,000 resamples of a million cases would overrun any limit of time."""
+    monkeypatch.setattr(uncertainty, "MOST_DRAWN", 300 * 400)
+    reference = np.arange(400) % 3
+    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 10_000)
+    assert len(drawn["accuracy"]) == 300
+    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 250)
+    assert len(drawn["accuracy"]) == 250
+    monkeypatch.setattr(uncertainty, "MOST_DRAWN", 1)
+    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 10_000)
+    assert len(drawn["accuracy"]) == uncertainty.FEWEST_RESAMPLES
