@@ -293,7 +293,7 @@ def board(bundle: Path) -> dict[str, bytes]:
     subprocess.run([*TOOL, str(bundle), "leaderboard"], check=True, stdout=subprocess.DEVNULL)
     return {
         path.name: path.read_bytes()
-        for path in (bundle / ".bundle" / "leaderboards" / "development-public").iterdir()
+        for path in (bundle / "leaderboard" / "development-public" / "publish").iterdir()
     }
 
 
