@@ -33,7 +33,7 @@ SCORE = """\
 import json
 names = [f"weighted_{name}" for name in ("precision", "recall", "f1")]
 open("/mnt/out/scores.txt", "w").write("".join(f"{name}: 0.5\\n" for name in names))
-json.dump({"scores": {name: 0.5 for name in names}}, open("/mnt/out/scores.json", "w"))
+json.dump({name: 0.5 for name in names}, open("/mnt/out/scores.json", "w"))
 open("/mnt/out/detailed_results.html", "w").write("<p>")
 """
 
@@ -172,7 +172,7 @@ def test_a_build_without_a_network_takes_wheels(
     scoring = layout.root / "scoring_program"
     shutil.copy(PROJECT_ROOT / "scoring_program" / "Dockerfile", scoring)
     (scoring / "requirements.txt").write_text("alpha==1.0\n")
-    for name in ("metrics.py", "detailed_results.html.j2", "findings.json"):
+    for name in ("metrics.py", "detailed_results.html.j2", "findings.json", "interval_notes.json"):
         (scoring / name).touch()
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     built = CliRunner().invoke(main, ["--bundle", str(layout.root), "build", "scoring"])
