@@ -645,7 +645,7 @@ def test_steps_can_be_called_one_by_one(
         with closing(connect()) as runner:
             record = run_one_step(context, runner, arrival.submission.sha256, name)
         assert record.verdict is None
-    assert "scores.json" in record.files
+    assert "all/scores.json" in record.files
     steps = sorted((context.layout.evaluation / "steps").glob("*/*/record.json"))
     times = [path.stat().st_mtime_ns for path in steps]
     assert run(context, records, zips)["A"].state == SCORED
