@@ -47,6 +47,23 @@ def test_columns_that_are_called_something_else(folder: Path) -> None:
     ]
 
 
+def test_the_images_folder_is_looked_for_beside_the_csv_first(tmp_path: Path) -> None:
+    here, data = tmp_path / "here", tmp_path / "data"
+    for folder in (here, data, here / "only", tmp_path / "far"):
+        write_image(folder / "images" / "a.png")
+    (data / "labels.csv").write_text("file,class\na,cat\n")
+
+    def folder_of(name: str) -> Path:
+        source = TableSource(f"csv:../data/labels.csv?images={name}", here)
+        assert source.description == f"csv:{data / 'labels.csv'}?images={source.folder}"
+        return source.folder
+
+    assert folder_of("images") == data / "images"
+    assert folder_of("only/images") == here / "only" / "images"
+    assert folder_of(str(tmp_path / "far" / "images")) == tmp_path / "far" / "images"
+    assert folder_of("nowhere") == data / "nowhere"
+
+
 def test_images_without_a_row_are_counted(folder: Path) -> None:
     (found,) = listed(folder, "file,class\na,cat\ndeep/c,dog\n").findings
     assert (found.code, found.severity) == ("file-without-row", WARNING)

@@ -26,7 +26,8 @@ class TableSource:
 
     Args:
         text: `csv:FILE`, then perhaps what the columns are called in it, and the folder of the images.
-        base: What relative paths are relative to.
+        base: What relative paths are relative to. A relative folder of the images is looked for beside the
+            csv first.
 
     Raises:
         DataError: It is not in that form.
@@ -37,7 +38,7 @@ class TableSource:
     def __init__(self, text: str, base: Path) -> None:
         self.path, asked = parse_columns(text, base, (*_COLUMNS, "labels", "none", "images"), FORM)
         folder = asked.pop("images", None)
-        self.folder = (base / Path(folder).expanduser()).resolve() if folder else self.path.parent
+        self.folder = _folder_of_images(folder, self.path.parent, base) if folder else self.path.parent
         options = asked | ({"images": str(self.folder)} if folder else {})
         self.description = add_options(f"csv:{self.path}", options)
         self.asked = asked
@@ -166,6 +167,12 @@ class TableSource:
                 hint="correct the cell",
             )
         return SPLIT_OF_FOLDER[split.lower()]
+
+
+def _folder_of_images(text: str, beside: Path, base: Path) -> Path:
+    """The folder that `images=` names; below the csv's own where neither is there, for the message."""
+    folders = [(start / Path(text).expanduser()).resolve() for start in (beside, base)]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def _without_row(line_of: dict[Path, int]) -> list[Finding]:
