@@ -28,14 +28,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scoring_program"), str(ROOT / "tools"), str(ROOT / "benchmarks")]
 
-import coverage_page  # noqa: E402
+import coverage_page
 
-import resampling  # noqa: E402
-import uncertainty  # noqa: E402
-from cases import Cases, Task  # noqa: E402
-from challenge_bundle.leaderboard import significance  # noqa: E402
-from challenge_bundle.leaderboard.significance import pair_tests  # noqa: E402
-from metrics import metrics_of, score_all, scorer  # noqa: E402
+import resampling
+import uncertainty
+from cases import Cases, Task
+from challenge_bundle.leaderboard import significance
+from challenge_bundle.leaderboard.significance import pair_tests
+from metrics import metrics_of, score_all, scorer
 
 RESAMPLES = 1_000
 TRUTH_CASES = 200_000

@@ -47,11 +47,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/programs/test_metric_weights.py",
     ),
     "scoring_program/metric.py": (
-        "tests/programs/test_metric_registry.py",
+        "tests/programs/test_metrics.py",
         "tests/programs/test_count_metrics.py",
     ),
     "scoring_program/metrics.py": (
-        "tests/programs/test_metric_registry.py",
         "tests/programs/test_metrics.py",
         "tests/programs/test_metric_weights.py",
     ),

@@ -83,7 +83,8 @@ def score(options: argparse.Namespace) -> int:
     for part, some, known in scored:
         result = score_cases(some, predictions.note, options.show_cases)
         if options.private:
-            write_organisers_files(some, known, options.private / part, options.resamples)
+            listed = result["details"]["metrics"]
+            write_organisers_files(some, known, listed, options.private / part, options.resamples)
         write_results(result, render_page(some, result), options.out_dir / part)
         print_scores(result, HEADLINE, part)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def score_cases(cases: Cases, note: str, show_cases: bool) -> dict[str, Any]:
         message = f"expected a metric of {', '.join(known)}, but got {shown(cases.task.metric)}"
         raise InputError(Finding("task-invalid", TASK_NAME, message))
     scores, undefined = score_all(cases)
-    metrics = [metric for metric in metrics_of(cases) if metric.name in scores]
+    metrics = [REGISTRY[name] for name in scores]
     ordered = {name: scores[name] for name in (*HEADLINE, *scores) if name in scores}
     wrong = wrong_rows(cases)
     intervals = score_intervals(cases, metrics)
@@ -135,8 +135,18 @@ def answer_text(cases: Cases, value: Any) -> str:
     return str(cases.task.class_names[value])
 
 
-def write_organisers_files(cases: Cases, reference: Reference, folder: Path, resamples: int) -> None:
-    """Write a value per case and the resampled scores: never where participants see them."""
+def write_organisers_files(
+    cases: Cases, reference: Reference, scored: Iterable[str], folder: Path, resamples: int
+) -> None:
+    """Write a value per case and the resampled scores: never where participants see them.
+
+    Args:
+        cases: What was scored.
+        reference: Gives the names of groups, and attributes.
+        scored: Names of the metrics that have a score.
+        folder: Gets the files.
+        resamples: R, at most.
+    """
     wrong = np.zeros(len(cases.names), dtype=np.int64)
     found = wrong_rows(cases)
     wrong[found if found is not None else []] = 1
@@ -148,7 +158,8 @@ def write_organisers_files(cases: Cases, reference: Reference, folder: Path, res
         if metric.values is not None:
             values = metric.values(cases).tolist()
             columns[metric.name] = ["" if np.isnan(value) else value for value in values]
-    resampled, influences = resampled_metrics(cases, resamples)
+    metrics = [REGISTRY[name] for name in scored]
+    resampled, influences = resampled_metrics(cases, metrics, resamples)
     names = [str(name) for name in cases.names]
     group_of = [reference.group_names[group] for group in cases.groups] if reference.group_names else None
     write_private(

@@ -11,7 +11,7 @@ import numpy as np
 
 from cases import Cases, merge
 from metric import Metric
-from metrics import metrics_of, scorer
+from metrics import scorer
 from resampling import (
     BLOCK_VALUES,
     CONFIDENCE,
@@ -78,15 +78,17 @@ def score_intervals(cases: Cases, metrics: Sequence[Metric]) -> dict[str, tuple[
     return {name: interval for name, interval in found.items() if not math.isnan(interval[0])}
 
 
-def resampled_metrics(cases: Cases, resamples: int) -> tuple[Scores, Scores]:
-    """What the organiser's board needs of every metric that has a score.
+def resampled_metrics(cases: Cases, metrics: Sequence[Metric], resamples: int) -> tuple[Scores, Scores]:
+    """What the organiser's board needs.
+
+    Args:
+        cases: What was scored.
+        metrics: Those that have a score.
+        resamples: R, at most.
 
     Returns:
         (scores (R,) of the drawn weights by name, if they are defined in every draw; influences (G,) by name)
     """
-    metrics = metrics_of(cases)
-    found = scorer(metrics, cases)(np.ones((1, len(cases.groups))))
-    metrics = [metric for metric in metrics if not np.isnan(found[metric.name][0])]
     extended, prior = with_prior(cases)
     # By the cases alone, so that all submissions are resampled alike.
     resamples = min(resamples, max(FEWEST_RESAMPLES, MOST_DRAWN // len(cases.groups)))

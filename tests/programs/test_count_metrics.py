@@ -18,16 +18,6 @@ EXACT = {"rel": 0.0, "abs": 1e-12}
 CLOSE = {"rel": 0.0, "abs": 1e-9}
 
 
-@pytest.fixture
-def metrics(program_module):
-    return program_module("scoring_program", "metrics")
-
-
-@pytest.fixture
-def cases_module(program_module):
-    return program_module("scoring_program", "cases")
-
-
 @pytest.mark.parametrize("situation", scoring_cases.SITUATIONS)
 def test_the_report_is_scikit_learns(metrics, cases_module, situation):
     cases = scoring_cases.labelled(cases_module, "classification", situation)

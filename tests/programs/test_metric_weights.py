@@ -25,16 +25,6 @@ from tests import scoring_cases
 CLOSE = {"rel": 0.0, "abs": 1e-9}
 
 
-@pytest.fixture
-def metrics(program_module):
-    return program_module("scoring_program", "metrics")
-
-
-@pytest.fixture
-def cases_module(program_module):
-    return program_module("scoring_program", "cases")
-
-
 def situations(module):
     """Cases of each task, with and without ties."""
     for name in scoring_cases.SITUATIONS:

@@ -1,5 +1,6 @@
 """The registry: which metrics there are, for which tasks, in which direction and range."""
 
+import math
 import re
 
 import numpy as np
@@ -7,64 +8,63 @@ import pytest
 
 from tests import scoring_cases
 
-INFINITE = float("inf")
-# (higher is better, low, high, needs)
-RATE = (True, 0.0, 1.0, "")
-AGREEMENT = (True, -1.0, 1.0, "")
-AREA = (True, 0.0, 1.0, "probabilities")
-LOSS = (False, 0.0, 1.0, "probabilities")
-ERROR = (False, 0.0, INFINITE, "")
+LABELS = "classification/ordinal"
+ALL = "classification/ordinal/multilabel"
+INFINITE = math.inf
+
+# By name: tasks, lowest, highest, whether higher is better, what it needs, unit.
 EXPECTED = {
-    "weighted_precision": RATE,
-    "weighted_recall": RATE,
-    "weighted_f1": RATE,
-    "quadratic_kappa": AGREEMENT,
-    "linear_kappa": AGREEMENT,
-    "mean_absolute_rank_error": ERROR,
-    "macro_precision": RATE,
-    "macro_recall": RATE,
-    "macro_f1": RATE,
-    "micro_f1": RATE,
-    "accuracy": RATE,
-    "subset_accuracy": RATE,
-    "balanced_accuracy": RATE,
-    "matthews_correlation": AGREEMENT,
-    "cohen_kappa": AGREEMENT,
-    "weighted_auc": AREA,
-    "macro_auc": AREA,
-    "macro_average_precision": AREA,
-    "brier_score": LOSS,
-    "log_loss": (False, 0.0, INFINITE, "probabilities"),
-    "calibration_error": LOSS,
-    "calibration_error_l2": LOSS,
-    "mean_absolute_error": ERROR,
-    "root_mean_squared_error": ERROR,
-    "median_absolute_error": ERROR,
-    "r2": (True, -INFINITE, 1.0, ""),
-    "pearson": AGREEMENT,
-    "spearman": AGREEMENT,
-    "concordance_correlation": AGREEMENT,
-    "harrell_c": (True, 0.0, 1.0, "events"),
+    "weighted_precision": (LABELS, 0, 1, True, "", ""),
+    "weighted_recall": (LABELS, 0, 1, True, "", ""),
+    "weighted_f1": (LABELS, 0, 1, True, "", ""),
+    "quadratic_kappa": ("ordinal", -1, 1, True, "", ""),
+    "linear_kappa": ("ordinal", -1, 1, True, "", ""),
+    "mean_absolute_rank_error": ("ordinal", 0, INFINITE, False, "", "ranks"),
+    "macro_precision": (LABELS, 0, 1, True, "", ""),
+    "macro_recall": (LABELS, 0, 1, True, "", ""),
+    "macro_f1": (ALL, 0, 1, True, "", ""),
+    "micro_f1": ("multilabel", 0, 1, True, "", ""),
+    "accuracy": (LABELS, 0, 1, True, "", ""),
+    "subset_accuracy": ("multilabel", 0, 1, True, "", ""),
+    "balanced_accuracy": (LABELS, 0, 1, True, "", ""),
+    "matthews_correlation": (LABELS, -1, 1, True, "", ""),
+    "cohen_kappa": (LABELS, -1, 1, True, "", ""),
+    "weighted_auc": (LABELS, 0, 1, True, "probabilities", ""),
+    "macro_auc": (ALL, 0, 1, True, "probabilities", ""),
+    "macro_average_precision": (ALL, 0, 1, True, "probabilities", ""),
+    "brier_score": (LABELS, 0, 1, False, "probabilities", ""),
+    "log_loss": (LABELS, 0, INFINITE, False, "probabilities", "nats"),
+    "calibration_error": (LABELS, 0, 1, False, "probabilities", ""),
+    "calibration_error_l2": (LABELS, 0, 1, False, "probabilities", ""),
+    "mean_absolute_error": ("regression", 0, INFINITE, False, "", "value"),
+    "root_mean_squared_error": ("regression", 0, INFINITE, False, "", "value"),
+    "median_absolute_error": ("regression", 0, INFINITE, False, "", "value"),
+    "r2": ("regression", -INFINITE, 1, True, "", ""),
+    "pearson": ("regression", -1, 1, True, "", ""),
+    "spearman": ("regression", -1, 1, True, "", ""),
+    "concordance_correlation": ("regression", -1, 1, True, "", ""),
+    "harrell_c": ("regression", 0, 1, True, "events", ""),
 }
 
 
-@pytest.fixture
-def metrics(program_module):
-    return program_module("scoring_program", "metrics")
-
-
-@pytest.fixture
-def cases_module(program_module):
-    return program_module("scoring_program", "cases")
-
-
-def test_names_directions_and_ranges(metrics):
+def test_names_tasks_directions_and_ranges(metrics):
     found = {
-        name: (metric.higher_is_better, metric.low, metric.high, metric.needs)
+        name: (
+            "/".join(metric.tasks),
+            metric.low,
+            metric.high,
+            metric.higher_is_better,
+            metric.needs,
+            metric.unit,
+        )
         for name, metric in metrics.REGISTRY.items()
     }
     assert found == EXPECTED
     assert list(found)[:3] == ["weighted_precision", "weighted_recall", "weighted_f1"]
+
+
+def test_calibration_has_fifteen_bins(program_module):
+    assert program_module("scoring_program", "value_metrics").CALIBRATION_BINS == 15
 
 
 def test_every_metric_says_what_it_is(metrics):

@@ -11,16 +11,6 @@ from tests import scoring_cases
 CLOSE = {"rel": 0.0, "abs": 1e-9}
 
 
-@pytest.fixture
-def metrics(program_module):
-    return program_module("scoring_program", "metrics")
-
-
-@pytest.fixture
-def cases_module(program_module):
-    return program_module("scoring_program", "cases")
-
-
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "situation", ["random", "ties", "never predicted", "constant predictions", "flawless"]

@@ -11,8 +11,14 @@ def uncertainty(program_module):
 
 
 @pytest.fixture
-def metrics(program_module):
-    return program_module("scoring_program", "metrics")
+def resampled_metrics(uncertainty, metrics):
+    """Of the metrics that have a score, as the program asks for them."""
+
+    def resample(cases, resamples):
+        scored = [metrics.REGISTRY[name] for name in metrics.score_all(cases)[0]]
+        return uncertainty.resampled_metrics(cases, scored, resamples)
+
+    return resample
 
 
 @pytest.fixture
@@ -44,11 +50,11 @@ def test_an_accuracys_interval_is_the_betas(uncertainty, metrics, make_cases):
     assert (low, high) == (pytest.approx(expected[0], abs=0.002), pytest.approx(expected[1], abs=0.002))
 
 
-def test_merged_and_single_cases_have_the_same_intervals(uncertainty, metrics, make_cases):
+def test_merged_and_single_cases_have_the_same_intervals(resampled_metrics, uncertainty, metrics, make_cases):
     cases = some_cases(make_cases)
     chosen = metrics.metrics_of(cases)
     quick = uncertainty.score_intervals(cases, chosen)
-    resampled, _ = uncertainty.resampled_metrics(cases, 10_000)
+    resampled, _ = resampled_metrics(cases, 10_000)
     for metric in chosen:
         low, high = np.quantile(resampled[metric.name], [0.0246, 0.9754])
         assert quick[metric.name] == (pytest.approx(low, abs=0.006), pytest.approx(high, abs=0.006))
@@ -128,10 +134,10 @@ def test_so_many_cases_that_few_resamples_fit(uncertainty, metrics, make_cases, 
     assert uncertainty.score_intervals(cases, chosen)["accuracy"] == pytest.approx(expected, abs=0.01)
 
 
-def test_what_the_board_needs_of_every_metric(uncertainty, metrics, make_cases):
+def test_what_the_board_needs_of_every_metric(resampled_metrics, uncertainty, metrics, make_cases):
     groups = np.arange(300) // 3
     cases = some_cases(make_cases, 300, groups)
-    resampled, influences = uncertainty.resampled_metrics(cases, 800)
+    resampled, influences = resampled_metrics(cases, 800)
     names = [metric.name for metric in metrics.metrics_of(cases)]
     assert list(resampled) == names
     assert set(influences) == set(names)
@@ -153,7 +159,9 @@ def test_a_nearly_perfect_area_under_the_curve_may_be_perfect(uncertainty, metri
     assert high == 1.0
 
 
-def test_prior_cases_give_no_label_a_case_that_it_has_not(uncertainty, metrics, make_cases):
+def test_prior_cases_give_no_label_a_case_that_it_has_not(
+    resampled_metrics, uncertainty, metrics, make_cases
+):
     """A label without a positive case is left out of a mean: so it must be in the resamples."""
     rng = np.random.default_rng(8)
     reference = rng.random((60, 3)) < [0.4, 0.3, 0.0]
@@ -170,7 +178,7 @@ def test_prior_cases_give_no_label_a_case_that_it_has_not(uncertainty, metrics, 
     assert undefined["auc of c"] == "no positive case"
     low, high = uncertainty.score_intervals(cases, metrics.metrics_of(cases))["macro_auc"]
     assert low < scores["macro_auc"] < high
-    drawn, _ = uncertainty.resampled_metrics(cases, 2000)
+    drawn, _ = resampled_metrics(cases, 2000)
     assert np.mean(drawn["macro_auc"]) == pytest.approx(scores["macro_auc"], abs=0.02)
 
 
@@ -236,11 +244,11 @@ def test_an_interval_stays_within_the_metrics_range(uncertainty, metrics):
     assert np.isnan(uncertainty._interval(np.full(300, np.nan), 0.025, metrics.REGISTRY["accuracy"])[0])
 
 
-def test_a_median_has_influences_too(uncertainty, metrics, make_cases):
+def test_a_median_has_influences_too(resampled_metrics, uncertainty, metrics, make_cases):
     rng = np.random.default_rng(9)
     reference = rng.normal(size=300)
     cases = make_cases(reference, reference + rng.normal(size=300), task="regression", classes=0)
-    resampled, influences = uncertainty.resampled_metrics(cases, 2_000)
+    resampled, influences = resampled_metrics(cases, 2_000)
     assert set(influences) == set(resampled)
     medians = [name for name in influences if name.startswith("median_")]
     assert medians
@@ -249,14 +257,14 @@ def test_a_median_has_influences_too(uncertainty, metrics, make_cases):
         assert spread == pytest.approx(resampled[name].std(), rel=0.35)
 
 
-def test_very_many_cases_get_fewer_resamples(uncertainty, make_cases, monkeypatch) -> None:
+def test_very_many_cases_get_fewer_resamples(resampled_metrics, uncertainty, make_cases, monkeypatch) -> None:
     """10,000 resamples of a million cases would overrun any limit of time."""
     monkeypatch.setattr(uncertainty, "MOST_DRAWN", 300 * 400)
     reference = np.arange(400) % 3
-    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 10_000)
+    drawn, _ = resampled_metrics(make_cases(reference, reference), 10_000)
     assert len(drawn["accuracy"]) == 300
-    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 250)
+    drawn, _ = resampled_metrics(make_cases(reference, reference), 250)
     assert len(drawn["accuracy"]) == 250
     monkeypatch.setattr(uncertainty, "MOST_DRAWN", 1)
-    drawn, _ = uncertainty.resampled_metrics(make_cases(reference, reference), 10_000)
+    drawn, _ = resampled_metrics(make_cases(reference, reference), 10_000)
     assert len(drawn["accuracy"]) == uncertainty.FEWEST_RESAMPLES

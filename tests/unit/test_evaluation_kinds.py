@@ -1,13 +1,12 @@
 """What is submitted besides programs of participants: predictions alone, and baselines of the organiser's."""
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from challenge_bundle.evaluation.admission import take_all
-from challenge_bundle.evaluation.context import Context, open_evaluation, read_context
+from challenge_bundle.evaluation.context import Context, read_context
 from challenge_bundle.evaluation.decisions import drop, reopen
 from challenge_bundle.evaluation.evaluator import evaluate
 from challenge_bundle.evaluation.feedback import feedback_text
@@ -45,17 +44,6 @@ def context(filled_layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Context:
 def remake(layout: Layout, more: str) -> Context:
     layout.manifest.write_text(MANIFEST + more)
     return read_context(read_manifest(layout.manifest), layout)
-
-
-@pytest.fixture
-def records(context: Context) -> Iterator[Records]:
-    with open_evaluation(context.bundle, context.layout, None) as (_, found):
-        yield found
-
-
-@pytest.fixture
-def world(context: Context, tmp_path: Path) -> World:
-    return World(context, tmp_path / "engine")
 
 
 def say(*what: object) -> None:

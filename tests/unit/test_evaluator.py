@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from challenge_bundle.engines.base import BuildOutcome, Outcome, RunSpec
 from challenge_bundle.errors import DataError, ProgramError, UnavailableError
 from challenge_bundle.evaluation.admission import take_all
-from challenge_bundle.evaluation.context import Context, open_evaluation
+from challenge_bundle.evaluation.context import Context
 from challenge_bundle.evaluation.decisions import drop, reopen
 from challenge_bundle.evaluation.evaluator import Evaluated, evaluate
 from challenge_bundle.evaluation.feedback import feedback_text
@@ -41,17 +41,6 @@ def say_nothing(*what: object) -> None:
 def context(filled_layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr("challenge_bundle.evaluation.attempts.BACKOFF_S", (0.0,))
     return make_context(filled_layout)
-
-
-@pytest.fixture
-def records(context: Context) -> Iterator[Records]:
-    with open_evaluation(context.bundle, context.layout, None) as (_, found):
-        yield found
-
-
-@pytest.fixture
-def world(context: Context, tmp_path: Path) -> World:
-    return World(context, tmp_path / "engine")
 
 
 def take(context: Context, records: Records, folder: Path, *teams: str) -> None:

@@ -18,7 +18,8 @@ from challenge_bundle.evaluation.records import Records, Row
 from challenge_bundle.evaluation.verdicts import SCORED, WAITING_TEXT, Verdict
 from challenge_bundle.files import write_csv
 from challenge_bundle.layout import RESULTS_NAME, Layout
-from challenge_bundle.leaderboard.build import choose_entries, choose_phase, make_board
+from challenge_bundle.leaderboard.build import make_board
+from challenge_bundle.leaderboard.evaluated import choose_entries, choose_phase
 from challenge_bundle.settings import Phase, parse_manifest
 from tests.conftest import write_image
 from tests.evaluations import MANIFEST

@@ -218,8 +218,9 @@ def leaderboard(
     """
     from challenge_bundle.evaluation.context import open_evaluation
     from challenge_bundle.leaderboard.board import board_document
-    from challenge_bundle.leaderboard.build import make_boards, read_evaluated, subgroup_tables
+    from challenge_bundle.leaderboard.build import make_boards, subgroup_tables
     from challenge_bundle.leaderboard.case_export import export_cases
+    from challenge_bundle.leaderboard.evaluated import read_evaluated
     from challenge_bundle.leaderboard.organiser_notes import collect_notes
     from challenge_bundle.report.leaderboard_page import board_text, write_boards, write_organiser_page
 

@@ -13,7 +13,7 @@ from challenge_bundle.formats.tasks import (
     Task,
     labels_of,
     parse_label,
-    parse_metric_option,
+    parse_metric_options,
 )
 from challenge_bundle.sources.base import Listing, SourceImage, place_of
 
@@ -48,5 +48,4 @@ def find_class_names(labels: Iterable[str], listing: Listing, request: ImportReq
 
 def task_of(class_names: tuple[str, ...], request: ImportRequest) -> Task:
     """The content of the task.json that an import writes."""
-    options = [parse_metric_option(text) for text in request.metric_options]
-    return Task(request.task, class_names, request.metric, dict(filter(None, options)))
+    return Task(request.task, class_names, request.metric, parse_metric_options(request.metric_options))

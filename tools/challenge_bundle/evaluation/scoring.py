@@ -38,7 +38,7 @@ PRIVATE_NAMES = (CASES_NAME, RESAMPLES_NAME)
 
 SCORING_LOG = "scoring.log"
 DEFAULT_RESAMPLES = 10_000
-"""What a scoring program takes where nobody states a number; see docs/file-formats.md."""
+"""What a scoring program takes where nobody states a number; see docs/reference/file-formats.md."""
 
 _PARTS_JSON = "parts.json"
 _TRACEBACK = "Traceback (most recent call last):"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 CLASSIFICATION, MULTILABEL, ORDINAL, REGRESSION = "classification", "multilabel", "ordinal", "regression"
@@ -137,6 +137,11 @@ def fault_of_classes(task_name: str, class_names: Sequence[str]) -> tuple[str, s
 def is_reserved(name: str) -> bool:
     """Whether a label of that name could not be a column of a reference, or not stand in a label text."""
     return SEPARATOR in name or name in _RESERVED or name.startswith("meta_")
+
+
+def parse_metric_options(texts: Iterable[str]) -> dict[str, float]:
+    """The numbers of several texts `NAME=NUMBER`, by name; those in another form are left out."""
+    return dict(filter(None, map(parse_metric_option, texts)))
 
 
 def parse_metric_option(text: str) -> tuple[str, float] | None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from challenge_bundle.errors import DataError
 from challenge_bundle.files import no_formula, write_csv
-from challenge_bundle.leaderboard.build import Evaluated
 from challenge_bundle.leaderboard.entries import Cases
+from challenge_bundle.leaderboard.evaluated import Evaluated
 from challenge_bundle.leaderboard.metric_info import MetricInfo
 
 

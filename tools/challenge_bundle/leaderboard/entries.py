@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from challenge_bundle.evaluation.scoring import CASES_NAME, RESAMPLES_NAME
 from challenge_bundle.formats.case_scores import CaseTable, read_case_table
 from challenge_bundle.formats.resamples import Resamples, read_resamples
 from challenge_bundle.leaderboard.case_means import resample_means
 from challenge_bundle.leaderboard.metric_info import stated_interval
 
-CASES_NAME, RESAMPLES_NAME = "cases.csv", "resamples.npz"
 NO_RESAMPLES = "the scoring program wrote no resamples of this metric"
 OTHER_DRAWS = "its resamples are of other draws than those of the other entries"
 

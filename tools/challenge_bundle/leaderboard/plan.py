@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from challenge_bundle.errors import DataError
+from challenge_bundle.evaluation.scoring import CASES_NAME, RESAMPLES_NAME
 from challenge_bundle.formats.case_scores import CaseTable, read_case_table
 from challenge_bundle.formats.resamples import read_resamples
-from challenge_bundle.leaderboard.entries import CASES_NAME, RESAMPLES_NAME
 from challenge_bundle.leaderboard.resolution import POWER, detection_factor
 
 FEWEST_GROUPS = 20

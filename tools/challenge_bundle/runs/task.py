@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from challenge_bundle.files import write_text
 from challenge_bundle.formats.task_json import read_task, task_text
-from challenge_bundle.formats.tasks import parse_metric_option
+from challenge_bundle.formats.tasks import parse_metric_options
 from challenge_bundle.layout import Layout
 from challenge_bundle.settings import Bundle
 
@@ -15,7 +15,7 @@ def update_task(bundle: Bundle, layout: Layout) -> None:
     Raises:
         DataError: A task.json is at fault.
     """
-    options = dict(filter(None, map(parse_metric_option, bundle.evaluation.metric_options)))
+    options = parse_metric_options(bundle.evaluation.metric_options)
     for path in (layout.task_json, layout.reference_task_json):
         if path.is_file():
             task = read_task(path.parent)
