@@ -11,12 +11,12 @@ from tests.cli.test_commands import bundle
 
 EXAMPLES = sorted(path.parent for path in (PROJECT_ROOT / "examples").glob("*/bundle.toml"))
 METHODS = [path for path in EXAMPLES if (path / "bundle_training").is_dir()]
-"""Those with programs of a participant; own_metric has a scoring program alone."""
+"""Those with programs of a participant of their own; own_metric has a scoring program alone."""
 MADE = ("__pycache__", "input_data", "model_output", "submission_directory", "submission*.zip", ".bundle")
 OWN_MODEL = "COPY model_output/ model_output/"
 
 
-@pytest.mark.parametrize("example", METHODS, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_goes_from_images_to_a_report_and_a_zip(example: Path, tmp_path: Path) -> None:
     layout = Layout(tmp_path / example.name)
     shutil.copytree(example, layout.root, ignore=shutil.ignore_patterns(*MADE))

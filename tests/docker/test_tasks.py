@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,8 +190,10 @@ def test_from_data_to_a_board(task: str, tmp_path: Path) -> None:
     wrong = [tuple(header[:width]), *(tuple(row[:width]) for row in rows), ("nobody.png", *case.trivial)]
     write_csv(sent / "Wrong__one_more.csv", wrong)
     bundle(layout, "evaluate", "--baseline", trivial)
-    printed = bundle(layout, "evaluate", layout.submission_zip, sent)
-    assert f"classification_results.csv:{len(wrong)}: the row names no case of the test set" in printed
+    evaluated = json.loads(bundle(layout, "evaluate", "--json", layout.submission_zip, sent))
+    (refused,) = [one for one in evaluated["submissions"] if one["state"] == "refused"]
+    finding = refused["finding"]
+    assert (refused["team"], finding["code"], finding["row"]) == ("Wrong", "csv-unknown-image", len(wrong))
     bundle(layout, "leaderboard")
 
     (published,) = layout.root.glob("leaderboard/*/publish")
@@ -217,9 +221,14 @@ def test_from_data_to_a_board(task: str, tmp_path: Path) -> None:
     names = {row[0] for row in rows}
     public = below(published) + below(layout.evaluation / "feedback") + below(layout.evaluation / "receipts")
     assert not [name for name in names if name in public]
-    assert not list(published.rglob("cases.csv")) + list(published.rglob("*.npz"))
+    assert f"classification_results.csv:{len(wrong)}: the row names no case of the test set" in public
+    for folder in (published, layout.evaluation / "feedback", layout.evaluation / "receipts"):
+        assert not list(folder.rglob("cases.csv")) + list(folder.rglob("*.npz"))
     page = (published.parent / "organiser" / "organiser.html").read_text()
-    assert "sex" in page
+    (table,) = re.findall(r'aria-label="Scores by sex".*?</table>', page, re.DOTALL)
+    assert re.findall(r'scope="col"><bdi>(.)</bdi><small>\d+ cases of \d+</small>', table) == ["F", "M"]
+    assert all(f'title="{team}"' in table for team in entries)
+    assert "Trivial" not in table
     export = tmp_path / "cases.csv"
     more = ("--metric", case.mean_of_cases, "--per-case", export, "--output", tmp_path / "other")
     bundle(layout, "leaderboard", *more)
@@ -227,6 +236,30 @@ def test_from_data_to_a_board(task: str, tmp_path: Path) -> None:
         exported = list(csv.DictReader(opened))
     assert {row["case_id"] for row in exported} == names
     assert list(exported[0])[:3] == ["case_id", "alg_01", "alg_02"]
+
+
+@pytest.mark.slow
+def test_the_example_of_an_own_metric_as_its_readme_says(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "own_metric")
+    shutil.copytree(PROJECT_ROOT / "examples" / "own_metric", layout.root)
+    bundle(layout, "run-all", "--runner", "local")
+    own = json.loads((layout.scoring_output / "scores.json").read_text())["mean_cost"]
+    header, rows = answers(layout)
+    csvs = tmp_path / "sent"
+    write_csv(csvs / "TEAM__METHOD.csv", [tuple(header), *map(tuple, rows)])
+    write_csv(csvs / "Other__always.csv", [("file", "class"), *((row[0], rows[0][1]) for row in rows)])
+    write_csv(csvs / "Wrong__twice.csv", [tuple(header), *map(tuple, rows), tuple(rows[0])])
+    bundle(layout, "evaluate", csvs)
+    bundle(layout, "leaderboard")
+    (published,) = layout.root.glob("leaderboard/*/publish")
+    board = json.loads((published / "leaderboard.json").read_text())
+    assert (board["metric"], board["higher_is_better"]) == ("mean_cost", False)
+    first, second = board["entries"]
+    assert (first["team"], second["team"]) == ("TEAM", "Other")
+    assert first["score"] == pytest.approx(own, abs=1e-9)
+    assert first["score"] < second["score"]
+    feedback = below(layout.evaluation / "feedback")
+    assert f"classification_results.csv:{len(rows) + 2}" in feedback
 
 
 def patients(layout: Layout) -> set[str]:
